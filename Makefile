@@ -1,0 +1,32 @@
+# The commands that a newcomer needs; `make` lists them.
+
+PROFILE := checked
+# Where rustup puts cargo, for shells that have not been told.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help setup demo down test lint bench
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: ## install, or name, what is missing: Java, Maven, PostgreSQL, a C toolchain, Rust
+	@tests/setup.sh
+
+demo: setup ## Kafka and PostgreSQL up, 10,000 live scores produced, written and shown
+	@tests/demo.sh
+
+down: ## stop the demo's services and delete their data
+	@tests/down.sh
+
+# One profile for clippy, build and tests, so that dependencies are compiled once.
+test: lint ## everything that CI checks: format, clippy, unit tests, tests on a real Kafka and PostgreSQL
+	cargo build --profile $(PROFILE) --workspace --bins --tests
+	cargo test --profile $(PROFILE) --workspace
+
+lint: setup ## format and clippy, warnings as errors
+	cargo fmt --all --check
+	cargo clippy --profile $(PROFILE) --workspace --all-targets -- -D warnings
+
+bench: setup ## throughput against `psql \copy` of the same rows in the same run
+	cargo build --release -p producer -p sink-connector
+	cargo run --release -p tests --bin bench

@@ -1,0 +1,200 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use shared::settings::{Layers, SettingsErrors};
+
+use crate::config::{SCHEMA, Settings};
+use crate::pace::Rate;
+
+/// Publishes generated IPL live scores to a Kafka topic.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Example: producer --config config/producer.toml run --interval 1s
+
+Configuration comes from files, then the environment (PRODUCER__KAFKA__BOOTSTRAP_SERVERS), then flags.
+Exit codes: 0 done, 1 failed or a record was not acknowledged, 2 configuration or usage wrong."
+)]
+pub struct Cli {
+    /// Configuration file (TOML); the later of several wins, key by key
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Vec<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Publish a batch every interval until stopped, and serve metrics and probes meanwhile
+    #[command(after_help = "\
+Example: producer run --bootstrap-servers localhost:9092 --batch-size 100 --interval 5s
+
+SIGTERM and SIGINT end the run: what is under way is still acknowledged, for 10 s at most. A second
+signal ends it at once. Exit code 1 tells that a record was not acknowledged.")]
+    Run(RunArgs),
+    /// Publish one batch, wait until it is acknowledged, and exit
+    #[command(after_help = "\
+Example: producer once --bootstrap-servers localhost:9092 --records 10000
+
+Exit code 1 tells that a record was not acknowledged, and the log how many. A broker that is away is
+waited for until message.timeout.ms (30 s) has passed.")]
+    Once(OnceArgs),
+    /// Write records to standard output as JSON lines, without Kafka
+    #[command(after_help = "Example: producer print --records 3 --seed 42")]
+    Print(PrintArgs),
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Stop after so many records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub records: Option<u64>,
+    /// From the beginning of one batch to the beginning of the next
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "rate")]
+    pub interval: Option<Duration>,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Flags of every command that publishes.
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+}
+
+/// Flags of `once`.
+#[derive(Debug, Args)]
+pub struct OnceArgs {
+    /// Records of the one batch, in place of its configured size
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub records: Option<u64>,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Flags of every command that publishes.
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+}
+
+/// Flags of `print`.
+#[derive(Debug, Args)]
+pub struct PrintArgs {
+    /// Records to write, in place of the configured batch size
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub records: Option<u64>,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// Records per batch
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<u64>,
+    /// The same seed gives the same bytes: the clock then stands at an instant that the seed determines
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Records per second, evenly spread, one batch after the other without a pause
+    #[arg(long, value_name = "N/s")]
+    pub rate: Option<Rate>,
+}
+
+/// Flags of every command that publishes.
+#[derive(Debug, Args)]
+pub struct KafkaArgs {
+    /// Brokers to begin with, comma-separated
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap_servers: Option<String>,
+    /// Topic to publish to
+    #[arg(long, value_name = "NAME")]
+    pub topic: Option<String>,
+}
+
+impl Command {
+    /// The flags of every command.
+    pub fn source(&self) -> &SourceArgs {
+        match self {
+            Self::Run(RunArgs { source, .. })
+            | Self::Once(OnceArgs { source, .. })
+            | Self::Print(PrintArgs { source, .. }) => source,
+        }
+    }
+
+    fn kafka(&self) -> Option<&KafkaArgs> {
+        match self {
+            Self::Run(RunArgs { kafka, .. }) | Self::Once(OnceArgs { kafka, .. }) => Some(kafka),
+            Self::Print(_) => None,
+        }
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        match self {
+            Self::Run(run) => run.interval,
+            Self::Once(_) | Self::Print(_) => None,
+        }
+    }
+}
+
+impl Cli {
+    /// The settings of the files, this process's environment and the flags.
+    ///
+    /// # Errors
+    /// Every mistake there is, each with its key and its origin.
+    pub fn settings(&self) -> Result<Settings, SettingsErrors> {
+        let mut layers = Layers::new(&SCHEMA);
+        for file in &self.config {
+            layers = layers.file(file);
+        }
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let source = self.command.source();
+        let interval_ms = self.command.interval().map(|interval| interval.as_millis().to_string());
+        layers = layers
+            .environment(std::env::vars_os())
+            .flag("--batch-size", "producer.batch_size", number(source.batch_size).as_deref())
+            .flag("--seed", "producer.seed", number(source.seed).as_deref())
+            .flag("--interval", "producer.interval_ms", interval_ms.as_deref());
+        if let Some(kafka) = self.command.kafka() {
+            layers = layers
+                .flag("--bootstrap-servers", "kafka.bootstrap_servers", kafka.bootstrap_servers.as_deref())
+                .flag("--topic", "kafka.topic", kafka.topic.as_deref());
+        }
+        Settings::load(layers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_has_an_example() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+        for command in commands.chain([&Cli::command()]) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example: producer "), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn flags_reach_the_settings() {
+        let cli = Cli::parse_from(
+            "producer run --interval 1500ms --batch-size 7 --seed 3 --topic t".split_whitespace(),
+        );
+        let settings = cli.settings().unwrap();
+        assert_eq!(settings.producer.interval, Duration::from_millis(1500));
+        assert_eq!((settings.producer.batch_size, settings.producer.seed), (7, Some(3)));
+        assert_eq!(settings.kafka.topic, "t");
+    }
+}

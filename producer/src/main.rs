@@ -1,0 +1,54 @@
+//! The producer's process: configuration, log, parts, then one of its commands.
+
+use std::io::{BufWriter, stdout};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use producer::cli::{Cli, Command};
+use producer::config::Settings;
+use producer::metrics::Measured;
+use producer::print::print;
+use producer::produce::{Batches, Production};
+use producer::publish::{PublishError, Publisher};
+use producer::source::Source;
+use producer::status::Status;
+use shared::signal::Shutdown;
+use shared::{http, log};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = cli.settings().map_err(Into::into).and_then(|settings| run(&cli.command, &settings));
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    eprintln!("{error:#}");
+    let usage = error.is::<shared::settings::SettingsErrors>()
+        || matches!(error.downcast_ref(), Some(PublishError::Configuration(_)));
+    ExitCode::from(if usage { 2 } else { 1 })
+}
+
+fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
+    log::init(settings.log.format, "info")?;
+    let size = settings.producer.batch_size;
+    let mut source = Source::new(settings.producer.seed, command.source().rate);
+    if let Command::Print(args) = command {
+        let records = args.records.unwrap_or(size);
+        return Ok(print(&mut source, records, BufWriter::new(stdout().lock()))?);
+    }
+    let shutdown = Shutdown::install()?;
+    let status = Arc::new(Status::new(Measured::new()?, &settings.kafka, source.seed()));
+    let publisher = Publisher::new(&settings.kafka, Arc::clone(&status), shutdown.clone())?;
+    tracing::info!(topic = settings.kafka.topic, seed = source.seed(), "publishing");
+    let production = Production::new(source, publisher, Arc::clone(&status), shutdown);
+    match command {
+        Command::Run(args) => {
+            // Stops when it is dropped, after the run.
+            let server = http::serve(settings.http.listen()?, status)?;
+            tracing::info!(address = %server.local_addr(), "serving metrics and probes");
+            let batches = Batches { size, interval: settings.producer.interval, records: args.records };
+            production.run(batches)?;
+        }
+        Command::Once(args) => production.once(args.records.unwrap_or(size))?,
+        Command::Print(_) => {}
+    }
+    Ok(())
+}

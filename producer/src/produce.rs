@@ -1,0 +1,215 @@
+//! `run` and `once`: batches of records, published and waited for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use shared::signal::Shutdown;
+use thiserror::Error;
+
+use crate::publish::{PublishError, Publisher};
+use crate::source::Source;
+use crate::status::Status;
+
+/// Failures are told no more often than this: each batch of an outage would tell the same.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// The longest wait between two turns of the loop.
+const TURN: Duration = Duration::from_secs(1);
+/// Delivery reports wait no longer than this while the next record is waited for.
+const REPORT_TURN: Duration = Duration::from_millis(10);
+/// Waits shorter than this are not worth a sleep: the next record goes out with this one.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// Records between two looks at the progress bar.
+const BAR_EVERY: u64 = 1024;
+
+/// Why a run did not end well.
+#[derive(Debug, Error)]
+pub enum ProduceError {
+    /// Records that no broker has acknowledged.
+    #[error("{missing} of {asked} records were not acknowledged{}", because(.reason.as_ref()))]
+    Unacknowledged {
+        /// Records without an acknowledgement.
+        missing: u64,
+        /// Records that should have been acknowledged.
+        asked: u64,
+        /// The last failure.
+        reason: Option<String>,
+    },
+    /// A record could not be handed over.
+    #[error("{acknowledged} records were acknowledged, then: {reason}")]
+    Publish {
+        /// Records acknowledged before and after.
+        acknowledged: u64,
+        /// What stopped the run.
+        reason: PublishError,
+    },
+}
+
+fn because(reason: Option<&String>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
+}
+
+/// How `run` divides its records.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches {
+    /// Records per batch.
+    pub size: u64,
+    /// From the beginning of one batch to the beginning of the next; a paced source goes on without one.
+    pub interval: Duration,
+    /// Records in all; none for a run until a stop is requested.
+    pub records: Option<u64>,
+}
+
+/// A source, a publisher and what surrounds them.
+pub struct Production {
+    source: Source,
+    publisher: Publisher,
+    status: Arc<Status>,
+    shutdown: Shutdown,
+    bar: ProgressBar,
+    /// How many failed records the log has told of, and when.
+    told: (u64, Option<Instant>),
+}
+
+impl Production {
+    /// Everything that a run needs.
+    pub fn new(source: Source, publisher: Publisher, status: Arc<Status>, shutdown: Shutdown) -> Self {
+        Self { source, publisher, status, shutdown, bar: ProgressBar::hidden(), told: (0, None) }
+    }
+
+    /// Publishes one batch of `records`, and waits until each is acknowledged. Ends early, unsuccessfully,
+    /// with the first that is not: the rest would only wait for the same broker.
+    ///
+    /// # Errors
+    /// [`ProduceError`], which tells how many records are missing.
+    pub fn once(mut self, records: u64) -> Result<(), ProduceError> {
+        self.bar = bar(Some(records));
+        let began = Instant::now();
+        let published = self.batch(records, true);
+        self.publisher.drain();
+        self.finish(published, records)?;
+        let seconds = began.elapsed().as_secs_f64();
+        tracing::info!(records, seconds, per_second = (records as f64 / seconds).round(), "acknowledged");
+        Ok(())
+    }
+
+    /// Publishes a batch every interval until a stop is requested or all records are published. A batch
+    /// that fails is counted, and the run goes on.
+    ///
+    /// # Errors
+    /// [`ProduceError`] at the end, when a record was not acknowledged.
+    pub fn run(mut self, batches: Batches) -> Result<(), ProduceError> {
+        self.bar = bar(batches.records);
+        let mut left = batches.records.unwrap_or(u64::MAX);
+        let published = loop {
+            let began = Instant::now();
+            let records = batches.size.min(left);
+            if let Err(error) = self.batch(records, false) {
+                break Err(error);
+            }
+            left -= records;
+            if !self.source.is_paced() {
+                self.publisher.drain();
+            }
+            self.bar.set_position(self.status.measured.acknowledged.get());
+            self.tell_failures();
+            if left == 0 || self.shutdown.requested() {
+                break Ok(());
+            }
+            if !self.source.is_paced() {
+                self.wait_until(began + batches.interval);
+            }
+        };
+        self.publisher.drain();
+        let asked = batches.records.filter(|_| left == 0).unwrap_or_else(|| self.publisher.handed_over());
+        self.finish(published, asked)?;
+        tracing::info!(records = asked, "stopped; every record is acknowledged");
+        Ok(())
+    }
+
+    /// Publishes up to `records` records: fewer when a stop is requested, or, if `all_or_nothing`, when one
+    /// has failed.
+    fn batch(&mut self, records: u64, all_or_nothing: bool) -> Result<(), PublishError> {
+        let began = Instant::now();
+        for _ in 0..records {
+            self.wait_until_due();
+            if self.shutdown.requested() || all_or_nothing && self.status.measured.failed.get() > 0 {
+                break;
+            }
+            match self.publisher.publish(&self.source.live_score()) {
+                Ok(()) => {}
+                Err(PublishError::Stopped) => break,
+                Err(error) => return Err(error),
+            }
+            if self.publisher.handed_over().is_multiple_of(BAR_EVERY) {
+                self.bar.set_position(self.status.measured.acknowledged.get());
+            }
+        }
+        self.publisher.batch_ends(began);
+        Ok(())
+    }
+
+    /// Tells of records that failed since it was last told.
+    fn tell_failures(&mut self) {
+        let (told, at) = self.told;
+        let failed = self.status.measured.failed.get();
+        if failed > told && at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            let reason = self.status.last_failure().unwrap_or_default();
+            tracing::warn!(failed = failed - told, reason, "records were not acknowledged");
+            self.told = (failed, Some(Instant::now()));
+        }
+    }
+
+    /// Serves delivery reports until the source's next record is due.
+    fn wait_until_due(&mut self) {
+        let due_in = self.source.due_in();
+        if due_in < SHORTEST_WAIT {
+            return;
+        }
+        let due = Instant::now() + due_in;
+        loop {
+            let left = due.saturating_duration_since(Instant::now());
+            if left < SHORTEST_WAIT || self.shutdown.requested() {
+                return;
+            }
+            self.shutdown.wait_timeout(left.min(REPORT_TURN));
+            self.publisher.poll();
+        }
+    }
+
+    /// Waits for an instant or a request to stop, with nothing under way.
+    fn wait_until(&mut self, instant: Instant) {
+        loop {
+            self.publisher.poll();
+            let left = instant.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.shutdown.wait_timeout(left.min(TURN)) {
+                return;
+            }
+        }
+    }
+
+    /// The outcome of all: `asked` records should be acknowledged by now.
+    fn finish(&self, published: Result<(), PublishError>, asked: u64) -> Result<(), ProduceError> {
+        let acknowledged = self.status.measured.acknowledged.get();
+        self.bar.set_position(acknowledged);
+        self.bar.finish_and_clear();
+        published.map_err(|reason| ProduceError::Publish { acknowledged, reason })?;
+        let missing = asked.saturating_sub(acknowledged);
+        if missing == 0 {
+            return Ok(());
+        }
+        let stopped = || self.shutdown.requested().then(|| "a stop was requested".to_owned());
+        let reason = self.status.last_failure().or_else(stopped);
+        Err(ProduceError::Unacknowledged { missing, asked, reason })
+    }
+}
+
+/// A bar of acknowledged records on standard error, which shows only on a terminal.
+fn bar(records: Option<u64>) -> ProgressBar {
+    let (bar, template) = match records {
+        Some(records) => (ProgressBar::new(records), "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} records, {per_sec}"),
+    };
+    // The templates are ours; one that cannot be read would show the default bar.
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,158 @@
+//! What the producer tells about itself: the state behind `/livez`, `/readyz` and `/status`.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use serde_json::{Value, json};
+use shared::http::Endpoints;
+
+use crate::config::Kafka;
+use crate::metrics::Measured;
+
+/// The publishing loop stands still when it has not turned for this long.
+const STILL: Duration = Duration::from_secs(30);
+
+/// A symptom does not take the place of a cause noted this long before.
+const CAUSE_HOLDS: Duration = Duration::from_secs(60);
+
+/// The state of a producer, shared by the publishing loop, librdkafka's callbacks and the HTTP server.
+#[derive(Debug)]
+pub struct Status {
+    /// Metrics, and the counters of records.
+    pub measured: Measured,
+    bootstrap_servers: String,
+    topic: String,
+    seed: u64,
+    started: Instant,
+    /// Milliseconds after `started` at which the loop turned last.
+    turned_ms: AtomicU64,
+    /// Whether the last thing heard of the brokers was a failure.
+    failing: AtomicBool,
+    last_failure: Mutex<Option<Failure>>,
+}
+
+#[derive(Clone, Debug)]
+struct Failure {
+    reason: String,
+    at: Instant,
+    epoch_seconds: u64,
+}
+
+impl Status {
+    /// The state of a producer that begins now.
+    pub fn new(measured: Measured, kafka: &Kafka, seed: u64) -> Self {
+        Self {
+            measured,
+            bootstrap_servers: kafka.bootstrap_servers.clone(),
+            topic: kafka.topic.clone(),
+            seed,
+            started: Instant::now(),
+            turned_ms: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+            last_failure: Mutex::new(None),
+        }
+    }
+
+    /// The publishing loop has turned.
+    pub fn turned(&self) {
+        self.turned_ms.store(self.up_ms(), Ordering::Relaxed);
+    }
+
+    /// A record was acknowledged.
+    pub fn acknowledged(&self) {
+        self.measured.acknowledged.inc();
+        self.failing.store(false, Ordering::Relaxed);
+    }
+
+    /// A record failed.
+    pub fn failed(&self, error: &KafkaError) {
+        self.measured.failed.inc();
+        match error.rdkafka_error_code() {
+            // Waiting in vain is a symptom of something else, which may be known.
+            Some(RDKafkaErrorCode::MessageTimedOut) => {
+                self.unwell("not acknowledged in time (message.timeout.ms)");
+            }
+            Some(code) => self.caused(&code.to_string()),
+            None => self.caused(&error.to_string()),
+        }
+    }
+
+    /// Records fail, or will, for a reason that explains itself.
+    fn caused(&self, reason: &str) {
+        self.cause(reason);
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    /// Records fail, or will; `symptom` is the reason told unless a cause was noted shortly before.
+    pub fn unwell(&self, symptom: &str) {
+        let known = self.lock().as_ref().is_some_and(|failure| failure.at.elapsed() < CAUSE_HOLDS);
+        if !known {
+            self.cause(symptom);
+        }
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes what went wrong, such as one broker's connection. Records may yet take another way.
+    pub fn cause(&self, reason: &str) {
+        let epoch_seconds =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        *self.lock() = Some(Failure { reason: reason.to_owned(), at: Instant::now(), epoch_seconds });
+    }
+
+    /// The reason of the last failure.
+    pub fn last_failure(&self) -> Option<String> {
+        self.lock().as_ref().map(|failure| failure.reason.clone())
+    }
+
+    fn up_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A panic of another holder leaves the failure as valid as it was.
+    fn lock(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Endpoints for Status {
+    fn metrics(&self) -> String {
+        self.measured.text()
+    }
+
+    fn live(&self) -> Result<(), String> {
+        let still =
+            Duration::from_millis(self.up_ms() - self.turned_ms.load(Ordering::Relaxed).min(self.up_ms()));
+        if still > STILL {
+            return Err(format!("the publishing loop has stood still for {} s", still.as_secs()));
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<Value, Value> {
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(json!({"status": "unavailable", "reason": self.last_failure()}));
+        }
+        Ok(json!({"status": "ok"}))
+    }
+
+    fn status(&self) -> Value {
+        let failure = self.lock().clone();
+        json!({
+            "bootstrap_servers": self.bootstrap_servers,
+            "topic": self.topic,
+            "seed": self.seed,
+            "up_seconds": self.started.elapsed().as_secs(),
+            "records": {
+                "acknowledged": self.measured.acknowledged.get(),
+                "failed": self.measured.failed.get(),
+                "queued": self.measured.metrics.producer_queue_records.get(),
+            },
+            "last_failure": failure.map(|failure| json!({
+                "reason": failure.reason,
+                "epoch_seconds": failure.epoch_seconds,
+            })),
+        })
+    }
+}

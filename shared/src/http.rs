@@ -1,0 +1,290 @@
+//! The HTTP side of both binaries: metrics, probes and status, on a small runtime with a thread of its own.
+//!
+//! Nothing changes state over HTTP. What the endpoints say comes from an [`Endpoints`]; this module knows
+//! only routes, content types and status codes.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// What [`serve`] answers to, named in the answer to anything else.
+pub const PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/status"];
+
+/// Requests under way are given this long when the server stops …
+const GRACE: Duration = Duration::from_millis(400);
+/// … and its thread this long in all, after which it is left behind.
+const STOP_LIMIT: Duration = Duration::from_millis(500);
+
+/// Content type of the Prometheus text exposition format, version 0.0.4.
+const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4";
+
+/// What the endpoints say.
+///
+/// The answers are given on the server's one thread, inside its runtime: they must come from memory, at
+/// once. No I/O, no waiting, no database client (a blocking client panics inside a runtime).
+pub trait Endpoints: Send + Sync {
+    /// All metrics in the Prometheus text format.
+    fn metrics(&self) -> String;
+    /// Whether the process works at all; the error says what stands still (503).
+    ///
+    /// # Errors
+    /// What stands still, for a person to read.
+    fn live(&self) -> Result<(), String>;
+    /// Whether the process can do its work.
+    ///
+    /// # Errors
+    /// Why it cannot; sent as it is, with status 503.
+    fn ready(&self) -> Result<Value, Value>;
+    /// What the process is doing, for people and scripts.
+    fn status(&self) -> Value;
+}
+
+/// Why the server could not start.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// The address cannot be listened on; most often another process has it.
+    #[error("cannot listen on {listen} (http.listen): {reason}")]
+    Bind {
+        /// The address asked for.
+        listen: SocketAddr,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
+    /// The runtime or its thread could not be made.
+    #[error("cannot start the HTTP server: {0}")]
+    Start(std::io::Error),
+}
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    local_addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    stopped: Receiver<()>,
+}
+
+/// Serves the endpoints on `listen` from a thread of its own; port 0 takes a free port, which
+/// [`Server::local_addr`] tells.
+///
+/// # Errors
+/// [`HttpError::Bind`] when the address is taken or not ours, before anything is started.
+pub fn serve(listen: SocketAddr, endpoints: Arc<dyn Endpoints>) -> Result<Server, HttpError> {
+    let bind = |reason| HttpError::Bind { listen, reason };
+    let listener = TcpListener::bind(listen).map_err(bind)?;
+    listener.set_nonblocking(true).map_err(bind)?;
+    let local_addr = listener.local_addr().map_err(bind)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HttpError::Start)?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).map_err(HttpError::Start)?
+    };
+    let (stop, asked) = oneshot::channel();
+    let (done, stopped) = sync_channel(1);
+    thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || {
+            runtime.block_on(until_asked(listener, router(endpoints), asked));
+            runtime.shutdown_background();
+            // Nobody waits any more when the server was given up on.
+            let _ = done.send(());
+        })
+        .map_err(HttpError::Start)?;
+    Ok(Server { local_addr, stop: Some(stop), stopped })
+}
+
+impl Server {
+    /// The address listened on, with the port that was taken when port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Stops: takes no new connection, lets requests under way finish, and returns within 500 ms.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // An error means that the server has ended already.
+            let _ = stop.send(());
+            let _ = self.stopped.recv_timeout(STOP_LIMIT);
+        }
+    }
+}
+
+/// Serves until asked to stop, then for at most [`GRACE`].
+async fn until_asked(listener: tokio::net::TcpListener, router: Router, asked: oneshot::Receiver<()>) {
+    let (stopping, mut draining) = tokio::sync::watch::channel(false);
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error is the sender gone with its server: stop as well.
+        let _ = asked.await;
+        let _ = stopping.send(true);
+    });
+    let out_of_time = async move {
+        let _ = draining.wait_for(|stopping| *stopping).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => {
+            if let Err(error) = served {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        }
+        () = out_of_time => {}
+    }
+}
+
+fn router(endpoints: Arc<dyn Endpoints>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/status", get(status))
+        .fallback(not_found)
+        .with_state(endpoints)
+}
+
+type Shared = State<Arc<dyn Endpoints>>;
+
+async fn metrics(State(endpoints): Shared) -> Response {
+    ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], endpoints.metrics()).into_response()
+}
+
+async fn live(State(endpoints): Shared) -> Response {
+    match endpoints.live() {
+        Ok(()) => Json(json!({"status": "ok"})).into_response(),
+        Err(reason) => unavailable(json!({"status": "failed", "reason": reason})),
+    }
+}
+
+async fn ready(State(endpoints): Shared) -> Response {
+    match endpoints.ready() {
+        Ok(answer) => Json(answer).into_response(),
+        Err(answer) => unavailable(answer),
+    }
+}
+
+async fn status(State(endpoints): Shared) -> Response {
+    Json(endpoints.status()).into_response()
+}
+
+async fn not_found() -> Response {
+    let answer = json!({"error": "no such endpoint", "endpoints": PATHS});
+    (StatusCode::NOT_FOUND, Json(answer)).into_response()
+}
+
+fn unavailable(answer: Value) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Instant;
+
+    use super::*;
+
+    struct Fixed {
+        well: bool,
+    }
+
+    impl Endpoints for Fixed {
+        fn metrics(&self) -> String {
+            "one 1\n".to_owned()
+        }
+        fn live(&self) -> Result<(), String> {
+            if self.well { Ok(()) } else { Err("the poll loop stands still".to_owned()) }
+        }
+        fn ready(&self) -> Result<Value, Value> {
+            if self.well { Ok(json!({"ready": true})) } else { Err(json!({"reason": "no database"})) }
+        }
+        fn status(&self) -> Value {
+            json!({"connector": "x"})
+        }
+    }
+
+    fn server(well: bool) -> Server {
+        serve(([127, 0, 0, 1], 0).into(), Arc::new(Fixed { well })).unwrap()
+    }
+
+    /// Head and body of the answer to one request on a connection of its own.
+    fn ask(server: &Server, method: &str, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_lowercase(), body.to_owned())
+    }
+
+    #[test]
+    fn the_endpoints_answer_with_their_content_types() {
+        let server = server(true);
+        let (head, body) = ask(&server, "GET", "/metrics");
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+        assert_eq!(body, "one 1\n");
+        assert_eq!(ask(&server, "GET", "/livez").1, r#"{"status":"ok"}"#);
+        assert_eq!(ask(&server, "GET", "/readyz").1, r#"{"ready":true}"#);
+        let (head, body) = ask(&server, "GET", "/status");
+        assert!(head.contains("content-type: application/json"), "{head}");
+        assert_eq!(body, r#"{"connector":"x"}"#);
+    }
+
+    #[test]
+    fn what_is_unwell_answers_503_with_the_reason() {
+        let server = server(false);
+        for (path, reason) in [("/livez", "the poll loop stands still"), ("/readyz", "no database")] {
+            let (head, body) = ask(&server, "GET", path);
+            assert!(head.starts_with("http/1.1 503"), "{head}");
+            assert!(body.contains(reason), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_path_lists_the_endpoints_and_only_get_is_allowed() {
+        let server = server(true);
+        let (head, body) = ask(&server, "GET", "/nonsense");
+        assert!(head.starts_with("http/1.1 404"), "{head}");
+        for path in PATHS {
+            assert!(body.contains(path), "{body}");
+        }
+        assert!(ask(&server, "POST", "/metrics").0.starts_with("http/1.1 405"));
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error_that_names_address_and_key() {
+        let first = server(true);
+        let error = serve(first.local_addr(), Arc::new(Fixed { well: true })).unwrap_err().to_string();
+        assert!(error.contains(&first.local_addr().to_string()), "{error}");
+        assert!(error.contains("http.listen"), "{error}");
+    }
+
+    #[test]
+    fn stopping_is_bounded_even_with_a_request_that_never_ends() {
+        let server = server(true);
+        let address = server.local_addr();
+        let mut stuck = TcpStream::connect(address).unwrap();
+        stuck.write_all(b"GET /metrics HTTP/1.1\r\nHost:").unwrap();
+        let started = Instant::now();
+        server.stop();
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert!(TcpListener::bind(address).is_ok(), "the port is free again");
+    }
+}

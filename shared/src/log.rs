@@ -1,0 +1,94 @@
+//! Logs of both binaries: to standard error, as text for people or as JSON for collectors.
+
+use std::io::{IsTerminal, stderr};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+
+/// How a log line is written; `log.format` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line to read, coloured when standard error is a terminal.
+    #[default]
+    Text,
+    /// One JSON object per line, the fields beside the message at the top level.
+    Json,
+}
+
+/// Why logging could not begin.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// A filter that `tracing` does not understand.
+    #[error("{origin} is not a log filter such as \"info\" or \"info,librdkafka=debug\": {reason}")]
+    Filter {
+        /// `RUST_LOG`, or the default that the program brings.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something else logs already.
+    #[error("logging is set up already")]
+    Installed,
+}
+
+/// Begins to log to standard error. `default_filter` is what is logged when `RUST_LOG` is unset or empty.
+///
+/// # Errors
+/// [`LogError::Filter`] for a filter that cannot be read, [`LogError::Installed`] on a second call.
+pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
+    let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_filter)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let installed = match format {
+        LogFormat::Text => log.with_ansi(stderr().is_terminal()).finish().try_install(),
+        LogFormat::Json => log.json().flatten_event(true).with_ansi(false).finish().try_install(),
+    };
+    installed.map_err(|_| LogError::Installed)
+}
+
+/// The filter of `RUST_LOG` unless it is unset or empty.
+fn filter(rust_log: Option<&str>, default_filter: &str) -> Result<EnvFilter, LogError> {
+    let (origin, filter) = match rust_log {
+        Some(filter) if !filter.trim().is_empty() => ("RUST_LOG", filter),
+        _ => ("the default filter", default_filter),
+    };
+    EnvFilter::try_new(filter).map_err(|error| LogError::Filter { origin, reason: error.to_string() })
+}
+
+/// One name for installing either kind of subscriber.
+trait TryInstall {
+    fn try_install(self) -> Result<(), tracing::subscriber::SetGlobalDefaultError>;
+}
+
+impl<S: tracing::Subscriber + Send + Sync> TryInstall for S {
+    fn try_install(self) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
+        tracing::subscriber::set_global_default(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_formats_are_named_in_lower_case() {
+        let read = |json: &str| serde_json::from_str::<LogFormat>(json);
+        assert_eq!(read("\"text\"").unwrap(), LogFormat::Text);
+        assert_eq!(read("\"json\"").unwrap(), LogFormat::Json);
+        assert!(read("\"JSON\"").is_err());
+    }
+
+    #[test]
+    fn rust_log_overrides_the_default_unless_it_is_empty() {
+        assert_eq!(filter(Some("debug"), "info").unwrap().to_string(), "debug");
+        assert_eq!(filter(Some(" "), "info").unwrap().to_string(), "info");
+        assert_eq!(filter(None, "info").unwrap().to_string(), "info");
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_names_its_origin() {
+        let error = filter(Some("info,=nonsense="), "info").unwrap_err().to_string();
+        assert!(error.starts_with("RUST_LOG is not a log filter"), "{error}");
+    }
+}

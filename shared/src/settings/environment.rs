@@ -1,0 +1,77 @@
+//! Environment variables and flags: a name and a text, read as the key's kind wants it.
+
+use config::{Value, ValueKind};
+
+use super::check::{expected, scalar, unknown};
+use super::schema::{Key, Kind, Schema};
+use super::suggest;
+
+/// The part of a variable's name after `PREFIX__`, in lower case, if the variable is ours.
+pub(super) fn ours(schema: &Schema, variable: &str) -> Option<String> {
+    let prefix = format!("{}__", schema.prefix);
+    let head = variable.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(&prefix).then(|| variable[prefix.len()..].to_ascii_lowercase())
+}
+
+/// The path that a variable's name (as [`ours`] gives it) stands for, and its key.
+///
+/// The error is the path as far as it can be told, and the words.
+pub(super) fn place(schema: &Schema, name: &str) -> Result<(Vec<String>, &'static Key), (String, String)> {
+    let path = name.replace("__", ".");
+    if let Some(key) = schema.find(&path) {
+        return match key.kind {
+            Kind::Properties => Err((
+                path,
+                format!("is a map: name one property, such as {}__CLIENT_ID", schema.variable(key.path)),
+            )),
+            _ if key.kind.is_file_only() => Err((path, file_only(key))),
+            _ => Ok((parts(&path), key)),
+        };
+    }
+    for key in schema.keys {
+        let prefix = format!("{}__", key.path.replace('.', "__"));
+        let Some(rest) = name.strip_prefix(&prefix) else { continue };
+        if key.kind == Kind::Properties && !rest.is_empty() {
+            let property = rest.split("__").map(|part| part.replace('_', ".")).collect::<Vec<_>>().join("_");
+            return Ok((parts(key.path).into_iter().chain([property]).collect(), key));
+        }
+        if key.kind.is_file_only() {
+            return Err((path, file_only(key)));
+        }
+    }
+    if schema.is_section(&path) {
+        return Err((path, "is a section: a variable sets one key of it".into()));
+    }
+    let meant = suggest::path(schema, &path).map(|meant| schema.variable(meant));
+    Err((path, unknown(meant.as_deref())))
+}
+
+/// Reads a variable's or flag's text as the kind of its key. The problem never shows free text.
+pub(super) fn parse(kind: Kind, text: &str) -> Result<ValueKind, String> {
+    let wrong = || format!("expected {}, found {text:?}", expected(kind));
+    let trimmed = text.trim();
+    let value = match kind {
+        Kind::Text => ValueKind::String(text.to_owned()),
+        Kind::Choice(_) => ValueKind::String(trimmed.to_owned()),
+        Kind::Integer { .. } => ValueKind::I64(trimmed.parse().map_err(|_| wrong())?),
+        Kind::Float { .. } => ValueKind::Float(trimmed.parse().map_err(|_| wrong())?),
+        Kind::Boolean => ValueKind::Boolean(trimmed.parse().map_err(|_| wrong())?),
+        Kind::List if trimmed.is_empty() => ValueKind::Array(Vec::new()),
+        Kind::List => {
+            ValueKind::Array(trimmed.split(',').map(|part| Value::new(None, part.trim())).collect())
+        }
+        // One property's value, which may be anything.
+        Kind::Properties => return Ok(ValueKind::String(text.to_owned())),
+        Kind::Map(_) | Kind::Tables(_) => return Err("comes from files only".into()),
+    };
+    scalar(kind, value)
+}
+
+fn file_only(key: &Key) -> String {
+    format!("[{}] comes from configuration files only", key.path)
+}
+
+/// The tables that a declared path leads through, and the key.
+pub(super) fn parts(path: &str) -> Vec<String> {
+    path.split('.').map(str::to_owned).collect()
+}

@@ -1,0 +1,262 @@
+//! The layers laid one over the other, and the settings that come out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
+use serde::de::DeserializeOwned;
+
+use super::environment::parts;
+use super::errors::{Origin, RuleError, SettingError, SettingsErrors, dotted};
+use super::schema::{Default, Schema};
+use super::{check, environment};
+
+/// Layers of settings, lowest first: the schema's defaults, then what is added, each over the ones before.
+///
+/// Tables merge key by key; lists and values are replaced.
+#[derive(Debug)]
+pub struct Layers {
+    schema: &'static Schema,
+    layers: Vec<Layer>,
+    origins: BTreeMap<String, Origin>,
+    errors: Vec<SettingError>,
+    broken: BTreeSet<String>,
+    unread_file: bool,
+}
+
+/// The settings of all layers, not yet checked against the rules between keys.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    /// The settings. A key with an error has its default here.
+    pub settings: T,
+    origins: BTreeMap<String, Origin>,
+    errors: Vec<SettingError>,
+    broken: BTreeSet<String>,
+    unread_file: bool,
+}
+
+impl Layers {
+    /// The defaults of a schema.
+    #[must_use]
+    pub fn new(schema: &'static Schema) -> Self {
+        let mut values = Map::new();
+        for key in schema.keys {
+            let default = match key.default {
+                Default::None | Default::Depends(_) => continue,
+                Default::Text(text) => ValueKind::String(text.to_owned()),
+                Default::Integer(number) => ValueKind::I64(number),
+                Default::Float(number) => ValueKind::Float(number),
+                Default::Boolean(truth) => ValueKind::Boolean(truth),
+                Default::List(texts) => {
+                    ValueKind::Array(texts.iter().map(|text| Value::new(None, *text)).collect())
+                }
+            };
+            insert(&mut values, &parts(key.path), default);
+        }
+        Self {
+            schema,
+            layers: vec![Layer(values)],
+            origins: BTreeMap::new(),
+            errors: Vec::new(),
+            broken: BTreeSet::new(),
+            unread_file: false,
+        }
+    }
+
+    /// Adds a TOML file, which must exist.
+    #[must_use]
+    pub fn file(mut self, path: &Path) -> Self {
+        let name = path.display().to_string();
+        match fs::read_to_string(path) {
+            Ok(text) => self.text(&name, &text),
+            Err(error) => {
+                self.unread(&name, format!("cannot be read: {error}"));
+                self
+            }
+        }
+    }
+
+    /// Adds the text of a TOML file; `name` is what errors call it.
+    #[must_use]
+    pub fn text(mut self, name: &str, text: &str) -> Self {
+        let table = match File::from_str(text, FileFormat::Toml).collect() {
+            Ok(table) => table,
+            Err(error) => {
+                self.unread(name, one_line(&error));
+                return self;
+            }
+        };
+        let checked = check::table(self.schema, table);
+        let origin = Origin::File(name.to_owned());
+        self.origins.extend(checked.given.into_iter().map(|key| (key, origin.clone())));
+        for (key, problem) in checked.problems {
+            self.error(key, origin.clone(), problem);
+        }
+        self.layers.push(Layer(checked.values));
+        self
+    }
+
+    /// Adds the variables that begin with the schema's prefix and `__`, in any case; others are left alone.
+    #[must_use]
+    pub fn environment<K: Into<OsString>, V: Into<OsString>>(
+        mut self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let mut found: Vec<(String, String, OsString)> = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into())))
+            .filter_map(|(name, value)| Some((environment::ours(self.schema, &name)?, name, value)))
+            .collect();
+        found.sort();
+        let mut values = Map::new();
+        let mut seen = BTreeSet::new();
+        for (ours, variable, value) in found {
+            let origin = Origin::Variable(variable);
+            let (path, key) = match environment::place(self.schema, &ours) {
+                Ok(place) => place,
+                Err((key, problem)) => {
+                    self.error(key, origin, problem);
+                    continue;
+                }
+            };
+            let shown = dotted(&path);
+            let parsed = match value.into_string() {
+                _ if !seen.insert(shown.clone()) => Err("given twice, in different cases".to_owned()),
+                Ok(text) => environment::parse(key.kind, &text),
+                Err(_) => Err("is not valid UTF-8".to_owned()),
+            };
+            self.origins.insert(shown.clone(), origin.clone());
+            match parsed {
+                Ok(value) => insert(&mut values, &path, value),
+                Err(problem) => self.error(shown, origin, problem),
+            }
+        }
+        self.layers.push(Layer(values));
+        self
+    }
+
+    /// Sets a declared key from a command-line flag, if it was given.
+    #[must_use]
+    pub fn flag(mut self, flag: &str, path: &str, value: Option<&str>) -> Self {
+        let Some(value) = value else { return self };
+        let origin = Origin::Flag(flag.to_owned());
+        let parsed = match self.schema.find(path) {
+            Some(key) => environment::parse(key.kind, value),
+            None => Err(check::unknown(None)),
+        };
+        self.origins.insert(path.to_owned(), origin.clone());
+        match parsed {
+            Ok(value) => {
+                let mut values = Map::new();
+                insert(&mut values, &parts(path), value);
+                self.layers.push(Layer(values));
+            }
+            Err(problem) => self.error(path.to_owned(), origin, problem),
+        }
+        self
+    }
+
+    /// Merges the layers into the settings.
+    ///
+    /// # Errors
+    /// Only when no settings can be made at all; otherwise the errors so far wait for [`Loaded::finish`], so that
+    /// broken rules between keys are reported with them.
+    pub fn load<T: DeserializeOwned>(self) -> Result<Loaded<T>, SettingsErrors> {
+        let mut builder = Config::builder();
+        for layer in self.layers {
+            builder = builder.add_source(layer);
+        }
+        match builder.build().and_then(Config::try_deserialize) {
+            Ok(settings) => Ok(Loaded {
+                settings,
+                origins: self.origins,
+                errors: self.errors,
+                broken: self.broken,
+                unread_file: self.unread_file,
+            }),
+            Err(error) if self.errors.is_empty() => {
+                let problem = one_line(&error);
+                Err(SettingsErrors(vec![SettingError { key: String::new(), origin: None, problem }]))
+            }
+            Err(_) => Err(SettingsErrors(self.errors)),
+        }
+    }
+
+    fn error(&mut self, key: String, origin: Origin, problem: String) {
+        self.broken.insert(key.clone());
+        self.errors.push(SettingError { key, origin: Some(origin), problem });
+    }
+
+    fn unread(&mut self, file: &str, problem: String) {
+        self.unread_file = true;
+        let origin = Some(Origin::File(file.to_owned()));
+        self.errors.push(SettingError { key: String::new(), origin, problem });
+    }
+}
+
+impl<T> Loaded<T> {
+    /// Where the value of a key comes from, by its display form; `None` for a default.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Option<&Origin> {
+        self.origins.get(key)
+    }
+
+    /// The settings, if no layer had an error and no rule is broken.
+    ///
+    /// # Errors
+    /// Every error there is. Rules are left out when a file could not be read or when a key that they read has an
+    /// error of its own: they were judged by defaults.
+    pub fn finish(mut self, rules: Vec<RuleError>) -> Result<T, SettingsErrors> {
+        for rule in rules {
+            if self.unread_file || rule.keys.iter().any(|key| self.broken.contains(key)) {
+                continue;
+            }
+            let key = rule.keys.first().cloned().unwrap_or_default();
+            let origin = rule.keys.iter().find_map(|key| self.origins.get(key)).cloned();
+            self.errors.push(SettingError { key, origin, problem: rule.problem });
+        }
+        if self.errors.is_empty() { Ok(self.settings) } else { Err(SettingsErrors(self.errors)) }
+    }
+}
+
+/// One layer, already checked, as the config crate wants it.
+#[derive(Clone, Debug)]
+struct Layer(Map<String, Value>);
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Puts a value at a path of tables, made on the way.
+fn insert(values: &mut Map<String, Value>, path: &[String], value: ValueKind) {
+    match path {
+        [] => {}
+        [name] => drop(values.insert(name.clone(), Value::new(None, value))),
+        [name, rest @ ..] => {
+            let table =
+                values.entry(name.clone()).or_insert_with(|| Value::new(None, Map::<String, Value>::new()));
+            if let ValueKind::Table(below) = &mut table.kind {
+                insert(below, rest, value);
+            }
+        }
+    }
+}
+
+/// A parser's message on one line and without the quoted source line, which could hold a secret.
+fn one_line(error: &ConfigError) -> String {
+    let text = match error {
+        ConfigError::FileParse { cause, .. } => cause.to_string(),
+        other => other.to_string(),
+    };
+    let head = text.lines().next().unwrap_or_default().trim();
+    let tail: Vec<&str> = text.lines().skip(1).filter(|line| !line.contains('|')).map(str::trim).collect();
+    if tail.is_empty() { head.to_owned() } else { format!("{head}: {}", tail.join(" ")) }
+}

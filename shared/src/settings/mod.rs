@@ -1,0 +1,60 @@
+//! Layered settings for both binaries: defaults, TOML files, environment variables, flags, in that order.
+//!
+//! A binary declares its keys once, as a [`Schema`]. From it come the defaults, the check of every layer, the
+//! suggestions for mistyped keys and the reference documentation; a plain serde struct receives the result.
+//! Nothing stops at the first mistake: every error of every layer is reported together, each with its key and
+//! where it was given.
+//!
+//! ```no_run
+//! # use shared::settings::{Key, Layers, Schema, SettingsErrors};
+//! # #[derive(serde::Deserialize)]
+//! # struct Config { name: String }
+//! static SCHEMA: Schema = Schema { prefix: "DEMO", keys: &[Key::text("name", "what it is called").or("demo")] };
+//!
+//! # fn main() -> Result<(), SettingsErrors> {
+//! let config: Config = Layers::new(&SCHEMA)
+//!     .file("demo.toml".as_ref())
+//!     .environment(std::env::vars_os())
+//!     .flag("--name", "name", Some("other"))
+//!     .load::<Config>()?
+//!     .finish(Vec::new())?;
+//! # Ok(()) }
+//! ```
+
+mod check;
+mod environment;
+mod errors;
+mod layers;
+mod schema;
+mod secret;
+mod suggest;
+#[cfg(test)]
+mod tests;
+
+pub use errors::{Origin, RuleError, SettingError, SettingsErrors};
+pub use layers::{Layers, Loaded};
+pub use schema::{Default, Key, Kind, Schema};
+pub use secret::{Secret, SecretFileError, is_secret_property, redact_url, redacted};
+
+/// Serde representation of a [`std::time::Duration`] as a whole number of milliseconds, for keys that end in `_ms`.
+pub mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Reads milliseconds.
+    ///
+    /// # Errors
+    /// When the value is not a non-negative integer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+
+    /// Writes milliseconds.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,184 @@
+//! Values that never print: secrets, passwords inside URLs, secret librdkafka properties.
+
+use std::path::Path;
+use std::{fmt, fs, io};
+
+use serde::{Deserialize, Serialize, Serializer};
+
+const REDACTED: &str = "[redacted]";
+
+/// A secret in memory. Debug, Display and Serialize show `[redacted]`; only [`Secret::expose`] gives it away.
+#[derive(Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+/// A secret's file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFileError {
+    /// The file is absent, not readable or not UTF-8.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file holds nothing.
+    #[error("{path} is empty")]
+    Empty {
+        /// The file.
+        path: String,
+    },
+}
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// Reads a secret from a file, without the line ending that editors and mounts put at its end.
+    ///
+    /// # Errors
+    /// When the file cannot be read as UTF-8, or is empty.
+    pub fn read(path: &Path) -> Result<Self, SecretFileError> {
+        let shown = path.display().to_string();
+        let text = fs::read_to_string(path)
+            .map_err(|source| SecretFileError::Read { path: shown.clone(), source })?;
+        match text.trim_end_matches(['\n', '\r']) {
+            "" => Err(SecretFileError::Empty { path: shown }),
+            secret => Ok(Self::new(secret)),
+        }
+    }
+
+    /// The secret itself, for the one place that hands it on.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
+}
+
+/// A URL without its passwords: the one before `@`, and the query parameters `password` and `sslpassword`.
+#[must_use]
+pub fn redact_url(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(start);
+    let query_at = rest.find('?').unwrap_or(rest.len());
+    // The last `@` before the query, for a password that was not percent-encoded may hold one; or, when its `?` was
+    // not encoded either, the first one there is.
+    let at = rest[..query_at].rfind('@').or_else(|| rest.find('@'));
+    let (user, rest) = at.map_or(("", rest), |at| rest.split_at(at));
+    let user = user.split_once(':').map_or(user.to_owned(), |(user, _)| format!("{user}:{REDACTED}"));
+    let Some((address, query)) = rest.split_once('?') else { return format!("{scheme}{user}{rest}") };
+    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}={REDACTED}"),
+        _ => parameter.to_owned(),
+    });
+    format!("{scheme}{user}{address}?{}", parameters.collect::<Vec<_>>().join("&"))
+}
+
+/// Whether a librdkafka property holds a secret, by its name.
+#[must_use]
+pub fn is_secret_property(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    !name.ends_with("_file")
+        && ["password", "passphrase", "secret", "key.pem", "jaas", "oauthbearer.config"]
+            .iter()
+            .any(|part| name.contains(part))
+}
+
+/// `serialize_with` functions that write settings without their secrets.
+pub mod redacted {
+    use std::collections::BTreeMap;
+
+    use serde::Serializer;
+
+    /// A URL without its passwords.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn url<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::redact_url(url))
+    }
+
+    /// librdkafka properties without the values of the secret ones.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn properties<S: Serializer>(
+        properties: &BTreeMap<String, String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let shown = |name: &str, value| if super::is_secret_property(name) { super::REDACTED } else { value };
+        serializer.collect_map(properties.iter().map(|(name, value)| (name, shown(name, value.as_str()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "[redacted] [redacted]");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn passwords_in_urls_are_redacted_wherever_they_stand() {
+        for (url, shown) in [
+            ("postgresql://u@h/db", "postgresql://u@h/db"),
+            ("postgresql://u:p@h:5432/db", "postgresql://u:[redacted]@h:5432/db"),
+            ("postgresql://u:p@q:r@h/db", "postgresql://u:[redacted]@h/db"),
+            (
+                "postgres://h/db?sslmode=require&password=x",
+                "postgres://h/db?sslmode=require&password=[redacted]",
+            ),
+            ("postgres://h/db?sslpassword=x&a=b", "postgres://h/db?sslpassword=[redacted]&a=b"),
+            ("postgres://u:p?q@h/db", "postgres://u:[redacted]@h/db"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(redact_url(url), shown);
+        }
+    }
+
+    #[test]
+    fn secret_properties_are_known_by_name() {
+        for name in ["sasl.password", "ssl.key.pem", "ssl.key.password", "sasl.oauthbearer.client.secret"] {
+            assert!(is_secret_property(name), "{name}");
+        }
+        for name in ["sasl.username", "ssl.ca.pem", "security.protocol", "sasl.password_file"] {
+            assert!(!is_secret_property(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_secret_file_loses_its_line_ending_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        fs::write(&file, " s3cret \r\n").unwrap();
+        assert_eq!(Secret::read(&file).unwrap().expose(), " s3cret ");
+        fs::write(&file, "\n").unwrap();
+        assert!(matches!(Secret::read(&file), Err(SecretFileError::Empty { .. })));
+        assert!(matches!(Secret::read(&directory.path().join("absent")), Err(SecretFileError::Read { .. })));
+    }
+}

@@ -1,0 +1,239 @@
+//! A batch: what commits in one transaction. Pure: records go in, rows, dead letters and positions come out.
+
+pub mod records;
+pub mod rows;
+pub mod shape;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use self::records::{Incoming, Records};
+use self::rows::{Pushed, Rows};
+use crate::decode::{Rejection, Slots};
+use crate::plan::Plan;
+use crate::types::{Offset, TopicPartition};
+
+/// Why a record was skipped: the values of the label `reason` of `sink_records_skipped_total`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Skip {
+    /// A later record of its key was merged over it.
+    Superseded,
+    /// insert_ignore, and the key is there.
+    Exists,
+    /// A trigger of the table refused the row without an error.
+    Trigger,
+    /// A tombstone, and deleting is not enabled.
+    Tombstone,
+}
+
+impl Skip {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::Exists => "exists",
+            Self::Trigger => "trigger",
+            Self::Tombstone => "tombstone",
+        }
+    }
+}
+
+/// How far a batch moves one partition.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The stored position that the batch starts from: what the fence compares.
+    pub expected: Offset,
+    /// The position that it stores.
+    pub next: Offset,
+    /// Records of this partition in the batch.
+    pub records: u64,
+    /// Their size in bytes: keys and values.
+    pub bytes: u64,
+}
+
+/// A record that becomes a dead letter.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Its number in [`Batch::records`].
+    pub record: u32,
+    /// Why.
+    pub rejection: Rejection,
+}
+
+/// The rows of one plan.
+#[derive(Debug)]
+pub struct TableRows {
+    /// The plan they are encoded for.
+    pub plan: Arc<Plan>,
+    /// The rows.
+    pub rows: Rows,
+}
+
+/// Records of some partitions, encoded and ready for one transaction.
+#[derive(Debug, Default)]
+pub struct Batch {
+    spans: Vec<Span>,
+    records: Records,
+    tables: Vec<TableRows>,
+    rejected: Vec<Rejected>,
+    skipped: BTreeMap<(u16, Skip), u64>,
+    plans: HashMap<Arc<str>, Arc<Plan>>,
+    last_span: usize,
+}
+
+impl Batch {
+    /// The span of `partition`, which starts at `expected` if the batch has none of it yet.
+    pub fn span(&mut self, partition: &TopicPartition, expected: Offset) -> usize {
+        if self.spans.get(self.last_span).is_some_and(|s| s.partition == *partition) {
+            return self.last_span;
+        }
+        self.last_span = self.spans.iter().position(|s| s.partition == *partition).unwrap_or_else(|| {
+            self.spans.push(Span {
+                partition: partition.clone(),
+                expected,
+                next: expected,
+                records: 0,
+                bytes: 0,
+            });
+            self.spans.len() - 1
+        });
+        self.last_span
+    }
+
+    /// Takes a record in: its bytes, and the row or the rejection that it becomes.
+    pub fn push(&mut self, span: usize, plan: &Arc<Plan>, incoming: &Incoming<'_>, slots: &mut Slots) {
+        if !self.plans.get(&self.spans[span].partition.topic).is_some_and(|known| Arc::ptr_eq(known, plan)) {
+            self.plans.insert(Arc::clone(&self.spans[span].partition.topic), Arc::clone(plan));
+        }
+        let span16 = u16::try_from(span).expect("a batch has fewer than 65,536 partitions");
+        let record = self.records.push(span16, incoming);
+        let place = &mut self.spans[span];
+        let size = incoming.payload.map_or(0, <[u8]>::len) + incoming.key.map_or(0, <[u8]>::len);
+        place.next = Offset(incoming.offset + 1);
+        place.records += 1;
+        place.bytes += size as u64;
+        let Some(payload) = incoming.payload else {
+            self.skip(span16, Skip::Tombstone, 1);
+            return;
+        };
+        let outcome = match plan.decoder.decode(payload, slots) {
+            Ok(()) => self.table(plan).push(plan, record, slots),
+            Err(rejection) => Pushed::Rejected(rejection),
+        };
+        match outcome {
+            Pushed::Row => {}
+            Pushed::Superseding => self.skip(span16, Skip::Superseded, 1),
+            Pushed::Exists => self.skip(span16, Skip::Exists, 1),
+            Pushed::Rejected(rejection) => self.rejected.push(Rejected { record, rejection }),
+        }
+    }
+
+    /// Moves the position of a partition of which the batch may have no record: it went past transaction markers,
+    /// or records that compaction removed.
+    pub fn advance(&mut self, span: usize, next: Offset) {
+        let span = &mut self.spans[span];
+        assert!(next >= span.next, "a position never goes back: {} to {next}", span.next);
+        span.next = next;
+    }
+
+    /// The same records encoded again: for plans that changed, or without partitions that were revoked.
+    pub fn encode_again(
+        self,
+        plan_of: impl Fn(&TopicPartition) -> Option<Arc<Plan>>,
+        keep: impl Fn(&TopicPartition) -> bool,
+        slots: &mut Slots,
+    ) -> Self {
+        let mut batch = Self::default();
+        let kept: Vec<Option<(usize, Option<Arc<Plan>>)>> = self
+            .spans
+            .iter()
+            .map(|span| {
+                let kept = keep(&span.partition);
+                kept.then(|| (batch.span(&span.partition, span.expected), plan_of(&span.partition)))
+            })
+            .collect();
+        for (number, record) in self.records.iter().enumerate() {
+            if let Some((span, plan)) = &kept[usize::from(record.span)] {
+                let plan = plan.as_ref().expect("a topic with records has a plan");
+                batch.push(*span, plan, &self.records.incoming(records::offset32(number)), slots);
+            }
+        }
+        for (old, kept) in self.spans.iter().zip(&kept) {
+            if let Some((span, _)) = kept {
+                batch.advance(*span, old.next);
+            }
+        }
+        batch
+    }
+
+    fn table(&mut self, plan: &Arc<Plan>) -> &mut Rows {
+        let found = self.tables.iter().position(|t| Arc::ptr_eq(&t.plan, plan));
+        let number = found.unwrap_or_else(|| {
+            let rows = Rows::new(plan.columns.len());
+            self.tables.push(TableRows { plan: Arc::clone(plan), rows });
+            self.tables.len() - 1
+        });
+        &mut self.tables[number].rows
+    }
+
+    fn skip(&mut self, span: u16, reason: Skip, records: u64) {
+        *self.skipped.entry((span, reason)).or_default() += records;
+    }
+
+    /// The plans that its rows are encoded for, by topic.
+    pub fn plans(&self) -> &HashMap<Arc<str>, Arc<Plan>> {
+        &self.plans
+    }
+
+    /// The partitions that it moves.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// The records that it holds.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The rows, by plan.
+    pub fn tables(&self) -> &[TableRows] {
+        &self.tables
+    }
+
+    /// The records that the decoder refused.
+    pub fn rejected(&self) -> &[Rejected] {
+        &self.rejected
+    }
+
+    /// The records that are already known to be skipped.
+    pub fn skipped(&self) -> impl Iterator<Item = (&TopicPartition, Skip, u64)> {
+        self.skipped.iter().map(|((span, reason), n)| (&self.spans[usize::from(*span)].partition, *reason, *n))
+    }
+
+    /// Whether it moves nothing.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Its size in bytes: records as they came, and encoded rows.
+    pub fn bytes(&self) -> usize {
+        self.records.bytes() + self.tables.iter().map(|t| t.rows.bytes()).sum::<usize>()
+    }
+
+    /// Forgets everything and keeps the memory, for the next batch of the same writer.
+    pub fn clear(&mut self) {
+        self.spans.clear();
+        self.records.clear();
+        self.rejected.clear();
+        self.skipped.clear();
+        self.plans.clear();
+        self.last_span = 0;
+        // A plan that changed leaves its rows behind; the next batch makes those it needs.
+        self.tables.retain_mut(|t| {
+            t.rows.clear();
+            Arc::strong_count(&t.plan) > 1
+        });
+    }
+}

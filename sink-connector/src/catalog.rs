@@ -1,0 +1,134 @@
+//! The target table as PostgreSQL's catalog describes it, and the fingerprint by which a change is noticed.
+
+use postgres::Client;
+
+use crate::sql::{TableName, literal};
+
+/// One column that can be written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Column {
+    /// The column's name.
+    pub name: String,
+    /// `pg_attribute.atttypid`.
+    pub type_oid: u32,
+    /// `pg_attribute.atttypmod`, -1 for none.
+    pub typmod: i32,
+    /// The type as SQL writes it, with its modifier.
+    pub type_name: String,
+    /// The type without its modifier, for casts.
+    pub base_type_name: String,
+    /// NULL is refused.
+    pub not_null: bool,
+    /// A value is made up when the row does not carry one: DEFAULT or identity.
+    pub has_default: bool,
+}
+
+/// A unique index that can arbitrate conflicts: valid, immediate, whole, over plain columns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UniqueIndex {
+    /// The index's name, as a 23505 reports it.
+    pub name: String,
+    /// Its key columns, in index order.
+    pub columns: Vec<String>,
+}
+
+/// A table, as it was when its fingerprint was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Table {
+    /// The table's oid: a table dropped and created again is another one.
+    pub oid: u32,
+    /// Name with its schema, for messages and metrics.
+    pub full_name: String,
+    /// Columns that can be written, in attnum order (generated ones are left out).
+    pub columns: Vec<Column>,
+    /// Unique indexes that can arbitrate.
+    pub unique_indexes: Vec<UniqueIndex>,
+    /// The text that changes when anything does that an encoded batch relies on.
+    pub fingerprint: String,
+    /// `pg_class.relpersistence` is `u`: a crash of the server empties the table.
+    pub unlogged: bool,
+    /// `pg_class.relkind`.
+    pub kind: char,
+}
+
+/// The query whose single value is the fingerprint of `table`; no row when there is no such table.
+///
+/// It runs inside each transaction, after the table is locked against ALTER: what the batch was encoded for must
+/// still hold, because COPY BINARY does not compare types. Unique indexes belong to it, because plain COPY is an
+/// upsert only as long as the index reports the conflict.
+pub fn fingerprint_query(table: &TableName) -> String {
+    format!(
+        "SELECT concat(c.oid, c.relkind, c.relpersistence, '|', \
+         (SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, \
+                 a.atthasdef, a.attgenerated, a.attidentity), ';' ORDER BY a.attnum) \
+          FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '|', \
+         (SELECT string_agg(concat_ws(',', i.indexrelid, i.indkey, i.indisvalid), ';' ORDER BY i.indexrelid) \
+          FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique)) \
+         FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass({})",
+        literal(&table.sql())
+    )
+}
+
+/// Reads `table` from the catalog; `None` when it does not exist.
+///
+/// The fingerprint is read first: a change between the queries gives a fingerprint that no longer matches at the
+/// first transaction, and everything is read again.
+pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table>, postgres::Error> {
+    let Some(row) = client.query_opt(&fingerprint_query(table), &[])? else { return Ok(None) };
+    let fingerprint: String = row.get(0);
+    let row = client.query_opt(
+        &format!(
+            "SELECT c.oid, n.nspname::text, c.relname::text, c.relpersistence = 'u', c.relkind::text \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid = pg_catalog.to_regclass({})",
+            literal(&table.sql())
+        ),
+        &[],
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    let oid: u32 = row.get(0);
+    let kind: String = row.get(4);
+    let full_name = format!("{}.{}", row.get::<_, String>(1), row.get::<_, String>(2));
+    let columns = client
+        .query(
+            "SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+                    pg_catalog.format_type(a.atttypid, NULL), a.attnotnull, a.atthasdef OR a.attidentity = 'd' \
+             FROM pg_catalog.pg_attribute a \
+             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
+               AND a.attidentity <> 'a' ORDER BY a.attnum",
+            &[&oid],
+        )?
+        .iter()
+        .map(|row| Column {
+            name: row.get(0),
+            type_oid: row.get(1),
+            typmod: row.get(2),
+            type_name: row.get(3),
+            base_type_name: row.get(4),
+            not_null: row.get(5),
+            has_default: row.get(6),
+        })
+        .collect();
+    let unique_indexes = client
+        .query(
+            "SELECT x.relname::text, ARRAY(SELECT a.attname::text \
+                FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY k(attnum, n) \
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY k.n) \
+             FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
+             WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indisready AND i.indimmediate \
+               AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indisprimary DESC, x.relname",
+            &[&oid],
+        )?
+        .iter()
+        .map(|row| UniqueIndex { name: row.get(0), columns: row.get(1) })
+        .collect();
+    Ok(Some(Table {
+        oid,
+        full_name,
+        columns,
+        unique_indexes,
+        fingerprint,
+        unlogged: row.get(3),
+        kind: kind.chars().next().unwrap_or('r'),
+    }))
+}

@@ -1,0 +1,208 @@
+//! The command line of the sink.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Flag;
+
+const AFTER: &str = "\
+Examples:
+  sink-connector                                      run with the bundled configuration
+  sink-connector --config sink.toml run --until-end   write what is there now, then exit
+  SINK__KAFKA__TOPICS=a,b sink-connector config       show what would apply
+
+Exit codes:
+  0  done
+  1  failed
+  2  configuration or usage wrong; nothing was touched
+  3  a bounded run ended with dead letters and --fail-on-dead-letters
+  4  stopped by the error policy
+  5  a bounded run passed its --deadline";
+
+const RUN_AFTER: &str = "\
+Without --max-records, --until-end and --idle-timeout it runs until SIGTERM or SIGINT. \
+With several of them the first one reached ends it.
+
+Example:
+  sink-connector run --until-end --idle-timeout 10s --deadline 10m --summary json";
+
+const CONFIG_AFTER: &str = "\
+Example:
+  SINK__BATCH__MAX_ROWS=500 sink-connector --config sink.toml config > effective.toml";
+
+/// Writes the JSON records of Kafka topics to PostgreSQL tables, exactly once in effect.
+#[derive(Clone, Debug, Parser, PartialEq)]
+#[command(name = "sink-connector", version, after_help = AFTER)]
+pub struct Cli {
+    /// Which configuration applies.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// What to do; nothing is `run`.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags that say which configuration applies; every command takes them.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Configuration")]
+pub struct SettingsArgs {
+    /// TOML file; may be repeated, later files go over earlier ones, variables SINK__… over files
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Vec<PathBuf>,
+    /// Sets `name`: the key of the stored positions
+    #[arg(long, global = true)]
+    pub name: Option<String>,
+    /// Sets `kafka.bootstrap_servers`
+    #[arg(long, value_name = "HOST:PORT,…", global = true)]
+    pub bootstrap_servers: Option<String>,
+    /// Sets `postgres.url`; other users of the machine can see it, so give a password in a file
+    #[arg(long, value_name = "URL", global = true)]
+    pub postgres_url: Option<String>,
+}
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Write records to PostgreSQL, until told to stop or until a bound is reached
+    #[command(after_help = RUN_AFTER)]
+    Run(RunArgs),
+    /// Print the effective configuration as TOML, secrets redacted
+    #[command(after_help = CONFIG_AFTER)]
+    Config,
+}
+
+/// The bounds of a run.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct RunArgs {
+    /// Stop after exactly N records; nothing beyond them is committed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_records: Option<u64>,
+    /// Stop at the end that the partitions have now
+    #[arg(long)]
+    pub until_end: bool,
+    /// Stop when there was nothing to read for this long, such as 10s
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub idle_timeout: Option<Duration>,
+    /// Give up after this long, such as 10m, when the bound is not reached: exit code 5
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub deadline: Option<Duration>,
+    /// Exit code 3 when there were dead letters
+    #[arg(long)]
+    pub fail_on_dead_letters: bool,
+    /// Print a summary on standard output at the end
+    #[arg(long, value_name = "FORMAT")]
+    pub summary: Option<SummaryFormat>,
+}
+
+/// How the summary of a run looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SummaryFormat {
+    /// One JSON object.
+    Json,
+}
+
+impl Cli {
+    /// The command, `run` without bounds if there was none.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        self.command.clone().unwrap_or_else(|| Command::Run(RunArgs::default()))
+    }
+}
+
+impl SettingsArgs {
+    /// The flags that set keys, for [`crate::config::Config::load`].
+    #[must_use]
+    pub fn flags(&self) -> [Flag<'_>; 3] {
+        [
+            ("--name", "name", self.name.as_deref()),
+            ("--bootstrap-servers", "kafka.bootstrap_servers", self.bootstrap_servers.as_deref()),
+            ("--postgres-url", "postgres.url", self.postgres_url.as_deref()),
+        ]
+    }
+}
+
+impl RunArgs {
+    /// Whether the run ends by itself.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.max_records.is_some() || self.until_end || self.idle_timeout.is_some()
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write 500ms, 10s, 10m or 1h 30m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_declaration_is_sound() {
+        <Cli as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_run() {
+        let cli = parse("sink-connector --config a.toml --config b.toml").unwrap();
+        assert_eq!(cli.command(), Command::Run(RunArgs::default()));
+        assert_eq!(cli.settings.config, [PathBuf::from("a.toml"), PathBuf::from("b.toml")]);
+    }
+
+    #[test]
+    fn every_flag_of_a_run_is_read() {
+        let line = "sink-connector run --max-records 100 --until-end --idle-timeout 10s --deadline 10m \
+                    --fail-on-dead-letters --summary json --name n --config a.toml";
+        let cli = parse(line).unwrap();
+        let Command::Run(run) = cli.command() else { panic!("{cli:?}") };
+        let expected = RunArgs {
+            max_records: Some(100),
+            until_end: true,
+            idle_timeout: Some(Duration::from_secs(10)),
+            deadline: Some(Duration::from_secs(600)),
+            fail_on_dead_letters: true,
+            summary: Some(SummaryFormat::Json),
+        };
+        assert_eq!(run, expected);
+        assert!(run.is_bounded() && !RunArgs::default().is_bounded());
+        assert_eq!(cli.settings.flags()[0], ("--name", "name", Some("n")));
+        assert_eq!(cli.settings.config.len(), 1);
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for line in [
+            "run --max-records 0",
+            "run --max-records many",
+            "run --idle-timeout 10",
+            "run --deadline 0s",
+            "run --summary xml",
+            "--until-ends",
+            "fly",
+        ] {
+            assert_eq!(parse(&format!("sink-connector {line}")).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_help_has_an_example() {
+        for line in ["--help", "run --help", "config --help"] {
+            let help = parse(&format!("sink-connector {line}")).unwrap_err();
+            assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0), "{line}");
+            assert!(help.to_string().contains("Example"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What one key demands of another, and what a value demands beyond its type.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::settings::RuleError;
+
+use super::librdkafka::owned;
+use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, unsupported};
+
+/// PostgreSQL cuts `application_name` after 63 bytes; a sink's sessions are found by `kafka-sink:<name>`.
+const NAME_MAX_BYTES: usize = 63 - "kafka-sink:".len();
+/// Kafka's own limit.
+const TOPIC_MAX_CHARS: usize = 249;
+
+/// Every broken rule, each once.
+pub(super) fn check(config: &Config) -> Vec<RuleError> {
+    let mut broken = unsupported::of_sink(config);
+    let topics: BTreeSet<&String> = config.kafka.topics.iter().chain(config.topics.keys()).collect();
+    for topic in topics {
+        let keys = TopicKeys { topic, overrides: config.topics.get(topic) };
+        let table = config.topic(topic);
+        broken.extend(unsupported::of_topic(&keys, &table));
+        broken.extend(of_table(&keys, &table));
+    }
+    broken.extend(of_sink(config));
+    broken.extend(of_kafka(config));
+    broken.extend(of_postgres(config));
+    // One line per key: what several topics inherit is one mistake, and "not supported" says more than "needs …".
+    let mut seen = BTreeSet::new();
+    broken.retain(|rule| seen.insert(rule.keys.first().cloned()));
+    broken
+}
+
+fn of_sink(config: &Config) -> Vec<RuleError> {
+    let mut broken = Vec::new();
+    if config.name.len() > NAME_MAX_BYTES {
+        broken.push(RuleError::new(["name"], format!("is longer than {NAME_MAX_BYTES} characters")));
+    } else if !config.name.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+        broken.push(RuleError::new(["name"], "must be printable ASCII"));
+    }
+    let errors = &config.errors;
+    if errors.dead_letters == DeadLetters::Topic && errors.dead_letter_topic.is_none() {
+        let keys = ["errors.dead_letter_topic", "errors.dead_letters"];
+        broken.push(RuleError::new(keys, "must be given with dead_letters = \"topic\""));
+    }
+    if let Some(topic) = errors.dead_letter_topic.as_deref() {
+        if !is_topic(topic) {
+            broken.push(RuleError::new(["errors.dead_letter_topic"], not_a_topic(topic)));
+        } else if config.kafka.topics.iter().any(|read| read == topic) {
+            let keys = ["errors.dead_letter_topic", "kafka.topics"];
+            broken.push(RuleError::new(keys, "is a topic that the sink reads: dead letters would go round"));
+        }
+    }
+    let listen = &config.http.listen;
+    if !listen.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+        broken.push(RuleError::new(
+            ["http.listen"],
+            format!("{listen:?} is not host:port, such as 0.0.0.0:9464"),
+        ));
+    }
+    broken
+}
+
+fn of_kafka(config: &Config) -> Vec<RuleError> {
+    let mut broken = Vec::new();
+    let kafka = &config.kafka;
+    let both = ["kafka.topics", "kafka.topics_regex"];
+    match &kafka.topics_regex {
+        Some(_) if !kafka.topics.is_empty() => {
+            broken.push(RuleError::new(both, "give either topics or topics_regex, not both"));
+        }
+        Some(regex) if !regex.starts_with('^') => {
+            broken.push(RuleError::new(["kafka.topics_regex"], "must begin with ^"));
+        }
+        None if kafka.topics.is_empty() => {
+            broken.push(RuleError::new(both, "is empty: name a topic to read"));
+        }
+        _ => {}
+    }
+    let mut seen = BTreeSet::new();
+    for topic in &kafka.topics {
+        if !is_topic(topic) {
+            broken.push(RuleError::new(["kafka.topics"], not_a_topic(topic)));
+        } else if !seen.insert(topic) {
+            broken.push(RuleError::new(["kafka.topics"], format!("names {topic:?} twice")));
+        }
+    }
+    for name in kafka.properties.keys() {
+        if let Some(instead) = owned(name.strip_suffix("_file").unwrap_or(name)) {
+            let problem = format!("belongs to the sink and cannot be set here: {instead}");
+            broken.push(RuleError::new([property_key(name)], problem));
+        }
+    }
+    broken
+}
+
+fn of_postgres(config: &Config) -> Vec<RuleError> {
+    let mut broken = Vec::new();
+    let url = config.postgres.url.expose();
+    // The URL itself is not shown: it may hold a password, and be too broken to find it.
+    if !["postgresql://", "postgres://"].iter().any(|scheme| url.starts_with(scheme)) {
+        broken.push(RuleError::new(
+            ["postgres.url"],
+            "must begin with postgresql:// (host=… strings are not taken)",
+        ));
+    } else if config.postgres.password_file.is_some() && config.postgres.redacted_url() != url {
+        let problem = "the URL has a password, and so has the file; leave one of them out";
+        broken.push(RuleError::new(["postgres.password_file", "postgres.url"], problem));
+    }
+    broken
+}
+
+fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
+    let mut broken = Vec::new();
+    let mut rule = |names: &[&str], problem: String| {
+        broken.push(RuleError::new(names.iter().map(|name| keys.key(name)), problem));
+    };
+    match (table.insert_mode, table.pk_mode) {
+        (mode @ (InsertMode::Upsert | InsertMode::InsertIgnore), PkMode::None) => {
+            let mode = if mode == InsertMode::Upsert { "upsert" } else { "insert_ignore" };
+            let problem = format!("{mode:?} needs a key: set pk_mode, or use \"insert\"");
+            rule(&["insert_mode", "pk_mode"], problem);
+        }
+        (_, PkMode::RecordValue) if table.pk_fields.is_empty() => {
+            let problem = format!(
+                "must name the key columns of table {:?} with pk_mode = \"record_value\"; for a table without a key \
+                 set pk_mode = \"none\" and insert_mode = \"insert\"",
+                table.table
+            );
+            rule(&["pk_fields", "pk_mode", "table"], problem);
+        }
+        _ => {}
+    }
+    if let Some(name) = repeated(&table.pk_fields) {
+        rule(&["pk_fields"], format!("names {name:?} twice"));
+    }
+    if table.delete_enabled && table.pk_mode != PkMode::RecordKey {
+        rule(&["delete_enabled", "pk_mode"], "needs pk_mode = \"record_key\"".into());
+    }
+    if table.version_field.is_some() && table.insert_mode != InsertMode::Upsert {
+        rule(&["version_field", "insert_mode"], "needs insert_mode = \"upsert\"".into());
+    }
+    let columns: Vec<&String> = table.rename.values().chain(table.metadata.values()).collect();
+    if let Some(column) = repeated(&columns) {
+        rule(&["rename", "metadata"], format!("column {column:?} has two sources in rename and metadata"));
+    }
+    broken
+}
+
+/// The display form of a key of `[kafka.properties]`.
+pub(super) fn property_key(name: &str) -> String {
+    if name.contains('.') { format!("kafka.properties.{name:?}") } else { format!("kafka.properties.{name}") }
+}
+
+/// Names the keys of one topic's settings: in its own table if they were given there, else in `[sink]`.
+pub(super) struct TopicKeys<'a> {
+    topic: &'a str,
+    overrides: Option<&'a TableOverrides>,
+}
+
+impl TopicKeys<'_> {
+    /// The display form of a key of `[sink]` as it applies to the topic.
+    pub(super) fn key(&self, name: &str) -> String {
+        let given = self.overrides.is_some_and(|overrides| given(overrides, name));
+        if !given {
+            return format!("sink.{name}");
+        }
+        let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let topic =
+            if self.topic.chars().all(bare) { self.topic.to_owned() } else { format!("{:?}", self.topic) };
+        format!("topics.{topic}.{name}")
+    }
+}
+
+fn given(overrides: &TableOverrides, name: &str) -> bool {
+    match name {
+        "table" => overrides.table.is_some(),
+        "insert_mode" => overrides.insert_mode.is_some(),
+        "pk_mode" => overrides.pk_mode.is_some(),
+        "pk_fields" => overrides.pk_fields.is_some(),
+        "delete_enabled" => overrides.delete_enabled.is_some(),
+        "value_format" => overrides.value_format.is_some(),
+        "version_field" => overrides.version_field.is_some(),
+        "rename" => overrides.rename.is_some(),
+        "metadata" => overrides.metadata.is_some(),
+        _ => false,
+    }
+}
+
+fn is_topic(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty()
+        && name.len() <= TOPIC_MAX_CHARS
+        && name != "."
+        && name != ".."
+        && name.chars().all(allowed)
+}
+
+fn not_a_topic(name: &str) -> String {
+    format!("{name:?} cannot be a topic: letters, digits, `.`, `_` and `-`, at most {TOPIC_MAX_CHARS}")
+}
+
+fn repeated<T: Ord>(names: &[T]) -> Option<&T> {
+    let mut seen = BTreeMap::new();
+    names.iter().find(|name| seen.insert(*name, ()).is_some())
+}

@@ -1,0 +1,313 @@
+//! The configuration as a user writes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use shared::settings::{Default, Kind, Layers};
+
+use super::*;
+
+const BUNDLED: &str = include_str!("../../../config/sink-connector.toml");
+
+fn layers(text: &str) -> Layers {
+    Layers::new(&SCHEMA).text("sink.toml", text)
+}
+
+fn load(text: &str) -> Config {
+    Config::from_layers(layers(text)).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn errors_of(layers: Layers) -> Vec<String> {
+    Config::from_layers(layers).unwrap_err().0.iter().map(ToString::to_string).collect()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    errors_of(layers(text)).iter().map(|line| line.replace(" (file sink.toml)", "")).collect()
+}
+
+fn shown(config: &Config) -> String {
+    config.to_toml().unwrap()
+}
+
+#[test]
+fn without_anything_it_is_the_bundled_configuration() {
+    let bare = Config::load(&[], [("PATH", "/bin")], &[]).unwrap();
+    assert_eq!(shown(&bare), shown(&load(BUNDLED)));
+    let table = bare.topic("livescores_topic");
+    assert_eq!(
+        (table.table.as_str(), table.pk_fields.as_slice()),
+        ("ipl_livescores", ["match_id".to_owned()].as_slice())
+    );
+    assert_eq!(bare.kafka.topics, ["livescores_topic"]);
+    assert_eq!((bare.batch.max_rows, bare.batch.max_bytes, bare.postgres.writers), (5000, 4_194_304, 2));
+}
+
+#[test]
+fn the_bundled_file_gives_every_key_that_has_a_value() {
+    let loaded = layers(BUNDLED).load::<Config>().unwrap();
+    for key in SCHEMA.keys {
+        let has_value = !matches!(key.default, Default::None);
+        let commented = BUNDLED.contains(&format!("# {} = ", key.path.rsplit('.').next().unwrap()));
+        let is_map = matches!(key.kind, Kind::Properties | Kind::Map(_) | Kind::Tables(_));
+        assert!(
+            loaded.origin(key.path).is_some()
+                || (!has_value && (commented || is_map || key.path == "kafka.topics_regex")),
+            "{}",
+            key.path
+        );
+    }
+}
+
+#[test]
+fn every_declared_choice_has_its_variant_and_every_key_its_field() {
+    for key in SCHEMA.keys {
+        let (section, leaf) =
+            key.path.rsplit_once('.').map_or(("", key.path), |(section, leaf)| (section, leaf));
+        let values: Vec<String> = match key.kind {
+            Kind::Choice(choices) => choices.iter().map(|choice| format!("{choice:?}")).collect(),
+            Kind::Text => vec!["\"x\"".into()],
+            Kind::Integer { min, max } => vec![min.to_string(), max.to_string()],
+            Kind::Float { min, .. } => vec![format!("{min:?}")],
+            Kind::Boolean => vec!["true".into()],
+            Kind::List => vec!["[\"x\"]".into()],
+            Kind::Properties => vec!["{ a = \"b\" }".into()],
+            Kind::Map(names) => vec![format!("{{ {} = \"c\" }}", names.first().unwrap_or(&"f"))],
+            Kind::Tables(_) => vec!["{ t = { table = \"x\" } }".into()],
+        };
+        for value in values {
+            let line = format!("{leaf} = {value}");
+            let mut texts =
+                vec![if section.is_empty() { line.clone() } else { format!("[{section}]\n{line}") }];
+            if section == "sink" {
+                texts.push(format!("[topics.t]\n{line}"));
+            }
+            for text in texts {
+                let loaded =
+                    layers(&text).load::<Config>().unwrap_or_else(|errors| panic!("{text}: {errors}"));
+                loaded.finish(Vec::new()).unwrap_or_else(|errors| panic!("{text}: {errors}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_effective_configuration_has_only_declared_keys_and_loads_to_itself() {
+    for text in [
+        "",
+        "[sink]\ntable = 'other'\npk_fields = ['id', 'n']\n[sink.rename]\n'a.b' = 'c'",
+        "[kafka]\ntopics = ['a', 'b']\n[topics.b]\ntable = 'x'\npk_mode = 'none'\ninsert_mode = 'insert'",
+        "[kafka]\ntopics = ['ipl_livescores', 'b']\n[sink]\ntable = '${topic}'\n[topics.b]\npk_fields = ['id']",
+        "[kafka.properties]\n'security.protocol' = 'SSL'\nlog_level = 3",
+    ] {
+        let config = load(text);
+        let toml = shown(&config);
+        let again = load(&toml);
+        assert_eq!(shown(&again), toml);
+        assert_eq!(again.tables(), config.tables(), "{toml}");
+    }
+}
+
+#[test]
+fn secrets_are_read_from_files_and_never_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    fs::write(&file, "hunter2\n").unwrap();
+    let file = file.to_str().unwrap();
+    let config = load(&format!(
+        "[postgres]\npassword_file = '{file}'\n[kafka.properties]\n'sasl.password_file' = '{file}'\n\
+         'ssl.key.password' = 'hunter2'\n'client.id' = 'c'"
+    ));
+    assert_eq!(config.postgres.password.as_ref().unwrap().expose(), "hunter2");
+    let properties: BTreeMap<_, _> = config.kafka.librdkafka().collect();
+    let expected = [("client.id", "c"), ("sasl.password", "hunter2"), ("ssl.key.password", "hunter2")];
+    assert_eq!(properties, expected.into());
+    let toml = shown(&config);
+    assert!(!toml.contains("hunter2") && toml.contains("\"ssl.key.password\" = \"[redacted]\""), "{toml}");
+    let config = load("[postgres]\nurl = 'postgresql://u:hunter2@h/db?sslmode=require'");
+    assert!(!shown(&config).contains("hunter2") && !format!("{:?}", config.postgres).contains("hunter2"));
+    assert_eq!(config.postgres.url.expose(), "postgresql://u:hunter2@h/db?sslmode=require");
+    assert_eq!(config.postgres.redacted_url(), "postgresql://u:[redacted]@h/db?sslmode=require");
+    load(&shown(&config));
+}
+
+#[test]
+fn secret_files_that_fail_are_errors_of_their_keys() {
+    let found = errors(
+        "postgres.password_file = '/nowhere/a'\n[kafka.properties]\n'sasl.password_file' = '/nowhere/b'\n\
+         'ssl.key.password' = 'x'\n'ssl.key.password_file' = '/nowhere/c'",
+    );
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("postgres.password_file: cannot read /nowhere/a: "), "{found:?}");
+    assert!(
+        found[1].starts_with("kafka.properties.\"sasl.password_file\": cannot read /nowhere/b: "),
+        "{found:?}"
+    );
+    assert!(found[2].contains("ssl.key.password is given as well"), "{found:?}");
+}
+
+#[test]
+fn topics_override_the_section_and_replace_their_name_in_the_table() {
+    let config = load(
+        "[kafka]\ntopics = ['a', 'b.c', 'ipl_livescores']\n[sink]\ntable = 's.${topic}'\npk_fields = ['id']\n\
+         rename = { x = 'y' }\n[topics.'b.c']\ntable = 't'\npk_mode = 'none'\ninsert_mode = 'insert'\nrename = {}\n\
+         [topics.ipl_livescores]\ntable = '${topic}'\npk_fields = []\n[topics.unused]",
+    );
+    let a = config.topic("a");
+    assert_eq!(
+        (a.table.as_str(), a.pk_fields.as_slice(), a.ddl_file.clone()),
+        ("s.a", ["id".to_owned()].as_slice(), None)
+    );
+    assert_eq!(a.rename.len(), 1);
+    let b = config.topic("b.c");
+    assert_eq!((b.table.as_str(), b.pk_mode, b.insert_mode), ("t", PkMode::None, InsertMode::Insert));
+    assert!(b.pk_fields.is_empty() && b.rename.is_empty());
+    let ipl = config.topic("ipl_livescores");
+    assert_eq!(ipl.pk_fields, ["match_id"]);
+    assert!(ipl.ddl_file.is_some());
+    assert_eq!(config.unused_topics(), ["unused"]);
+    assert_eq!(config.tables().len(), 3);
+}
+
+#[test]
+fn the_defaults_of_the_bundled_table_stay_with_it() {
+    let config =
+        Config::load(&[], [("SINK__SINK__TABLE", "other"), ("SINK__SINK__PK_FIELDS", "a, b")], &[]).unwrap();
+    let table = config.topic("livescores_topic");
+    assert_eq!((table.pk_fields.len(), table.ddl_file), (2, None));
+    let found = errors_of(Layers::new(&SCHEMA).environment([("SINK__SINK__TABLE", "other")]));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("sink.pk_fields: must name the key columns of table \"other\""),
+        "{found:?}"
+    );
+    assert!(found[0].ends_with("(variable SINK__SINK__TABLE)"), "{found:?}");
+    let unkeyed = load("[sink]\npk_mode = 'none'\ninsert_mode = 'insert'").topic("livescores_topic");
+    assert!(unkeyed.pk_fields.is_empty() && unkeyed.ddl_file.is_some());
+}
+
+#[test]
+fn the_bundled_ddl_stands_in_for_the_default_file_only() {
+    // The tests run in the crate's directory, where config/ does not exist.
+    let sql = load("").topic("livescores_topic").ddl().unwrap().unwrap();
+    assert!(sql.contains("ipl_livescores"), "{sql}");
+    let error = load("sink.ddl_file = 'other.sql'").topic("livescores_topic").ddl().unwrap_err();
+    assert!(error.to_string().starts_with("ddl_file other.sql: "), "{error}");
+    assert_eq!(load("sink = { table = 'x', pk_fields = ['a'] }").topic("t").ddl().unwrap(), None);
+}
+
+#[test]
+fn owned_librdkafka_properties_are_refused_by_name() {
+    let text = librdkafka::OWNED.iter().map(|owned| format!("\"{}\" = 'x'\n", owned.property));
+    let found = errors(&format!("[kafka.properties]\n{}", text.collect::<String>()));
+    assert_eq!(found.len(), librdkafka::OWNED.len());
+    assert!(
+        found.contains(
+            &"kafka.properties.\"group.id\": belongs to the sink and cannot be set here: set kafka.group_id"
+                .to_owned()
+        ),
+        "{found:?}"
+    );
+    let variable = [("SINK__KAFKA__PROPERTIES__GROUP_ID", "x")];
+    let found = errors_of(Layers::new(&SCHEMA).environment(variable));
+    assert!(found[0].ends_with("(variable SINK__KAFKA__PROPERTIES__GROUP_ID)"), "{found:?}");
+}
+
+#[test]
+fn rules_between_keys_say_what_to_do() {
+    for (text, key, words) in [
+        (
+            "kafka = { topics = ['a'], topics_regex = '^b' }",
+            "kafka.topics_regex",
+            "not supported by this version",
+        ),
+        ("kafka.topics = []", "kafka.topics", "is empty: name a topic to read"),
+        ("kafka.topics = ['a', 'a']", "kafka.topics", "names \"a\" twice"),
+        ("kafka.topics = ['a/b']", "kafka.topics", "cannot be a topic"),
+        ("sink = { pk_mode = 'none' }", "sink.insert_mode", "\"upsert\" needs a key"),
+        (
+            "sink = { pk_mode = 'none', insert_mode = 'insert_ignore' }",
+            "sink.insert_mode",
+            "\"insert_ignore\" needs",
+        ),
+        ("sink.table = 'x'", "sink.pk_fields", "must name the key columns of table \"x\""),
+        ("sink.pk_fields = ['a', 'a']", "sink.pk_fields", "names \"a\" twice"),
+        ("sink.rename = { a = 'c', b = 'c' }", "sink.rename", "column \"c\" has two sources"),
+        ("topics.'a.b'.table = 'x'", "sink.pk_fields", "must name the key columns of table \"x\""),
+        ("topics.'a.b'.pk_fields = ['x', 'x']", "topics.\"a.b\".pk_fields", "twice"),
+        ("name = 'é'", "name", "printable ASCII"),
+        ("http.listen = '9464'", "http.listen", "is not host:port"),
+        ("http.listen = 'h:99999'", "http.listen", "is not host:port"),
+        ("postgres.url = 'host=h password=p'", "postgres.url", "must begin with postgresql://"),
+        ("errors.dead_letter_topic = 'livescores_topic'", "errors.dead_letter_topic", "would go round"),
+        ("batch.max_rows = 0", "batch.max_rows", "0 is out of range: 1 to 1000000"),
+        ("postgres.writers = 65", "postgres.writers", "65 is out of range: 1 to 64"),
+        ("shutdown_timeout_ms = -1", "shutdown_timeout_ms", "out of range"),
+        ("errors.breaker_ratio = 1.5", "errors.breaker_ratio", "1.5 is out of range: 0 to 1"),
+    ] {
+        let found = errors(text);
+        assert!(
+            found.iter().any(|line| line.starts_with(&format!("{key}: ")) && line.contains(words)),
+            "{text}: {found:?}"
+        );
+    }
+    let long = errors(&format!("name = '{}'", "x".repeat(53)));
+    assert_eq!(long, ["name: is longer than 52 characters"]);
+    load(&format!("name = '{}'", "x".repeat(52)));
+}
+
+#[test]
+fn values_for_later_versions_are_refused_by_name() {
+    for (text, key) in [
+        ("kafka.topics_regex = '^a'", "kafka.topics_regex"),
+        ("sink.pk_mode = 'record_key'", "sink.pk_mode"),
+        ("sink.pk_mode = 'kafka'", "sink.pk_mode"),
+        ("sink = { pk_mode = 'record_key', delete_enabled = true }", "sink.delete_enabled"),
+        ("sink.value_format = 'json_schema'", "sink.value_format"),
+        ("topics.x.value_format = 'debezium'", "topics.x.value_format"),
+        ("sink.version_field = 'v'", "sink.version_field"),
+        ("sink.metadata.offset = 'o'", "sink.metadata"),
+        ("errors.tolerance = 'none'", "errors.tolerance"),
+        ("errors = { dead_letters = 'topic', dead_letter_topic = 'd' }", "errors.dead_letters"),
+    ] {
+        let found = errors(text);
+        let line = found.iter().find(|line| line.starts_with(&format!("{key}: ")));
+        assert!(
+            line.is_some_and(|line| line.ends_with("is not supported by this version")),
+            "{text}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let found = errors(
+        "nmae = 'x'\nkafka.topic = 'a'\n[batch]\nmax_rows = 'many'\n[sink]\npk_mode = 'none'\ninsert_mode = 'upsrt'\n\
+         [sink.metadata]\noffsets = 'x'\n[log]\nformat = 'xml'\n[http]\nlisten = 'x'",
+    );
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(
+        found,
+        [
+            "batch.max_rows: expected an integer, found a string",
+            "http.listen: \"x\" is not host:port, such as 0.0.0.0:9464",
+            "kafka.topic: unknown key; did you mean kafka.topics?",
+            "log.format: \"xml\" is not one of text, json",
+            "nmae: unknown key; did you mean name?",
+            "sink.insert_mode: \"upsrt\" is not one of insert, insert_ignore, upsert; did you mean \"upsert\"?",
+            "sink.metadata.offsets: unknown name; allowed: topic, partition, offset, timestamp, key, headers",
+        ]
+        .into()
+    );
+}
+
+#[test]
+fn flags_go_over_variables_over_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("sink.toml");
+    fs::write(&file, "name = 'a'\nkafka.group_id = 'a'\nkafka.bootstrap_servers = 'a'").unwrap();
+    let variables = [("SINK__NAME", "b"), ("SINK__KAFKA__GROUP_ID", "b")];
+    let config = Config::load(&[file], variables, &[("--name", "name", Some("c"))]).unwrap();
+    let found =
+        (config.name.as_str(), config.kafka.group_id.as_str(), config.kafka.bootstrap_servers.as_str());
+    assert_eq!(found, ("c", "b", "a"));
+}

@@ -1,0 +1,42 @@
+//! Values of the contract that this version does not implement yet. An implemented one loses its line here.
+
+use shared::settings::RuleError;
+
+use super::rules::TopicKeys;
+use super::{Config, DeadLetters, PkMode, TableConfig, Tolerance, ValueFormat};
+
+/// What is wanted of the whole sink, but not there yet.
+pub(super) fn of_sink(config: &Config) -> Vec<RuleError> {
+    let wanted = [
+        ("kafka.topics_regex", config.kafka.topics_regex.is_some(), "topics_regex"),
+        ("errors.tolerance", config.errors.tolerance == Tolerance::None, "tolerance = \"none\""),
+        ("errors.dead_letters", config.errors.dead_letters == DeadLetters::Topic, "dead_letters = \"topic\""),
+    ];
+    wanted
+        .into_iter()
+        .filter(|(_, wanted, _)| *wanted)
+        .map(|(key, _, what)| refuse(key.to_owned(), what))
+        .collect()
+}
+
+/// What is wanted of one topic, but not there yet.
+pub(super) fn of_topic(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
+    let wanted = [
+        ("pk_mode", table.pk_mode == PkMode::RecordKey, "pk_mode = \"record_key\""),
+        ("pk_mode", table.pk_mode == PkMode::Kafka, "pk_mode = \"kafka\""),
+        ("delete_enabled", table.delete_enabled, "delete_enabled = true"),
+        ("value_format", table.value_format == ValueFormat::JsonSchema, "value_format = \"json_schema\""),
+        ("value_format", table.value_format == ValueFormat::Debezium, "value_format = \"debezium\""),
+        ("version_field", table.version_field.is_some(), "version_field"),
+        ("metadata", !table.metadata.is_empty(), "[sink.metadata]"),
+    ];
+    wanted
+        .into_iter()
+        .filter(|(_, wanted, _)| *wanted)
+        .map(|(key, _, what)| refuse(keys.key(key), what))
+        .collect()
+}
+
+fn refuse(key: String, what: &str) -> RuleError {
+    RuleError::new([key], format!("{what} is not supported by this version"))
+}

@@ -1,0 +1,92 @@
+//! The encoded fields of one record, in a buffer that is used again for the next.
+
+use std::ops::Range;
+
+/// One field of a decoded record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotRef<'a> {
+    /// The record did not have the field.
+    Absent,
+    /// The field was null.
+    Null,
+    /// The bytes of the field as in COPY BINARY, without the 4-byte length in front.
+    Value(&'a [u8]),
+}
+
+/// The encoded fields of one record, in the order of the decoder's fields.
+#[derive(Debug, Default)]
+pub struct Slots {
+    bytes: Vec<u8>,
+    slots: Vec<Slot>,
+}
+
+/// Where a field's bytes are.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    start: u32,
+    end: u32,
+}
+
+/// No bytes start after they end: the two other states.
+const ABSENT: Slot = Slot { start: u32::MAX, end: 0 };
+const NULL: Slot = Slot { start: u32::MAX, end: 1 };
+
+impl Slots {
+    /// Room for the fields of a decoder with `fields` of them.
+    #[must_use]
+    pub fn new(fields: usize) -> Slots {
+        Slots { bytes: Vec::new(), slots: vec![ABSENT; fields] }
+    }
+
+    /// The number of fields.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are no fields at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The field at `index`; [`SlotRef::Absent`] when there is none.
+    #[must_use]
+    pub fn get(&self, index: usize) -> SlotRef<'_> {
+        match self.slots.get(index) {
+            Some(Slot { start, end }) if start <= end => {
+                SlotRef::Value(&self.bytes[*start as usize..*end as usize])
+            }
+            Some(Slot { end: 1, .. }) => SlotRef::Null,
+            _ => SlotRef::Absent,
+        }
+    }
+
+    /// Every field absent, for a record of `fields` fields. Keeps the buffers.
+    pub(super) fn reset(&mut self, fields: usize) {
+        self.bytes.clear();
+        self.slots.clear();
+        self.slots.resize(fields, ABSENT);
+    }
+
+    /// The buffer to append a field's bytes to, before [`Slots::set_value`].
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    pub(super) fn set_null(&mut self, index: usize) {
+        self.slots[index] = NULL;
+    }
+
+    /// The field's bytes are what was appended since the buffer was `start` long. False when the buffer has
+    /// outgrown 4 GiB, four times what a PostgreSQL row can be.
+    pub(super) fn set_value(&mut self, index: usize, range: Range<usize>) -> bool {
+        match (u32::try_from(range.start), u32::try_from(range.end)) {
+            (Ok(start), Ok(end)) if end < u32::MAX => {
+                self.slots[index] = Slot { start, end };
+                true
+            }
+            _ => false,
+        }
+    }
+}

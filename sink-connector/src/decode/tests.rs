@@ -1,0 +1,299 @@
+use super::*;
+use crate::encode::{MAX_DEPTH, Modifier};
+use proptest::prelude::*;
+
+fn field(name: &str, kind: Kind) -> Field {
+    Field { name: name.into(), kind, not_null: false, column: format!("{name}_column") }
+}
+
+fn fields() -> Vec<Field> {
+    vec![
+        field("t", Kind::Text),
+        field("i", Kind::Int4),
+        field("f", Kind::Float8),
+        field("n", Kind::Numeric { modifier: Some(Modifier { precision: 5, scale: 2 }) }),
+        field("b", Kind::Jsonb),
+        field("j", Kind::Json),
+        field("z", Kind::Timestamptz { precision: None }),
+        Field { not_null: true, ..field("k", Kind::Int8) },
+        field("o", Kind::Bool),
+        field("v", Kind::VarChar { max_chars: Some(3) }),
+    ]
+}
+
+const LENIENT: Options = Options {
+    reject_unknown_fields: false,
+    unwrap_single_element_arrays: true,
+    null_bytes: NullBytes::Reject,
+};
+
+fn decoder(options: Options) -> Decoder {
+    Decoder::new(fields(), options).unwrap()
+}
+
+/// The bytes of one field of a record; `None` for null.
+fn value(payload: &str, name: &str, options: Options) -> Result<Option<Vec<u8>>, Rejection> {
+    let decoder = decoder(options);
+    let mut slots = Slots::new(0);
+    decoder.decode(payload.as_bytes(), &mut slots)?;
+    let index = decoder.fields().iter().position(|field| field.name == name).unwrap();
+    Ok(match slots.get(index) {
+        SlotRef::Absent => panic!("{name} is absent"),
+        SlotRef::Null => None,
+        SlotRef::Value(bytes) => Some(bytes.to_vec()),
+    })
+}
+
+fn text(payload: &str, options: Options) -> Result<String, Rejection> {
+    value(payload, "t", options).map(|bytes| String::from_utf8(bytes.unwrap()).unwrap())
+}
+
+fn reason(payload: impl AsRef<[u8]>) -> Reason {
+    rejection(payload, LENIENT).reason
+}
+
+fn rejection(payload: impl AsRef<[u8]>, options: Options) -> Rejection {
+    decoder(options).decode(payload.as_ref(), &mut Slots::new(0)).unwrap_err()
+}
+
+#[test]
+fn fields_go_to_their_slots_in_any_order_and_the_rest_is_absent() {
+    let decoder = decoder(LENIENT);
+    let mut slots = Slots::new(decoder.fields().len());
+    for payload in [
+        r#"{"t":"a","i":1,"f":2.5}"#,
+        r#" { "f" : 25e-1 , "extra":[{"t":1}], "i":1.0, "t":"\u0061" } "#,
+        r#"{"\u0074":"a","\u0069":"1","\u0066":"2.5"}"#,
+        r#"{"t":"x","i":5,"i":1,"t":"a","f":["2.5"]}"#,
+        r#"{"t":["a"],"i":[1],"f":[ 2.50 ]}"#,
+    ] {
+        decoder.decode(payload.as_bytes(), &mut slots).unwrap();
+        assert_eq!(slots.get(0), SlotRef::Value(b"a"), "{payload}");
+        assert_eq!(slots.get(1), SlotRef::Value(&1i32.to_be_bytes()), "{payload}");
+        assert_eq!(slots.get(2), SlotRef::Value(&2.5f64.to_be_bytes()), "{payload}");
+        assert!((3..slots.len()).all(|index| slots.get(index) == SlotRef::Absent), "{payload}");
+    }
+    decoder.decode(b"{}", &mut slots).unwrap();
+    assert_eq!(slots.get(0), SlotRef::Absent);
+}
+
+#[test]
+fn an_empty_text_is_not_null_and_null_is_not_absent() {
+    assert_eq!(value(r#"{"t":""}"#, "t", LENIENT), Ok(Some(vec![])));
+    for name in ["t", "i", "f", "n", "b", "j", "z", "o"] {
+        assert_eq!(value(&format!(r#"{{"{name}":null}}"#), name, LENIENT), Ok(None));
+    }
+    let refused = rejection(r#"{"k":null}"#, LENIENT);
+    assert_eq!((refused.reason, refused.column.as_deref()), (Reason::NullValue, Some("k_column")));
+    assert_eq!(reason(r#"{"k":[null]}"#), Reason::NullValue);
+}
+
+#[test]
+fn what_is_no_json_object_in_utf8_is_rejected() {
+    for payload in [
+        "",
+        " ",
+        "{",
+        "{}x",
+        "{} {}",
+        r#"{"t":}"#,
+        r#"{"t":"a",}"#,
+        r#"{"t":01}"#,
+        "{'t':1}",
+        r#"{"x":tru}"#,
+        "\u{feff}{}",
+    ] {
+        assert_eq!(reason(payload), Reason::InvalidJson, "{payload}");
+    }
+    for payload in ["null", "[]", "1", r#""{}""#, " [{}] "] {
+        assert_eq!(reason(payload), Reason::NotAnObject, "{payload}");
+    }
+    assert_eq!(reason(b"{\"t\":\"\xff\"}"), Reason::InvalidUtf8);
+    assert_eq!(rejection(b"{\"t\":\"\xff\"}", LENIENT).detail, "not UTF-8 from byte 6 on: 0xff");
+    assert_eq!(reason("{\"t\":\"\0\"}"), Reason::InvalidJson);
+}
+
+#[test]
+fn values_that_do_not_fit_name_their_column() {
+    for (payload, expected, column) in [
+        (r#"{"i":2147483648}"#, Reason::OutOfRange, "i"),
+        (r#"{"k":18446744073709551615}"#, Reason::OutOfRange, "k"),
+        (r#"{"i":"abc"}"#, Reason::WrongType, "i"),
+        (r#"{"i":1.5}"#, Reason::WrongType, "i"),
+        (r#"{"i":true}"#, Reason::WrongType, "i"),
+        (r#"{"i":{"a":1}}"#, Reason::WrongType, "i"),
+        (r#"{"i":[]}"#, Reason::WrongType, "i"),
+        (r#"{"i":[1,2]}"#, Reason::WrongType, "i"),
+        (r#"{"i":[[1]]}"#, Reason::WrongType, "i"),
+        (r#"{"n":[[1]]}"#, Reason::WrongType, "n"),
+        (r#"{"n":[1,2]}"#, Reason::WrongType, "n"),
+        (r#"{"n":{}}"#, Reason::WrongType, "n"),
+        (r#"{"i":1e400}"#, Reason::OutOfRange, "i"),
+        (r#"{"t":1e400}"#, Reason::OutOfRange, "t"),
+        (r#"{"f":1e400}"#, Reason::OutOfRange, "f"),
+        (r#"{"f":1e-400}"#, Reason::OutOfRange, "f"),
+        (r#"{"n":1000}"#, Reason::OutOfRange, "n"),
+        (r#"{"v":"abcd"}"#, Reason::TooLong, "v"),
+        (r#"{"\u0076":"abcd"}"#, Reason::TooLong, "v"),
+        (r#"{"z":"soon"}"#, Reason::WrongType, "z"),
+        (r#"{"o":"maybe"}"#, Reason::WrongType, "o"),
+        (r#"{"t":"\ud800"}"#, Reason::InvalidText, "t"),
+        (r#"{"t":"\udc00x"}"#, Reason::InvalidText, "t"),
+        (r#"{"f":"\ud800"}"#, Reason::InvalidText, "f"),
+        (r#"{"b":"\ud800"}"#, Reason::InvalidText, "b"),
+        (r#"{"t":"\u0000"}"#, Reason::NullByte, "t"),
+        (r#"{"b":{"\u0000":1}}"#, Reason::NullByte, "b"),
+    ] {
+        let refused = rejection(payload, LENIENT);
+        assert_eq!(refused.reason, expected, "{payload}: {refused}");
+        assert_eq!(refused.column, Some(format!("{column}_column")), "{payload}");
+    }
+    assert_eq!(reason(r#"{"\ud800":1}"#), Reason::InvalidText);
+}
+
+#[test]
+fn a_rejection_says_what_and_where_but_not_the_whole_record() {
+    let long = "x".repeat(1_000_000);
+    for name in ["i", "f", "v", "b"] {
+        let payload = format!(r#"{{"{name}":["{long}\u0000\u0000"]}}"#);
+        assert!(rejection(&payload, LENIENT).detail.len() < 300);
+        assert!(
+            rejection(&payload, Options { unwrap_single_element_arrays: false, ..LENIENT }).detail.len()
+                < 300
+        );
+    }
+    let strict = Options { reject_unknown_fields: true, ..LENIENT };
+    assert!(rejection(format!(r#"{{"{long}":1}}"#), strict).detail.len() < 300);
+    assert!(rejection(format!(r#"["{long}"]"#), LENIENT).detail.len() < 300);
+    assert_eq!(rejection(r#"{"i": "abc"}"#, LENIENT).detail, r#"field "i": expected integer, got "abc""#);
+    assert_eq!(
+        rejection(r#"{"n": 12345.67}"#, LENIENT).detail,
+        r#"field "n": out of range for numeric(5,2): 12345.67"#
+    );
+    assert_eq!(
+        rejection(r#"{"i": 2147483648 }"#, LENIENT).detail,
+        r#"field "i": out of range for integer: 2147483648"#
+    );
+}
+
+#[test]
+fn numbers_keep_every_digit_they_were_written_with() {
+    assert_eq!(
+        text(r#"{"t" : 123456789012345678901234567890}"#, LENIENT).as_deref(),
+        Ok("123456789012345678901234567890")
+    );
+    assert_eq!(text(r#"{"t":1.10}"#, LENIENT).as_deref(), Ok("1.10"));
+    assert_eq!(text(r#"{"t":-0}"#, LENIENT).as_deref(), Ok("-0"));
+    assert_eq!(text(r#"{"t":[1e2]}"#, LENIENT).as_deref(), Ok("1e2"));
+    assert_eq!(text(r#"{"t":-17}"#, LENIENT).as_deref(), Ok("-17"));
+    assert_eq!(text(r#"{"t":true}"#, LENIENT).as_deref(), Ok("true"));
+    let exact = 9_007_199_254_740_993i64.to_be_bytes().to_vec();
+    assert_eq!(value(r#"{"k":9007199254740993}"#, "k", LENIENT), Ok(Some(exact.clone())));
+    assert_eq!(value(r#"{"k":9007199254740993.0}"#, "k", LENIENT), Ok(Some(exact)));
+    assert_eq!(value(r#"{"f":-0.0}"#, "f", LENIENT), Ok(Some((-0.0f64).to_be_bytes().to_vec())));
+    assert_eq!(value(r#"{"o":1}"#, "o", LENIENT), Ok(Some(vec![1])));
+    assert_eq!(value(r#"{"o":[0]}"#, "o", LENIENT), Ok(Some(vec![0])));
+}
+
+#[test]
+fn nul_goes_by_the_policy() {
+    for (policy, expected) in [(NullBytes::Strip, "ab"), (NullBytes::Replace, "a\u{FFFD}b")] {
+        let options = Options { null_bytes: policy, ..LENIENT };
+        assert_eq!(text(r#"{"t":"a\u0000b"}"#, options).as_deref(), Ok(expected));
+        assert_eq!(text(r#"{"t":["a\u0000b"]}"#, options).as_deref(), Ok(expected));
+        assert_eq!(text(r#"{"\u0074":"a\u0000b"}"#, options).as_deref(), Ok(expected));
+    }
+    assert_eq!(value(r#"{"j":"\u0000"}"#, "j", LENIENT), Ok(Some(br#""\u0000""#.to_vec())));
+}
+
+#[test]
+fn json_columns_take_any_json_as_it_is() {
+    for json in [r#"{"a": [1.10, null]}"#, "[1]", "[[1],[2]]", r#""text""#, "17", "true", "1e400", "[null]"] {
+        assert_eq!(value(&format!(r#"{{"j": {json} }}"#), "j", LENIENT), Ok(Some(json.as_bytes().to_vec())));
+        let jsonb = [b"\x01", json.as_bytes()].concat();
+        assert_eq!(value(&format!(r#"{{"b": {json} }}"#), "b", LENIENT), Ok(Some(jsonb)));
+    }
+}
+
+#[test]
+fn options_can_refuse_unknown_fields_and_arrays() {
+    let strict = Options { reject_unknown_fields: true, unwrap_single_element_arrays: false, ..LENIENT };
+    let refused = rejection(r#"{"t":"a","other":1}"#, strict);
+    assert_eq!(refused.reason, Reason::UnknownField);
+    assert_eq!(refused.detail, r#"no column takes the field "other""#);
+    assert_eq!(rejection(r#"{"t":["a"]}"#, strict).reason, Reason::WrongType);
+    assert_eq!(rejection(r#"{"n":[1]}"#, strict).reason, Reason::WrongType);
+    assert_eq!(value(r#"{"j":[1]}"#, "j", strict), Ok(Some(b"[1]".to_vec())));
+}
+
+#[test]
+fn deep_nesting_is_a_rejection_and_no_crash() {
+    for name in ["j", "b", "t", "n", "unknown"] {
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let payload = format!(r#"{{"{name}":{}1{}}}"#, open.repeat(10_000), close.repeat(10_000));
+            let refused = rejection(&payload, LENIENT);
+            if matches!(name, "t" | "n") {
+                assert_eq!(refused.reason, Reason::WrongType);
+            } else {
+                assert_eq!(refused.reason, Reason::InvalidJson);
+                assert!(refused.detail.contains("recursion limit"), "{refused}");
+            }
+            assert_eq!(
+                reason(format!(r#"{{"{name}":{}"#, open.repeat(10_000))),
+                if name == "t" && open != "[" { Reason::WrongType } else { Reason::InvalidJson }
+            );
+        }
+    }
+    let allowed = format!(r#"{{"j":{}{}}}"#, "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+    assert!(value(&allowed, "j", LENIENT).is_ok());
+    assert_eq!(reason("[".repeat(100_000)), Reason::InvalidJson);
+}
+
+#[test]
+fn large_and_wide_records_decode() {
+    let long = "é".repeat(5_000_000);
+    assert_eq!(text(&format!(r#"{{"t":"{long}"}}"#), LENIENT).unwrap().len(), 10_000_000);
+    let names: Vec<String> = (0..5_000).map(|index| format!("field {index} \"%\u{10000}.")).collect();
+    let wide = Decoder::new(names.iter().map(|name| field(name, Kind::Int4)).collect(), LENIENT).unwrap();
+    let pairs: Vec<String> = names
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(index, name)| format!("{}:{index}", serde_json::to_string(name).unwrap()))
+        .collect();
+    let mut slots = Slots::new(names.len());
+    wide.decode(format!("{{{}}}", pairs.join(",")).as_bytes(), &mut slots).unwrap();
+    for index in 0..5_000 {
+        assert_eq!(slots.get(index), SlotRef::Value(&i32::try_from(index).unwrap().to_be_bytes()));
+    }
+}
+
+#[test]
+fn two_columns_cannot_take_the_same_field() {
+    let error = Decoder::new(vec![field("a", Kind::Text), field("a", Kind::Int4)], LENIENT).unwrap_err();
+    assert!(error.to_string().contains("both take the field \"a\""), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(payload: Vec<u8>) {
+        let _ = decoder(LENIENT).decode(&payload, &mut Slots::new(0));
+    }
+
+    #[test]
+    fn almost_json_never_panics_and_is_accepted_only_if_it_is_json(
+        payload in r#"\{("[tifnbjzkovx\\]{0,2}"[ :]{0,2}(-?[0-9]{1,3}(\.[0-9]{0,2})?([eE][+-]?[0-9]{0,3})?|"[a0-9\\u/ "-]{0,8}"?|[\[\]{}]{1,3}|null|true)[,} ]){0,4}\}?"#
+    ) {
+        let accepted = decoder(LENIENT).decode(payload.as_bytes(), &mut Slots::new(0)).is_ok();
+        prop_assert!(!accepted || serde_json::from_str::<IgnoredAny>(&payload).is_ok());
+    }
+
+    #[test]
+    fn text_and_integers_survive(written in any::<String>(), number: i64) {
+        let expected = written.replace('\0', "");
+        let payload = serde_json::json!({"x": &written, "t": &written, "k": number}).to_string();
+        let options = Options { null_bytes: NullBytes::Strip, ..LENIENT };
+        prop_assert_eq!(text(&payload, options).unwrap(), expected);
+        prop_assert_eq!(value(&payload, "k", options).unwrap().unwrap(), number.to_be_bytes());
+    }
+}

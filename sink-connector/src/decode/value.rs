@@ -1,0 +1,191 @@
+//! Reads the value of one field and has it encoded: most as serde_json hands them over, the rest from their text.
+
+use super::record::{State, leave, number_at, refuse, value_at};
+use super::{Field, Options, Reason, Rejection, Slots};
+use crate::encode::{EncodeError, Value, encode, encode_json, resolve_nul};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Encodes a field from the JSON text of its value.
+pub(super) fn encode_raw(
+    text: &str,
+    field: &Field,
+    index: usize,
+    options: Options,
+    slots: &mut Slots,
+) -> Result<(), Rejection> {
+    if field.kind.is_json() {
+        return match text {
+            "null" => put_null(field, index, slots),
+            _ => put(slots, index, |out| encode_json(field.kind, text, options.null_bytes, out))
+                .map_err(|error| refuse(field, error, text)),
+        };
+    }
+    let Some(inner) = text.strip_prefix('[') else {
+        return encode_scalar(text, field, index, options, slots);
+    };
+    if !options.unwrap_single_element_arrays || inner.trim_ascii_start().starts_with('[') {
+        return Err(refuse(field, EncodeError::WrongType, text));
+    }
+    let [element]: [&RawValue; 1] =
+        serde_json::from_str(text).map_err(|_| refuse(field, EncodeError::WrongType, text))?;
+    encode_scalar(element.get(), field, index, options, slots)
+}
+
+/// Encodes a field from the JSON text of a value that is no array.
+fn encode_scalar(
+    text: &str,
+    field: &Field,
+    index: usize,
+    options: Options,
+    slots: &mut Slots,
+) -> Result<(), Rejection> {
+    let unescaped;
+    let value = match text.as_bytes() {
+        b"null" => return put_null(field, index, slots),
+        b"true" => Value::Bool(true),
+        b"false" => Value::Bool(false),
+        [b'"', .., b'"'] if !text.contains('\\') => Value::Str(&text[1..text.len() - 1]),
+        [b'"', ..] => {
+            // The text is JSON by its grammar; only halves of surrogate pairs remain to be refused.
+            let string: String =
+                serde_json::from_str(text).map_err(|_| refuse(field, EncodeError::LoneSurrogate, text))?;
+            unescaped = resolve_nul(&string, options.null_bytes)
+                .map_err(|error| refuse(field, error, text))?
+                .into_owned();
+            Value::Str(&unescaped)
+        }
+        [b'{' | b'[', ..] => return Err(refuse(field, EncodeError::WrongType, text)),
+        _ => Value::Number(text),
+    };
+    put(slots, index, |out| encode(field.kind, value, out)).map_err(|error| refuse(field, error, text))
+}
+
+/// Stores what `encode` appends as the value of a field.
+fn put(
+    slots: &mut Slots,
+    index: usize,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    let start = slots.bytes().len();
+    encode(slots.bytes())?;
+    let end = slots.bytes().len();
+    if slots.set_value(index, start..end) { Ok(()) } else { Err(EncodeError::TooLong) }
+}
+
+/// Stores null, where the column takes it.
+fn put_null(field: &Field, index: usize, slots: &mut Slots) -> Result<(), Rejection> {
+    if field.not_null {
+        return Err(Rejection {
+            reason: Reason::NullValue,
+            column: Some(field.column.clone()),
+            detail: format!("field {:?}: null for a column that is NOT NULL", field.name),
+        });
+    }
+    slots.set_null(index);
+    Ok(())
+}
+
+/// Encodes a value as serde_json interprets it.
+pub(super) struct ValueSeed<'a, 's, 'de> {
+    pub(super) field: &'a Field,
+    pub(super) index: usize,
+    /// The record's text from the closing quote of the field's name on.
+    pub(super) after_name: &'de str,
+    pub(super) options: Options,
+    pub(super) state: &'a mut State<'s, 'de>,
+}
+
+impl<'de> ValueSeed<'_, '_, 'de> {
+    #[inline]
+    fn put<E: serde::de::Error>(self, value: Value<'_>) -> Result<(), E> {
+        put(self.state.slots, self.index, |out| encode(self.field.kind, value, out))
+            .map_err(|error| self.refuse(error, value))
+    }
+
+    /// The error for a value that was refused.
+    #[cold]
+    fn refuse<E: serde::de::Error>(self, error: EncodeError, value: Value<'_>) -> E {
+        let rejection = match value {
+            Value::Bool(value) => refuse(self.field, error, if value { "true" } else { "false" }),
+            Value::Int(_) | Value::Number(_) => {
+                refuse(self.field, error, number_at(value_at(self.after_name)))
+            }
+            Value::Str(text) => refuse(self.field, error, &format!("{text:?}")),
+        };
+        leave(self.state, rejection)
+    }
+
+    /// The error for an object, or an array that is not taken for its element.
+    #[cold]
+    fn refuse_nested<E: serde::de::Error>(self) -> E {
+        leave(self.state, refuse(self.field, EncodeError::WrongType, value_at(self.after_name)))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed<'_, '_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.field.kind)
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<(), E> {
+        self.put(Value::Str(text)) // what has no escapes has no U+0000
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        match resolve_nul(text, self.options.null_bytes) {
+            Ok(text) => self.put(Value::Str(&text)),
+            Err(error) => Err(self.refuse(error, Value::Str(text))),
+        }
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+        self.put(Value::Int(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        let after_name = self.after_name;
+        let literal = |_| Value::Number(number_at(value_at(after_name)));
+        self.put(i64::try_from(value).map_or_else(literal, Value::Int))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        let literal = number_at(value_at(self.after_name));
+        self.put(Value::Number(literal))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        self.put(Value::Bool(value))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        put_null(self.field, self.index, self.state.slots).map_err(|rejection| leave(self.state, rejection))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
+        if !self.options.unwrap_single_element_arrays {
+            return Err(self.refuse_nested());
+        }
+        let Some(element) = array.next_element::<&RawValue>()? else { return Err(self.refuse_nested()) };
+        if array.next_element::<IgnoredAny>()?.is_some() {
+            return Err(self.refuse_nested());
+        }
+        encode_scalar(element.get(), self.field, self.index, self.options, self.state.slots)
+            .map_err(|rejection| leave(self.state, rejection))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
+        Err(self.refuse_nested())
+    }
+}

@@ -1,0 +1,75 @@
+//! What went wrong with PostgreSQL, classed where it arises.
+
+use postgres::error::SqlState;
+use thiserror::Error;
+
+use crate::sqlstate::{Class, classify};
+
+/// A failed operation on PostgreSQL.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct Failure {
+    /// What is to be done about it.
+    pub class: Class,
+    /// The server's code, when the server spoke.
+    pub sqlstate: Option<String>,
+    /// The constraint that the server named.
+    pub constraint: Option<String>,
+    /// The table that the server named.
+    pub table: Option<String>,
+    /// The connection cannot be used again.
+    pub connection_lost: bool,
+    /// For people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of the sink's surroundings that is waited for.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::of(Class::Transient, message)
+    }
+
+    /// A failure that waits for the operator.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self::of(Class::Configuration, message)
+    }
+
+    fn of(class: Class, message: impl Into<String>) -> Self {
+        Self { class, sqlstate: None, constraint: None, table: None, connection_lost: false, message: message.into() }
+    }
+
+    /// A unique violation: of which constraint or index.
+    pub fn unique_violation(&self) -> Option<&str> {
+        let unique = self.sqlstate.as_deref() == Some(SqlState::UNIQUE_VIOLATION.code());
+        if unique { self.constraint.as_deref() } else { None }
+    }
+
+    /// A lock was not to be had within lock_timeout.
+    pub fn lock_timeout(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
+    }
+}
+
+impl From<postgres::Error> for Failure {
+    fn from(error: postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            let cause = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
+            return Self { connection_lost: true, ..Self::transient(format!("{error}{cause}")) };
+        };
+        let state = db.code().code();
+        let mut message = format!("{} ({state})", db.message());
+        for part in [db.detail(), db.hint()].into_iter().flatten() {
+            message.push_str("; ");
+            message.push_str(part);
+        }
+        Self {
+            class: classify(state, db.constraint(), db.routine().unwrap_or(db.message())),
+            sqlstate: Some(state.to_owned()),
+            constraint: db.constraint().map(str::to_owned),
+            table: db.table().map(str::to_owned),
+            // After an error in COPY the protocol state of the connection is not worth the doubt.
+            connection_lost: true,
+            message,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The sink's command line.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use shared::log::LogFormat;
+use shared::signal::Shutdown;
+use sink_connector::cli::{Cli, Command};
+use sink_connector::config::{self, Config};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match Config::load(&cli.settings.config, std::env::vars_os(), &cli.settings.flags()) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match cli.command() {
+        Command::Config => config.to_toml().map(|toml| print!("{toml}")).map_err(anyhow::Error::from).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => start(&config).and_then(|shutdown| sink_connector::run::run(&config, &args, shutdown)),
+    };
+    // Threads are not joined: one that hangs in a client library ends with the process.
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start(config: &Config) -> anyhow::Result<Shutdown> {
+    let format = match config.log.format {
+        config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Json => LogFormat::Json,
+    };
+    shared::log::init(format, "info")?;
+    // A thread that panics takes the process with it: nothing half-done goes on, and nothing is lost by that.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::exit(1);
+    }));
+    Ok(Shutdown::install()?)
+}

@@ -1,0 +1,159 @@
+//! The positions in PostgreSQL: one row for each connector, topic and partition, which is also the fence.
+
+use postgres::Client;
+
+use crate::batch::Span;
+use crate::sql::{TableName, int_array, literal, text_array};
+use crate::types::{Offset, TopicPartition};
+
+/// Who a position belongs to. A row of another owner is not taken over: it names what differs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Owner {
+    /// The Kafka cluster's id.
+    pub cluster_id: String,
+    /// The consumer group.
+    pub group_id: String,
+    /// The target table, as configured.
+    pub target_table: String,
+    /// The topic's id, which a recreated topic does not share; `None` from a broker that has none.
+    pub topic_id: Option<String>,
+}
+
+/// A stored position.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// The offset of the next record to read.
+    pub next: Offset,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// The table of positions of one connector.
+#[derive(Clone, Debug)]
+pub struct Offsets {
+    table: String,
+    connector: String,
+}
+
+impl Offsets {
+    /// Positions of `connector` in `table`.
+    pub fn new(table: &TableName, connector: &str) -> Self {
+        Self { table: table.sql(), connector: connector.to_owned() }
+    }
+
+    /// Creates the table when it is missing. Half-full pages let every update of a position stay on its page (HOT).
+    pub fn create(&self, client: &mut Client) -> Result<(), postgres::Error> {
+        super::session::create_unless_there(
+            client,
+            &self.table,
+            &format!(
+                "CREATE TABLE IF NOT EXISTS {} (connector text NOT NULL, topic text NOT NULL, partition int NOT NULL, \
+                 next_offset bigint NOT NULL, updated_at timestamptz NOT NULL DEFAULT now(), \
+                 cluster_id text NOT NULL, group_id text NOT NULL, target_table text NOT NULL, topic_id text, \
+                 PRIMARY KEY (connector, topic, partition)) WITH (fillfactor = 50)",
+                self.table
+            ),
+        )
+    }
+
+    /// The stored position of `partition`, if there is one.
+    pub fn read(&self, client: &mut Client, partition: &TopicPartition) -> Result<Option<Stored>, postgres::Error> {
+        let row = client.query_opt(
+            &format!(
+                "SELECT next_offset, cluster_id, group_id, target_table, topic_id FROM {} \
+                 WHERE connector = $1 AND topic = $2 AND partition = $3",
+                self.table
+            ),
+            &[&self.connector, &&*partition.topic, &partition.partition.0],
+        )?;
+        Ok(row.map(|row| Stored {
+            next: Offset(row.get(0)),
+            owner: Owner {
+                cluster_id: row.get(1),
+                group_id: row.get(2),
+                target_table: row.get(3),
+                topic_id: row.get(4),
+            },
+        }))
+    }
+
+    /// All stored positions of the connector in `topic`, by partition.
+    pub fn read_topic(&self, client: &mut Client, topic: &str) -> Result<Vec<(TopicPartition, Offset)>, postgres::Error> {
+        let rows = client.query(
+            &format!("SELECT partition, next_offset FROM {} WHERE connector = $1 AND topic = $2", self.table),
+            &[&self.connector, &topic],
+        )?;
+        Ok(rows.iter().map(|row| (TopicPartition::new(topic, row.get(0)), Offset(row.get(1)))).collect())
+    }
+
+    /// Stores the first position of a partition, unless another has done so meanwhile, and survives a crash of the
+    /// server from here on whatever `synchronous_commit` says: from now on, the fence always finds a row.
+    pub fn store_first(
+        &self,
+        client: &mut Client,
+        partition: &TopicPartition,
+        stored: &Stored,
+    ) -> Result<(), postgres::Error> {
+        let mut transaction = client.transaction()?;
+        transaction.batch_execute("SET LOCAL synchronous_commit = on")?;
+        transaction.execute(
+            &format!(
+                "INSERT INTO {} (connector, topic, partition, next_offset, cluster_id, group_id, target_table, topic_id) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+                self.table
+            ),
+            &[
+                &self.connector,
+                &&*partition.topic,
+                &partition.partition.0,
+                &stored.next.0,
+                &stored.owner.cluster_id,
+                &stored.owner.group_id,
+                &stored.owner.target_table,
+                &stored.owner.topic_id,
+            ],
+        )?;
+        transaction.commit()
+    }
+
+    /// The statements that a session prepares once, so that the fence costs no planning.
+    pub fn prepare_fence(&self) -> String {
+        let connector = literal(&self.connector);
+        let table = &self.table;
+        format!(
+            "PREPARE kafka_sink_lock (text[], int[]) AS \
+               SELECT 1 FROM {table} o JOIN unnest($1, $2) u(topic, partition) \
+                 ON o.topic = u.topic AND o.partition = u.partition \
+               WHERE o.connector = {connector} ORDER BY o.topic, o.partition FOR UPDATE OF o; \
+             PREPARE kafka_sink_move (text[], int[], bigint[], bigint[]) AS \
+               UPDATE {table} o SET next_offset = u.next, updated_at = now() \
+               FROM unnest($1, $2, $3, $4) u(topic, partition, expected, next) \
+               WHERE o.connector = {connector} AND o.topic = u.topic AND o.partition = u.partition \
+                 AND o.next_offset = u.expected"
+        )
+    }
+
+    /// Locks the rows of `spans` in one order for everybody, then moves each from its expected position.
+    /// The number of rows that the second statement reports tells whether all of them moved.
+    pub fn fence(spans: &[Span]) -> String {
+        let topics = text_array(spans.iter().map(|s| &*s.partition.topic));
+        let partitions = int_array(spans.iter().map(|s| i64::from(s.partition.partition.0)));
+        let expected = int_array(spans.iter().map(|s| s.expected.0));
+        let next = int_array(spans.iter().map(|s| s.next.0));
+        format!(
+            "EXECUTE kafka_sink_lock({topics}, {partitions}); \
+             EXECUTE kafka_sink_move({topics}, {partitions}, {expected}, {next})"
+        )
+    }
+
+    /// Whether the stored positions are exactly those that `spans` move to: after a COMMIT whose answer was lost,
+    /// this says that it happened.
+    pub fn stored_is_next(&self, client: &mut Client, spans: &[Span]) -> Result<bool, postgres::Error> {
+        for span in spans {
+            if self.read(client, &span.partition)?.map(|s| s.next) != Some(span.next) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

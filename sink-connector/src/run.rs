@@ -1,0 +1,277 @@
+//! `run`: puts the parts together, and takes them apart again.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
+use shared::signal::Shutdown;
+
+use crate::cli::{RunArgs, SummaryFormat};
+use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields};
+use crate::dead_letters::DeadLetters;
+use crate::decode::{NullBytes, Options};
+use crate::health::Health;
+use crate::keeper::{Identity, Keeper, commit_metadata};
+use crate::metrics::Metrics;
+use crate::offsets::Offsets;
+use crate::plan::{Mode, Wanted};
+use crate::plans::{Ddl, Plans, Target};
+use crate::pulse::Pulse;
+use crate::session::Connections;
+use crate::source::bounds::{Bounds, StoppedBy};
+use crate::source::slot::Limits;
+use crate::source::{Parts, Source, Totals, consumer};
+use crate::sql::TableName;
+use crate::status::{Board, Status};
+use crate::summary::summary;
+use crate::supervisor::{Supervisor, Watches};
+use crate::watcher::{Watched, Watcher};
+use crate::writer::Shared;
+use crate::writer::watch::Watch;
+
+/// Of the shutdown timeout, what is kept for telling Kafka and leaving the group.
+const GOODBYE: Duration = Duration::from_millis(1500);
+/// Between two looks of the supervisor.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs the sink until a bound is reached or a signal comes.
+///
+/// # Errors
+/// What ends the process with exit code 1: no port to listen on, a fatal error of the Kafka client, a lost thread.
+pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let metrics = Arc::new(Metrics::new(&config.name));
+    let health = Arc::new(Health::starting());
+    let board = Arc::new(Board::default());
+    let pulse = Arc::new(Pulse::default());
+    let ring = Arc::clone(&pulse);
+    shutdown.on_request(move || ring.ring());
+
+    let writers = config.postgres.writers;
+    let postgres = postgres_config(config)?;
+    let size = u32::try_from(writers + 1).context("too many writers")?;
+    let connections = Connections::new(&postgres.0, postgres.1.clone(), size);
+    let plans = Arc::new(Plans::new(targets(config)?, Arc::clone(&health)));
+    let offsets_table = TableName::parse(&config.offsets.table);
+    let dead_letter_table = TableName::parse(&config.errors.dead_letter_table);
+    let parts = Arc::new(Shared {
+        connections: connections.clone(),
+        offsets: Offsets::new(&offsets_table, &config.name),
+        dead_letters: DeadLetters::new(&dead_letter_table, &config.name),
+        plans: Arc::clone(&plans),
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
+        pulse,
+        shutdown: shutdown.clone(),
+    });
+
+    let heartbeats = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
+    let status = Status {
+        connector: config.name.clone(),
+        metrics: Arc::clone(&metrics),
+        health: Arc::clone(&health),
+        board: Arc::clone(&board),
+        connections,
+        started,
+        heartbeats: [("poll loop", Arc::clone(&heartbeats[0])), ("supervisor", Arc::clone(&heartbeats[1]))],
+    };
+    let listen = config.http.listen.parse().with_context(|| format!("http.listen: {}", config.http.listen))?;
+    let server = shared::http::serve(listen, Arc::new(status))?;
+    tracing::info!(connector = config.name, http = %server.local_addr(), "started");
+
+    let properties = config.kafka.librdkafka().map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let client_id = format!("kafka-sink-{}", config.name);
+    let consumer = consumer::create(
+        &config.kafka.bootstrap_servers,
+        &config.kafka.group_id,
+        &client_id,
+        properties,
+        Arc::clone(&metrics),
+    )
+    .context("kafka.properties")?;
+    let topics: Vec<&str> = config.kafka.topics.iter().map(String::as_str).collect();
+    rdkafka::consumer::Consumer::subscribe(&*consumer, &topics).context("cannot subscribe")?;
+
+    let bounds = Bounds {
+        max_records: args.max_records,
+        until_end: args.until_end,
+        idle_timeout: args.idle_timeout,
+        deadline: args.deadline,
+    };
+    let (events_in, events) = unbounded();
+    let watches: Watches = Arc::new(Mutex::new(Vec::new()));
+    let pool = move || Connections::new(&postgres.0, postgres.1.clone(), 2);
+    let mut supervisor = Supervisor::new(
+        Arc::clone(&parts),
+        events_in.clone(),
+        Arc::clone(&watches),
+        Box::new(pool),
+        config.postgres.deadline,
+    );
+    let batches = supervisor.start(writers)?;
+
+    let own_watch = Arc::new(Watch::default());
+    watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Arc::clone(&own_watch));
+    let (keeper_in, keeper_requests) = unbounded();
+    let identity = Identity {
+        connector: config.name.clone(),
+        group_id: config.kafka.group_id.clone(),
+        auto_offset_reset: config.kafka.auto_offset_reset,
+    };
+    let keeper = Keeper::new(identity, parts, Arc::clone(&consumer), events_in.clone(), watches, own_watch);
+    spawn("keeper", move || keeper.run(&keeper_requests))?;
+
+    let watched = Watched::default();
+    let (watcher_in, watcher_requests) = bounded(1);
+    let watcher = Watcher {
+        consumer: Arc::clone(&consumer),
+        events: events_in,
+        health: Arc::clone(&health),
+        topics: config.kafka.topics.clone(),
+        watched: Arc::clone(&watched),
+        interval: Duration::from_secs(if bounds.bounded() { 1 } else { 5 }),
+        wants_goal: bounds.until_end,
+    };
+    spawn("watcher", move || watcher.run(&watcher_requests))?;
+
+    let source = Source::new(Parts {
+        consumer: Arc::clone(&consumer),
+        writers: batches,
+        events,
+        keeper: keeper_in,
+        watcher: watcher_in,
+        watched,
+        plans,
+        metrics,
+        health,
+        board,
+        shutdown,
+        limits: Limits {
+            max_rows: config.batch.max_rows,
+            max_bytes: config.batch.max_bytes,
+            linger: config.batch.linger,
+        },
+        bounds,
+        drain_timeout: config.shutdown_timeout.saturating_sub(GOODBYE),
+        commit_metadata: commit_metadata(&config.name),
+        heartbeat: Arc::clone(&heartbeats[0]),
+    });
+    let (done_in, done) = bounded(1);
+    spawn("source", move || {
+        if done_in.send(source.run()).is_err() {
+            tracing::debug!("nobody waits for the source");
+        }
+    })?;
+
+    let outcome = loop {
+        match done.recv_timeout(LOOK) {
+            Ok(outcome) => break outcome,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the source thread is gone"),
+        }
+        let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        heartbeats[1].store(elapsed, Ordering::Relaxed);
+        anyhow::ensure!(supervisor.look(), "PostgreSQL does not answer");
+    };
+    close(consumer);
+    let (stopped_by, totals) = outcome.context("Kafka")?;
+    server.stop();
+    Ok(finish(args, stopped_by, &totals, started.elapsed()))
+}
+
+fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration) -> ExitCode {
+    tracing::info!(
+        stopped_by = stopped_by.as_str(),
+        records = totals.records,
+        rows_written = totals.rows_written,
+        dead_letters = totals.dead_letters,
+        "stopped"
+    );
+    if args.summary == Some(SummaryFormat::Json) {
+        println!("{}", summary(totals, stopped_by, took));
+    }
+    if stopped_by == StoppedBy::Deadline {
+        return ExitCode::from(5);
+    }
+    if args.fail_on_dead_letters && totals.dead_letters > 0 {
+        return ExitCode::from(3);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Leaves the group, on a thread of its own: closing a consumer can hang, and the process must not.
+fn close(consumer: consumer::Consumer) {
+    let (done_in, done) = bounded(1);
+    let leave = move || {
+        rdkafka::consumer::Consumer::unsubscribe(&*consumer);
+        drop(consumer);
+        if done_in.send(()).is_err() {
+            tracing::debug!("nobody waits for the consumer any more");
+        }
+    };
+    match spawn("close", leave) {
+        Ok(()) => {
+            if done.recv_timeout(GOODBYE / 2).is_err() {
+                tracing::debug!("the consumer has not been closed in time; its session will time out");
+            }
+        }
+        Err(error) => tracing::error!(%error, "cannot close the consumer"),
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .with_context(|| format!("cannot start the thread {name}"))?;
+    Ok(())
+}
+
+fn postgres_config(config: &Config) -> anyhow::Result<(postgres::Config, postgres_openssl::MakeTlsConnector)> {
+    let (mut postgres, tls) = crate::tls::parse(config.postgres.url.expose())?;
+    if let Some(password) = &config.postgres.password {
+        postgres.password(password.expose());
+    }
+    postgres.application_name(&format!("kafka-sink:{}", config.name));
+    if postgres.get_connect_timeout().is_none() {
+        postgres.connect_timeout(Duration::from_secs(5));
+    }
+    postgres.keepalives(true).keepalives_idle(Duration::from_secs(30));
+    Ok((postgres, tls))
+}
+
+fn targets(config: &Config) -> anyhow::Result<HashMap<String, Target>> {
+    config.tables().into_iter().map(|(topic, table)| Ok((topic, target(&table)?))).collect()
+}
+
+fn target(table: &TableConfig) -> anyhow::Result<Target> {
+    let ddl = table.ddl()?.map(|sql| Ddl {
+        origin: table.ddl_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+        sql,
+    });
+    let wanted = Wanted {
+        table: TableName::parse(&table.table),
+        mode: match table.insert_mode {
+            InsertMode::Insert => Mode::Insert,
+            InsertMode::InsertIgnore => Mode::InsertIgnore,
+            InsertMode::Upsert => Mode::Upsert,
+        },
+        key: if table.pk_mode == PkMode::None { Vec::new() } else { table.pk_fields.clone() },
+        rename: table.rename.iter().map(|(field, column)| (field.clone(), column.clone())).collect(),
+        options: Options {
+            reject_unknown_fields: table.unknown_fields == UnknownFields::Reject,
+            unwrap_single_element_arrays: table.unwrap_single_element_arrays,
+            null_bytes: match table.null_bytes {
+                crate::config::NullBytes::Reject => NullBytes::Reject,
+                crate::config::NullBytes::Strip => NullBytes::Strip,
+                crate::config::NullBytes::Replace => NullBytes::Replace,
+            },
+        },
+    };
+    Ok(Target { wanted, ddl })
+}

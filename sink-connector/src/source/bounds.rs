@@ -1,0 +1,140 @@
+//! When a bounded run is done. Pure: what is known comes in as arguments.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::ledger::{Ledger, Phase};
+use crate::types::{Offset, TopicPartition};
+
+/// What bounds a run; nothing of it for a run without end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// Stop after exactly this many records.
+    pub max_records: Option<u64>,
+    /// Stop at the ends that the logs had at the start.
+    pub until_end: bool,
+    /// Stop after so long without a record, at the end of every partition.
+    pub idle_timeout: Option<Duration>,
+    /// Give up after so long.
+    pub deadline: Option<Duration>,
+}
+
+impl Bounds {
+    /// Whether there is any bound on the work (a deadline alone bounds only the time).
+    pub fn bounded(&self) -> bool {
+        self.max_records.is_some() || self.until_end || self.idle_timeout.is_some()
+    }
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoppedBy {
+    /// `--max-records`.
+    MaxRecords,
+    /// `--until-end`.
+    End,
+    /// `--idle-timeout`.
+    Idle,
+    /// SIGTERM or SIGINT.
+    Signal,
+    /// `--deadline`.
+    Deadline,
+}
+
+impl StoppedBy {
+    /// The value of `stopped_by` in the summary.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxRecords => "max_records",
+            Self::End => "end",
+            Self::Idle => "idle",
+            Self::Signal => "signal",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+/// What is known about the ends of the logs.
+#[derive(Default, Debug)]
+pub struct Ends {
+    /// The ends at the start; `None` until Kafka has told.
+    pub goal: Option<HashMap<TopicPartition, Offset>>,
+    /// Stored positions of partitions that others have.
+    pub elsewhere: HashMap<TopicPartition, Offset>,
+    /// When the watermarks of all our partitions were last told.
+    pub told: Option<Instant>,
+}
+
+impl Ends {
+    /// Every partition's stored position has reached the end that it had at the start.
+    pub fn reached(&self, ledger: &Ledger) -> bool {
+        let Some(goal) = &self.goal else { return false };
+        goal.iter().all(|(partition, end)| {
+            let stored = ledger
+                .get(partition)
+                .filter(|place| place.phase == Phase::Active)
+                .map(|place| place.stored)
+                .max(self.elsewhere.get(partition).copied());
+            stored.is_some_and(|stored| stored >= *end)
+        })
+    }
+
+    /// Every partition of ours has reached its goal, and others have some that may not have: their stored positions
+    /// should be read.
+    pub fn waits_for_others(&self, ledger: &Ledger) -> bool {
+        let Some(goal) = &self.goal else { return false };
+        let ours_done = ledger.iter().all(|(partition, place)| {
+            place.phase != Phase::Resolving && goal.get(partition).is_none_or(|end| place.stored >= *end)
+        });
+        ours_done && !self.reached(ledger)
+    }
+}
+
+/// Whether every partition of ours is at its end, as told after `since`, with everything stored.
+pub fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
+    ends.told.is_some_and(|told| told >= since)
+        && ledger.iter().all(|(_, place)| match place.phase {
+            Phase::Resolving => false,
+            Phase::Active => place.stored == place.next && place.lag() == Some(0),
+            Phase::Stopped(_) => true,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn active(ledger: &mut Ledger, partition: i32, stored: i64) -> TopicPartition {
+        let tp = TopicPartition::new("t", partition);
+        let epoch = ledger.assign(tp.clone(), 1);
+        assert!(ledger.resolved(&tp, epoch, Offset(stored)));
+        tp
+    }
+
+    #[test]
+    fn the_end_counts_partitions_of_other_members_by_their_stored_position() {
+        let mut ledger = Ledger::default();
+        let ours = active(&mut ledger, 0, 10);
+        let theirs = TopicPartition::new("t", 1);
+        let mut ends = Ends { goal: None, ..Ends::default() };
+        assert!(!ends.reached(&ledger), "nothing is known yet");
+        ends.goal = Some(HashMap::from([(ours, Offset(10)), (theirs.clone(), Offset(5))]));
+        assert!(!ends.reached(&ledger));
+        assert!(ends.waits_for_others(&ledger));
+        ends.elsewhere.insert(theirs, Offset(5));
+        assert!(ends.reached(&ledger));
+    }
+
+    #[test]
+    fn a_partition_whose_end_is_unknown_is_not_at_it() {
+        let mut ledger = Ledger::default();
+        let ours = active(&mut ledger, 0, 10);
+        let now = Instant::now();
+        let ends = Ends { told: Some(now), ..Ends::default() };
+        assert!(!at_the_end(&ledger, &ends, now));
+        ledger.ends_at(&ours, Offset(11));
+        assert!(!at_the_end(&ledger, &ends, now));
+        ledger.ends_at(&ours, Offset(10));
+        assert!(at_the_end(&ledger, &ends, now));
+    }
+}

@@ -1,0 +1,85 @@
+//! The poll thread's side of a writer: the batch that is being filled, and whether another is being written.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use crate::batch::Batch;
+
+/// Limits of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Records in a batch, at most.
+    pub max_rows: usize,
+    /// Bytes of records in a batch: it is full when it has reached them.
+    pub max_bytes: usize,
+    /// How long a batch waits for more records.
+    pub linger: Duration,
+}
+
+/// One writer, as the poll thread sees it.
+#[derive(Debug)]
+pub struct Slot {
+    /// The way to the thread. It holds one batch; the thread writes another only after its report.
+    pub batches: Sender<Batch>,
+    /// The writer's generation: it is counted up when the writer is replaced.
+    pub generation: u64,
+    /// The batch that is being filled.
+    pub open: Batch,
+    /// When its first record came.
+    pub opened: Option<Instant>,
+    /// Records that the writer has and has not reported.
+    pub in_flight: Option<u64>,
+    /// Since when the open batch has been full with the writer busy.
+    pub blocked: Option<Instant>,
+    /// The partitions of this writer are paused.
+    pub paused: bool,
+    spare: Option<Batch>,
+}
+
+impl Slot {
+    /// A slot for a writer that is idle.
+    pub fn new(batches: Sender<Batch>) -> Self {
+        Self {
+            batches,
+            generation: 0,
+            open: Batch::default(),
+            opened: None,
+            in_flight: None,
+            blocked: None,
+            paused: false,
+            spare: None,
+        }
+    }
+
+    /// The open batch takes no more records.
+    pub fn full(&self, limits: &Limits) -> bool {
+        self.open.records().len() >= limits.max_rows || self.open.records().bytes() >= limits.max_bytes
+    }
+
+    /// The open batch should go to the writer now, if it is idle.
+    pub fn due(&self, limits: &Limits, now: Instant) -> bool {
+        !self.open.is_empty()
+            && (self.full(limits) || self.opened.is_none_or(|opened| now >= opened + limits.linger))
+    }
+
+    /// Takes the open batch, and puts an empty one with used memory in its place.
+    pub fn take_open(&mut self) -> Batch {
+        self.opened = None;
+        self.blocked = None;
+        std::mem::replace(&mut self.open, self.spare.take().unwrap_or_default())
+    }
+
+    /// Takes the memory of a batch back.
+    pub fn recycle(&mut self, mut batch: Batch) {
+        batch.clear();
+        self.spare = Some(batch);
+    }
+
+    /// Empties the open batch.
+    pub fn drop_open(&mut self) {
+        self.open.clear();
+        self.opened = None;
+        self.blocked = None;
+    }
+}

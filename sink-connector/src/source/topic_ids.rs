@@ -1,0 +1,97 @@
+//! The ids of topics: a topic that was deleted and created again has another one, whatever its offsets look like.
+//!
+//! librdkafka knows them (KIP-516, DescribeTopics), rdkafka does not offer them. The calls here are those of
+//! librdkafka's `examples/describe_topics.c`, each with the ownership that rdkafka.h documents for it.
+#![allow(unsafe_code)]
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::ptr;
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::source::consumer::Consumer;
+
+/// Asks the cluster for the ids of `topics`. A topic that does not exist, or a broker without ids, gives none.
+///
+/// # Errors
+/// A text for people, when the broker did not answer within `timeout` or refused.
+pub fn topic_ids(consumer: &Consumer, topics: &[&str], timeout: Duration) -> Result<HashMap<String, String>, String> {
+    let names: Vec<CString> = topics
+        .iter()
+        .map(|t| CString::new(*t).map_err(|_| format!("topic name {t:?} has a NUL byte")))
+        .collect::<Result<_, _>>()?;
+    let mut pointers: Vec<*const std::ffi::c_char> = names.iter().map(|n| n.as_ptr()).collect();
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let client = consumer.client().native_ptr();
+    // SAFETY: `client` outlives this call because `consumer` does. Every object made here is destroyed once, by its
+    // guard; the descriptions belong to the event and are copied out before it goes.
+    unsafe {
+        let queue = Owned(rd::rd_kafka_queue_new(client), rd::rd_kafka_queue_destroy);
+        let options = Owned(
+            rd::rd_kafka_AdminOptions_new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS),
+            rd::rd_kafka_AdminOptions_destroy,
+        );
+        let mut message = [0 as std::ffi::c_char; 256];
+        rd::rd_kafka_AdminOptions_set_request_timeout(options.0, millis, message.as_mut_ptr(), message.len());
+        let collection = Owned(
+            rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()),
+            rd::rd_kafka_TopicCollection_destroy,
+        );
+        rd::rd_kafka_DescribeTopics(client, collection.0, options.0, queue.0);
+        let event = rd::rd_kafka_queue_poll(queue.0, millis);
+        if event.is_null() {
+            return Err("the broker did not describe the topics in time".to_owned());
+        }
+        let event = Owned(event, rd::rd_kafka_event_destroy);
+        let error = rd::rd_kafka_event_error(event.0);
+        if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(text(rd::rd_kafka_event_error_string(event.0)));
+        }
+        let result = rd::rd_kafka_event_DescribeTopics_result(event.0);
+        if result.is_null() {
+            return Err("the broker's answer was not a description of topics".to_owned());
+        }
+        let mut count = 0;
+        let descriptions = rd::rd_kafka_DescribeTopics_result_topics(result, ptr::addr_of_mut!(count));
+        let mut ids = HashMap::new();
+        for index in 0..count {
+            let description = *descriptions.add(index);
+            let error = rd::rd_kafka_TopicDescription_error(description);
+            let id = rd::rd_kafka_TopicDescription_topic_id(description);
+            if rd::rd_kafka_error_code(error) == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !id.is_null() {
+                let name = text(rd::rd_kafka_TopicDescription_name(description));
+                let id = text(rd::rd_kafka_Uuid_base64str(id));
+                // The id of all zeros, as text, means that the broker has none.
+                if id != "AAAAAAAAAAAAAAAAAAAAAA" {
+                    ids.insert(name, id);
+                }
+            }
+        }
+        Ok(ids)
+    }
+}
+
+struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from the constructor that goes with this destructor, and is used nowhere else.
+        unsafe { (self.1)(self.0) }
+    }
+}
+
+/// Copies a C string that librdkafka owns.
+///
+/// # Safety
+/// `pointer` must be null or a NUL-terminated string that lives during the call.
+unsafe fn text(pointer: *const std::ffi::c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: as the caller promises.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}

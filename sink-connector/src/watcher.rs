@@ -1,0 +1,148 @@
+//! The watcher: a thread that asks Kafka where the logs begin and end, and whether the topics are still the same.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rdkafka::consumer::Consumer as _;
+
+use crate::events::{Event, Watermarks};
+use crate::health::{Component, Health};
+use crate::source::consumer::Consumer;
+use crate::source::topic_ids::topic_ids;
+use crate::types::{Offset, TopicPartition};
+
+/// How long it waits for Kafka to answer one question.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The partitions that the poll thread wants watched; it writes, the watcher reads.
+pub type Watched = Arc<Mutex<Vec<TopicPartition>>>;
+
+/// Asks the watcher to look now, not at the next interval.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LookNow;
+
+/// The thread's state.
+pub struct Watcher {
+    /// The consumer.
+    pub consumer: Consumer,
+    /// Where news goes.
+    pub events: Sender<Event>,
+    /// Where trouble is noted.
+    pub health: Arc<Health>,
+    /// The topics that were subscribed to.
+    pub topics: Vec<String>,
+    /// The partitions to watch.
+    pub watched: Watched,
+    /// How often to look.
+    pub interval: Duration,
+    /// `--until-end` wants to know the ends as they are at the start.
+    pub wants_goal: bool,
+}
+
+impl Watcher {
+    /// Works until the channel is closed.
+    pub fn run(mut self, requests: &Receiver<LookNow>) {
+        let mut ids: HashMap<String, String> = HashMap::new();
+        loop {
+            match self.look(&mut ids) {
+                Ok(()) => self.health.well(&Component::Kafka),
+                Err(reason) => self.health.fail(Component::Kafka, reason),
+            }
+            let wait = if self.wants_goal || !self.health.is_well(&Component::Kafka) {
+                Duration::from_millis(500)
+            } else {
+                self.interval
+            };
+            match requests.recv_timeout(wait) {
+                Ok(LookNow) => while requests.try_recv().is_ok() {},
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn look(&mut self, ids: &mut HashMap<String, String>) -> Result<(), String> {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        self.compare_ids(&topics, ids)?;
+        if self.wants_goal {
+            self.goal()?;
+        }
+        let watched = self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let mut found = Vec::with_capacity(watched.len());
+        for partition in watched {
+            found.push((partition.clone(), self.watermarks(&partition)?));
+        }
+        self.tell(Event::Watermarks(found));
+        Ok(())
+    }
+
+    fn watermarks(&self, partition: &TopicPartition) -> Result<Watermarks, String> {
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(&partition.topic, partition.partition.0, KAFKA_TIMEOUT)
+            .map_err(|error| format!("cannot ask Kafka for the end of {partition}: {error}"))?;
+        Ok(Watermarks { low: Offset(low), high: Offset(high) })
+    }
+
+    fn goal(&mut self) -> Result<(), String> {
+        let mut ends = HashMap::new();
+        for topic in &self.topics {
+            let metadata = self
+                .consumer
+                .fetch_metadata(Some(topic), KAFKA_TIMEOUT)
+                .map_err(|error| format!("cannot ask Kafka for the partitions of {topic}: {error}"))?;
+            let found = metadata.topics().iter().find(|t| t.name() == topic);
+            let partitions = found.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
+            if partitions.is_empty() {
+                return Err(format!("topic {topic} does not exist"));
+            }
+            for partition in partitions {
+                let partition = TopicPartition::new(topic.as_str(), partition.id());
+                let Watermarks { low, high } = self.watermarks(&partition)?;
+                if high > low {
+                    ends.insert(partition, high);
+                }
+            }
+        }
+        self.wants_goal = false;
+        self.tell(Event::Goal(ends));
+        Ok(())
+    }
+
+    /// A topic that has another id than before was created again.
+    fn compare_ids(&self, topics: &[&str], ids: &mut HashMap<String, String>) -> Result<(), String> {
+        let now = topic_ids(&self.consumer, topics, KAFKA_TIMEOUT)?;
+        let missing: Vec<&str> = topics.iter().filter(|t| !now.contains_key(**t)).copied().collect();
+        for (topic, id) in now {
+            match ids.insert(topic.clone(), id.clone()) {
+                Some(before) if before != id => {
+                    let why = format!(
+                        "topic {topic} was deleted and created again (id {before} is now {id}): the position means \
+                         nothing in the new one. Choose one with `sink-connector offsets reset`"
+                    );
+                    self.tell(Event::Recreated { topic, why });
+                }
+                _ => {}
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // A broker without topic ids (before 2.8) names none; whether the topic is there, its metadata tells.
+        for topic in missing {
+            let metadata = self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+            if metadata.topics().iter().all(|t| t.name() != topic || t.partitions().is_empty()) {
+                return Err(format!("topic {topic} does not exist, or this client may not read it"));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::debug!("nobody is there to be told");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Writes the rows of one plan inside the batch's transaction, on the rung that the ladder chose.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+
+use bytes::BytesMut;
+use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+use crate::batch::Skip;
+use crate::batch::rows::{Row, Rows, Tuple};
+use crate::decode::Rejection;
+use crate::failure::Failure;
+use crate::plan::{Mode, Plan};
+use crate::writer::connection::WriterConnection;
+use crate::writer::keyed::{self, Fates};
+use crate::writer::ladder::Rung;
+use crate::writer::{copy, statements};
+
+/// What a plan's rows came to; true once the transaction commits.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Rows inserted or updated.
+    pub written: u64,
+    /// Records skipped, by number.
+    pub skipped: Vec<(u32, Skip)>,
+    /// Records rejected, by number.
+    pub rejected: Vec<(u32, Rejection)>,
+    /// Keys existed: the rung was needed.
+    pub conflicts: bool,
+}
+
+/// Whether the rung works through a staging table, which must then exist before the transaction begins.
+pub fn needs_stage(plan: &Plan, rung: Rung) -> bool {
+    plan.key.is_some() && (rung == Rung::Stage || (rung == Rung::Lookup && plan.mode == Mode::Upsert))
+}
+
+/// Writes `rows`.
+pub fn apply(connection: &mut WriterConnection, plan: &Plan, rows: &Rows, rung: Rung) -> Result<Applied, Failure> {
+    let sorted = by_key(plan, rows);
+    if rung == Rung::Plain {
+        let tuples: Vec<(u32, Tuple)> = sorted.iter().map(|&n| (n, rows.rows()[n as usize].tuple)).collect();
+        let written = copy_rows(connection, plan, rows, &tuples)?;
+        let mut applied = Applied { written, ..Applied::default() };
+        refused_by_trigger(rows, tuples.len() as u64 - written, &mut applied);
+        return Ok(applied);
+    }
+    let existing = lookup(connection, plan, rows, &sorted)?;
+    let mut fates = keyed::decide(plan, rows, |n| existing.contains(&n));
+    let place: BTreeMap<u32, usize> = sorted.iter().enumerate().map(|(place, &n)| (n, place)).collect();
+    fates.insert.sort_unstable_by_key(|(n, _)| place[n]);
+    fates.update.sort_unstable_by_key(|(n, _)| place[n]);
+    update(connection, plan, rows, &fates)?;
+    let inserted = if rung == Rung::Stage {
+        insert_staged(connection, plan, rows, &mut fates)?;
+        fates.insert.len() as u64
+    } else {
+        copy_rows(connection, plan, rows, &fates.insert)?
+    };
+    let refused = fates.insert.len() as u64 - inserted;
+    let mut applied = Applied {
+        written: inserted + fates.update.len() as u64,
+        skipped: fates.skipped,
+        rejected: fates.rejected,
+        conflicts: fates.conflicts,
+    };
+    refused_by_trigger(rows, refused, &mut applied);
+    Ok(applied)
+}
+
+/// Rows in the order of their keys: writers that meet lock in one order, and the index is walked, not jumped about.
+fn by_key(plan: &Plan, rows: &Rows) -> Vec<u32> {
+    let mut numbers: Vec<u32> = keyed::heads(rows).map(|(n, _)| n).collect();
+    if plan.key.is_some() {
+        numbers.sort_unstable_by(|a, b| {
+            let key = |n: u32| rows.key(&rows.rows()[n as usize]);
+            key(*a).cmp(key(*b))
+        });
+    }
+    numbers
+}
+
+/// A trigger may have refused rows silently; which ones, COPY does not tell.
+fn refused_by_trigger(rows: &Rows, refused: u64, applied: &mut Applied) {
+    if let Some(row) = rows.rows().first() {
+        applied.skipped.extend((0..refused).map(|_| (row.record, Skip::Trigger)));
+    }
+}
+
+fn lookup(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    numbers: &[u32],
+) -> Result<HashSet<u32>, Failure> {
+    if numbers.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let arrays = key_arrays(plan, rows, numbers.iter().map(|&n| &rows.rows()[n as usize]));
+    let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|a| a as &(dyn ToSql + Sync)).collect();
+    let statement = connection.prepared(&statements::lookup(plan))?;
+    let found = connection.client().query(&statement, &parameters)?;
+    // Ordinals count from 1.
+    Ok(found.iter().map(|row| numbers[usize::try_from(row.get::<_, i32>(0) - 1).expect("ordinals are positive")]).collect())
+}
+
+/// Tuples of one shape go together, in the order in which their shapes first appear.
+fn by_shape(tuples: &[(u32, Tuple)]) -> Vec<(u32, Vec<(u32, Tuple)>)> {
+    let mut groups: Vec<(u32, Vec<(u32, Tuple)>)> = Vec::new();
+    for &(number, tuple) in tuples {
+        match groups.iter_mut().find(|(shape, _)| *shape == tuple.shape) {
+            Some((_, group)) => group.push((number, tuple)),
+            None => groups.push((tuple.shape, vec![(number, tuple)])),
+        }
+    }
+    groups
+}
+
+fn copy_rows(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    tuples: &[(u32, Tuple)],
+) -> Result<u64, Failure> {
+    let mut written = 0;
+    for (shape, group) in by_shape(tuples) {
+        let sql = copy::statement(&plan.target, plan, &rows.shapes().get(shape).columns, false);
+        written += connection.copy(&sql, rows, &group, false)?;
+    }
+    Ok(written)
+}
+
+fn stage_rows(
+    connection: &mut WriterConnection,
+    stage: &str,
+    plan: &Plan,
+    rows: &Rows,
+    group: &[(u32, Tuple)],
+) -> Result<(), Failure> {
+    connection.empty_stage(stage)?;
+    let sql = copy::statement(stage, plan, &rows.shapes().get(group[0].1.shape).columns, true);
+    connection.copy(&sql, rows, group, true)?;
+    Ok(())
+}
+
+fn update(connection: &mut WriterConnection, plan: &Plan, rows: &Rows, fates: &Fates) -> Result<(), Failure> {
+    for (shape, group) in by_shape(&fates.update) {
+        let stage = connection.stage_of(plan);
+        let Some(sql) = statements::update(&stage, plan, rows.shapes().get(shape)) else { continue };
+        stage_rows(connection, &stage, plan, rows, &group)?;
+        connection.client().execute(&sql, &[])?;
+    }
+    Ok(())
+}
+
+fn insert_staged(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    fates: &mut Fates,
+) -> Result<(), Failure> {
+    for (shape, group) in by_shape(&fates.insert.clone()) {
+        let stage = connection.stage_of(plan);
+        stage_rows(connection, &stage, plan, rows, &group)?;
+        let sql = statements::insert(&stage, plan, rows.shapes().get(shape));
+        let overtaken = connection.client().query(&sql, &[])?;
+        for row in overtaken {
+            let number = u32::try_from(row.get::<_, i32>(0)).expect("the ordinal is the row's number");
+            keyed::overtaken(plan, rows, number, fates);
+        }
+    }
+    Ok(())
+}
+
+/// The keys of `wanted` as one binary array for each key column.
+fn key_arrays<'a>(plan: &Plan, rows: &Rows, wanted: impl ExactSizeIterator<Item = &'a Row>) -> Vec<BinaryArray> {
+    let count = i32::try_from(wanted.len()).expect("a batch has fewer than 2^31 rows");
+    let mut arrays: Vec<BinaryArray> =
+        plan.key_columns().map(|column| BinaryArray::new(column.type_oid, count)).collect();
+    for row in wanted {
+        let mut rest = rows.key(row);
+        for array in &mut arrays {
+            let (len, _) = rest.split_first_chunk::<4>().expect("a key has a length for each of its columns");
+            let len = usize::try_from(i32::from_be_bytes(*len)).expect("a key has no nulls");
+            let (field, tail) = rest.split_at(4 + len);
+            array.0.extend_from_slice(field);
+            rest = tail;
+        }
+    }
+    arrays
+}
+
+/// A one-dimensional array in PostgreSQL's binary format (`array_send`), made of elements that are encoded already.
+#[derive(Debug)]
+struct BinaryArray(Vec<u8>);
+
+impl BinaryArray {
+    fn new(element: u32, count: i32) -> Self {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&1_i32.to_be_bytes()); // dimensions
+        bytes.extend_from_slice(&0_i32.to_be_bytes()); // has no nulls
+        bytes.extend_from_slice(&element.to_be_bytes());
+        bytes.extend_from_slice(&count.to_be_bytes());
+        bytes.extend_from_slice(&1_i32.to_be_bytes()); // lower bound
+        Self(bytes)
+    }
+}
+
+impl ToSql for BinaryArray {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.extend_from_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}

@@ -1,0 +1,335 @@
+//! A writer: a thread with one connection that commits one batch after the other, and does not give up.
+
+pub mod apply;
+pub mod connection;
+pub mod copy;
+pub mod keyed;
+pub mod ladder;
+pub mod statements;
+pub mod transaction;
+pub mod watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use crossbeam_channel::{Receiver, Sender};
+use shared::signal::Shutdown;
+
+use self::connection::WriterConnection;
+use self::ladder::Ladder;
+use self::transaction::{Attempt, Counts, Phase, Tools, attempt};
+use self::watch::Watch;
+use crate::batch::Batch;
+use crate::dead_letters::DeadLetters;
+use crate::decode::Slots;
+use crate::events::Event;
+use crate::failure::Failure;
+use crate::health::{Component, Health};
+use crate::metrics::Metrics;
+use crate::offsets::Offsets;
+use crate::plan::Plan;
+use crate::plans::Plans;
+use crate::pulse::Pulse;
+use crate::session::Connections;
+use crate::sqlstate::Class;
+
+/// Backoff between two attempts at the same batch.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// … at most, for failures that pass by themselves.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// … at most, while there is no connection or the operator has to act: a connection attempt costs little, and a
+/// database that is back should be in use again within seconds.
+const BACKOFF_MAX_CONNECT: Duration = Duration::from_secs(2);
+
+/// What a writer tells the poll thread.
+#[derive(Debug)]
+pub enum Report {
+    /// The batch is committed; its memory comes back.
+    Committed {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation: a writer that was replaced may still report.
+        generation: u64,
+        /// The batch.
+        batch: Batch,
+        /// What it came to.
+        counts: Counts,
+    },
+    /// The stored positions are not those that the batch was read from: read them again.
+    Fenced {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+        /// The batch, not written.
+        batch: Batch,
+    },
+    /// Shutdown was requested while the batch could not be written.
+    Abandoned {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+    },
+}
+
+/// What all writers share.
+pub struct Shared {
+    /// The pool.
+    pub connections: Connections,
+    /// The positions.
+    pub offsets: Offsets,
+    /// The dead letters.
+    pub dead_letters: DeadLetters,
+    /// The plans in force.
+    pub plans: Arc<Plans>,
+    /// Where trouble is noted.
+    pub health: Arc<Health>,
+    /// Counters move after a commit.
+    pub metrics: Arc<Metrics>,
+    /// Ends waits.
+    pub pulse: Arc<Pulse>,
+    /// Asks to stop.
+    pub shutdown: Shutdown,
+}
+
+impl Shared {
+    /// The same, with another pool: for the successor of a writer that hangs.
+    pub fn with_connections(&self, connections: Connections) -> Self {
+        Self {
+            connections,
+            offsets: self.offsets.clone(),
+            dead_letters: self.dead_letters.clone(),
+            plans: Arc::clone(&self.plans),
+            health: Arc::clone(&self.health),
+            metrics: Arc::clone(&self.metrics),
+            pulse: Arc::clone(&self.pulse),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+}
+
+/// The thread's state.
+pub struct Writer {
+    number: usize,
+    generation: u64,
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    connection: Option<WriterConnection>,
+    ladders: HashMap<String, Ladder>,
+}
+
+impl Writer {
+    /// The writer with this number, of this generation, watched through `watch`.
+    pub fn new(number: usize, generation: u64, shared: Arc<Shared>, watch: Arc<Watch>) -> Self {
+        Self { number, generation, shared, watch, connection: None, ladders: HashMap::new() }
+    }
+
+    /// Writes batches until the channel is closed.
+    pub fn run(mut self, batches: &Receiver<Batch>, events: &Sender<Event>) {
+        for batch in batches {
+            let report = self.write(batch);
+            if events.send(Event::Report(report)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Tries until the batch is committed, fenced, or shutdown is requested while it cannot be written.
+    fn write(&mut self, mut batch: Batch) -> Report {
+        let (writer, generation) = (self.number, self.generation);
+        let mut unknown: Option<Counts> = None;
+        let mut waits = Waits::default();
+        loop {
+            let rings = self.shared.pulse.rings();
+            let started = Instant::now();
+            let failure = match self.attempt(&batch) {
+                Ok(Attempt::Committed(counts)) => {
+                    self.committed(&batch, &counts, started.elapsed());
+                    return Report::Committed { writer, generation, batch, counts };
+                }
+                Ok(Attempt::Fenced) => match self.lost_answer(&batch, unknown.is_some()) {
+                    Ok(true) => {
+                        // The answer that was lost was yes, to the last attempt that came as far as COMMIT.
+                        let counts = unknown.take().expect("a lost answer leaves its counts");
+                        self.committed(&batch, &counts, started.elapsed());
+                        return Report::Committed { writer, generation, batch, counts };
+                    }
+                    Ok(false) => {
+                        self.shared.metrics.fenced.inc();
+                        self.shared.metrics.batches.with_label_values(&["fenced"]).inc();
+                        self.shared.health.well(&Component::Writer(writer));
+                        tracing::warn!(writer, "fenced: these positions have been moved by another, reading them again");
+                        return Report::Fenced { writer, generation, batch };
+                    }
+                    Err(failure) => {
+                        self.disconnect();
+                        failure
+                    }
+                },
+                Ok(Attempt::TableChanged) => match self.encode_again(batch) {
+                    Ok(again) => {
+                        batch = again;
+                        continue;
+                    }
+                    Err((old, failure)) => {
+                        batch = old;
+                        failure
+                    }
+                },
+                Ok(Attempt::Conflict { table }) => {
+                    let label = batch.tables()[table].plan.label.clone();
+                    self.ladders.entry(label).or_default().climb();
+                    self.shared.metrics.batches.with_label_values(&["conflict"]).inc();
+                    continue;
+                }
+                Ok(Attempt::Unknown { failure, counts }) => {
+                    unknown = Some(counts);
+                    failure
+                }
+                Err(failure) => failure,
+            };
+            self.failed(&failure);
+            if self.shared.shutdown.requested() {
+                return Report::Abandoned { writer, generation };
+            }
+            self.shared.pulse.wait(rings, waits.next(&failure));
+            if self.shared.shutdown.requested() {
+                return Report::Abandoned { writer, generation };
+            }
+            if failure.class == Class::Configuration && self.connection.is_none() {
+                // The table may be another one by now.
+                match self.encode_again(batch) {
+                    Ok(again) => batch = again,
+                    Err((old, _)) => batch = old,
+                }
+            }
+        }
+    }
+
+    fn attempt(&mut self, batch: &Batch) -> Result<Attempt, Failure> {
+        if self.connection.is_none() {
+            let connection = self.shared.connections.open()?;
+            let connection = WriterConnection::new(connection, &self.shared.offsets)?;
+            self.watch.connected(connection.backend.pid);
+            self.connection = Some(connection);
+        }
+        let connection = self.connection.as_mut().expect("it has just been opened");
+        let labels: Vec<String> = batch.tables().iter().map(|t| t.plan.label.clone()).collect();
+        let mut taken: Vec<Ladder> = labels.iter().map(|l| self.ladders.remove(l).unwrap_or_default()).collect();
+        let mut ladders: Vec<&mut Ladder> = taken.iter_mut().collect();
+        let tools =
+            Tools { dead_letters: &self.shared.dead_letters, enter: &|phase| self.watch.enter(phase) };
+        let outcome = attempt(connection, batch, &mut ladders, &tools);
+        self.watch.enter(Phase::Idle);
+        self.ladders.extend(labels.into_iter().zip(taken));
+        if matches!(outcome, Err(_) | Ok(Attempt::Unknown { .. })) {
+            self.disconnect();
+        }
+        outcome
+    }
+
+    fn disconnect(&mut self) {
+        self.watch.disconnected();
+        if let Some(connection) = self.connection.take() {
+            connection.discard();
+        }
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        let class = failure.class.word();
+        self.shared.metrics.retries.with_label_values(&[class]).inc();
+        self.shared.metrics.batches.with_label_values(&["failed"]).inc();
+        if failure.lock_timeout() {
+            self.watch.was_locked_out();
+        }
+        self.shared.health.fail(Component::Writer(self.number), failure.to_string());
+    }
+
+    /// Reads the catalog again and encodes the kept records for what it says now.
+    fn encode_again(&mut self, batch: Batch) -> Result<Batch, (Batch, Failure)> {
+        let shared = Arc::clone(&self.shared);
+        let renew = || -> Result<HashMap<String, Arc<Plan>>, Failure> {
+            let mut connection = shared.connections.open()?;
+            let mut plans = HashMap::new();
+            for span in batch.spans() {
+                let topic = &*span.partition.topic;
+                if !plans.contains_key(topic) {
+                    plans.insert(topic.to_owned(), shared.plans.renew(&mut connection, topic)?);
+                }
+            }
+            Ok(plans)
+        };
+        // The writer's own connection has prepared statements for the table that was.
+        let was_connected = self.connection.is_some();
+        if was_connected {
+            self.disconnect();
+        }
+        match renew() {
+            Ok(plans) => {
+                let mut slots = Slots::default();
+                Ok(batch.encode_again(|p| plans.get(&*p.topic).cloned(), |_| true, &mut slots))
+            }
+            Err(failure) => Err((batch, failure)),
+        }
+    }
+
+    /// After a COMMIT whose answer was lost: whether the stored positions are those that the batch moves to.
+    fn lost_answer(&mut self, batch: &Batch, asked: bool) -> Result<bool, Failure> {
+        match self.connection.as_mut() {
+            Some(connection) if asked => Ok(self.shared.offsets.stored_is_next(connection.client(), batch.spans())?),
+            _ => Ok(false),
+        }
+    }
+
+    fn committed(&self, batch: &Batch, counts: &Counts, took: Duration) {
+        self.shared.health.well(&Component::Writer(self.number));
+        let metrics = &self.shared.metrics;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        metrics.batches.with_label_values(&["committed"]).inc();
+        for (table, rows) in &counts.written {
+            metrics.rows_written.with_label_values(&[table]).inc_by(*rows);
+        }
+        for (partition, reason, records) in &counts.skipped {
+            metrics.records_skipped.with_label_values(&[&*partition.topic, reason.as_str()]).inc_by(*records);
+        }
+        for (partition, reason) in &counts.dead_letters {
+            metrics.dead_letters.with_label_values(&[&*partition.topic, reason]).inc();
+        }
+        for span in batch.spans() {
+            let (topic, partition) = (&*span.partition.topic, span.partition.partition.to_string());
+            metrics.records_consumed.with_label_values(&[topic, &partition]).inc_by(span.records);
+            metrics.bytes_consumed.with_label_values(&[topic]).inc_by(span.bytes);
+            metrics.position.with_label_values(&[topic, &partition]).set(span.next.0);
+        }
+        if batch.records().len() > 0 {
+            metrics.batch_rows.observe(batch.records().len() as f64);
+            metrics.batch_write_seconds.observe(took.as_secs_f64());
+            let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+            metrics.observe_latencies(now_ms, batch.records().iter().filter_map(|record| record.timestamp));
+        }
+        metrics.last_commit_timestamp_seconds.set(now.as_secs_f64());
+    }
+}
+
+/// The waits between attempts at one batch.
+#[derive(Default)]
+struct Waits {
+    backoff: Option<(Duration, backon::ExponentialBackoff)>,
+}
+
+impl Waits {
+    /// How long to wait after `failure`.
+    fn next(&mut self, failure: &Failure) -> Duration {
+        let connecting = failure.sqlstate.is_none() || failure.class == Class::Configuration;
+        let max = if connecting { BACKOFF_MAX_CONNECT } else { BACKOFF_MAX };
+        if self.backoff.as_ref().is_none_or(|(current, _)| *current != max) {
+            let builder =
+                ExponentialBuilder::new().with_min_delay(BACKOFF_MIN).with_max_delay(max).with_jitter();
+            self.backoff = Some((max, builder.without_max_times().build()));
+        }
+        self.backoff.as_mut().and_then(|(_, backoff)| backoff.next()).unwrap_or(max).min(max)
+    }
+}

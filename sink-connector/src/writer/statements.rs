@@ -1,0 +1,89 @@
+//! The SQL of the careful rungs, for one plan.
+
+use crate::batch::shape::Shape;
+use crate::plan::{Mode, Plan};
+use crate::sql::ident;
+use crate::writer::copy::ORDINAL;
+
+/// Which of the keys given as arrays exist, by their place in the arrays. An upsert locks the rows that it will
+/// change, in the order of the keys, so that two writers cannot wait for each other.
+pub fn lookup(plan: &Plan) -> String {
+    let keys: Vec<_> = plan.key_columns().collect();
+    let arrays: Vec<String> =
+        keys.iter().zip(1..).map(|(c, n)| format!("${n}::{}[]", c.base_type_name)).collect();
+    let names: Vec<String> = (1..=keys.len()).map(|n| format!("k{n}")).collect();
+    let equal: Vec<String> =
+        keys.iter().zip(&names).map(|(c, name)| format!("t.{} = u.{name}", ident(&c.name))).collect();
+    let source = format!("unnest({}) WITH ORDINALITY u({}, ordinal)", arrays.join(", "), names.join(", "));
+    let (target, equal) = (&plan.target, equal.join(" AND "));
+    match plan.mode {
+        Mode::Upsert => format!(
+            "SELECT u.ordinal::int4 FROM {source} JOIN {target} t ON {equal} ORDER BY u.ordinal \
+             FOR NO KEY UPDATE OF t"
+        ),
+        Mode::Insert | Mode::InsertIgnore => format!(
+            "SELECT u.ordinal::int4 FROM {source} WHERE EXISTS (SELECT 1 FROM {target} t WHERE {equal})"
+        ),
+    }
+}
+
+/// A staging table for the plan: its columns without its constraints, and which row of the batch each one is.
+pub fn create_stage(stage: &str, plan: &Plan) -> String {
+    let columns: Vec<String> = plan.columns.iter().map(|c| ident(&c.name)).collect();
+    format!(
+        "CREATE TEMP TABLE {stage} ON COMMIT DELETE ROWS AS SELECT 0::int4 AS {}, {} FROM {} WITH NO DATA",
+        ident(ORDINAL),
+        columns.join(", "),
+        plan.target
+    )
+}
+
+/// Writes staged rows of keys that exist; `None` when the shape has nothing beside the key.
+pub fn update(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
+    let set: Vec<String> = changed(plan, shape).map(|c| format!("{c} = s.{c}")).collect();
+    if set.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "UPDATE {} t SET {} FROM {stage} s WHERE {}",
+        plan.target,
+        set.join(", "),
+        key_equality(plan, "t", "s")
+    ))
+}
+
+/// Inserts staged rows whatever others do meanwhile. In upsert mode a key that has appeared is updated; otherwise
+/// the ordinals of rows whose key has appeared are returned.
+pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
+    let columns: Vec<String> =
+        shape.columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name)).collect();
+    let columns = columns.join(", ");
+    let keys: Vec<String> = plan.key_columns().map(|c| ident(&c.name)).collect();
+    let keys = keys.join(", ");
+    let (target, ordinal) = (&plan.target, ident(ORDINAL));
+    let insert =
+        format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} ORDER BY {ordinal} ON CONFLICT ({keys})");
+    if plan.mode != Mode::Upsert {
+        return format!(
+            "WITH inserted AS ({insert} DO NOTHING RETURNING {keys}) \
+             SELECT s.{ordinal} FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM inserted i WHERE {})",
+            key_equality(plan, "i", "s")
+        );
+    }
+    let set: Vec<String> = changed(plan, shape).map(|c| format!("{c} = excluded.{c}")).collect();
+    if set.is_empty() { format!("{insert} DO NOTHING") } else { format!("{insert} DO UPDATE SET {}", set.join(", ")) }
+}
+
+/// Columns that a record of this shape changes in a row that exists, quoted.
+fn changed<'a>(plan: &'a Plan, shape: &'a Shape) -> impl Iterator<Item = String> + 'a {
+    let key = plan.key.as_ref().map_or(&[][..], |key| &key.columns);
+    (0..plan.columns.len())
+        .filter(|c| shape.present.contains(*c) && !key.contains(c))
+        .map(|c| ident(&plan.columns[c].name))
+}
+
+fn key_equality(plan: &Plan, left: &str, right: &str) -> String {
+    let equal: Vec<String> =
+        plan.key_columns().map(|c| ident(&c.name)).map(|c| format!("{left}.{c} = {right}.{c}")).collect();
+    equal.join(" AND ")
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# The whole pipeline once: services up, 10,000 live scores produced, the sink run to the end of the topic, and what
+# came of it. Running it again adds 10,000 more.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+RECORDS=${RECORDS:-10000}
+TOPIC=livescores_topic
+GROUP=ipl_consumer_group
+TABLE=ipl_livescores
+
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+step "Building"
+cargo build --release -p producer -p sink-connector -p tests --bin producer --bin sink-connector --bin services
+bin=${CARGO_TARGET_DIR:-target}/release
+
+step "Kafka and PostgreSQL"
+addresses=$("$bin/services" up)
+echo "$addresses"
+BOOTSTRAP_SERVERS=$(sed -n 's/^BOOTSTRAP_SERVERS=//p' <<<"$addresses")
+POSTGRES_URL=$(sed -n 's/^POSTGRES_URL=//p' <<<"$addresses")
+export PRODUCER__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS
+export SINK__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS SINK__POSTGRES__URL=$POSTGRES_URL
+# The demo's own settings: no fixed port that something else may hold.
+export PRODUCER__HTTP__LISTEN=127.0.0.1:0 SINK__HTTP__LISTEN=127.0.0.1:0
+query() { psql -X -q "$POSTGRES_URL" "$@"; }
+
+step "Producing $RECORDS live scores to $TOPIC"
+"$bin/producer" --config config/producer.toml once --records "$RECORDS"
+
+step "Writing them to $TABLE"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+summary=$("$bin/sink-connector" --config config/sink-connector.toml run --until-end --summary json 2>"$log") || {
+  cat "$log" >&2
+  exit 1
+}
+tail -n 1 <<<"$summary"
+
+step "Rows in $TABLE"
+query -At -c "SELECT count(*) FROM $TABLE"
+query -c "SELECT match_id, team1, team2, match_status, score1, wickets1, overs1, winning_team FROM $TABLE LIMIT 5"
+
+step "Positions in PostgreSQL, in the same transaction as the rows"
+query -c "SELECT * FROM sink_offsets ORDER BY 1, 2, 3"
+
+step "Positions and lag, as Kafka's own consumer-group tool sees them"
+"$bin/services" group "$GROUP"
+
+step "This run"
+number() { sed -n -E "s/.*\"$1\":([0-9]+).*/\1/p" <<<"$(tail -n 1 <<<"$summary")"; }
+awk -v records="$(number records)" -v rows="$(number rows_written)" -v dead="$(number dead_letters)" -v ms="$(number duration_ms)" 'BEGIN {
+  printf "%d records, %d rows, %d dead letters in %d ms from start to end", records, rows, dead, ms
+  if (ms > 0) printf ": %d rows/s\n", rows * 1000 / ms; else print ""
+}'
+
+step "Go on"
+cat <<EOF
+  look at the table      psql $POSTGRES_URL
+  run the sink for good  SINK__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS SINK__POSTGRES__URL=$POSTGRES_URL \\
+                         $bin/sink-connector --config config/sink-connector.toml run
+  its metrics            curl localhost:9464/metrics
+  produce all the time   PRODUCER__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS \\
+                         $bin/producer --config config/producer.toml run
+  stop, leave nothing    make down
+EOF

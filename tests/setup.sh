@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need (Debian packages, as root), or names what is missing. Rust itself comes
+# through rustup, in the version of rust-toolchain.toml. Quick when everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The newest PostgreSQL server need not be on the PATH: Debian keeps it in a folder per version.
+has_postgres() {
+  [ -n "${PG_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+    compgen -G '/usr/pgsql-*/bin/initdb' >/dev/null
+}
+# Apache Kafka 4 needs Java 17.
+has_java() { java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])'; }
+has() { command -v "$1" >/dev/null; }
+
+packages=()
+has_java || packages+=(java)
+has mvn || packages+=(maven)
+has_postgres || packages+=(postgresql)
+has psql || packages+=(postgresql-client)
+has gcc || packages+=(gcc)
+has g++ || packages+=(g++)
+has make || packages+=(make)
+has perl || packages+=(perl)
+
+if [ ${#packages[@]} -gt 0 ]; then
+  if [ "$(id -u)" -ne 0 ] || ! has apt-get; then
+    echo "Missing: ${packages[*]} (Java 17 or newer; the PostgreSQL server and psql). Please install them." >&2
+    exit 1
+  fi
+  echo "Installing: ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q </dev/null
+  for i in "${!packages[@]}"; do
+    if [ "${packages[$i]}" = java ]; then
+      if apt-cache show openjdk-17-jre-headless >/dev/null 2>&1; then
+        packages[$i]=openjdk-17-jre-headless
+      else
+        packages[$i]=default-jre-headless
+      fi
+    fi
+  done
+  # The tests make clusters of their own; Debian's package would make and start one on port 5432.
+  if ! has_postgres; then
+    apt-get install -q -y --no-install-recommends postgresql-common </dev/null
+    sed -i -E "s/^#?create_main_cluster.*/create_main_cluster = false/" /etc/postgresql-common/createcluster.conf
+  fi
+  apt-get install -q -y --no-install-recommends "${packages[@]}" </dev/null
+fi
+
+if ! has cargo; then
+  echo "Missing: cargo. Install Rust with rustup (https://rustup.rs); the version is in rust-toolchain.toml." >&2
+  exit 1
+fi
+# A rustup that does not install toolchains by itself is told to; a cargo without rustup is taken as it is.
+if has rustup && ! { cargo --version && cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1; then
+  rustup toolchain install
+fi

@@ -1,0 +1,106 @@
+//! What a broker is started with.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rand::RngExt;
+
+use super::install;
+use crate::ports;
+
+/// The broker's JVM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heap {
+    /// Starts in about 3 s at under 350 MB.
+    #[default]
+    Test,
+    /// Fully compiled, with the garbage collector of production.
+    Bench,
+}
+
+impl Heap {
+    pub(super) fn jvm_options(self) -> &'static [&'static str] {
+        match self {
+            Self::Test => &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
+            Self::Bench => &["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"],
+        }
+    }
+}
+
+/// How to start a [`Kafka`](super::Kafka).
+#[derive(Clone, Debug, Default)]
+pub struct KafkaOptions {
+    /// The clients' port; a free one otherwise.
+    pub port: Option<u16>,
+    /// Memory and compiler.
+    pub heap: Heap,
+    /// Broker properties that are added to, and win over, the harness's.
+    pub properties: Vec<(String, String)>,
+}
+
+impl KafkaOptions {
+    /// Adds a broker property.
+    #[must_use]
+    pub fn property(mut self, key: &str, value: &str) -> Self {
+        self.properties.push((key.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Writes server.properties into `dir` and formats the data directory; returns the new cluster's id.
+pub(super) fn format(dir: &Path, port: u16, options: &KafkaOptions) -> Result<String> {
+    let file = dir.join("server.properties");
+    fs::write(&file, properties(dir, port, options)).context("cannot write server.properties")?;
+    let file = file.display().to_string();
+    let cluster = cluster_id();
+    install::tool("kafka.tools.StorageTool", &["format", "-t", &cluster, "-c", &file, "--standalone"])?;
+    Ok(cluster)
+}
+
+// A killed broker may register again only when its old session has run out: 3 s instead of 9. Consumers may have
+// sessions as short as a second, so that tests need not wait six for one to run out.
+fn properties(dir: &Path, port: u16, options: &KafkaOptions) -> String {
+    let controller = ports::free();
+    let mut text = format!(
+        "\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs={dir}/data
+num.partitions=4
+auto.create.topics.enable=false
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=2
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+group.min.session.timeout.ms=1000
+log.cleaner.dedupe.buffer.size=16777216
+",
+        dir = dir.display()
+    );
+    for (key, value) in &options.properties {
+        let _ = writeln!(text, "{key}={value}");
+    }
+    text
+}
+
+/// 16 random bytes in URL-safe base64, as Kafka writes its UUIDs: 22 characters, of which the last carries 2 bits.
+fn cluster_id() -> String {
+    let mut random = rand::rng();
+    let mut id: String = (0..21).map(|_| char::from(random.sample(rand::distr::Alphanumeric))).collect();
+    id.push('A');
+    id
+}

@@ -1,0 +1,4 @@
+//! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
+
+mod harness;
+mod oracle;

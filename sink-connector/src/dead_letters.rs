@@ -47,14 +47,22 @@ impl DeadLetters {
     }
 
     /// Writes `letters` of `batch`. A letter that is there already (a position was reset) is replaced.
-    pub fn write(&self, client: &mut Client, batch: &Batch, letters: &[DeadLetter<'_>]) -> Result<(), Failure> {
-        let span = |letter: &DeadLetter<'_>| -> &Span { &batch.spans()[usize::from(batch.records().get(letter.record).span)] };
+    pub fn write(
+        &self,
+        client: &mut Client,
+        batch: &Batch,
+        letters: &[DeadLetter<'_>],
+    ) -> Result<(), Failure> {
+        let span = |letter: &DeadLetter<'_>| -> &Span {
+            &batch.spans()[usize::from(batch.records().get(letter.record).span)]
+        };
         let incoming: Vec<_> = letters.iter().map(|l| batch.records().incoming(l.record)).collect();
         let topics: Vec<&str> = letters.iter().map(|l| &*span(l).partition.topic).collect();
         let partitions: Vec<i32> = letters.iter().map(|l| span(l).partition.partition.0).collect();
         let offsets: Vec<i64> = incoming.iter().map(|r| r.offset).collect();
         let reasons: Vec<&str> = letters.iter().map(|l| l.rejection.reason.as_str()).collect();
-        let details: Vec<String> = letters.iter().map(|l| l.rejection.detail.replace('\0', "\u{fffd}")).collect();
+        let details: Vec<String> =
+            letters.iter().map(|l| l.rejection.detail.replace('\0', "\u{fffd}")).collect();
         let timestamps: Vec<Option<i64>> = incoming.iter().map(|r| r.timestamp).collect();
         let keys: Vec<Option<&[u8]>> = incoming.iter().map(|r| r.key).collect();
         let headers: Vec<Option<String>> = incoming.iter().map(|r| r.headers.map(headers_json)).collect();

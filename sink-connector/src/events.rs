@@ -10,7 +10,7 @@ use crate::writer::Report;
 #[derive(Debug)]
 pub enum Event {
     /// A writer is done with a batch.
-    Report(Report),
+    Report(Box<Report>),
     /// A writer was past its deadline and has been replaced; its batch is lost to us, and read again.
     Replaced {
         /// The writer's number.

@@ -35,7 +35,14 @@ impl Failure {
     }
 
     fn of(class: Class, message: impl Into<String>) -> Self {
-        Self { class, sqlstate: None, constraint: None, table: None, connection_lost: false, message: message.into() }
+        Self {
+            class,
+            sqlstate: None,
+            constraint: None,
+            table: None,
+            connection_lost: false,
+            message: message.into(),
+        }
     }
 
     /// A unique violation: of which constraint or index.

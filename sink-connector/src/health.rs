@@ -92,7 +92,9 @@ impl Health {
         let problems: Vec<Value> = state
             .problems
             .iter()
-            .map(|(component, p)| json!({"component": component.name(), "reason": p.reason, "since": p.since}))
+            .map(
+                |(component, p)| json!({"component": component.name(), "reason": p.reason, "since": p.since}),
+            )
             .collect();
         if problems.is_empty() {
             Ok(json!({"ready": true}))
@@ -103,7 +105,10 @@ impl Health {
 
     /// The last error with its time (seconds since the epoch), for /status.
     pub fn last_error(&self) -> Value {
-        self.lock().last_error.as_ref().map_or(Value::Null, |(error, at)| json!({"error": error, "timestamp": at}))
+        self.lock()
+            .last_error
+            .as_ref()
+            .map_or(Value::Null, |(error, at)| json!({"error": error, "timestamp": at}))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

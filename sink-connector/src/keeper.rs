@@ -271,17 +271,23 @@ impl Keeper {
         // Read back: another sink may have been first.
         match shared.offsets.read(connection, partition)? {
             Some(stored) => Ok(Ok(check_owner(partition, &stored, owner))),
-            None => Err(Failure::transient(format!("the position of {partition} was stored and is not there"))),
+            None => {
+                Err(Failure::transient(format!("the position of {partition} was stored and is not there")))
+            }
         }
     }
 
     /// Where a partition without a stored position begins.
     fn first_position(&self, partition: &TopicPartition) -> Result<Result<Offset, Stopped>, String> {
-        let ask = |what: &str, error: &dyn std::fmt::Display| format!("cannot ask Kafka for {what} of {partition}: {error}");
+        let ask = |what: &str, error: &dyn std::fmt::Display| {
+            format!("cannot ask Kafka for {what} of {partition}: {error}")
+        };
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.topic, partition.partition.0);
-        let group =
-            self.consumer.committed_offsets(list, KAFKA_TIMEOUT).map_err(|e| ask("the group's offset", &e))?;
+        let group = self
+            .consumer
+            .committed_offsets(list, KAFKA_TIMEOUT)
+            .map_err(|e| ask("the group's offset", &e))?;
         let elements = group.elements();
         if let Some(element) = elements.first() {
             element.error().map_err(|e| ask("the group's offset", &e))?;

@@ -36,8 +36,14 @@ impl Stopped {
     }
 
     /// Every value of the label.
-    pub const ALL: [&str; 6] =
-        ["lost_position", "foreign_position", "topic_recreated", "below_log_start", "beyond_log_end", "no_position"];
+    pub const ALL: [&str; 6] = [
+        "lost_position",
+        "foreign_position",
+        "topic_recreated",
+        "below_log_start",
+        "beyond_log_end",
+        "no_position",
+    ];
 }
 
 impl fmt::Display for Stopped {
@@ -218,7 +224,7 @@ impl Ledger {
     }
 
     /// How many partitions there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.places.len()
     }
 

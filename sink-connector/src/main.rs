@@ -18,8 +18,14 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match cli.command() {
-        Command::Config => config.to_toml().map(|toml| print!("{toml}")).map_err(anyhow::Error::from).map(|()| ExitCode::SUCCESS),
-        Command::Run(args) => start(&config).and_then(|shutdown| sink_connector::run::run(&config, &args, shutdown)),
+        Command::Config => config
+            .to_toml()
+            .map(|toml| print!("{toml}"))
+            .map_err(anyhow::Error::from)
+            .map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => {
+            start(&config).and_then(|shutdown| sink_connector::run::run(&config, &args, shutdown))
+        }
     };
     // Threads are not joined: one that hangs in a client library ends with the process.
     outcome.unwrap_or_else(|error| {

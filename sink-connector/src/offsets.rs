@@ -57,7 +57,11 @@ impl Offsets {
     }
 
     /// The stored position of `partition`, if there is one.
-    pub fn read(&self, client: &mut Client, partition: &TopicPartition) -> Result<Option<Stored>, postgres::Error> {
+    pub fn read(
+        &self,
+        client: &mut Client,
+        partition: &TopicPartition,
+    ) -> Result<Option<Stored>, postgres::Error> {
         let row = client.query_opt(
             &format!(
                 "SELECT next_offset, cluster_id, group_id, target_table, topic_id FROM {} \
@@ -78,7 +82,11 @@ impl Offsets {
     }
 
     /// All stored positions of the connector in `topic`, by partition.
-    pub fn read_topic(&self, client: &mut Client, topic: &str) -> Result<Vec<(TopicPartition, Offset)>, postgres::Error> {
+    pub fn read_topic(
+        &self,
+        client: &mut Client,
+        topic: &str,
+    ) -> Result<Vec<(TopicPartition, Offset)>, postgres::Error> {
         let rows = client.query(
             &format!("SELECT partition, next_offset FROM {} WHERE connector = $1 AND topic = $2", self.table),
             &[&self.connector, &topic],

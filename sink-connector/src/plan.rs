@@ -68,7 +68,9 @@ pub struct Plan {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
     /// A column's type has no encoder.
-    #[error("column {column:?} of {table} has type {type_name}, which this version cannot write; give it another type")]
+    #[error(
+        "column {column:?} of {table} has type {type_name}, which this version cannot write; give it another type"
+    )]
     UnsupportedType {
         /// The table.
         table: String,
@@ -123,11 +125,12 @@ impl Plan {
             .columns
             .iter()
             .map(|column| {
-                let kind = Kind::of(column.type_oid, column.typmod).ok_or_else(|| PlanError::UnsupportedType {
-                    table: table.full_name.clone(),
-                    column: column.name.clone(),
-                    type_name: column.type_name.clone(),
-                })?;
+                let kind =
+                    Kind::of(column.type_oid, column.typmod).ok_or_else(|| PlanError::UnsupportedType {
+                        table: table.full_name.clone(),
+                        column: column.name.clone(),
+                        type_name: column.type_name.clone(),
+                    })?;
                 let renamed = wanted.rename.iter().find(|(_, to)| *to == column.name);
                 Ok(Field {
                     name: renamed.map_or_else(|| column.name.clone(), |(field, _)| field.clone()),
@@ -138,7 +141,7 @@ impl Plan {
             })
             .collect::<Result<Vec<_>, PlanError>>()?;
         let key = if wanted.key.is_empty() { None } else { Some(find_key(wanted, table)?) };
-        let decoder = Decoder::new(fields, wanted.options.clone()).map_err(|error| PlanError::Ambiguous {
+        let decoder = Decoder::new(fields, wanted.options).map_err(|error| PlanError::Ambiguous {
             table: table.full_name.clone(),
             detail: error.to_string(),
         })?;

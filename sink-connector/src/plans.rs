@@ -84,11 +84,16 @@ impl Plans {
             client.batch_execute(&ddl.sql)?;
             table = catalog::read_table(client, name)?;
             if table.is_none() {
-                return Err(Failure::configuration(format!("{} ran, but did not create table {name}", ddl.origin)));
+                return Err(Failure::configuration(format!(
+                    "{} ran, but did not create table {name}",
+                    ddl.origin
+                )));
             }
         }
         let table = table.ok_or_else(|| {
-            Failure::configuration(format!("table {name} does not exist; create it, or name its DDL in sink.ddl_file"))
+            Failure::configuration(format!(
+                "table {name} does not exist; create it, or name its DDL in sink.ddl_file"
+            ))
         })?;
         Plan::new(&target.wanted, &table).map_err(|error| Failure::configuration(error.to_string()))
     }
@@ -99,7 +104,11 @@ impl Plans {
             Some(current) if current.fingerprint == plan.fingerprint => Arc::clone(current),
             current => {
                 if current.is_some() {
-                    tracing::info!(topic, table = plan.label, "the table has changed, its plan is made again");
+                    tracing::info!(
+                        topic,
+                        table = plan.label,
+                        "the table has changed, its plan is made again"
+                    );
                 }
                 let plan = Arc::new(plan);
                 plans.insert(topic.to_owned(), Arc::clone(&plan));

@@ -31,8 +31,7 @@ impl Pulse {
             if left.is_zero() {
                 return;
             }
-            rings =
-                self.rung.wait_timeout(rings, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            rings = self.rung.wait_timeout(rings, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
     }
 

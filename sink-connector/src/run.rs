@@ -80,7 +80,8 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
         started,
         heartbeats: [("poll loop", Arc::clone(&heartbeats[0])), ("supervisor", Arc::clone(&heartbeats[1]))],
     };
-    let listen = config.http.listen.parse().with_context(|| format!("http.listen: {}", config.http.listen))?;
+    let listen =
+        config.http.listen.parse().with_context(|| format!("http.listen: {}", config.http.listen))?;
     let server = shared::http::serve(listen, Arc::new(status))?;
     tracing::info!(connector = config.name, http = %server.local_addr(), "started");
 
@@ -232,7 +233,9 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()>
     Ok(())
 }
 
-fn postgres_config(config: &Config) -> anyhow::Result<(postgres::Config, postgres_openssl::MakeTlsConnector)> {
+fn postgres_config(
+    config: &Config,
+) -> anyhow::Result<(postgres::Config, postgres_openssl::MakeTlsConnector)> {
     let (mut postgres, tls) = crate::tls::parse(config.postgres.url.expose())?;
     if let Some(password) = &config.postgres.password {
         postgres.password(password.expose());

@@ -168,7 +168,11 @@ pub fn create_unless_there(client: &mut Client, table: &str, ddl: &str) -> Resul
 /// Ends the sessions that keep the backends `waiting` from their locks, if they are older sessions of the same role
 /// and the same connector, and not among `ours`: frozen owners of positions that have been given to us since.
 /// Returns the pids that were ended.
-pub fn end_frozen_owners(client: &mut Client, waiting: &[i32], ours: &[i32]) -> Result<Vec<i32>, postgres::Error> {
+pub fn end_frozen_owners(
+    client: &mut Client,
+    waiting: &[i32],
+    ours: &[i32],
+) -> Result<Vec<i32>, postgres::Error> {
     let rows = client.query(
         "SELECT DISTINCT owner.pid FROM unnest($1::int[]) w(pid) \
          JOIN pg_catalog.pg_stat_activity me ON me.pid = w.pid \

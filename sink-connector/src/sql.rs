@@ -10,7 +10,11 @@ pub fn ident(name: &str) -> String {
 /// Quotes a string literal, whatever `standard_conforming_strings` says.
 pub fn literal(value: &str) -> String {
     let escaped = value.replace('\'', "''");
-    if escaped.contains('\\') { format!("E'{}'", escaped.replace('\\', "\\\\")) } else { format!("'{escaped}'") }
+    if escaped.contains('\\') {
+        format!("E'{}'", escaped.replace('\\', "\\\\"))
+    } else {
+        format!("'{escaped}'")
+    }
 }
 
 /// A literal of type `text[]`.

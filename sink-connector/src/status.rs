@@ -33,7 +33,8 @@ impl Board {
                     Phase::Active => None,
                     Phase::Stopped(why) => Some(why.as_str()),
                 };
-                let detail = if let Phase::Stopped(why) = &place.phase { Some(why.to_string()) } else { None };
+                let detail =
+                    if let Phase::Stopped(why) = &place.phase { Some(why.to_string()) } else { None };
                 let position = (place.phase != Phase::Resolving).then_some(place.stored.0);
                 json!({
                     "topic": &*partition.topic,

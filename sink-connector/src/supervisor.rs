@@ -63,13 +63,20 @@ impl Supervisor {
             .collect()
     }
 
-    fn spawn(&self, number: usize, generation: u64, shared: Arc<Shared>) -> std::io::Result<(Sender<Batch>, Running)> {
+    fn spawn(
+        &self,
+        number: usize,
+        generation: u64,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<(Sender<Batch>, Running)> {
         let (sender, receiver) = bounded(1);
         let watch = Arc::new(Watch::default());
         self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Arc::clone(&watch));
         let writer = Writer::new(number, generation, shared, Arc::clone(&watch));
         let events = self.events.clone();
-        thread::Builder::new().name(format!("writer-{number}")).spawn(move || writer.run(&receiver, &events))?;
+        thread::Builder::new()
+            .name(format!("writer-{number}"))
+            .spawn(move || writer.run(&receiver, &events))?;
         Ok((sender, Running { watch, generation }))
     }
 
@@ -81,7 +88,11 @@ impl Supervisor {
                 continue;
             }
             let generation = generation + 1;
-            tracing::error!(writer = number, deadline_ms = self.deadline.as_millis(), "past its deadline, replaced");
+            tracing::error!(
+                writer = number,
+                deadline_ms = self.deadline.as_millis(),
+                "past its deadline, replaced"
+            );
             self.abandoned += 1;
             if self.abandoned > ABANDONED_MAX {
                 tracing::error!("too many writers hang in PostgreSQL; giving up");

@@ -14,7 +14,9 @@ pub enum UrlError {
     #[error("postgres.url: {0}")]
     Invalid(String),
     /// `sslmode` has a value that is not libpq's.
-    #[error("postgres.url: sslmode={0} is not one of disable, allow, prefer, require, verify-ca, verify-full")]
+    #[error(
+        "postgres.url: sslmode={0} is not one of disable, allow, prefer, require, verify-ca, verify-full"
+    )]
     Mode(String),
     /// The certificates of `sslrootcert` cannot be used.
     #[error("postgres.url: sslrootcert={path}: {reason}")]
@@ -58,10 +60,9 @@ pub fn parse(url: &str) -> Result<(postgres::Config, MakeTlsConnector), UrlError
     });
     let mut builder = SslConnector::builder(SslMethod::tls_client())?;
     if let Some(path) = &root {
-        builder.set_ca_file(path).map_err(|error| UrlError::RootCertificate {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
+        builder
+            .set_ca_file(path)
+            .map_err(|error| UrlError::RootCertificate { path: path.clone(), reason: error.to_string() })?;
     }
     // As libpq: `require` with a root certificate verifies like verify-ca.
     let verify = matches!(mode, "verify-ca" | "verify-full") || (mode == "require" && root.is_some());
@@ -88,7 +89,8 @@ mod tests {
             ("verify-ca", SslMode::Require),
             ("verify-full", SslMode::Require),
         ] {
-            let (config, _) = parse(&format!("postgresql://u@h:1/d?sslmode={mode}&connect_timeout=3")).unwrap();
+            let (config, _) =
+                parse(&format!("postgresql://u@h:1/d?sslmode={mode}&connect_timeout=3")).unwrap();
             assert_eq!(config.get_ssl_mode(), expected);
             assert!(config.get_connect_timeout().is_some());
         }

@@ -132,7 +132,8 @@ impl Watcher {
         }
         // A broker without topic ids (before 2.8) names none; whether the topic is there, its metadata tells.
         for topic in missing {
-            let metadata = self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+            let metadata =
+                self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
             if metadata.topics().iter().all(|t| t.name() != topic || t.partitions().is_empty()) {
                 return Err(format!("topic {topic} does not exist, or this client may not read it"));
             }

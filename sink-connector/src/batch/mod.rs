@@ -209,7 +209,9 @@ impl Batch {
 
     /// The records that are already known to be skipped.
     pub fn skipped(&self) -> impl Iterator<Item = (&TopicPartition, Skip, u64)> {
-        self.skipped.iter().map(|((span, reason), n)| (&self.spans[usize::from(*span)].partition, *reason, *n))
+        self.skipped
+            .iter()
+            .map(|((span, reason), n)| (&self.spans[usize::from(*span)].partition, *reason, *n))
     }
 
     /// Whether it moves nothing.

@@ -169,7 +169,9 @@ impl Rows {
             |n| hasher.hash_one(bytes(key_of(*n))),
         );
         match entry {
-            hashbrown::hash_table::Entry::Occupied(mut entry) => Some(std::mem::replace(entry.get_mut(), number)),
+            hashbrown::hash_table::Entry::Occupied(mut entry) => {
+                Some(std::mem::replace(entry.get_mut(), number))
+            }
             hashbrown::hash_table::Entry::Vacant(entry) => {
                 entry.insert(number);
                 None
@@ -227,7 +229,8 @@ impl Rows {
     pub fn fields(&self, tuple: Tuple) -> impl Iterator<Item = (usize, Option<&[u8]>)> {
         let mut rest = &self.bytes_of(tuple)[2..];
         self.shapes.get(tuple.shape).columns.iter().map(move |&column| {
-            let (len, tail) = rest.split_first_chunk::<4>().expect("a tuple has a length for each of its columns");
+            let (len, tail) =
+                rest.split_first_chunk::<4>().expect("a tuple has a length for each of its columns");
             rest = tail;
             let field = usize::try_from(i32::from_be_bytes(*len)).ok().map(|len| {
                 let (field, tail) = rest.split_at(len);
@@ -281,7 +284,8 @@ fn put_count(buffer: &mut Vec<u8>, columns: usize) {
 fn put_field(buffer: &mut Vec<u8>, field: Option<&[u8]>) {
     match field {
         Some(field) => {
-            let len = i32::try_from(field.len()).expect("a field is part of a record, and a record is below 2 GiB");
+            let len =
+                i32::try_from(field.len()).expect("a field is part of a record, and a record is below 2 GiB");
             buffer.extend_from_slice(&len.to_be_bytes());
             buffer.extend_from_slice(field);
         }
@@ -294,7 +298,11 @@ fn push_key(keys: &mut Vec<u8>, plan: &Plan, slots: &Slots) -> Result<(), Reject
     for &column in columns {
         let refuse = |reason, what| {
             let name = &plan.columns[column].name;
-            Err(Rejection { reason, column: Some(name.clone()), detail: format!("key column {name:?} {what}") })
+            Err(Rejection {
+                reason,
+                column: Some(name.clone()),
+                detail: format!("key column {name:?} {what}"),
+            })
         };
         match slots.get(column) {
             SlotRef::Value(value) => put_field(keys, Some(value)),
@@ -321,6 +329,9 @@ pub fn duplicate(plan: &Plan) -> Rejection {
     Rejection {
         reason: Reason::DuplicateKey,
         column: None,
-        detail: format!("a row with this key ({}) exists already, and insert_mode is insert", columns.join(", ")),
+        detail: format!(
+            "a row with this key ({}) exists already, and insert_mode is insert",
+            columns.join(", ")
+        ),
     }
 }

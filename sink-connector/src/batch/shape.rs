@@ -95,9 +95,4 @@ impl Shapes {
     pub fn get(&self, n: u32) -> &Shape {
         &self.shapes[n as usize]
     }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.shapes.len()
-    }
 }

@@ -72,7 +72,8 @@ impl ConsumerContext for Context {
         for partition in partitions.iter().filter(|p| assigned.contains(p)) {
             ours.add_partition(&partition.topic, partition.partition.0);
         }
-        let unassigned = if cooperative(consumer) { consumer.incremental_unassign(&ours) } else { consumer.unassign() };
+        let unassigned =
+            if cooperative(consumer) { consumer.incremental_unassign(&ours) } else { consumer.unassign() };
         if let Err(error) = unassigned {
             tracing::error!(%error, "cannot unassign revoked partitions");
         }
@@ -140,7 +141,9 @@ pub fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
 }
 
 /// A list of partitions with positions.
-pub fn list_of<'a>(positions: impl IntoIterator<Item = (&'a TopicPartition, Offset)>) -> KafkaResult<TopicPartitionList> {
+pub fn list_of<'a>(
+    positions: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
+) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (partition, position) in positions {
         list.add_partition_offset(&partition.topic, partition.partition.0, KafkaOffset::Offset(position.0))?;

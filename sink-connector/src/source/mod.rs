@@ -272,13 +272,13 @@ impl Source {
                 let opened = slot.opened;
                 let batch = slot.take_open();
                 let plans = batch.plans().clone();
-                self.taken -= batch.records().len() as u64;
+                self.taken -= batch.records().count() as u64;
                 slot.open = batch.encode_again(
                     |p| plans.get(&p.topic).cloned(),
                     |p| !partitions.contains(p),
                     &mut self.fields,
                 );
-                self.taken += slot.open.records().len() as u64;
+                self.taken += slot.open.records().count() as u64;
                 slot.opened = opened;
             }
         }
@@ -293,26 +293,7 @@ impl Source {
 
     fn heard(&mut self, event: Event) {
         match event {
-            Event::Report(Report::Committed { writer, generation, batch, counts }) => {
-                if self.slots[writer].generation == generation {
-                    self.committed(writer, &batch, &counts);
-                    self.slots[writer].recycle(batch);
-                    self.freed(writer);
-                }
-            }
-            Event::Report(Report::Fenced { writer, generation, batch }) => {
-                if self.slots[writer].generation == generation {
-                    self.resolve_again(writer);
-                    self.slots[writer].recycle(batch);
-                    self.freed(writer);
-                }
-            }
-            Event::Report(Report::Abandoned { writer, generation }) => {
-                if self.slots[writer].generation == generation {
-                    self.slots[writer].in_flight = None;
-                    self.abandoned = true;
-                }
-            }
+            Event::Report(report) => self.reported(*report),
             Event::Replaced { writer, batches, generation } => {
                 self.slots[writer].batches = batches;
                 self.slots[writer].generation = generation;
@@ -333,9 +314,33 @@ impl Source {
         }
     }
 
+    /// A writer is done with a batch. Reports of a writer that was replaced are void.
+    fn reported(&mut self, report: Report) {
+        let (writer, generation) = report.from();
+        if self.slots[writer].generation != generation {
+            return;
+        }
+        match report {
+            Report::Committed { batch, counts, .. } => {
+                self.committed(writer, &batch, &counts);
+                self.slots[writer].recycle(batch);
+                self.freed(writer);
+            }
+            Report::Fenced { batch, .. } => {
+                self.resolve_again(writer);
+                self.slots[writer].recycle(batch);
+                self.freed(writer);
+            }
+            Report::Abandoned { .. } => {
+                self.slots[writer].in_flight = None;
+                self.abandoned = true;
+            }
+        }
+    }
+
     fn committed(&mut self, writer: usize, batch: &crate::batch::Batch, counts: &Counts) {
         self.slots[writer].in_flight = None;
-        self.totals.records += batch.records().len() as u64;
+        self.totals.records += batch.records().count() as u64;
         self.totals.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
         self.totals.skipped += counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>();
         self.totals.dead_letters += counts.dead_letters.len() as u64;
@@ -366,9 +371,8 @@ impl Source {
         slot.in_flight = None;
         slot.blocked = None;
         self.hand_over_due(Instant::now());
-        if self.slots[writer].paused && self.slots[writer].in_flight.is_none() {
-            self.resume(writer);
-        } else if self.slots[writer].paused && !self.slots[writer].full(&self.parts.limits) {
+        let slot = &self.slots[writer];
+        if slot.paused && !slot.full(&self.parts.limits) {
             self.resume(writer);
         }
     }
@@ -376,7 +380,7 @@ impl Source {
     /// A writer's batches did not come through: all of its positions are read again.
     fn resolve_again(&mut self, writer: usize) {
         let slot = &mut self.slots[writer];
-        self.taken -= slot.in_flight.take().unwrap_or(0) + slot.open.records().len() as u64;
+        self.taken -= slot.in_flight.take().unwrap_or(0) + slot.open.records().count() as u64;
         slot.drop_open();
         self.last = None;
         let partitions = self.ledger.of_writer(writer);
@@ -449,7 +453,9 @@ impl Source {
             match consumer.assignment() {
                 Ok(mut all) => {
                     for element in list.elements() {
-                        if let Err(error) = all.add_partition_offset(element.topic(), element.partition(), element.offset()) {
+                        if let Err(error) =
+                            all.add_partition_offset(element.topic(), element.partition(), element.offset())
+                        {
                             tracing::error!(%error, "cannot name a partition to assign");
                         }
                     }
@@ -467,7 +473,11 @@ impl Source {
     fn seek(&mut self, partition: &TopicPartition, position: Offset) {
         let sought = list_of([(partition, position)])
             .and_then(|list| self.parts.consumer.seek_partitions(list, LOCAL))
-            .and_then(|list| list.elements().first().map_or(Ok(()), rdkafka::topic_partition_list::TopicPartitionListElem::error));
+            .and_then(|list| {
+                list.elements()
+                    .first()
+                    .map_or(Ok(()), rdkafka::topic_partition_list::TopicPartitionListElem::error)
+            });
         let moved = match sought {
             Ok(()) => true,
             // Not being fetched at the moment: assign it anew.
@@ -476,7 +486,9 @@ impl Source {
                     self.parts.consumer.incremental_unassign(&list)?;
                     self.parts.consumer.incremental_assign(&list)
                 })
-                .inspect_err(|error| tracing::error!(%partition, %error, "cannot move to the stored position"))
+                .inspect_err(
+                    |error| tracing::error!(%partition, %error, "cannot move to the stored position"),
+                )
                 .is_ok(),
         };
         if let Some(place) = self.ledger.get_mut(partition) {
@@ -512,7 +524,11 @@ impl Source {
                 }
             } else {
                 self.beyond.remove(&partition);
-                if place.lag().is_some_and(|lag| lag > 0) && !place.busy && stored == next && !self.slots[place.writer].paused {
+                if place.lag().is_some_and(|lag| lag > 0)
+                    && !place.busy
+                    && stored == next
+                    && !self.slots[place.writer].paused
+                {
                     // There are records and none came: librdkafka stops fetching after some errors.
                     self.nudge(&partition);
                 }
@@ -560,7 +576,11 @@ impl Source {
         if let Some(idle) = bounds.idle_timeout
             && self.joined
             && self.last_record.elapsed() >= idle
-            && bounds::at_the_end(&self.ledger, &self.ends, self.last_record + idle.saturating_sub(Duration::from_secs(3)))
+            && bounds::at_the_end(
+                &self.ledger,
+                &self.ends,
+                self.last_record + idle.saturating_sub(Duration::from_secs(3)),
+            )
         {
             return Some(StoppedBy::Idle);
         }

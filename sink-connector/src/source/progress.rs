@@ -26,7 +26,7 @@ impl Source {
     fn hand_over(&mut self, writer: usize) {
         let slot = &mut self.slots[writer];
         let batch = slot.take_open();
-        slot.in_flight = Some(batch.records().len() as u64);
+        slot.in_flight = Some(batch.records().count() as u64);
         for span in batch.spans() {
             self.ledger.handed_over(&span.partition, span.next);
         }
@@ -58,7 +58,9 @@ impl Source {
         match self.parts.events.recv_timeout(wait) {
             Ok(event) => self.heard(event),
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
-            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => tracing::error!("nobody is left to send news"),
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
+                tracing::error!("nobody is left to send news");
+            }
         }
         true
     }
@@ -85,7 +87,13 @@ impl Source {
             .ledger
             .of_writer(writer)
             .into_iter()
-            .filter_map(|p| self.ledger.get(&p).filter(|place| place.phase == Phase::Active).map(|place| place.next).map(|n| (p, n)))
+            .filter_map(|p| {
+                self.ledger
+                    .get(&p)
+                    .filter(|place| place.phase == Phase::Active)
+                    .map(|place| place.next)
+                    .map(|n| (p, n))
+            })
             .collect();
         let mut list = TopicPartitionList::new();
         for (partition, _) in &partitions {
@@ -112,7 +120,9 @@ impl Source {
             .ledger
             .iter()
             .filter(|(_, place)| place.dropped && place.phase == Phase::Active && !enough)
-            .filter(|(_, place)| !self.slots[place.writer].paused && !self.slots[place.writer].full(&self.parts.limits))
+            .filter(|(_, place)| {
+                !self.slots[place.writer].paused && !self.slots[place.writer].full(&self.parts.limits)
+            })
             .map(|(partition, _)| partition.clone())
             .collect();
         for partition in dropped {
@@ -221,7 +231,9 @@ impl Source {
                 break;
             }
             if left.is_zero() {
-                tracing::warn!("not everything could be written before the shutdown timeout; it is read again");
+                tracing::warn!(
+                    "not everything could be written before the shutdown timeout; it is read again"
+                );
                 break;
             }
             if let Ok(event) = self.parts.events.recv_timeout(left.min(Duration::from_millis(100))) {
@@ -238,7 +250,7 @@ impl Source {
     pub(super) fn publish(&self) {
         let metrics = &self.parts.metrics;
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        metrics.partitions_assigned.set(count(self.ledger.len()));
+        metrics.partitions_assigned.set(count(self.ledger.count()));
         let mut stopped = [0_i64; Stopped::ALL.len()];
         let (mut waiting, mut resolving) = (0, 0);
         for (partition, place) in self.ledger.iter() {

@@ -54,7 +54,7 @@ impl Slot {
 
     /// The open batch takes no more records.
     pub fn full(&self, limits: &Limits) -> bool {
-        self.open.records().len() >= limits.max_rows || self.open.records().bytes() >= limits.max_bytes
+        self.open.records().count() >= limits.max_rows || self.open.records().bytes() >= limits.max_bytes
     }
 
     /// The open batch should go to the writer now, if it is idle.

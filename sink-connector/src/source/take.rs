@@ -84,7 +84,8 @@ impl Source {
 
     fn look_up(&mut self, message: &BorrowedMessage<'_>) -> bool {
         let partition = TopicPartition::new(message.topic(), message.partition());
-        let (Some(place), Some(plan)) = (self.ledger.get(&partition), self.parts.plans.get(message.topic())) else {
+        let (Some(place), Some(plan)) = (self.ledger.get(&partition), self.parts.plans.get(message.topic()))
+        else {
             self.last = None;
             return false;
         };

@@ -19,7 +19,11 @@ use crate::source::consumer::Consumer;
 ///
 /// # Errors
 /// A text for people, when the broker did not answer within `timeout` or refused.
-pub fn topic_ids(consumer: &Consumer, topics: &[&str], timeout: Duration) -> Result<HashMap<String, String>, String> {
+pub fn topic_ids(
+    consumer: &Consumer,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<HashMap<String, String>, String> {
     let names: Vec<CString> = topics
         .iter()
         .map(|t| CString::new(*t).map_err(|_| format!("topic name {t:?} has a NUL byte")))

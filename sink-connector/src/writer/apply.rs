@@ -35,7 +35,12 @@ pub fn needs_stage(plan: &Plan, rung: Rung) -> bool {
 }
 
 /// Writes `rows`.
-pub fn apply(connection: &mut WriterConnection, plan: &Plan, rows: &Rows, rung: Rung) -> Result<Applied, Failure> {
+pub fn apply(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    rung: Rung,
+) -> Result<Applied, Failure> {
     let sorted = by_key(plan, rows);
     if rung == Rung::Plain {
         let tuples: Vec<(u32, Tuple)> = sorted.iter().map(|&n| (n, rows.rows()[n as usize].tuple)).collect();
@@ -100,7 +105,10 @@ fn lookup(
     let statement = connection.prepared(&statements::lookup(plan))?;
     let found = connection.client().query(&statement, &parameters)?;
     // Ordinals count from 1.
-    Ok(found.iter().map(|row| numbers[usize::try_from(row.get::<_, i32>(0) - 1).expect("ordinals are positive")]).collect())
+    Ok(found
+        .iter()
+        .map(|row| numbers[usize::try_from(row.get::<_, i32>(0) - 1).expect("ordinals are positive")])
+        .collect())
 }
 
 /// Tuples of one shape go together, in the order in which their shapes first appear.
@@ -172,7 +180,11 @@ fn insert_staged(
 }
 
 /// The keys of `wanted` as one binary array for each key column.
-fn key_arrays<'a>(plan: &Plan, rows: &Rows, wanted: impl ExactSizeIterator<Item = &'a Row>) -> Vec<BinaryArray> {
+fn key_arrays<'a>(
+    plan: &Plan,
+    rows: &Rows,
+    wanted: impl ExactSizeIterator<Item = &'a Row>,
+) -> Vec<BinaryArray> {
     let count = i32::try_from(wanted.len()).expect("a batch has fewer than 2^31 rows");
     let mut arrays: Vec<BinaryArray> =
         plan.key_columns().map(|column| BinaryArray::new(column.type_oid, count)).collect();

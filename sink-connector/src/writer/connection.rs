@@ -85,7 +85,10 @@ impl WriterConnection {
 
     /// The plan's staging table.
     pub fn stage_of(&self, plan: &Plan) -> String {
-        self.stages.get(&plan.fingerprint).cloned().expect("the stage is made before the transaction that needs it")
+        self.stages
+            .get(&plan.fingerprint)
+            .cloned()
+            .expect("the stage is made before the transaction that needs it")
     }
 
     /// Forgets that staging tables were used: a transaction begins, and they are empty.

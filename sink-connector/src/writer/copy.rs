@@ -40,7 +40,8 @@ pub fn stream(
     for (ordinal, tuple) in tuples {
         let bytes = rows.bytes_of(tuple);
         if ordinals {
-            let (count, fields) = bytes.split_first_chunk::<2>().expect("a tuple begins with its field count");
+            let (count, fields) =
+                bytes.split_first_chunk::<2>().expect("a tuple begins with its field count");
             buffer.extend_from_slice(&(i16::from_be_bytes(*count) + 1).to_be_bytes());
             buffer.extend_from_slice(&4_i32.to_be_bytes());
             buffer.extend_from_slice(&ordinal.to_be_bytes());
@@ -66,7 +67,7 @@ fn send(copy: &mut CopyInWriter<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure
 /// The writer wraps the client's errors in io::Error; the server's word is inside.
 fn from_io(error: std::io::Error) -> Failure {
     let text = error.to_string();
-    match error.into_inner().map(|inner| inner.downcast::<postgres::Error>()) {
+    match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<postgres::Error>) {
         Some(Ok(error)) => Failure::from(*error),
         Some(Err(_)) | None => Failure { connection_lost: true, ..Failure::transient(text) },
     }

@@ -75,6 +75,17 @@ pub enum Report {
     },
 }
 
+impl Report {
+    /// The writer that reports, and its generation.
+    pub fn from(&self) -> (usize, u64) {
+        match self {
+            Self::Committed { writer, generation, .. }
+            | Self::Fenced { writer, generation, .. }
+            | Self::Abandoned { writer, generation } => (*writer, *generation),
+        }
+    }
+}
+
 /// What all writers share.
 pub struct Shared {
     /// The pool.
@@ -131,7 +142,7 @@ impl Writer {
     pub fn run(mut self, batches: &Receiver<Batch>, events: &Sender<Event>) {
         for batch in batches {
             let report = self.write(batch);
-            if events.send(Event::Report(report)).is_err() {
+            if events.send(Event::Report(Box::new(report))).is_err() {
                 return;
             }
         }
@@ -161,7 +172,10 @@ impl Writer {
                         self.shared.metrics.fenced.inc();
                         self.shared.metrics.batches.with_label_values(&["fenced"]).inc();
                         self.shared.health.well(&Component::Writer(writer));
-                        tracing::warn!(writer, "fenced: these positions have been moved by another, reading them again");
+                        tracing::warn!(
+                            writer,
+                            "fenced: these positions have been moved by another, reading them again"
+                        );
                         return Report::Fenced { writer, generation, batch };
                     }
                     Err(failure) => {
@@ -169,16 +183,14 @@ impl Writer {
                         failure
                     }
                 },
-                Ok(Attempt::TableChanged) => match self.encode_again(batch) {
-                    Ok(again) => {
-                        batch = again;
-                        continue;
+                Ok(Attempt::TableChanged) => {
+                    let (same, encoded) = self.encode_again(batch);
+                    batch = same;
+                    match encoded {
+                        Ok(()) => continue,
+                        Err(failure) => failure,
                     }
-                    Err((old, failure)) => {
-                        batch = old;
-                        failure
-                    }
-                },
+                }
                 Ok(Attempt::Conflict { table }) => {
                     let label = batch.tables()[table].plan.label.clone();
                     self.ladders.entry(label).or_default().climb();
@@ -200,11 +212,8 @@ impl Writer {
                 return Report::Abandoned { writer, generation };
             }
             if failure.class == Class::Configuration && self.connection.is_none() {
-                // The table may be another one by now.
-                match self.encode_again(batch) {
-                    Ok(again) => batch = again,
-                    Err((old, _)) => batch = old,
-                }
+                // The table may be another one by now. If it cannot be read, the next attempt says why.
+                batch = self.encode_again(batch).0;
             }
         }
     }
@@ -218,7 +227,8 @@ impl Writer {
         }
         let connection = self.connection.as_mut().expect("it has just been opened");
         let labels: Vec<String> = batch.tables().iter().map(|t| t.plan.label.clone()).collect();
-        let mut taken: Vec<Ladder> = labels.iter().map(|l| self.ladders.remove(l).unwrap_or_default()).collect();
+        let mut taken: Vec<Ladder> =
+            labels.iter().map(|l| self.ladders.remove(l).unwrap_or_default()).collect();
         let mut ladders: Vec<&mut Ladder> = taken.iter_mut().collect();
         let tools =
             Tools { dead_letters: &self.shared.dead_letters, enter: &|phase| self.watch.enter(phase) };
@@ -249,7 +259,7 @@ impl Writer {
     }
 
     /// Reads the catalog again and encodes the kept records for what it says now.
-    fn encode_again(&mut self, batch: Batch) -> Result<Batch, (Batch, Failure)> {
+    fn encode_again(&mut self, batch: Batch) -> (Batch, Result<(), Failure>) {
         let shared = Arc::clone(&self.shared);
         let renew = || -> Result<HashMap<String, Arc<Plan>>, Failure> {
             let mut connection = shared.connections.open()?;
@@ -270,16 +280,18 @@ impl Writer {
         match renew() {
             Ok(plans) => {
                 let mut slots = Slots::default();
-                Ok(batch.encode_again(|p| plans.get(&*p.topic).cloned(), |_| true, &mut slots))
+                (batch.encode_again(|p| plans.get(&*p.topic).cloned(), |_| true, &mut slots), Ok(()))
             }
-            Err(failure) => Err((batch, failure)),
+            Err(failure) => (batch, Err(failure)),
         }
     }
 
     /// After a COMMIT whose answer was lost: whether the stored positions are those that the batch moves to.
     fn lost_answer(&mut self, batch: &Batch, asked: bool) -> Result<bool, Failure> {
         match self.connection.as_mut() {
-            Some(connection) if asked => Ok(self.shared.offsets.stored_is_next(connection.client(), batch.spans())?),
+            Some(connection) if asked => {
+                Ok(self.shared.offsets.stored_is_next(connection.client(), batch.spans())?)
+            }
             _ => Ok(false),
         }
     }
@@ -304,8 +316,8 @@ impl Writer {
             metrics.bytes_consumed.with_label_values(&[topic]).inc_by(span.bytes);
             metrics.position.with_label_values(&[topic, &partition]).set(span.next.0);
         }
-        if batch.records().len() > 0 {
-            metrics.batch_rows.observe(batch.records().len() as f64);
+        if batch.records().count() > 0 {
+            metrics.batch_rows.observe(batch.records().count() as f64);
             metrics.batch_write_seconds.observe(took.as_secs_f64());
             let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
             metrics.observe_latencies(now_ms, batch.records().iter().filter_map(|record| record.timestamp));

@@ -61,8 +61,9 @@ pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let keys: Vec<String> = plan.key_columns().map(|c| ident(&c.name)).collect();
     let keys = keys.join(", ");
     let (target, ordinal) = (&plan.target, ident(ORDINAL));
-    let insert =
-        format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} ORDER BY {ordinal} ON CONFLICT ({keys})");
+    let insert = format!(
+        "INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} ORDER BY {ordinal} ON CONFLICT ({keys})"
+    );
     if plan.mode != Mode::Upsert {
         return format!(
             "WITH inserted AS ({insert} DO NOTHING RETURNING {keys}) \
@@ -71,7 +72,11 @@ pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
         );
     }
     let set: Vec<String> = changed(plan, shape).map(|c| format!("{c} = excluded.{c}")).collect();
-    if set.is_empty() { format!("{insert} DO NOTHING") } else { format!("{insert} DO UPDATE SET {}", set.join(", ")) }
+    if set.is_empty() {
+        format!("{insert} DO NOTHING")
+    } else {
+        format!("{insert} DO UPDATE SET {}", set.join(", "))
+    }
 }
 
 /// Columns that a record of this shape changes in a row that exists, quoted.

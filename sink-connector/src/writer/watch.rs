@@ -19,7 +19,12 @@ pub struct Watch(Mutex<State>);
 
 impl Default for Watch {
     fn default() -> Self {
-        Self(Mutex::new(State { phase: Phase::Idle, since: Instant::now(), backend: None, locked_out: false }))
+        Self(Mutex::new(State {
+            phase: Phase::Idle,
+            since: Instant::now(),
+            backend: None,
+            locked_out: false,
+        }))
     }
 }
 

@@ -2,3 +2,6 @@
 
 mod harness;
 mod oracle;
+mod pipeline;
+mod poison;
+mod restart;

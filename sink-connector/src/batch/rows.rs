@@ -102,7 +102,7 @@ impl Rows {
         }
         row.key = (offset32(key_start), offset32(self.keys.len()));
         let number = offset32(self.rows.len());
-        let Some(previous) = self.replace_latest(row.key, number) else {
+        let Some(previous) = self.latest_or_insert(row.key, number) else {
             self.rows.push(row);
             return Pushed::Row;
         };
@@ -114,9 +114,9 @@ impl Rows {
             Mode::Insert => Pushed::Rejected(duplicate(plan)),
         };
         if matches!(pushed, Pushed::Row | Pushed::Superseding) {
+            self.set_latest(row.key, number);
             self.rows.push(row);
         } else {
-            self.replace_latest(row.key, previous);
             self.buffer.truncate(tuple.start as usize);
         }
         pushed
@@ -157,26 +157,32 @@ impl Rows {
         Pushed::Row
     }
 
-    /// Notes row `number` as the latest of its key, and returns the one that was.
-    fn replace_latest(&mut self, key: (u32, u32), number: u32) -> Option<u32> {
+    /// The latest row of this key; if there is none, `number`, which is about to be pushed, becomes it.
+    fn latest_or_insert(&mut self, key: (u32, u32), number: u32) -> Option<u32> {
         let Self { keys, rows, latest, hasher, .. } = self;
         let bytes = |(start, end): (u32, u32)| &keys[start as usize..end as usize];
-        let key_of = |n: u32| if n == number { key } else { rows[n as usize].key };
-        let hash = hasher.hash_one(bytes(key));
+        let key_of = |n: u32| rows[n as usize].key;
         let entry = latest.entry(
-            hash,
-            |n| bytes(rows[*n as usize].key) == bytes(key),
+            hasher.hash_one(bytes(key)),
+            |n| bytes(key_of(*n)) == bytes(key),
             |n| hasher.hash_one(bytes(key_of(*n))),
         );
         match entry {
-            hashbrown::hash_table::Entry::Occupied(mut entry) => {
-                Some(std::mem::replace(entry.get_mut(), number))
-            }
+            hashbrown::hash_table::Entry::Occupied(entry) => Some(*entry.get()),
             hashbrown::hash_table::Entry::Vacant(entry) => {
                 entry.insert(number);
                 None
             }
         }
+    }
+
+    /// Makes `number` the latest row of a key that has one.
+    fn set_latest(&mut self, key: (u32, u32), number: u32) {
+        let Self { keys, rows, latest, hasher, .. } = self;
+        let bytes = |(start, end): (u32, u32)| &keys[start as usize..end as usize];
+        let found =
+            latest.find_mut(hasher.hash_one(bytes(key)), |n| bytes(rows[*n as usize].key) == bytes(key));
+        *found.expect("the key has been looked up just now") = number;
     }
 
     fn encode(&mut self, plan: &Plan, slots: &Slots) -> Tuple {

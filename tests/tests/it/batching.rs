@@ -1,0 +1,107 @@
+//! The result equals applying the records one by one, whatever the batching: the same random records, in batches of
+//! one, of a few and of all, give the same table and the same dead letters in every mode.
+
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value, json};
+use tests::{Record, Services, SinkConfig};
+
+const RECORDS: usize = 300;
+const KEYS: u32 = 60;
+const SIZES: [u32; 3] = [1, 7, 5000];
+
+/// A record of few keys, with fields absent, null or wrong now and then; `required` is NOT NULL without a default.
+fn random_record(random: &mut ChaCha8Rng, n: usize) -> Record {
+    let mut fields = Map::new();
+    let mut one_in = |chance: u32| random.random_range(0..chance) == 0;
+    let (no_key, no_required, no_a, null_a, wrong_a, no_b, null_b) =
+        (one_in(40), one_in(3), one_in(3), one_in(6), one_in(30), one_in(2), one_in(6));
+    if !no_key {
+        fields.insert("id".into(), json!(random.random_range(0..KEYS)));
+    }
+    if !no_required {
+        fields.insert("required".into(), json!(format!("r{n}")));
+    }
+    if !no_a {
+        let a = if wrong_a {
+            json!("many")
+        } else if null_a {
+            Value::Null
+        } else {
+            json!(n)
+        };
+        fields.insert("a".into(), a);
+    }
+    if !no_b {
+        fields.insert("b".into(), if null_b { Value::Null } else { json!(format!("b{n}")) });
+    }
+    Record::json(&Value::Object(fields))
+}
+
+/// Table and dead letters after all records, as text.
+fn outcome(records: &[Record], mode: &str, max_rows: u32) -> (Vec<String>, Vec<String>) {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("batching", 1);
+    let url = postgres.database("batching");
+    let mut client = tests::postgres::connect(&url);
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, required text NOT NULL, a int, b text DEFAULT 'none'); \
+             INSERT INTO t SELECT i, 'there', i, 'before' FROM generate_series(0, 20) i",
+        )
+        .unwrap();
+    kafka.produce(&topic, records.iter().cloned());
+    let run = SinkConfig::new(kafka.bootstrap(), &url)
+        .topic(&topic)
+        .table("t")
+        .insert_mode(mode)
+        .pk_fields(&["id"])
+        .set("batch.max_rows", max_rows)
+        .set("batch.linger_ms", 200)
+        .finish(&["run", "--until-end", "--summary", "json"], Duration::from_secs(120))
+        .expect_code(0);
+    let accounted = run.count("rows_written") + run.count("skipped") + run.count("dead_letters");
+    assert_eq!((run.count("records"), accounted), (RECORDS as i64, RECORDS as i64));
+    let text = |client: &mut postgres::Client, sql: &str| -> Vec<String> {
+        client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    (
+        text(&mut client, "SELECT t::text FROM t ORDER BY id"),
+        text(
+            &mut client,
+            "SELECT concat_ws(' ', \"offset\", reason) FROM sink_dead_letters ORDER BY \"offset\"",
+        ),
+    )
+}
+
+fn every_size_gives_the_same(mode: &str) {
+    for seed in [1, 2] {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let records: Vec<Record> = (0..RECORDS).map(|n| random_record(&mut random, n)).collect();
+        let one_by_one = outcome(&records, mode, SIZES[0]);
+        assert!(one_by_one.0.len() > 21, "records must have made rows");
+        assert!(!one_by_one.1.is_empty(), "records must have been refused");
+        for size in &SIZES[1..] {
+            let batched = outcome(&records, mode, *size);
+            assert_eq!(batched.0, one_by_one.0, "table, {mode}, seed {seed}, batches of {size}");
+            assert_eq!(batched.1, one_by_one.1, "dead letters, {mode}, seed {seed}, batches of {size}");
+        }
+    }
+}
+
+#[test]
+fn upserts_are_the_same_in_batches_of_any_size() {
+    every_size_gives_the_same("upsert");
+}
+
+#[test]
+fn ignored_inserts_are_the_same_in_batches_of_any_size() {
+    every_size_gives_the_same("insert_ignore");
+}
+
+#[test]
+fn inserts_are_the_same_in_batches_of_any_size() {
+    every_size_gives_the_same("insert");
+}

@@ -3,63 +3,112 @@
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::oracle::Expected;
 use tests::{Record, Services, SinkConfig};
 
 const RECORDS: u32 = 300_000;
 const KILLS: usize = 20;
 
-fn killed_again_and_again(ddl: &str, mode: &str, pk_mode: &str) {
-    let Services { kafka, postgres } = Services::shared();
+/// A fault beside the sink's own deaths, at one of the kills.
+enum Fault {
+    PostgresRestart,
+    BrokerKill,
+}
+
+/// Which fault comes with kill number `kill`.
+fn fault_at(kill: usize) -> Option<Fault> {
+    match kill {
+        2 | 6 | 10 | 14 | 18 => Some(Fault::PostgresRestart),
+        4 | 12 => Some(Fault::BrokerKill),
+        _ => None,
+    }
+}
+
+struct Table {
+    ddl: &'static str,
+    mode: &'static str,
+    pk_mode: &'static str,
+}
+
+const KEYED: Table =
+    Table { ddl: "CREATE TABLE t (id int PRIMARY KEY, name text)", mode: "upsert", pk_mode: "record_value" };
+const UNKEYED: Table = Table { ddl: "CREATE TABLE t (id int, name text)", mode: "insert", pk_mode: "none" };
+
+fn stored(url: &str) -> i64 {
+    tests::postgres::connect(url).query_one("SELECT count(*) FROM t", &[]).unwrap().get(0)
+}
+
+/// Kills a sink at work `KILLS` times; with `faults`, PostgreSQL and the broker die as well.
+fn killed_again_and_again(services: &Services, table: &Table, faults: bool) {
+    let Services { kafka, postgres } = services;
     let topic = kafka.topic("killed", 8);
     let url = postgres.database("killed");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute(ddl).unwrap();
+    let record = |n: u32| json!({"id": n, "name": format!("n{n}")});
+    kafka.produce(&topic, (0..RECORDS).map(|n| Record::json(&record(n)).key(n.to_string())));
+    tests::postgres::connect(&url).batch_execute(table.ddl).unwrap();
     let mut expected = Expected::by("id");
-    let rows: Vec<Value> = (0..RECORDS).map(|n| json!({"id": n, "name": format!("n{n}")})).collect();
-    for row in &rows {
-        expected.add(row);
+    for n in 0..RECORDS {
+        expected.add(&record(n));
     }
-    kafka.produce(&topic, rows.iter().map(|row| Record::json(row).key(row["id"].to_string())));
     let mut config = SinkConfig::new(kafka.bootstrap(), &url)
         .topic(&topic)
         .table("t")
-        .insert_mode(mode)
-        .pk_mode(pk_mode)
+        .insert_mode(table.mode)
+        .pk_mode(table.pk_mode)
         .set("batch.max_rows", 200)
         .property("session.timeout.ms", "6000");
-    if pk_mode != "none" {
+    if table.pk_mode != "none" {
         config = config.pk_fields(&["id"]);
     }
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-    let stored = |client: &mut postgres::Client| -> i64 {
-        client.query_one("SELECT count(*) FROM t", &[]).unwrap().get(0)
-    };
     for kill in 0..KILLS {
-        let before = stored(&mut client);
+        let before = stored(&url);
         let sink = config.run();
-        tests::wait::until(Duration::from_secs(60), "rows are written", || stored(&mut client) > before);
-        // A random moment of the work, not of the start.
-        let further = before + random.random_range(200..8_000);
-        tests::wait::until(Duration::from_secs(60), "some more rows are written", || {
-            stored(&mut client) >= further.min(i64::from(RECORDS))
+        tests::wait::until(Duration::from_secs(60), "rows are written", || stored(&url) > before);
+        let pids = (kafka.pid(), postgres.pid());
+        let fault = if faults { fault_at(kill) } else { None };
+        match fault {
+            Some(Fault::PostgresRestart) => postgres.restart_immediate(),
+            Some(Fault::BrokerKill) => {
+                kafka.kill();
+                kafka.restart();
+            }
+            None => {}
+        }
+        if fault.is_some() {
+            assert_ne!(pids, (kafka.pid(), postgres.pid()), "another process answers");
+        }
+        // A random moment of the work, not of the start; after a fault, of the work that goes on.
+        let further = stored(&url) + random.random_range(200..6_000);
+        tests::wait::until(Duration::from_secs(90), "more rows are written", || {
+            stored(&url) >= further.min(i64::from(RECORDS))
         });
         sink.sigkill();
-        assert!(stored(&mut client) < i64::from(RECORDS), "kill {kill} must hit a sink at work");
+        assert!(stored(&url) < i64::from(RECORDS), "kill {kill} must hit a sink at work");
     }
     let run =
         config.finish(&["run", "--until-end", "--summary", "json"], Duration::from_secs(180)).expect_code(0);
     assert!(run.count("rows_written") > 0);
-    expected.assert_exactly_once(&mut client, "t");
+    expected.assert_exactly_once(&mut tests::postgres::connect(&url), "t");
 }
 
 #[test]
 fn a_killed_sink_neither_loses_nor_duplicates_rows_of_a_keyed_table() {
-    killed_again_and_again("CREATE TABLE t (id int PRIMARY KEY, name text)", "upsert", "record_value");
+    killed_again_and_again(Services::shared(), &KEYED, false);
 }
 
 #[test]
 fn a_killed_sink_neither_loses_nor_duplicates_rows_of_a_table_without_key() {
-    killed_again_and_again("CREATE TABLE t (id int, name text)", "insert", "none");
+    killed_again_and_again(Services::shared(), &UNKEYED, false);
+}
+
+#[test]
+fn rows_of_a_keyed_table_outlive_deaths_of_sink_database_and_broker() {
+    killed_again_and_again(&Services::private(), &KEYED, true);
+}
+
+#[test]
+fn rows_of_a_table_without_key_outlive_deaths_of_sink_database_and_broker() {
+    killed_again_and_again(&Services::private(), &UNKEYED, true);
 }

@@ -73,6 +73,26 @@ fn seconds(time: libc::timeval) -> f64 {
     time.tv_sec as f64 + time.tv_usec as f64 / 1e6
 }
 
+/// User and system time of all children that ended and were reaped, in seconds.
+pub fn children_cpu_seconds() -> f64 {
+    // SAFETY: all-zero bytes are a valid rusage, a struct of integers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a local that outlives the call, which cannot fail for this constant.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+/// User and system time so far, in seconds, of a process, of its children that it has reaped, and of those that run.
+pub fn family_cpu_seconds(pid: i32) -> f64 {
+    // utime, stime, cutime and cstime are fields 14 to 17 of the line, 11 to 14 after the command's name.
+    let ticks = |fields: &[String], range: std::ops::Range<usize>| -> f64 {
+        fields.get(range).into_iter().flatten().filter_map(|field| field.parse::<f64>().ok()).sum()
+    };
+    let own = stat(pid).map_or(0.0, |fields| ticks(&fields, 11..15));
+    let running: f64 = children(pid).into_iter().filter_map(stat).map(|fields| ticks(&fields, 11..13)).sum();
+    (own + running) / ticks_per_second()
+}
+
 /// The effective user is root.
 pub fn is_root() -> bool {
     // SAFETY: takes nothing, always succeeds.

@@ -95,6 +95,11 @@ impl Postgres {
         self.process().as_ref().expect("PostgreSQL runs").pid()
     }
 
+    /// User and system time of the postmaster and its processes so far, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        self.process().as_ref().map_or(0.0, |process| crate::signals::family_cpu_seconds(process.pid()))
+    }
+
     /// Creates a database of this name and returns its URL.
     ///
     /// # Panics

@@ -1,0 +1,63 @@
+//! How soon a record is a row: under a steady stream, and after the start of the process.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tests::ProducerConfig;
+
+use crate::setting::{Setting, TABLE};
+
+/// Records per second of the stream.
+pub const RATE: u64 = 10_000;
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Upper bounds of the quantiles, in seconds: the bucket of `sink_record_latency_seconds` that holds them.
+#[derive(Clone, Copy, Debug)]
+pub struct Latency {
+    /// Half of the records.
+    pub p50: f64,
+    /// 99 of 100.
+    pub p99: f64,
+}
+
+/// Record timestamp → commit while `RATE` records a second are produced, for `seconds`.
+pub fn measure(setting: &Setting, seconds: u64) -> Result<Latency> {
+    let topic = setting.kafka().topic("latency", 8);
+    let target = setting.target()?;
+    let sink = setting.sink(&target).topic(&topic).run();
+    sink.wait_ready(DEADLINE);
+    let records = RATE * seconds;
+    let (count, rate) = (records.to_string(), format!("{RATE}/s"));
+    ProducerConfig::new(setting.kafka().bootstrap(), &topic)
+        .finish(&["run", "--records", &count, "--rate", &rate, "--batch-size", "100"], DEADLINE * 5)
+        .expect_code(0);
+    sink.wait_metric(DEADLINE, "sink_records_consumed_total", |consumed| consumed >= records as f64);
+    let metrics = sink.metrics()?;
+    let quantile = |q| metrics.quantile("sink_record_latency_seconds", q).context("no latency was observed");
+    Ok(Latency { p50: quantile(0.5)?, p99: quantile(0.99)? })
+}
+
+/// From the start of the process to the first row, in seconds, with a topic that has records: the median of five.
+pub fn first_row(setting: &Setting) -> Result<f64> {
+    let mut seconds = Vec::new();
+    for _ in 0..5 {
+        let target = setting.target()?;
+        let mut client = target.client()?;
+        let config = setting.sink(&target);
+        let started = Instant::now();
+        let sink = config.run();
+        loop {
+            let there = format!("SELECT EXISTS (SELECT 1 FROM {TABLE})");
+            if client.query_one(&there, &[])?.get(0) {
+                break;
+            }
+            ensure!(started.elapsed() < DEADLINE, "no row\n{}", sink.log_tail());
+            thread::sleep(Duration::from_millis(2));
+        }
+        seconds.push(started.elapsed().as_secs_f64());
+        sink.sigkill();
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}

@@ -28,5 +28,5 @@ lint: setup ## format and clippy, warnings as errors
 	cargo clippy --profile $(PROFILE) --workspace --all-targets -- -D warnings
 
 bench: setup ## throughput against `psql \copy` of the same rows in the same run
-	cargo build --release -p producer -p sink-connector
-	cargo run --release -p tests --bin bench
+	cargo build --release --workspace --bins
+	$${CARGO_TARGET_DIR:-target}/release/bench

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The whole pipeline once: services up, 10,000 live scores produced, the sink run to the end of the topic, and what
-# came of it. Running it again adds 10,000 more.
+# came of it; then the sink as a service. Running it again adds as many more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 RECORDS=${RECORDS:-10000}
+STREAM=3000
 TOPIC=livescores_topic
 GROUP=ipl_consumer_group
 TABLE=ipl_livescores
@@ -12,7 +13,7 @@ TABLE=ipl_livescores
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 step "Building"
-cargo build --release -p producer -p sink-connector -p tests --bin producer --bin sink-connector --bin services
+cargo build --release --workspace --bins
 bin=${CARGO_TARGET_DIR:-target}/release
 
 step "Kafka and PostgreSQL"
@@ -31,8 +32,14 @@ step "Producing $RECORDS live scores to $TOPIC"
 
 step "Writing them to $TABLE"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-summary=$("$bin/sink-connector" --config config/sink-connector.toml run --until-end --summary json 2>"$log") || {
+sink_pid=
+clean_up() {
+  [ -z "$sink_pid" ] || kill "$sink_pid"
+  rm -f "$log"
+}
+trap clean_up EXIT
+sink=("$bin/sink-connector" --config config/sink-connector.toml run)
+summary=$("${sink[@]}" --until-end --summary json 2>"$log") || {
   cat "$log" >&2
   exit 1
 }
@@ -54,6 +61,36 @@ awk -v records="$(number records)" -v rows="$(number rows_written)" -v dead="$(n
   printf "%d records, %d rows, %d dead letters in %d ms from start to end", records, rows, dead, ms
   if (ms > 0) printf ": %d rows/s\n", rows * 1000 / ms; else print ""
 }'
+
+step "As a service: $STREAM more at 1,000 a second, written as they come"
+"${sink[@]}" 2>"$log" &
+sink_pid=$!
+http=
+for _ in $(seq 100); do
+  http=$(sed -n -E 's/.*http=([0-9.:]+).*/\1/p' "$log" | head -n 1)
+  [ -n "$http" ] && curl -sf "http://$http/readyz" >/dev/null && break
+  kill -0 "$sink_pid" 2>/dev/null || { cat "$log" >&2; exit 1; }
+  sleep 0.1
+done
+"$bin/producer" --config config/producer.toml run --records "$STREAM" --rate 1000/s
+for _ in $(seq 100); do
+  metrics=$(curl -sf "http://$http/metrics")
+  consumed=$(awk '/^sink_records_consumed_total/ { n += $NF } END { print n + 0 }' <<<"$metrics")
+  [ "$consumed" -ge "$STREAM" ] && break
+  sleep 0.1
+done
+grep -E '^sink_(rows_written_total|dead_letters_total|partitions_assigned|batches_total|fenced_total|lag_records)|^process_resident' \
+  <<<"$metrics" | sed 's/^/  /'
+awk '
+  /^sink_record_latency_seconds_bucket/ { match($0, /le="[^"]*"/); le = substr($0, RSTART + 4, RLENGTH - 5); count[le] += $NF; if (!(le in at)) { at[le] = ++n; bound[n] = le } }
+  END {
+    all = count["+Inf"]
+    for (q = 1; q <= 2; q++) { want = (q == 1 ? 0.5 : 0.99) * all; for (i = 1; i <= n; i++) if (count[bound[i]] >= want) { limit[q] = bound[i]; break } }
+    printf "  record → commit: half of %d records within %s s, 99 %% within %s s\n", all, limit[1], limit[2]
+  }' <<<"$metrics"
+kill "$sink_pid"
+wait "$sink_pid"
+sink_pid=
 
 step "Go on"
 cat <<EOF

@@ -22,6 +22,7 @@ has gcc || packages+=(gcc)
 has g++ || packages+=(g++)
 has make || packages+=(make)
 has perl || packages+=(perl)
+has curl || packages+=(curl)
 
 if [ ${#packages[@]} -gt 0 ]; then
   if [ "$(id -u)" -ne 0 ] || ! has apt-get; then

@@ -25,7 +25,7 @@ use self::slot::{Limits, Slot};
 use crate::decode::Slots;
 use crate::events::{Event, Watermarks};
 use crate::health::Health;
-use crate::keeper::Request;
+use crate::keeper::{Question, Request};
 use crate::ledger::{Ledger, Phase, Stopped};
 use crate::metrics::Metrics;
 use crate::plans::Plans;
@@ -242,8 +242,13 @@ impl Source {
             Rebalanced::Assigned(partitions) => {
                 tracing::info!(partitions = partitions.len(), "assigned");
                 let writers = self.slots.len();
-                let questions: Vec<_> =
-                    partitions.into_iter().map(|p| (p.clone(), self.ledger.assign(p, writers))).collect();
+                let questions: Vec<_> = partitions
+                    .into_iter()
+                    .map(|partition| {
+                        let epoch = self.ledger.assign(partition.clone(), writers);
+                        Question { partition, epoch, known: false }
+                    })
+                    .collect();
                 if questions.is_empty() {
                     // librdkafka waits for an answer to an empty assignment as well.
                     self.assign(&TopicPartitionList::new());
@@ -386,7 +391,11 @@ impl Source {
         let partitions = self.ledger.of_writer(writer);
         let questions: Vec<_> = partitions
             .into_iter()
-            .filter_map(|p| self.ledger.resolve_again(&p).map(|epoch| (p, epoch)))
+            .filter_map(|partition| {
+                let epoch = self.ledger.resolve_again(&partition)?;
+                let known = self.ledger.get(&partition).is_some_and(|place| place.known);
+                Some(Question { partition, epoch, known })
+            })
             .collect();
         self.ask(Request::Resolve(questions));
     }

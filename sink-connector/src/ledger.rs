@@ -227,6 +227,20 @@ impl Ledger {
         self.places.iter().filter(|(_, p)| mine(p)).map(|(tp, _)| tp.clone()).collect()
     }
 
+    /// Stopped partitions and why, in order.
+    pub fn stopped(&self) -> Vec<(TopicPartition, Stopped)> {
+        let mut stopped: Vec<_> = self
+            .places
+            .iter()
+            .filter_map(|(partition, place)| match &place.phase {
+                Phase::Stopped(why) => Some((partition.clone(), why.clone())),
+                Phase::Resolving | Phase::Active => None,
+            })
+            .collect();
+        stopped.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        stopped
+    }
+
     /// How many partitions there are.
     pub fn count(&self) -> usize {
         self.places.len()

@@ -201,6 +201,13 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
     if stopped_by == StoppedBy::Deadline {
         return ExitCode::from(5);
     }
+    // A signal ends a run wherever it stands; a bound that was reached without these was not.
+    if stopped_by != StoppedBy::Signal && !totals.stopped.is_empty() {
+        for (partition, why) in &totals.stopped {
+            tracing::error!(%partition, reason = why.as_str(), "not read to the end: {why}");
+        }
+        return ExitCode::FAILURE;
+    }
     if args.fail_on_dead_letters && totals.dead_letters > 0 {
         return ExitCode::from(3);
     }

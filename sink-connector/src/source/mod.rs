@@ -103,6 +103,8 @@ pub struct Totals {
     pub dead_letters: u64,
     /// Positions, of every partition that was ours.
     pub positions: HashMap<TopicPartition, Offset>,
+    /// Partitions of ours that wait for the operator, and why.
+    pub stopped: Vec<(TopicPartition, Stopped)>,
 }
 
 /// The thread's state.
@@ -178,6 +180,7 @@ impl Source {
             self.poll()?;
         };
         self.drain(stopped_by);
+        self.totals.stopped = self.ledger.stopped();
         Ok((stopped_by, self.totals))
     }
 
@@ -579,7 +582,11 @@ impl Source {
         if bounds.max_records.is_some_and(|max| self.totals.records >= max) {
             return Some(StoppedBy::MaxRecords);
         }
-        if bounds.until_end && self.ends.reached(&self.ledger) {
+        // Stored positions say nothing of the logs before those that are ours have been looked at.
+        if bounds.until_end && self.joined && self.ends.reached(&self.ledger) {
+            return Some(StoppedBy::End);
+        }
+        if bounds.max_records.is_some() && bounds::nothing_is_left(&self.ledger) {
             return Some(StoppedBy::End);
         }
         if let Some(idle) = bounds.idle_timeout

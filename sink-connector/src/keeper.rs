@@ -30,11 +30,22 @@ const PROBE: Duration = Duration::from_secs(1);
 /// How long it waits for Kafka to answer one question.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A question for the position of a partition.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Comes back with the answer.
+    pub epoch: u64,
+    /// This assignment has read a position before: if there is none now, it was lost, whatever Kafka holds.
+    pub known: bool,
+}
+
 /// What the keeper is asked for.
 #[derive(Debug)]
 pub enum Request {
-    /// Positions of these partitions; the number comes back with the answer.
-    Resolve(Vec<(TopicPartition, u64)>),
+    /// Positions of these partitions.
+    Resolve(Vec<Question>),
     /// They have been revoked: no answer is needed any more.
     Forget(Vec<TopicPartition>),
     /// Stored positions of all partitions of all topics.
@@ -71,8 +82,16 @@ pub struct Keeper {
     connection: Option<Connection>,
     prepared: bool,
     cluster_id: Option<String>,
-    pending: HashMap<TopicPartition, u64>,
+    pending: HashMap<TopicPartition, Pending>,
     read_all: bool,
+}
+
+/// A question that has no answer yet.
+#[derive(Clone, Debug)]
+struct Pending {
+    question: Question,
+    /// Where the log ended when the partition was assigned, for `auto_offset_reset = latest`.
+    end: Option<Offset>,
 }
 
 impl Keeper {
@@ -106,8 +125,10 @@ impl Keeper {
         loop {
             let wait = if self.pending.is_empty() && !self.read_all { TICK } else { TICK / 4 };
             match requests.recv_timeout(wait) {
-                Ok(Request::Resolve(partitions)) => {
-                    self.pending.extend(partitions);
+                Ok(Request::Resolve(questions)) => {
+                    for question in questions {
+                        self.pending.insert(question.partition.clone(), Pending { question, end: None });
+                    }
                     // A new question is tried at once.
                     next_probe = Instant::now();
                 }
@@ -165,6 +186,7 @@ impl Keeper {
     }
 
     fn work(&mut self) -> Result<(), Failure> {
+        self.note_ends();
         self.connect()?;
         let shared = Arc::clone(&self.shared);
         let connection = self.connection.as_mut().expect("connected above");
@@ -225,20 +247,17 @@ impl Keeper {
             }
         };
         let mut answers = Vec::new();
-        for (partition, epoch) in self.pending.clone() {
+        for (partition, Pending { question, .. }) in self.pending.clone() {
             let owner = Owner {
                 cluster_id: cluster_id.clone(),
                 group_id: self.identity.group_id.clone(),
                 target_table: self.shared.plans.table_of(&partition.topic).unwrap_or_default(),
                 topic_id: ids.get(&*partition.topic).cloned(),
             };
-            match self.position(&partition, &owner)? {
+            match self.position(&question, &owner)? {
                 Ok(answer) => {
-                    if let Err(stopped) = &answer {
-                        tracing::error!(%partition, reason = stopped.as_str(), %stopped, "partition stopped");
-                    }
                     self.pending.remove(&partition);
-                    answers.push((partition, epoch, answer));
+                    answers.push((partition, question.epoch, answer));
                 }
                 Err(reason) => self.shared.health.fail(Component::Kafka, reason),
             }
@@ -249,16 +268,47 @@ impl Keeper {
         Ok(())
     }
 
+    /// Notes where the logs end, for `latest`: that is decided by the moment of the assignment, however long
+    /// PostgreSQL is away or a table is missing after it.
+    fn note_ends(&mut self) {
+        if self.identity.auto_offset_reset != AutoOffsetReset::Latest {
+            return;
+        }
+        for (partition, pending) in &mut self.pending {
+            if pending.end.is_some() || pending.question.known {
+                continue;
+            }
+            match watermarks(&self.consumer, partition) {
+                Ok((_, high)) => {
+                    tracing::info!(%partition, end = high, "noted the end of the log");
+                    pending.end = Some(Offset(high));
+                }
+                Err(reason) => {
+                    // The others would wait as long. It is tried again.
+                    self.shared.health.fail(Component::Kafka, reason);
+                    return;
+                }
+            }
+        }
+    }
+
     /// The position of one partition: stored, or from Kafka and then stored. The inner error is Kafka's, for people.
     fn position(
         &mut self,
-        partition: &TopicPartition,
+        question: &Question,
         owner: &Owner,
     ) -> Result<Result<Result<Offset, Stopped>, String>, Failure> {
+        let partition = &question.partition;
         let shared = Arc::clone(&self.shared);
         let connection = self.connection.as_mut().expect("connected before anything is resolved");
         if let Some(stored) = shared.offsets.read(connection, partition)? {
             return Ok(Ok(check_owner(partition, &stored, owner)));
+        }
+        if question.known {
+            return Ok(Ok(Err(Stopped::LostPosition(format!(
+                "the position of {partition} was in PostgreSQL and is not there any more: the row was lost. Restore it, \
+                 or choose a position with `sink-connector offsets reset`"
+            )))));
         }
         let first = match self.first_position(partition) {
             Ok(Ok(first)) => first,
@@ -304,13 +354,12 @@ impl Keeper {
                 return Ok(Ok(Offset(offset)));
             }
         }
-        let (low, high) = self
-            .consumer
-            .fetch_watermarks(&partition.topic, partition.partition.0, KAFKA_TIMEOUT)
-            .map_err(|e| ask("the watermarks", &e))?;
         Ok(match self.identity.auto_offset_reset {
-            AutoOffsetReset::Earliest => Ok(Offset(low)),
-            AutoOffsetReset::Latest => Ok(Offset(high)),
+            AutoOffsetReset::Earliest => Ok(Offset(watermarks(&self.consumer, partition)?.0)),
+            AutoOffsetReset::Latest => {
+                let noted = self.pending.get(partition).and_then(|pending| pending.end);
+                Ok(noted.ok_or_else(|| format!("the end of {partition} is not known yet"))?)
+            }
             AutoOffsetReset::Error => Err(Stopped::NoPosition(format!(
                 "{partition} has no position, neither in PostgreSQL nor in the group, and auto_offset_reset is error: \
                  choose one with `sink-connector offsets reset`"
@@ -356,6 +405,13 @@ impl Keeper {
             tracing::debug!("nobody is there to be told");
         }
     }
+}
+
+/// Where the log of `partition` begins and ends. The error is for people.
+fn watermarks(consumer: &Consumer, partition: &TopicPartition) -> Result<(i64, i64), String> {
+    consumer
+        .fetch_watermarks(&partition.topic, partition.partition.0, KAFKA_TIMEOUT)
+        .map_err(|error| format!("cannot ask Kafka for the watermarks of {partition}: {error}"))
 }
 
 /// A stored position is used only by the one who stored it.

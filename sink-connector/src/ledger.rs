@@ -79,6 +79,8 @@ pub struct Place {
     pub epoch: u64,
     /// What is being done with it.
     pub phase: Phase,
+    /// Its position has been read: `stored` means something, and PostgreSQL has a row of it.
+    pub known: bool,
     /// The stored position, as far as known.
     pub stored: Offset,
     /// The position after the last batch that was handed to the writer: what the next batch expects.
@@ -96,9 +98,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Records between the stored position and the end, if the end is known.
+    /// Records between the stored position and the end, if both are known.
     pub fn lag(&self) -> Option<i64> {
-        self.end.map(|end| (end.0 - self.stored.0).max(0))
+        self.end.filter(|_| self.known).map(|end| (end.0 - self.stored.0).max(0))
     }
 }
 
@@ -118,6 +120,7 @@ impl Ledger {
             writer,
             epoch: self.epochs,
             phase: Phase::Resolving,
+            known: false,
             stored: Offset(0),
             handed: Offset(0),
             next: Offset(0),
@@ -160,6 +163,7 @@ impl Ledger {
             return false;
         }
         (place.stored, place.handed, place.next) = (position, position, position);
+        place.known = true;
         place.phase = Phase::Active;
         place.dropped = false;
         place.settled = false;
@@ -221,6 +225,20 @@ impl Ledger {
     pub fn of_writer(&self, writer: usize) -> Vec<TopicPartition> {
         let mine = |place: &Place| place.writer == writer && !matches!(place.phase, Phase::Stopped(_));
         self.places.iter().filter(|(_, p)| mine(p)).map(|(tp, _)| tp.clone()).collect()
+    }
+
+    /// Stopped partitions and why, in order.
+    pub fn stopped(&self) -> Vec<(TopicPartition, Stopped)> {
+        let mut stopped: Vec<_> = self
+            .places
+            .iter()
+            .filter_map(|(partition, place)| match &place.phase {
+                Phase::Stopped(why) => Some((partition.clone(), why.clone())),
+                Phase::Resolving | Phase::Active => None,
+            })
+            .collect();
+        stopped.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        stopped
     }
 
     /// How many partitions there are.

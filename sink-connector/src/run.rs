@@ -36,6 +36,8 @@ use crate::writer::watch::Watch;
 
 /// Of the shutdown timeout, what is kept for telling Kafka and leaving the group.
 const GOODBYE: Duration = Duration::from_millis(1500);
+/// How long one poll waits while the consumer closes.
+const CLOSE_POLL: Duration = Duration::from_millis(20);
 /// Between two looks of the supervisor.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -199,6 +201,13 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
     if stopped_by == StoppedBy::Deadline {
         return ExitCode::from(5);
     }
+    // A signal ends a run wherever it stands; a bound that was reached without these was not.
+    if stopped_by != StoppedBy::Signal && !totals.stopped.is_empty() {
+        for (partition, why) in &totals.stopped {
+            tracing::error!(%partition, reason = why.as_str(), "not read to the end: {why}");
+        }
+        return ExitCode::FAILURE;
+    }
     if args.fail_on_dead_letters && totals.dead_letters > 0 {
         return ExitCode::from(3);
     }
@@ -209,15 +218,24 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
 fn close(consumer: consumer::Consumer) {
     let (done_in, done) = bounded(1);
     let leave = move || {
-        rdkafka::consumer::Consumer::unsubscribe(&*consumer);
-        drop(consumer);
+        // Other threads have it as well, so that dropping ours would not close it; and a member that does not leave
+        // keeps its partitions from the next one until its session has run out.
+        match consumer.close_queue() {
+            Ok(()) => {
+                while !consumer.closed() {
+                    // The last rebalance is served here; records that come with it are not wanted.
+                    drop(consumer.poll(CLOSE_POLL));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot leave the group; our session will time out"),
+        }
         if done_in.send(()).is_err() {
             tracing::debug!("nobody waits for the consumer any more");
         }
     };
     match spawn("close", leave) {
         Ok(()) => {
-            if done.recv_timeout(GOODBYE / 2).is_err() {
+            if done.recv_timeout(GOODBYE * 2 / 3).is_err() {
                 tracing::debug!("the consumer has not been closed in time; its session will time out");
             }
         }

@@ -35,7 +35,7 @@ impl Board {
                 };
                 let detail =
                     if let Phase::Stopped(why) = &place.phase { Some(why.to_string()) } else { None };
-                let position = (place.phase != Phase::Resolving).then_some(place.stored.0);
+                let position = (place.known && place.phase != Phase::Resolving).then_some(place.stored.0);
                 json!({
                     "topic": &*partition.topic,
                     "partition": partition.partition.0,

@@ -100,10 +100,9 @@ impl Watcher {
             }
             for partition in partitions {
                 let partition = TopicPartition::new(topic.as_str(), partition.id());
-                let Watermarks { low, high } = self.watermarks(&partition)?;
-                if high > low {
-                    ends.insert(partition, high);
-                }
+                // An empty log as well: a position before its end says that records were deleted unread.
+                let Watermarks { high, .. } = self.watermarks(&partition)?;
+                ends.insert(partition, high);
             }
         }
         self.wants_goal = false;

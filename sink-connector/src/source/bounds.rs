@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::ledger::{Ledger, Phase};
+use crate::ledger::{Ledger, Phase, Place};
 use crate::types::{Offset, TopicPartition};
 
 /// What bounds a run; nothing of it for a run without end.
@@ -66,16 +66,13 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Every partition's stored position has reached the end that it had at the start.
+    /// Every partition's stored position has reached the end that it had at the start. One that has stopped counts:
+    /// it gets no further.
     pub fn reached(&self, ledger: &Ledger) -> bool {
         let Some(goal) = &self.goal else { return false };
-        goal.iter().all(|(partition, end)| {
-            let stored = ledger
-                .get(partition)
-                .filter(|place| place.phase == Phase::Active)
-                .map(|place| place.stored)
-                .max(self.elsewhere.get(partition).copied());
-            stored.is_some_and(|stored| stored >= *end)
+        goal.iter().all(|(partition, end)| match ledger.get(partition) {
+            Some(place) => done(place, *end),
+            None => self.elsewhere.get(partition).is_some_and(|stored| stored >= end),
         })
     }
 
@@ -84,10 +81,27 @@ impl Ends {
     pub fn waits_for_others(&self, ledger: &Ledger) -> bool {
         let Some(goal) = &self.goal else { return false };
         let ours_done = ledger.iter().all(|(partition, place)| {
-            place.phase != Phase::Resolving && goal.get(partition).is_none_or(|end| place.stored >= *end)
+            place.phase != Phase::Resolving && goal.get(partition).is_none_or(|end| done(place, *end))
         });
         ours_done && !self.reached(ledger)
     }
+}
+
+/// A partition of ours has come to `end`, or gets no further. A position beyond it is believed only when the log is
+/// known to go that far by now: otherwise it may be about to stop.
+fn done(place: &Place, end: Offset) -> bool {
+    match place.phase {
+        Phase::Resolving => false,
+        Phase::Active => {
+            place.stored == end || place.stored > end && place.end.is_some_and(|now| now >= place.stored)
+        }
+        Phase::Stopped(_) => true,
+    }
+}
+
+/// Whether we have partitions, and all of them have stopped: no further record will come.
+pub fn nothing_is_left(ledger: &Ledger) -> bool {
+    ledger.count() > 0 && ledger.iter().all(|(_, place)| matches!(place.phase, Phase::Stopped(_)))
 }
 
 /// Whether every partition of ours is at its end, as told after `since`, with everything stored.
@@ -95,7 +109,7 @@ pub fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
     ends.told.is_some_and(|told| told >= since)
         && ledger.iter().all(|(_, place)| match place.phase {
             Phase::Resolving => false,
-            Phase::Active => place.stored == place.next && place.lag() == Some(0),
+            Phase::Active => place.stored == place.next && place.end == Some(place.stored),
             Phase::Stopped(_) => true,
         })
 }
@@ -103,6 +117,7 @@ pub fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Stopped;
 
     fn active(ledger: &mut Ledger, partition: i32, stored: i64) -> TopicPartition {
         let tp = TopicPartition::new("t", partition);
@@ -122,6 +137,32 @@ mod tests {
         assert!(!ends.reached(&ledger));
         assert!(ends.waits_for_others(&ledger));
         ends.elsewhere.insert(theirs, Offset(5));
+        assert!(ends.reached(&ledger));
+    }
+
+    #[test]
+    fn a_stopped_partition_is_not_waited_for() {
+        let mut ledger = Ledger::default();
+        let (goes_on, stops) = (active(&mut ledger, 0, 10), active(&mut ledger, 1, 3));
+        let goal = HashMap::from([(goes_on.clone(), Offset(10)), (stops.clone(), Offset(5))]);
+        let ends = Ends { goal: Some(goal), ..Ends::default() };
+        assert!(!ends.reached(&ledger));
+        ledger.stop(&stops, Stopped::LostPosition(String::new()));
+        assert!(ends.reached(&ledger));
+        assert!(!nothing_is_left(&ledger), "the other may get more");
+        ledger.stop(&goes_on, Stopped::LostPosition(String::new()));
+        assert!(nothing_is_left(&ledger));
+        assert!(!nothing_is_left(&Ledger::default()), "nothing has been assigned yet");
+    }
+
+    #[test]
+    fn a_position_beyond_the_end_is_at_it_only_if_the_log_has_grown() {
+        let mut ledger = Ledger::default();
+        let ours = active(&mut ledger, 0, 10);
+        let ends = Ends { goal: Some(HashMap::from([(ours.clone(), Offset(7))])), ..Ends::default() };
+        ledger.ends_at(&ours, Offset(7));
+        assert!(!ends.reached(&ledger));
+        ledger.ends_at(&ours, Offset(12));
         assert!(ends.reached(&ledger));
     }
 

@@ -25,7 +25,7 @@ use self::slot::{Limits, Slot};
 use crate::decode::Slots;
 use crate::events::{Event, Watermarks};
 use crate::health::Health;
-use crate::keeper::Request;
+use crate::keeper::{Question, Request};
 use crate::ledger::{Ledger, Phase, Stopped};
 use crate::metrics::Metrics;
 use crate::plans::Plans;
@@ -103,6 +103,8 @@ pub struct Totals {
     pub dead_letters: u64,
     /// Positions, of every partition that was ours.
     pub positions: HashMap<TopicPartition, Offset>,
+    /// Partitions of ours that wait for the operator, and why.
+    pub stopped: Vec<(TopicPartition, Stopped)>,
 }
 
 /// The thread's state.
@@ -178,6 +180,7 @@ impl Source {
             self.poll()?;
         };
         self.drain(stopped_by);
+        self.totals.stopped = self.ledger.stopped();
         Ok((stopped_by, self.totals))
     }
 
@@ -242,8 +245,13 @@ impl Source {
             Rebalanced::Assigned(partitions) => {
                 tracing::info!(partitions = partitions.len(), "assigned");
                 let writers = self.slots.len();
-                let questions: Vec<_> =
-                    partitions.into_iter().map(|p| (p.clone(), self.ledger.assign(p, writers))).collect();
+                let questions: Vec<_> = partitions
+                    .into_iter()
+                    .map(|partition| {
+                        let epoch = self.ledger.assign(partition.clone(), writers);
+                        Question { partition, epoch, known: false }
+                    })
+                    .collect();
                 if questions.is_empty() {
                     // librdkafka waits for an answer to an empty assignment as well.
                     self.assign(&TopicPartitionList::new());
@@ -386,7 +394,11 @@ impl Source {
         let partitions = self.ledger.of_writer(writer);
         let questions: Vec<_> = partitions
             .into_iter()
-            .filter_map(|p| self.ledger.resolve_again(&p).map(|epoch| (p, epoch)))
+            .filter_map(|partition| {
+                let epoch = self.ledger.resolve_again(&partition)?;
+                let known = self.ledger.get(&partition).is_some_and(|place| place.known);
+                Some(Question { partition, epoch, known })
+            })
             .collect();
         self.ask(Request::Resolve(questions));
     }
@@ -570,7 +582,11 @@ impl Source {
         if bounds.max_records.is_some_and(|max| self.totals.records >= max) {
             return Some(StoppedBy::MaxRecords);
         }
-        if bounds.until_end && self.ends.reached(&self.ledger) {
+        // Stored positions say nothing of the logs before those that are ours have been looked at.
+        if bounds.until_end && self.joined && self.ends.reached(&self.ledger) {
+            return Some(StoppedBy::End);
+        }
+        if bounds.max_records.is_some() && bounds::nothing_is_left(&self.ledger) {
             return Some(StoppedBy::End);
         }
         if let Some(idle) = bounds.idle_timeout

@@ -1,6 +1,6 @@
 //! What Kafka knows of a consumer group: its committed offsets, and what Kafka's own tool says of them.
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Kafka, REQUEST_DEADLINE, install};
@@ -59,6 +59,18 @@ impl Kafka {
                 metadata: element.metadata().to_owned(),
             })
             .collect()
+    }
+
+    /// Commits an offset for the group as any other consumer of it would have done; the group must have no members.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[track_caller]
+    pub fn commit_group_offset(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let client: BaseConsumer = self.client().set("group.id", group).create().expect("a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        wait::until_ok(REQUEST_DEADLINE, "a commit of the group", || client.commit(&list, CommitMode::Sync));
     }
 
     /// What `kafka-consumer-groups --describe` prints for the group, parsed; a second or two of JVM start.

@@ -2,7 +2,10 @@
 
 mod batching;
 mod harness;
+mod lost_positions;
+mod moved_logs;
 mod oracle;
 mod pipeline;
 mod poison;
+mod positions;
 mod restart;

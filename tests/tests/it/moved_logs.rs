@@ -1,0 +1,150 @@
+//! Logs that are not what the position was stored for: topics created again, records deleted before they were read.
+//! Their partitions stop, say why, and the others go on.
+
+use tests::wait;
+
+use crate::lost_positions::{SOON, Scene};
+
+/// Three topics of one partition: one to be created again with fewer records than the position, one with more, one
+/// that stays.
+const FEWER: usize = 0;
+const MORE: usize = 1;
+const STAYS: usize = 2;
+
+fn three_topics() -> Scene {
+    let scene = Scene::new(3, 1);
+    for topic in [FEWER, MORE, STAYS] {
+        scene.produce(topic, 0, 0..5);
+    }
+    scene
+}
+
+/// Deletes two topics and creates them again, with records that nobody has read.
+fn create_again(scene: &Scene) {
+    for (topic, records) in [(FEWER, 3), (MORE, 9)] {
+        scene.kafka.delete_topic(&scene.topics[topic]);
+        scene.kafka.create_topic(&scene.topics[topic], 1, &[]);
+        scene.produce(topic, 0, 100..100 + records);
+        assert_eq!(scene.kafka.end_offsets(&scene.topics[topic]), [i64::from(records)]);
+    }
+    scene.produce(STAYS, 0, 5..9);
+}
+
+fn assert_only_the_old_topics_were_written(scene: &Scene) {
+    scene.assert_numbers(FEWER, 0, 0..5);
+    scene.assert_numbers(MORE, 0, 0..5);
+    scene.assert_numbers(STAYS, 0, 0..9);
+    let positions = [FEWER, MORE, STAYS].map(|topic| scene.position(topic, 0));
+    assert_eq!(positions, [Some(5), Some(5), Some(9)]);
+}
+
+#[test]
+fn topics_created_again_while_the_sink_is_down_stop_and_the_others_go_on() {
+    let scene = three_topics();
+    scene.drain();
+    create_again(&scene);
+    let sink = scene.config.run();
+    scene.wait_for(STAYS, 0, 0..9);
+    for topic in [FEWER, MORE] {
+        let words = ["deleted and created again", "position 5", "offsets reset"];
+        scene.assert_stopped(&sink, topic, 0, "topic_recreated", &words);
+    }
+    scene.end(&sink);
+    let run = scene.bounded(&["--until-end"]).expect_code(1);
+    assert_eq!(run.count("records"), 0);
+    assert_only_the_old_topics_were_written(&scene);
+}
+
+#[test]
+fn topics_created_again_while_the_sink_runs_stop_and_the_others_go_on() {
+    let scene = three_topics();
+    let sink = scene.config.run();
+    for topic in [FEWER, MORE, STAYS] {
+        scene.wait_for(topic, 0, 0..5);
+    }
+    create_again(&scene);
+    for topic in [FEWER, MORE] {
+        scene.assert_stopped(
+            &sink,
+            topic,
+            0,
+            "topic_recreated",
+            &["deleted and created again", "offsets reset"],
+        );
+    }
+    scene.wait_for(STAYS, 0, 0..9);
+    scene.end(&sink);
+    assert_only_the_old_topics_were_written(&scene);
+}
+
+#[test]
+fn retention_past_the_position_of_a_sink_that_is_down_stops_the_partition_alone() {
+    let scene = Scene::new(1, 3);
+    for partition in 0..3 {
+        scene.produce(0, partition, 0..5);
+    }
+    scene.drain();
+    for partition in 0..3 {
+        scene.produce(0, partition, 5..10);
+    }
+    let topic = &scene.topics[0];
+    scene.kafka.delete_records(topic, 0, 8);
+    // Of this one nothing is left: its log is empty, and still records are missing.
+    scene.kafka.delete_records(topic, 1, 10);
+    assert_eq!(scene.kafka.watermarks(topic), [(8, 10), (10, 10), (0, 10)]);
+    let run = scene.bounded(&["--until-end"]).expect_code(1);
+    assert_eq!(run.count("records"), 5, "the third partition was read");
+    let sink = scene.config.run();
+    for (partition, begins) in [(0, "begins at 8"), (1, "begins at 10")] {
+        let words = ["next record is 5", begins, "retention", "offsets reset"];
+        scene.assert_stopped(&sink, 0, partition, "below_log_start", &words);
+    }
+    scene.produce(0, 2, 10..12);
+    scene.wait_for(0, 2, 0..12);
+    scene.end(&sink);
+    for partition in [0, 1] {
+        scene.assert_numbers(0, partition, 0..5);
+        assert_eq!(scene.position(0, partition), Some(5));
+    }
+}
+
+#[test]
+fn retention_past_the_position_of_a_sink_that_is_held_behind_stops_the_partition_alone() {
+    let mut scene = Scene::new(1, 2);
+    scene.config = scene.config.set("batch.max_rows", 2);
+    let sink = scene.config.run();
+    for partition in [0, 1] {
+        scene.produce(0, partition, 0..1);
+        scene.wait_for(0, partition, 0..1);
+    }
+    let mut holder = tests::postgres::connect(&scene.url);
+    let mut hold = holder.transaction().unwrap();
+    hold.batch_execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
+    for partition in [0, 1] {
+        scene.produce(0, partition, 1..20);
+    }
+    wait::until(SOON, "the writer waits for the table", || waits_for_lock(&scene.url));
+    scene.kafka.delete_records(&scene.topics[0], 0, 15);
+    assert_eq!(scene.kafka.watermarks(&scene.topics[0])[0], (15, 20));
+    scene.assert_stopped(&sink, 0, 0, "below_log_start", &["begins at 15", "retention", "offsets reset"]);
+    hold.rollback().unwrap();
+    scene.wait_for(0, 1, 0..20);
+    scene.end(&sink);
+    // What had been read before may be written; nothing from after the gap is.
+    let numbers = scene.numbers(0, 0);
+    let position = scene.position(0, 0).expect("a position");
+    assert!((1..15).contains(&position));
+    assert_eq!(numbers, (0..i32::try_from(position).unwrap()).collect::<Vec<_>>());
+}
+
+/// A sink's session waits for a lock of the target table.
+pub fn waits_for_lock(url: &str) -> bool {
+    tests::postgres::connect(url)
+        .query_one(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
+             WHERE NOT l.granted AND l.relation = 't'::regclass AND a.application_name LIKE 'kafka-sink:%')",
+            &[],
+        )
+        .unwrap()
+        .get(0)
+}

@@ -1,0 +1,164 @@
+//! Where a partition begins, and that Kafka is never told more than PostgreSQL holds.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
+use tests::{Record, Services, SinkConfig, wait};
+
+use crate::lost_positions::{SOON, Scene};
+use crate::moved_logs::waits_for_lock;
+
+const INSTANTS: usize = 50;
+const RECORDS: u32 = 200_000;
+
+/// Stored positions by partition.
+fn stored(client: &mut postgres::Client) -> HashMap<i32, i64> {
+    client
+        .query("SELECT partition, next_offset FROM sink_offsets", &[])
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect()
+}
+
+#[test]
+fn kafka_is_never_told_more_than_postgresql_holds() {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("ahead", 4);
+    let url = postgres.database("ahead");
+    let mut client = tests::postgres::connect(&url);
+    client.batch_execute("CREATE TABLE t (id int)").unwrap();
+    let record = |n: u32| Record::json(&json!({"id": n})).partition(i32::try_from(n % 4).unwrap());
+    kafka.produce(&topic, (0..RECORDS).map(record));
+    let config = SinkConfig::new(kafka.bootstrap(), &url)
+        .topic(&topic)
+        .table("t")
+        .insert_mode("insert")
+        .pk_mode("none")
+        .set("batch.max_rows", 20)
+        .property("session.timeout.ms", "1500")
+        .property("heartbeat.interval.ms", "300");
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+    let (mut at_work, mut told, mut kills) = (0, 0, 0);
+    let mut sink = config.run();
+    wait::until(SOON, "positions are stored", || {
+        client.query_one("SELECT count(*) FROM t", &[]).unwrap().get::<_, i64>(0) > 0
+    });
+    for instant in 0..INSTANTS {
+        let before: i64 = stored(&mut client).values().sum();
+        if instant % 10 == 9 {
+            // Between this death and the next one's work, positions rest; the instants after it see them move again.
+            sink.sigkill();
+            kills += 1;
+            sink = config.run();
+            wait::until(SOON, "the next sink writes", || stored(&mut client).values().sum::<i64>() > before);
+        }
+        wait::let_pass(Duration::from_millis(random.random_range(0..120)));
+        let group = kafka.group_offsets(config.group_id(), &topic);
+        let now = stored(&mut client);
+        for held in &group {
+            let position = now[&held.partition];
+            assert!(held.offset.is_none_or(|offset| offset <= position), "{held:?} is ahead of {position}");
+        }
+        told += usize::from(group.iter().any(|held| held.offset > Some(0)));
+        let sum: i64 = now.values().sum();
+        at_work += usize::from(sum > before && sum < i64::from(RECORDS));
+    }
+    assert_eq!(kills, INSTANTS / 10);
+    assert!(at_work >= INSTANTS * 3 / 5, "the sink was at work at {at_work} of {INSTANTS} instants only");
+    assert!(told >= INSTANTS / 2, "Kafka held something to compare at {told} instants only");
+}
+
+/// A scene of two partitions with five records each that `latest` is not to read.
+fn latest() -> Scene {
+    let mut scene = Scene::new(1, 2);
+    for partition in [0, 1] {
+        scene.produce(0, partition, 0..5);
+    }
+    scene.config =
+        scene.config.set("kafka.auto_offset_reset", "latest").property("session.timeout.ms", "1500");
+    scene
+}
+
+#[test]
+fn a_crash_before_the_first_commit_loses_nothing_since_the_first_assignment() {
+    let scene = latest();
+    let mut client = tests::postgres::connect(&scene.url);
+    let sink = scene.config.run();
+    wait::until(SOON, "positions are stored", || {
+        sink.metrics().is_ok_and(|m| m.matching("sink_position", &[]).count() == 2)
+    });
+    assert_eq!((scene.position(0, 0), scene.position(0, 1)), (Some(5), Some(5)));
+    let mut hold = client.transaction().unwrap();
+    hold.batch_execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
+    for partition in [0, 1] {
+        scene.produce(0, partition, 5..10);
+    }
+    wait::until(SOON, "a batch is held", || waits_for_lock(&scene.url));
+    sink.sigkill();
+    hold.rollback().unwrap();
+    for partition in [0, 1] {
+        scene.assert_numbers(0, partition, 0..0);
+        assert_eq!(scene.position(0, partition), Some(5), "nothing was committed");
+    }
+    scene.drain();
+    for partition in [0, 1] {
+        scene.assert_numbers(0, partition, 5..10);
+    }
+}
+
+#[test]
+fn latest_is_the_end_at_the_assignment_however_long_the_table_is_missing() {
+    let scene = latest();
+    let mut client = tests::postgres::connect(&scene.url);
+    client.batch_execute("ALTER TABLE t RENAME TO not_there_yet").unwrap();
+    let sink = scene.config.run();
+    wait::until(SOON, "both partitions are assigned", || {
+        sink.stderr().matches("noted the end of the log").count() == 2
+    });
+    for partition in [0, 1] {
+        scene.produce(0, partition, 5..10);
+    }
+    let (status, body) = sink.get("/readyz").unwrap();
+    assert!(status == 503 && body.contains("does not exist"), "{status} {body}");
+    assert_eq!(scene.position(0, 0), None, "nothing is stored without a table");
+    client.batch_execute("ALTER TABLE not_there_yet RENAME TO t").unwrap();
+    for partition in [0, 1] {
+        scene.wait_for(0, partition, 5..10);
+    }
+    scene.end(&sink);
+}
+
+#[test]
+fn a_group_that_others_left_goes_on_where_they_were() {
+    let mut scene = Scene::new(1, 3);
+    for partition in 0..3 {
+        scene.produce(0, partition, 0..10);
+    }
+    let (group, topic) = (scene.config.group_id().to_owned(), scene.topics[0].clone());
+    scene.kafka.commit_group_offset(&group, &topic, 0, 7);
+    let held = scene.kafka.group_offsets(&group, &topic);
+    assert_eq!(held.iter().map(|held| held.offset).collect::<Vec<_>>(), [Some(7), None, None]);
+    assert_eq!(held[0].metadata, "", "another's commit");
+
+    scene.config = scene.config.set("kafka.auto_offset_reset", "error");
+    let sink = scene.config.run();
+    scene.wait_for(0, 0, 7..10);
+    for partition in [1, 2] {
+        let words = ["neither in PostgreSQL nor in the group", "auto_offset_reset is error", "offsets reset"];
+        scene.assert_stopped(&sink, 0, partition, "no_position", &words);
+        scene.assert_numbers(0, partition, 0..0);
+        assert_eq!(scene.position(0, partition), None);
+    }
+    scene.end(&sink);
+
+    // Kafka holds a commit of ours for the first partition now; of the others there is still none.
+    scene.kafka.commit_group_offset(&group, &topic, 1, 4);
+    scene.config = scene.config.set("kafka.auto_offset_reset", "earliest");
+    scene.drain();
+    scene.assert_numbers(0, 0, 7..10);
+    scene.assert_numbers(0, 1, 4..10);
+    scene.assert_numbers(0, 2, 0..10);
+}

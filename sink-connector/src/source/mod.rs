@@ -519,6 +519,10 @@ impl Source {
             }
             let (stored, next) = (place.stored, place.next);
             if next < low {
+                // What was read before it was deleted is nowhere else any more: it is written first.
+                if stored != next || place.busy {
+                    continue;
+                }
                 let why = format!(
                     "{partition}: the next record is {next}, but the log begins at {low}: retention has removed what \
                      was not read yet. Choose a position with `sink-connector offsets reset`"

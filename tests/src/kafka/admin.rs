@@ -67,6 +67,19 @@ impl Kafka {
         );
     }
 
+    /// Deletes a topic and creates it again in the same breath: many clients never see it missing.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[track_caller]
+    pub fn replace_topic(&self, name: &str, partitions: i32) {
+        let results = block_on(self.admin().delete_topics(&[name], &options())).expect("delete_topics");
+        for result in results {
+            result.unwrap_or_else(|(topic, error)| panic!("cannot delete {topic}: {error}"));
+        }
+        self.create_topic(name, partitions, &[]);
+    }
+
     /// Adds partitions, up to `total`.
     ///
     /// # Panics

@@ -7,3 +7,5 @@ mod pipeline;
 mod poison;
 mod restart;
 mod schema_change;
+mod transactions;
+mod waits;

@@ -2,6 +2,7 @@
 
 mod batching;
 mod harness;
+mod memory;
 mod oracle;
 mod pipeline;
 mod poison;

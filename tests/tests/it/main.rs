@@ -8,5 +8,6 @@ mod pipeline;
 mod poison;
 mod restart;
 mod schema_change;
+mod shared_table;
 mod transactions;
 mod waits;

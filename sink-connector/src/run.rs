@@ -36,8 +36,8 @@ use crate::writer::watch::Watch;
 
 /// Of the shutdown timeout, what is kept for telling Kafka and leaving the group.
 const GOODBYE: Duration = Duration::from_millis(1500);
-/// How long one poll waits while the consumer closes.
-const CLOSE_POLL: Duration = Duration::from_millis(20);
+/// … of which for Kafka's answers: less than two seconds from SIGTERM to the end even when nobody answers.
+const LEAVE: Duration = Duration::from_millis(1000);
 /// Between two looks of the supervisor.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -215,19 +215,14 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
 }
 
 /// Leaves the group, on a thread of its own: closing a consumer can hang, and the process must not.
+///
+/// The keeper and the watcher may still hold the consumer, so that dropping it here would not close it; and a member
+/// that does not leave keeps its partitions from others until its session times out.
 fn close(consumer: consumer::Consumer) {
     let (done_in, done) = bounded(1);
     let leave = move || {
-        // Other threads have it as well, so that dropping ours would not close it; and a member that does not leave
-        // keeps its partitions from the next one until its session has run out.
-        match consumer.close_queue() {
-            Ok(()) => {
-                while !consumer.closed() {
-                    // The last rebalance is served here; records that come with it are not wanted.
-                    drop(consumer.poll(CLOSE_POLL));
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot leave the group; our session will time out"),
+        if let Err(error) = consumer::leave(&consumer) {
+            tracing::warn!(%error, "cannot leave the group; its session will time out");
         }
         if done_in.send(()).is_err() {
             tracing::debug!("nobody waits for the consumer any more");
@@ -235,8 +230,8 @@ fn close(consumer: consumer::Consumer) {
     };
     match spawn("close", leave) {
         Ok(()) => {
-            if done.recv_timeout(GOODBYE * 2 / 3).is_err() {
-                tracing::debug!("the consumer has not been closed in time; its session will time out");
+            if done.recv_timeout(LEAVE).is_err() {
+                tracing::warn!("the consumer has not been closed in time; its session will time out");
             }
         }
         Err(error) => tracing::error!(%error, "cannot close the consumer"),

@@ -68,6 +68,17 @@ impl Metrics {
         self.matching(name, labels).map(|sample| sample.value).sum()
     }
 
+    /// What the sink's counters say became of the records: `(consumed, accounted for)`, equal between two commits.
+    pub fn accounts(&self) -> (f64, f64) {
+        let outcomes = [
+            "sink_rows_written_total",
+            "sink_rows_deleted_total",
+            "sink_records_skipped_total",
+            "sink_dead_letters_total",
+        ];
+        (self.sum("sink_records_consumed_total"), outcomes.iter().map(|name| self.sum(name)).sum())
+    }
+
     /// An upper bound of the `quantile` of a histogram over all its labels: the bucket that holds it.
     pub fn quantile(&self, name: &str, quantile: f64) -> Option<f64> {
         let mut buckets: Vec<(f64, f64)> = Vec::new();

@@ -59,6 +59,18 @@ impl Output {
         summary[field].as_i64().unwrap_or_else(|| panic!("no integer {field} in {summary}"))
     }
 
+    /// Asserts by its summary that records = written + deleted + skipped + dead letters, and returns how many that are.
+    ///
+    /// # Panics
+    /// When a record is not accounted for.
+    #[track_caller]
+    pub fn assert_accounted(&self) -> i64 {
+        let outcomes = ["rows_written", "rows_deleted", "skipped", "dead_letters"];
+        let accounted: i64 = outcomes.iter().map(|field| self.count(field)).sum();
+        assert_eq!(self.count("records"), accounted, "records not accounted for: {}", self.summary());
+        accounted
+    }
+
     /// Asserts that it exited with this code.
     ///
     /// # Panics

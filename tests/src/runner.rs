@@ -214,6 +214,21 @@ impl Running {
         wait::holds(deadline, name, observe, |value| accept(*value))
     }
 
+    /// Asserts on a live scrape that consumed = written + deleted + skipped + dead letters, and returns how many
+    /// records that are. For a sink that has nothing to write: counters of one commit do not move at one instant.
+    ///
+    /// # Panics
+    /// With the last scrape's sums, when they stay different.
+    #[track_caller]
+    pub fn assert_accounted(&self) -> u64 {
+        let what = "consumed = written + deleted + skipped + dead letters";
+        let observe = || self.metrics().map_or((f64::NAN, f64::NAN), |metrics| metrics.accounts());
+        let (consumed, _) = wait::holds(Duration::from_secs(10), what, observe, |(consumed, accounted)| {
+            consumed == accounted
+        });
+        consumed as u64
+    }
+
     /// What it printed on stdout so far.
     pub fn stdout(&self) -> String {
         self.read("stdout")

@@ -197,9 +197,9 @@ impl Batch {
         &self.records
     }
 
-    /// The rows, by plan.
-    pub fn tables(&self) -> &[TableRows] {
-        &self.tables
+    /// The rows, by plan; plans without rows are left out.
+    pub fn tables(&self) -> impl Iterator<Item = &TableRows> {
+        self.tables.iter().filter(|table| !table.rows.rows().is_empty())
     }
 
     /// The records that the decoder refused.
@@ -230,12 +230,12 @@ impl Batch {
         self.records.clear();
         self.rejected.clear();
         self.skipped.clear();
-        self.plans.clear();
         self.last_span = 0;
-        // A plan that changed leaves its rows behind; the next batch makes those it needs.
+        // The memory of a plan that has been replaced would never be used again.
+        let plans = std::mem::take(&mut self.plans);
         self.tables.retain_mut(|t| {
             t.rows.clear();
-            Arc::strong_count(&t.plan) > 1
+            plans.values().any(|plan| Arc::ptr_eq(plan, &t.plan))
         });
     }
 }

@@ -1,6 +1,7 @@
 //! The Kafka consumer: its properties, and a rebalance callback that does no I/O.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -14,6 +15,9 @@ use crate::types::{Offset, TopicPartition};
 
 /// The consumer, shared between the poll thread and those who ask Kafka something.
 pub type Consumer = Arc<BaseConsumer<Context>>;
+
+/// How long a poll waits while the consumer is being closed.
+const LEAVING: Duration = Duration::from_millis(10);
 
 /// What happened to the assignment. The poll thread acts on it after the poll that brought it.
 #[derive(Debug)]
@@ -133,6 +137,19 @@ pub fn create(
     let consumer: BaseConsumer<Context> =
         config.create_with_context(Context { rebalances: Mutex::default(), metrics })?;
     Ok(Arc::new(consumer))
+}
+
+/// Waits for the answers to what was committed, and leaves the group. Returns when Kafka knows; that may be never.
+pub fn leave(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+    if cooperative(consumer) {
+        // An assignment whose positions are not known yet has not been answered, and librdkafka would wait for that.
+        consumer.incremental_assign(&TopicPartitionList::new())?;
+    }
+    consumer.close_queue()?;
+    while !consumer.closed() {
+        consumer.poll(LEAVING);
+    }
+    Ok(())
 }
 
 /// The partitions of a list.

@@ -416,6 +416,8 @@ impl Source {
                             .position
                             .with_label_values(&[&*partition.topic, &partition.partition.to_string()])
                             .set(position.0);
+                        // Lag tools do not see a partition that Kafka was never told of, or one that was reset.
+                        self.uncommitted.insert(partition.clone(), position);
                         positions.push((partition, position));
                     }
                 }

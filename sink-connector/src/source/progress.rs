@@ -185,10 +185,10 @@ impl Source {
             return;
         }
         self.next_kafka_commit = now + KAFKA_COMMIT;
-        self.commit_to_kafka(CommitMode::Async);
+        self.commit_to_kafka();
     }
 
-    fn commit_to_kafka(&mut self, mode: CommitMode) {
+    fn commit_to_kafka(&mut self) {
         if self.uncommitted.is_empty() {
             return;
         }
@@ -200,11 +200,9 @@ impl Source {
                 tracing::error!(%partition, %error, "cannot name a position to Kafka");
             }
         }
-        if let Err(error) = self.parts.consumer.commit(&list, mode) {
+        if let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async) {
             self.parts.metrics.kafka_commits.with_label_values(&["failed"]).inc();
             tracing::debug!(%error, "Kafka was not told the positions; those in PostgreSQL are what counts");
-        } else if matches!(mode, CommitMode::Sync) {
-            self.parts.metrics.kafka_commits.with_label_values(&["ok"]).inc();
         }
     }
 
@@ -216,6 +214,10 @@ impl Source {
     /// Lets the writers finish what they have, and after a signal what is open as well.
     pub(super) fn drain(&mut self, stopped_by: StoppedBy) {
         let deadline = Instant::now() + self.parts.drain_timeout;
+        if stopped_by == StoppedBy::Deadline {
+            // A writer that gets on finishes its batch; one that waits for what is away gives it up.
+            self.parts.shutdown.request();
+        }
         loop {
             self.heartbeat();
             if stopped_by == StoppedBy::Signal && !self.abandoned {
@@ -241,9 +243,8 @@ impl Source {
             }
         }
         self.publish();
-        if !self.uncommitted.is_empty() && self.parts.health.is_well(&crate::health::Component::Kafka) {
-            self.commit_to_kafka(CommitMode::Sync);
-        }
+        // Closing the consumer waits for the answer, but not for ever.
+        self.commit_to_kafka();
     }
 
     /// Publishes where every partition stands, as metrics and for /status.

@@ -18,8 +18,7 @@ use crossbeam_channel::{Receiver, Sender};
 use shared::signal::Shutdown;
 
 use self::connection::WriterConnection;
-use self::ladder::Ladder;
-use self::transaction::{Attempt, Counts, Phase, Tools, attempt};
+use self::transaction::{Attempt, Counts, Ladders, Phase, Tools, attempt};
 use self::watch::Watch;
 use crate::batch::Batch;
 use crate::dead_letters::DeadLetters;
@@ -129,13 +128,13 @@ pub struct Writer {
     shared: Arc<Shared>,
     watch: Arc<Watch>,
     connection: Option<WriterConnection>,
-    ladders: HashMap<String, Ladder>,
+    ladders: Ladders,
 }
 
 impl Writer {
     /// The writer with this number, of this generation, watched through `watch`.
     pub fn new(number: usize, generation: u64, shared: Arc<Shared>, watch: Arc<Watch>) -> Self {
-        Self { number, generation, shared, watch, connection: None, ladders: HashMap::new() }
+        Self { number, generation, shared, watch, connection: None, ladders: Ladders::new() }
     }
 
     /// Writes batches until the channel is closed.
@@ -191,8 +190,7 @@ impl Writer {
                         Err(failure) => failure,
                     }
                 }
-                Ok(Attempt::Conflict { table }) => {
-                    let label = batch.tables()[table].plan.label.clone();
+                Ok(Attempt::Conflict { label }) => {
                     self.ladders.entry(label).or_default().climb();
                     self.shared.metrics.batches.with_label_values(&["conflict"]).inc();
                     continue;
@@ -226,15 +224,10 @@ impl Writer {
             self.connection = Some(connection);
         }
         let connection = self.connection.as_mut().expect("it has just been opened");
-        let labels: Vec<String> = batch.tables().iter().map(|t| t.plan.label.clone()).collect();
-        let mut taken: Vec<Ladder> =
-            labels.iter().map(|l| self.ladders.remove(l).unwrap_or_default()).collect();
-        let mut ladders: Vec<&mut Ladder> = taken.iter_mut().collect();
         let tools =
             Tools { dead_letters: &self.shared.dead_letters, enter: &|phase| self.watch.enter(phase) };
-        let outcome = attempt(connection, batch, &mut ladders, &tools);
+        let outcome = attempt(connection, batch, &mut self.ladders, &tools);
         self.watch.enter(Phase::Idle);
-        self.ladders.extend(labels.into_iter().zip(taken));
         if matches!(outcome, Err(_) | Ok(Attempt::Unknown { .. })) {
             self.disconnect();
         }

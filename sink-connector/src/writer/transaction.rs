@@ -1,8 +1,10 @@
 //! One attempt to commit a batch: fence, check of the tables, rows, dead letters, COMMIT.
 
+use std::collections::HashMap;
+
 use postgres::SimpleQueryMessage;
 
-use crate::batch::{Batch, Skip};
+use crate::batch::{Batch, Skip, TableRows};
 use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::decode::Rejection;
 use crate::failure::Failure;
@@ -35,8 +37,8 @@ pub enum Attempt {
     TableChanged,
     /// A key exists that this rung cannot cope with.
     Conflict {
-        /// The number of the plan among the batch's tables.
-        table: usize,
+        /// The table's label.
+        label: String,
     },
     /// COMMIT was sent, and the connection broke before it was answered.
     Unknown {
@@ -68,46 +70,45 @@ pub enum Phase {
     Commit,
 }
 
-/// Tries to commit `batch`; `ladders` belong to its tables, in order.
+/// The ladders of a writer by the table's label: two topics, or two plans of one topic, may have the same table.
+pub type Ladders = HashMap<String, Ladder>;
+
+/// Tries to commit `batch`.
 pub fn attempt(
     connection: &mut WriterConnection,
     batch: &Batch,
-    ladders: &mut [&mut Ladder],
+    ladders: &mut Ladders,
     tools: &Tools<'_>,
 ) -> Result<Attempt, Failure> {
-    let rungs: Vec<Rung> = batch
-        .tables()
+    let tables: Vec<&TableRows> = batch.tables().collect();
+    let rungs: Vec<Rung> = tables
         .iter()
-        .zip(ladders.iter())
-        .map(|(table, ladder)| {
+        .map(|table| {
+            let taken = ladders.get(&table.plan.label).map_or(Rung::Plain, Ladder::rung);
             let least = if independent_of_existing(&table.rows) { Rung::Plain } else { Rung::Lookup };
-            if table.plan.key.is_some() { ladder.rung().max(least) } else { Rung::Plain }
+            if table.plan.key.is_some() { taken.max(least) } else { Rung::Plain }
         })
         .collect();
-    for (table, rung) in batch.tables().iter().zip(&rungs) {
+    for (table, rung) in tables.iter().zip(&rungs) {
         if needs_stage(&table.plan, *rung) {
             connection.create_stage(&table.plan)?;
         }
     }
     (tools.enter)(Phase::Fence);
-    if let Some(ended) = begin(connection, batch)? {
+    if let Some(ended) = begin(connection, batch, &tables)? {
         connection.client().batch_execute("ROLLBACK")?;
         return Ok(ended);
     }
     (tools.enter)(Phase::Rows);
     let mut applied = Vec::with_capacity(rungs.len());
-    for (number, (table, rung)) in batch.tables().iter().zip(&rungs).enumerate() {
-        if table.rows.rows().is_empty() {
-            applied.push(Applied::default());
-            continue;
-        }
+    for (table, rung) in tables.iter().zip(&rungs) {
         match apply(connection, &table.plan, &table.rows, *rung) {
             Ok(rows) => applied.push(rows),
             Err(failure) => {
                 let own_index = table.plan.key.as_ref().map(|key| key.index.as_str());
                 if own_index.is_some() && failure.unique_violation() == own_index && *rung < Rung::Stage {
                     connection.client().batch_execute("ROLLBACK")?;
-                    return Ok(Attempt::Conflict { table: number });
+                    return Ok(Attempt::Conflict { label: table.plan.label.clone() });
                 }
                 return Err(failure);
             }
@@ -117,14 +118,14 @@ pub fn attempt(
     if !letters.is_empty() {
         tools.dead_letters.write(connection.client(), batch, &letters)?;
     }
-    let counts = count(batch, &applied, &letters);
+    let counts = count(batch, &tables, &applied, &letters);
     (tools.enter)(Phase::Commit);
     // Nothing has failed in this transaction: every failure returned above, and so COMMIT cannot mean ROLLBACK.
     match connection.client().batch_execute("COMMIT") {
         Ok(()) => {
-            for ((ladder, rows), rung) in ladders.iter_mut().zip(&applied).zip(&rungs) {
+            for ((table, rows), rung) in tables.iter().zip(&applied).zip(&rungs) {
                 // A rung that only this batch's records asked for says nothing about the next.
-                if *rung == ladder.rung() {
+                if let Some(ladder) = ladders.get_mut(&table.plan.label).filter(|l| l.rung() == *rung) {
                     ladder.written(rows.conflicts);
                 }
             }
@@ -138,11 +139,14 @@ pub fn attempt(
 }
 
 /// Opens the transaction in one round trip: fence, lock on each target against ALTER, fingerprint of each.
-fn begin(connection: &mut WriterConnection, batch: &Batch) -> Result<Option<Attempt>, Failure> {
+fn begin(
+    connection: &mut WriterConnection,
+    batch: &Batch,
+    tables: &[&TableRows],
+) -> Result<Option<Attempt>, Failure> {
     connection.begin();
     let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", Offsets::fence(batch.spans()));
-    let tables: Vec<_> = batch.tables().iter().filter(|t| !t.rows.rows().is_empty()).collect();
-    for table in &tables {
+    for table in tables {
         let fingerprint = connection.fingerprint_statement(&table.plan.name)?;
         sql.push_str(&format!("; LOCK TABLE {} IN ROW EXCLUSIVE MODE; {fingerprint}", table.plan.target));
     }
@@ -174,13 +178,13 @@ fn dead_letters<'a>(batch: &'a Batch, applied: &'a [Applied]) -> Vec<DeadLetter<
     decoded.chain(written).map(|(record, rejection)| DeadLetter { record, rejection }).collect()
 }
 
-fn count(batch: &Batch, applied: &[Applied], letters: &[DeadLetter<'_>]) -> Counts {
+fn count(batch: &Batch, tables: &[&TableRows], applied: &[Applied], letters: &[DeadLetter<'_>]) -> Counts {
     let partition_of = |record: u32| {
         let span = batch.records().get(record).span;
         batch.spans()[usize::from(span)].partition.clone()
     };
     let counts = Counts {
-        written: batch.tables().iter().zip(applied).map(|(t, a)| (t.plan.label.clone(), a.written)).collect(),
+        written: tables.iter().zip(applied).map(|(t, a)| (t.plan.label.clone(), a.written)).collect(),
         skipped: batch
             .skipped()
             .map(|(partition, reason, n)| (partition.clone(), reason, n))

@@ -3,8 +3,8 @@
 mod batching;
 mod harness;
 mod lost_positions;
-mod moved_logs;
 mod memory;
+mod moved_logs;
 mod oracle;
 mod pipeline;
 mod poison;

@@ -111,10 +111,12 @@ pub fn create(
 ) -> KafkaResult<Consumer> {
     let mut config = ClientConfig::new();
     // Memory: what librdkafka may hold ready. 8 MiB is some 10,000 records of the live scores: enough to keep two
-    // writers busy, little enough to be stopped by a slow database without anybody noticing.
+    // writers busy, little enough to be stopped by a slow database without anybody noticing. What a fetch brings is
+    // compressed and comes on top, several times larger once it is read: so fetches are small.
     config.set("queued.max.messages.kbytes", "8192");
     config.set("queued.min.messages", "20000");
-    config.set("fetch.message.max.bytes", "1048576");
+    config.set("fetch.message.max.bytes", "262144");
+    config.set("fetch.max.bytes", "4194304");
     // The default of 1000 leaves the queue empty for most of a second each time it was full.
     config.set("fetch.queue.backoff.ms", "10");
     config.set("fetch.wait.max.ms", "100");

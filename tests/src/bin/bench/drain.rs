@@ -66,7 +66,7 @@ pub fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured> {
     let cpu = (setting.postgres().cpu_seconds(), setting.kafka().cpu_seconds());
     let mut client = target.client()?;
     let sink = scenario.config(setting, &target).start(&["run", "--until-end", "--summary", "json"]);
-    let (mut first, mut last) = (None, None);
+    let (mut first, mut last, mut peak) = (None, None, 0);
     let begin = Instant::now();
     while last.is_none() {
         let stored = stored(&mut client).unwrap_or(0);
@@ -77,6 +77,7 @@ pub fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured> {
         if stored >= setting.records {
             last = Some(now);
         }
+        peak = peak.max(sink.peak_rss_bytes());
         ensure!(begin.elapsed() < DEADLINE, "only {stored} records after {DEADLINE:?}\n{}", sink.log_tail());
         thread::sleep(LOOK);
     }
@@ -93,7 +94,7 @@ pub fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured> {
         client_us: run.cpu_seconds * 1e6 / rows,
         postgres_us: (setting.postgres().cpu_seconds() - cpu.0) * 1e6 / rows,
         kafka_us: (setting.kafka().cpu_seconds() - cpu.1) * 1e6 / rows,
-        peak_rss_bytes: run.peak_rss_bytes,
+        peak_rss_bytes: peak,
     })
 }
 

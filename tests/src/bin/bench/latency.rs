@@ -26,7 +26,9 @@ pub fn measure(setting: &Setting, seconds: u64) -> Result<Latency> {
     let topic = setting.kafka().topic("latency", 8);
     let target = setting.target()?;
     let sink = setting.sink(&target).topic(&topic).run();
-    sink.wait_ready(DEADLINE);
+    // Steady means: every partition is being read.
+    sink.wait_metric(DEADLINE, "sink_partitions_assigned", |assigned| assigned >= 8.0);
+    sink.wait_metric(DEADLINE, "sink_partitions_paused", |paused| paused == 0.0);
     let records = RATE * seconds;
     let (count, rate) = (records.to_string(), format!("{RATE}/s"));
     ProducerConfig::new(setting.kafka().bootstrap(), &topic)

@@ -17,6 +17,8 @@ pub enum Component {
     Table(String),
     /// A writer whose batch does not go through.
     Writer(usize),
+    /// A writer's transaction that is past its deadline.
+    Transaction(usize),
 }
 
 impl Component {
@@ -26,6 +28,7 @@ impl Component {
             Self::Postgres => "postgres".to_owned(),
             Self::Table(table) => format!("table {table}"),
             Self::Writer(number) => format!("writer {number}"),
+            Self::Transaction(number) => format!("transaction of writer {number}"),
         }
     }
 }

@@ -76,7 +76,7 @@ pub struct Keeper {
     shared: Arc<Shared>,
     consumer: Consumer,
     events: Sender<Event>,
-    /// The writers' watches, of abandoned ones as well.
+    /// Whose sessions are ours.
     watches: Arc<std::sync::Mutex<Vec<Arc<Watch>>>>,
     own_watch: Arc<Watch>,
     connection: Option<Connection>,
@@ -84,6 +84,8 @@ pub struct Keeper {
     cluster_id: Option<String>,
     pending: HashMap<TopicPartition, Pending>,
     read_all: bool,
+    /// Sessions that were last told to end; one that is itself frozen takes its time.
+    ended: Vec<i32>,
 }
 
 /// A question that has no answer yet.
@@ -116,6 +118,7 @@ impl Keeper {
             cluster_id: None,
             pending: HashMap::new(),
             read_all: false,
+            ended: Vec::new(),
         }
     }
 
@@ -391,9 +394,10 @@ impl Keeper {
         let Some(connection) = self.connection.as_mut() else { return };
         match session::end_frozen_owners(connection, &waiting, &ours) {
             Ok(ended) => {
-                for pid in ended {
+                for pid in ended.iter().filter(|pid| !self.ended.contains(pid)) {
                     tracing::warn!(pid, "ended an older session of this connector that held our positions");
                 }
+                self.ended = ended;
             }
             Err(error) => tracing::warn!(%error, "cannot look for an older session that holds our positions"),
         }

@@ -96,32 +96,28 @@ impl Offsets {
 
     /// Stores the first position of a partition, unless another has done so meanwhile, and survives a crash of the
     /// server from here on whatever `synchronous_commit` says: from now on, the fence always finds a row.
+    ///
+    /// All of it goes to the server at once: a process that is frozen half-way would keep the row from the others.
     pub fn store_first(
         &self,
         client: &mut Client,
         partition: &TopicPartition,
         stored: &Stored,
     ) -> Result<(), postgres::Error> {
-        let mut transaction = client.transaction()?;
-        transaction.batch_execute("SET LOCAL synchronous_commit = on")?;
-        transaction.execute(
-            &format!(
-                "INSERT INTO {} (connector, topic, partition, next_offset, cluster_id, group_id, target_table, topic_id) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-                self.table
-            ),
-            &[
-                &self.connector,
-                &&*partition.topic,
-                &partition.partition.0,
-                &stored.next.0,
-                &stored.owner.cluster_id,
-                &stored.owner.group_id,
-                &stored.owner.target_table,
-                &stored.owner.topic_id,
-            ],
-        )?;
-        transaction.commit()
+        client.batch_execute(&format!(
+            "BEGIN; SET LOCAL synchronous_commit = on; \
+             INSERT INTO {} (connector, topic, partition, next_offset, cluster_id, group_id, target_table, topic_id) \
+             VALUES ({}, {}, {}, {}, {}, {}, {}, {}) ON CONFLICT DO NOTHING; COMMIT",
+            self.table,
+            literal(&self.connector),
+            literal(&partition.topic),
+            partition.partition.0,
+            stored.next.0,
+            literal(&stored.owner.cluster_id),
+            literal(&stored.owner.group_id),
+            literal(&stored.owner.target_table),
+            stored.owner.topic_id.as_deref().map_or_else(|| "NULL".to_owned(), literal),
+        ))
     }
 
     /// The statements that a session prepares once, so that the fence costs no planning.

@@ -258,6 +258,10 @@ fn postgres_config(
         postgres.connect_timeout(Duration::from_secs(5));
     }
     postgres.keepalives(true).keepalives_idle(Duration::from_secs(30));
+    if postgres.get_tcp_user_timeout().is_none() {
+        // Keepalives say nothing while something is unacknowledged: the kernel alone would try for a quarter of an hour.
+        postgres.tcp_user_timeout(Duration::from_secs(60));
+    }
     Ok((postgres, tls))
 }
 

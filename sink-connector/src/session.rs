@@ -173,17 +173,18 @@ pub fn end_frozen_owners(
     waiting: &[i32],
     ours: &[i32],
 ) -> Result<Vec<i32>, postgres::Error> {
+    // Not in a condition: the planner may try one condition before another, and this one ends whatever it is tried on.
     let rows = client.query(
-        "SELECT DISTINCT owner.pid FROM unnest($1::int[]) w(pid) \
+        "WITH frozen AS MATERIALIZED (SELECT DISTINCT owner.pid FROM unnest($1::int[]) w(pid) \
          JOIN pg_catalog.pg_stat_activity me ON me.pid = w.pid \
          CROSS JOIN LATERAL unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid) \
          JOIN pg_catalog.pg_stat_activity owner ON owner.pid = b.pid \
          WHERE owner.usename = me.usename AND owner.application_name = me.application_name \
-           AND owner.backend_start < me.backend_start AND owner.pid <> ALL ($2::int[]) \
-           AND pg_catalog.pg_terminate_backend(owner.pid)",
+           AND owner.backend_start < me.backend_start AND owner.pid <> ALL ($2::int[])) \
+         SELECT pid, pg_catalog.pg_terminate_backend(pid) FROM frozen",
         &[&waiting, &ours],
     )?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    Ok(rows.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect())
 }
 
 /// Ends one backend, if it still belongs to this role and connector.

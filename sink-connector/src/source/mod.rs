@@ -322,10 +322,15 @@ impl Source {
         }
     }
 
-    /// A writer is done with a batch. Reports of a writer that was replaced are void.
+    /// A writer is done with a batch. Of a writer that was replaced only commits count, and only as what was done: the
+    /// positions are its successor's, which has read them again.
     fn reported(&mut self, report: Report) {
         let (writer, generation) = report.from();
         if self.slots[writer].generation != generation {
+            if let Report::Committed { batch, counts, .. } = report {
+                self.taken += batch.records().count() as u64;
+                self.count(&batch, &counts);
+            }
             return;
         }
         match report {
@@ -348,16 +353,20 @@ impl Source {
 
     fn committed(&mut self, writer: usize, batch: &crate::batch::Batch, counts: &Counts) {
         self.slots[writer].in_flight = None;
-        self.totals.records += batch.records().count() as u64;
-        self.totals.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
-        self.totals.skipped += counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>();
-        self.totals.dead_letters += counts.dead_letters.len() as u64;
+        self.count(batch, counts);
         for span in batch.spans() {
             self.totals.positions.insert(span.partition.clone(), span.next);
             if self.ledger.committed(&span.partition, span.next) {
                 self.uncommitted.insert(span.partition.clone(), span.next);
             }
         }
+    }
+
+    fn count(&mut self, batch: &crate::batch::Batch, counts: &Counts) {
+        self.totals.records += batch.records().count() as u64;
+        self.totals.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
+        self.totals.skipped += counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>();
+        self.totals.dead_letters += counts.dead_letters.len() as u64;
     }
 
     /// News that comes while nothing is taken any more.
@@ -438,6 +447,7 @@ impl Source {
         let assigned = consumer.assignment().map(|l| consumer::partitions_of(&l)).unwrap_or_default();
         let (old, new): (Vec<_>, Vec<_>) = positions.iter().partition(|(p, _)| assigned.contains(p));
         let list = |positions: &[&(TopicPartition, Offset)]| list_of(positions.iter().map(|(p, o)| (p, *o)));
+        self.unpause(positions);
         match list(&new) {
             Ok(list) => self.assign(&list),
             Err(error) => tracing::error!(%error, "cannot name the partitions to assign"),
@@ -455,6 +465,21 @@ impl Source {
             self.ledger.iter().map(|(p, _)| p.clone()).collect();
         if self.parts.watcher.try_send(LookNow).is_err() {
             tracing::debug!("the watcher has been asked already");
+        }
+    }
+
+    /// Ends pauses from before: they outlive assignments, and the partition's writer may have been freed while its
+    /// position was being read.
+    fn unpause(&self, positions: &[(TopicPartition, Offset)]) {
+        let mut list = TopicPartitionList::new();
+        for (partition, _) in positions {
+            let waits = self.ledger.get(partition).is_some_and(|place| self.slots[place.writer].paused);
+            if !waits {
+                list.add_partition(&partition.topic, partition.partition.0);
+            }
+        }
+        if let Err(error) = self.parts.consumer.resume(&list) {
+            tracing::debug!(%error, "resuming");
         }
     }
 

@@ -38,9 +38,9 @@ use crate::sqlstate::Class;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// … at most, for failures that pass by themselves.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// … at most, while there is no connection or the operator has to act: a connection attempt costs little, and a
+/// … at most, while there is no connection, a lock is held or the operator has to act: an attempt costs little, and a
 /// database that is back should be in use again within seconds.
-const BACKOFF_MAX_CONNECT: Duration = Duration::from_secs(2);
+const BACKOFF_MAX_SOON: Duration = Duration::from_secs(2);
 
 /// What a writer tells the poll thread.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub enum Report {
         /// The batch, not written.
         batch: Batch,
     },
-    /// Shutdown was requested while the batch could not be written.
+    /// Shutdown was requested, or the writer was replaced, while the batch could not be written.
     Abandoned {
         /// The writer's number.
         writer: usize,
@@ -147,7 +147,8 @@ impl Writer {
         }
     }
 
-    /// Tries until the batch is committed, fenced, or shutdown is requested while it cannot be written.
+    /// Tries until the batch is committed, fenced, or not ours to try any more: shutdown is requested, or another
+    /// writer has taken over.
     fn write(&mut self, mut batch: Batch) -> Report {
         let (writer, generation) = (self.number, self.generation);
         let mut unknown: Option<Counts> = None;
@@ -201,6 +202,10 @@ impl Writer {
                 }
                 Err(failure) => failure,
             };
+            if self.watch.abandoned() && unknown.is_none() {
+                // The successor reads the batch again. Only a lost answer is still asked for: what it said counts.
+                return Report::Abandoned { writer, generation };
+            }
             self.failed(&failure);
             if self.shared.shutdown.requested() {
                 return Report::Abandoned { writer, generation };
@@ -328,8 +333,10 @@ struct Waits {
 impl Waits {
     /// How long to wait after `failure`.
     fn next(&mut self, failure: &Failure) -> Duration {
-        let connecting = failure.sqlstate.is_none() || failure.class == Class::Configuration;
-        let max = if connecting { BACKOFF_MAX_CONNECT } else { BACKOFF_MAX };
+        // A lock has been waited for already.
+        let soon =
+            failure.sqlstate.is_none() || failure.class == Class::Configuration || failure.lock_timeout();
+        let max = if soon { BACKOFF_MAX_SOON } else { BACKOFF_MAX };
         if self.backoff.as_ref().is_none_or(|(current, _)| *current != max) {
             let builder =
                 ExponentialBuilder::new().with_min_delay(BACKOFF_MIN).with_max_delay(max).with_jitter();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use postgres::SimpleQueryMessage;
+use postgres::error::Severity;
 
 use crate::batch::{Batch, Skip, TableRows};
 use crate::dead_letters::{DeadLetter, DeadLetters};
@@ -131,11 +132,17 @@ pub fn attempt(
             }
             Ok(Attempt::Committed(counts))
         }
-        Err(error) if error.as_db_error().is_none() => {
-            Ok(Attempt::Unknown { failure: Failure::from(error), counts })
-        }
+        Err(error) if breaks_off(&error) => Ok(Attempt::Unknown { failure: Failure::from(error), counts }),
         Err(error) => Err(Failure::from(error)),
     }
+}
+
+/// The connection ended instead of an answer. A session that is ended just after its COMMIT says so in place of the
+/// answer, and that is no word about the transaction.
+fn breaks_off(error: &postgres::Error) -> bool {
+    error
+        .as_db_error()
+        .is_none_or(|db| matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)))
 }
 
 /// Opens the transaction in one round trip: fence, lock on each target against ALTER, fingerprint of each.

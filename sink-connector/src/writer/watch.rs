@@ -11,6 +11,7 @@ struct State {
     since: Instant,
     backend: Option<i32>,
     locked_out: bool,
+    abandoned: bool,
 }
 
 /// Shared between a writer and those who watch over it.
@@ -24,6 +25,7 @@ impl Default for Watch {
             since: Instant::now(),
             backend: None,
             locked_out: false,
+            abandoned: false,
         }))
     }
 }
@@ -69,10 +71,20 @@ impl Watch {
         self.lock().backend
     }
 
-    /// How long the transaction has been open.
-    pub fn in_transaction(&self) -> Option<Duration> {
+    /// A transaction has been open for longer than `deadline`.
+    pub fn hangs(&self, deadline: Duration) -> bool {
         let state = self.lock();
-        (state.phase != Phase::Idle).then(|| state.since.elapsed())
+        state.phase != Phase::Idle && state.since.elapsed() >= deadline
+    }
+
+    /// The writer has a successor: what it still has is not its to write.
+    pub fn abandon(&self) {
+        self.lock().abandoned = true;
+    }
+
+    /// Whether the writer has a successor.
+    pub fn abandoned(&self) -> bool {
+        self.lock().abandoned
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

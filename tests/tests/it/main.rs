@@ -1,7 +1,9 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
 mod batching;
+mod frozen;
 mod harness;
+mod hung_database;
 mod lost_positions;
 mod memory;
 mod moved_logs;
@@ -9,6 +11,7 @@ mod oracle;
 mod pipeline;
 mod poison;
 mod positions;
+mod rebalance;
 mod restart;
 mod schema_change;
 mod shared_table;

@@ -22,21 +22,27 @@
 //! | json, jsonb | more than [`MAX_DEPTH`] levels | accepted while the stack lasts | refused | a bound that does not depend on the server's stack |
 
 mod boolean;
+mod bytea;
 mod calendar;
 mod datetime;
 mod decimal;
+mod enumeration;
 mod float;
+mod inet;
 mod integer;
+mod interval;
 mod iso8601;
 mod json;
 mod kind;
 mod numeric;
 pub mod oid;
+mod output;
 mod text;
 mod uuid;
 
 pub use json::{MAX_DEPTH, NullBytes, check_depth, encode_json, resolve_nul};
-pub use kind::{Kind, Modifier};
+pub use kind::{Array, Enum, Kind, Modifier};
+pub use output::write_text;
 
 /// A JSON value that is neither null, object nor array, borrowed from the record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,6 +69,9 @@ pub enum EncodeError {
     /// The text is longer than the column's declared length.
     #[error("longer than the column's length")]
     TooLong,
+    /// The text is not a label of the enumerated type.
+    #[error("not a label of the type")]
+    UnknownLabel,
     /// U+0000 in a value, which no PostgreSQL text holds (only under [`NullBytes::Reject`]).
     #[error("a NUL character, which PostgreSQL cannot store")]
     NullByte,
@@ -77,20 +86,21 @@ pub enum EncodeError {
 /// Appends the COPY BINARY bytes of `value`, without the 4-byte length in front, to `out`.
 ///
 /// The formats are those of the types' `_recv` functions in PostgreSQL's `src/backend/utils/adt`.
-/// [`Kind::Json`] and [`Kind::Jsonb`] take raw JSON text instead: [`encode_json`].
+/// [`Kind::Json`] and [`Kind::Jsonb`] take raw JSON text instead: [`encode_json`]. [`Kind::Input`] gives the value's
+/// text, and [`Kind::Array`] takes no single value.
 ///
 /// # Errors
 /// See [`EncodeError`]; what was appended before an error is unspecified.
-pub fn encode(kind: Kind, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    match kind {
-        Kind::Text => text::encode_text(value, out),
+pub fn encode(kind: &Kind, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    match *kind {
+        Kind::Text | Kind::Input(_) => text::encode_text(value, out),
         Kind::Int4 => integer::encode::<i32>(value, out),
         Kind::Int8 => integer::encode::<i64>(value, out),
         Kind::Int2 => integer::encode::<i16>(value, out),
         Kind::Float8 => float::encode::<f64>(value, out),
         Kind::Float4 => float::encode::<f32>(value, out),
         Kind::Bool => boolean::encode(value, out),
-        Kind::Numeric { modifier } => numeric::encode(value, modifier, out),
+        Kind::Numeric { modifier, infinite } => numeric::encode(value, modifier, infinite, out),
         Kind::VarChar { max_chars } => text::encode_limited(value, max_chars, out),
         Kind::BpChar { chars } => text::encode_limited(value, chars, out),
         Kind::Name => text::encode_name(value, out),
@@ -99,7 +109,13 @@ pub fn encode(kind: Kind, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Enc
         Kind::Time { precision } => datetime::encode_time(value, precision, out),
         Kind::Timestamp { precision } => datetime::encode_timestamp(value, precision, false, out),
         Kind::Timestamptz { precision } => datetime::encode_timestamp(value, precision, true, out),
-        Kind::Json | Kind::Jsonb => Err(EncodeError::WrongType),
+        Kind::Timetz { precision } => datetime::encode_timetz(value, precision, out),
+        Kind::Interval => interval::encode(value, out),
+        Kind::Bytea => bytea::encode(value, out),
+        Kind::Inet => inet::encode(value, false, out),
+        Kind::Cidr => inet::encode(value, true, out),
+        Kind::Enum(ref of) => enumeration::encode(value, of, out),
+        Kind::Json | Kind::Jsonb | Kind::Array(_) => Err(EncodeError::WrongType),
     }
 }
 

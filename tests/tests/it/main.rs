@@ -6,3 +6,4 @@ mod oracle;
 mod pipeline;
 mod poison;
 mod restart;
+mod types;

@@ -5,6 +5,7 @@ mod columns;
 mod differences;
 mod hard;
 mod library;
+mod pools;
 mod sink;
 mod values;
 

@@ -155,3 +155,12 @@ proptest! {
         prop_assert_eq!(got.split_once('.').map_or(0, |(_, fraction)| fraction.len()), scale as usize);
     }
 }
+
+#[test]
+fn infinities_are_refused_where_the_server_has_none() {
+    for text in ["inf", "-Infinity"] {
+        assert!(encode(Value::Str(text), None, true, &mut Vec::new()).is_ok());
+        assert_eq!(encode(Value::Str(text), None, false, &mut Vec::new()), Err(EncodeError::OutOfRange));
+    }
+    assert!(encode(Value::Str("NaN"), None, false, &mut Vec::new()).is_ok());
+}

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::columns::{ColumnType, Family};
-use super::values::{ACCEPTED_STAMPS, ODD_DATES, ODD_INTERVALS, ODD_STAMPS, ODD_TIMES, quoted};
+use super::pools::{ACCEPTED_STAMPS, ODD_DATES, ODD_INTERVALS, ODD_STAMPS, ODD_TIMES};
+use super::values::quoted;
 
 /// One deliberate difference.
 pub struct Difference {

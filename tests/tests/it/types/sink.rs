@@ -1,5 +1,6 @@
 //! The same through the sink as it runs: values of every type, and tables that ask for care.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -66,22 +67,25 @@ fn values_of_every_type(takes: impl Fn(&ColumnType) -> bool) {
     let refused = expected.iter().filter(|(_, ours)| matches!(ours, Ours::Refused(_))).count();
     assert!(count > 300 && refused > 30, "{count} records, {refused} to be refused");
     let run = written(|config| config.insert_mode("insert").pk_fields(&["id"]), &url, records);
-    assert_eq!((run.count("records"), run.count("dead_letters")), (count, i64::try_from(refused).unwrap()));
-    let letters: Vec<i64> = client
-        .query("SELECT \"offset\" FROM sink_dead_letters", &[])
+    let letters: HashMap<i64, String> = client
+        .query("SELECT \"offset\", detail FROM sink_dead_letters", &[])
         .unwrap()
         .iter()
-        .map(|row| row.get(0))
+        .map(|row| (row.get(0), row.get(1)))
         .collect();
     for (id, (n, ours)) in expected.iter().enumerate() {
         let id = i32::try_from(id).unwrap();
         let row = client.query_opt(&format!("SELECT v{n}::text FROM t WHERE id = $1"), &[&id]).unwrap();
         let seen = row.map(|row| row.get::<_, Option<String>>(0));
         match ours {
-            Ours::Row(value) => assert_eq!(seen.as_ref(), Some(value), "record {id}, {}", columns[*n].sql),
-            _ => assert!(seen.is_none() && letters.contains(&i64::from(id)), "record {id}: {ours:?}"),
+            Ours::Row(value) => {
+                let letter = letters.get(&i64::from(id));
+                assert_eq!(seen.as_ref(), Some(value), "record {id}, {}: {letter:?}", columns[*n].sql);
+            }
+            _ => assert!(seen.is_none() && letters.contains_key(&i64::from(id)), "record {id}: {ours:?}"),
         }
     }
+    assert_eq!((run.count("records"), run.count("dead_letters")), (count, i64::try_from(refused).unwrap()));
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! The target table as PostgreSQL's catalog describes it, and the fingerprint by which a change is noticed.
 
+pub mod types;
+
 use postgres::Client;
 
+use self::types::Types;
+use crate::encode::Kind;
 use crate::sql::{TableName, literal};
 
 /// One column that can be written.
@@ -17,9 +21,13 @@ pub struct Column {
     pub type_name: String,
     /// The type without its modifier, for casts.
     pub base_type_name: String,
-    /// NULL is refused.
+    /// How its values are encoded.
+    pub kind: Kind,
+    /// Of a domain: the type it is over, which holds any value of it without its constraints.
+    pub unconstrained_type: Option<String>,
+    /// NULL is refused, by the column or by its domain.
     pub not_null: bool,
-    /// A value is made up when the row does not carry one: DEFAULT or identity.
+    /// A value is made up when the row does not carry one: DEFAULT, of the column or of its type, or identity.
     pub has_default: bool,
 }
 
@@ -60,11 +68,12 @@ pub fn fingerprint_query(table: &TableName) -> String {
     format!(
         "SELECT concat(c.oid, c.relkind, c.relpersistence, '|', \
          (SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, \
-                 a.atthasdef, a.attgenerated, a.attidentity), ';' ORDER BY a.attnum) \
+                 a.atthasdef, a.attgenerated, a.attidentity, {}), ';' ORDER BY a.attnum) \
           FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '|', \
          (SELECT string_agg(concat_ws(',', i.indexrelid, i.indkey, i.indisvalid), ';' ORDER BY i.indexrelid) \
           FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique)) \
          FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass({})",
+        types::fingerprint(),
         literal(&table.sql())
     )
 }
@@ -89,24 +98,31 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
     let oid: u32 = row.get(0);
     let kind: String = row.get(4);
     let full_name = format!("{}.{}", row.get::<_, String>(1), row.get::<_, String>(2));
+    let types = Types::read(client, oid)?;
     let columns = client
         .query(
             "SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-                    pg_catalog.format_type(a.atttypid, NULL), a.attnotnull, a.atthasdef OR a.attidentity = 'd' \
+                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.atthasdef OR a.attidentity = 'd' \
              FROM pg_catalog.pg_attribute a \
              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
                AND a.attidentity <> 'a' ORDER BY a.attnum",
             &[&oid],
         )?
         .iter()
-        .map(|row| Column {
-            name: row.get(0),
-            type_oid: row.get(1),
-            typmod: row.get(2),
-            type_name: row.get(3),
-            base_type_name: row.get(4),
-            not_null: row.get(5),
-            has_default: row.get(6),
+        .map(|row| {
+            let (type_oid, typmod) = (row.get(1), row.get(2));
+            let resolved = types.resolve(type_oid, typmod);
+            Column {
+                name: row.get(0),
+                type_oid,
+                typmod,
+                type_name: row.get(3),
+                base_type_name: row.get(4),
+                kind: resolved.kind,
+                unconstrained_type: resolved.unconstrained,
+                not_null: row.get::<_, bool>(5) || resolved.not_null,
+                has_default: row.get::<_, bool>(6) || resolved.has_default,
+            }
         })
         .collect();
     let unique_indexes = client

@@ -4,7 +4,6 @@ use thiserror::Error;
 
 use crate::catalog::{Column, Table};
 use crate::decode::{Decoder, Field, Options};
-use crate::encode::Kind;
 use crate::sql::{TableName, ident};
 
 /// What happens to a record whose key the table already holds.
@@ -42,6 +41,15 @@ pub struct Key {
     pub index: String,
 }
 
+/// What COPY carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// The tuples as they are encoded.
+    Binary,
+    /// Their text: a column of the table has a type that only its input function reads.
+    Text,
+}
+
 /// The resolved plan. Immutable: a changed table makes a new one.
 #[derive(Debug)]
 pub struct Plan {
@@ -55,6 +63,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Columns that can be written, in attnum order; the decoder's fields have the same indexes.
     pub columns: Vec<Column>,
+    /// What COPY into the table carries.
+    pub format: Format,
     /// The key, if the table is written by key.
     pub key: Option<Key>,
     /// From payload to fields.
@@ -67,18 +77,6 @@ pub struct Plan {
 /// configuration, and the sink goes on.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
-    /// A column's type has no encoder.
-    #[error(
-        "column {column:?} of {table} has type {type_name}, which this version cannot write; give it another type"
-    )]
-    UnsupportedType {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// Its type.
-        type_name: String,
-    },
     /// A name in `pk_fields` is not a column.
     #[error("pk_fields names {column:?}, but {table} has no such column; it has: {columns}")]
     NoKeyColumn {
@@ -125,21 +123,16 @@ impl Plan {
             .columns
             .iter()
             .map(|column| {
-                let kind =
-                    Kind::of(column.type_oid, column.typmod).ok_or_else(|| PlanError::UnsupportedType {
-                        table: table.full_name.clone(),
-                        column: column.name.clone(),
-                        type_name: column.type_name.clone(),
-                    })?;
                 let renamed = wanted.rename.iter().find(|(_, to)| *to == column.name);
-                Ok(Field {
+                Field {
                     name: renamed.map_or_else(|| column.name.clone(), |(field, _)| field.clone()),
-                    kind,
+                    kind: column.kind.clone(),
                     not_null: column.not_null,
                     column: column.name.clone(),
-                })
+                }
             })
-            .collect::<Result<Vec<_>, PlanError>>()?;
+            .collect();
+        let binary = table.columns.iter().all(|column| column.kind.is_binary());
         let key = if wanted.key.is_empty() { None } else { Some(find_key(wanted, table)?) };
         let decoder = Decoder::new(fields, wanted.options).map_err(|error| PlanError::Ambiguous {
             table: table.full_name.clone(),
@@ -151,6 +144,7 @@ impl Plan {
             label: wanted.table.to_string(),
             mode: wanted.mode,
             columns: table.columns.clone(),
+            format: if binary { Format::Binary } else { Format::Text },
             key,
             decoder,
             fingerprint: table.fingerprint.clone(),

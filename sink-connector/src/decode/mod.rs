@@ -1,5 +1,6 @@
 //! From the bytes of one JSON record to the COPY BINARY fields of one row, in one pass and without a tree between.
 
+mod array;
 mod record;
 mod rejection;
 mod slots;

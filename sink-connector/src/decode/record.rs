@@ -57,6 +57,7 @@ pub(super) fn refuse(field: &Field, error: EncodeError, got: &str) -> Rejection 
         EncodeError::WrongType => format!("field {name:?}: expected {kind}, got {got}"),
         EncodeError::OutOfRange => format!("field {name:?}: out of range for {kind}: {got}"),
         EncodeError::TooLong => format!("field {name:?}: too long for {kind}: {got}"),
+        EncodeError::UnknownLabel => format!("field {name:?}: {kind} has no such label: {got}"),
         EncodeError::NullByte | EncodeError::LoneSurrogate | EncodeError::TooDeep => {
             format!("field {name:?}: {error}: {got}")
         }
@@ -108,7 +109,7 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, '_, 'de> {
             hint = index + 1;
             let field = &decoder.fields[index];
             match key.after_name {
-                Some(after_name) if !reads_raw(field.kind) => {
+                Some(after_name) if !reads_raw(&field.kind) => {
                     state.current = Some((index, after_name));
                     map.next_value_seed(ValueSeed {
                         field,
@@ -130,9 +131,18 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, '_, 'de> {
     }
 }
 
-/// Whether a kind needs the text of a number more often than its value.
-fn reads_raw(kind: Kind) -> bool {
-    matches!(kind, Kind::Json | Kind::Jsonb | Kind::Numeric { .. } | Kind::Float4 | Kind::Float8)
+/// Whether a kind takes nested values, or needs the text of a number more often than its value.
+fn reads_raw(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Json
+            | Kind::Jsonb
+            | Kind::Numeric { .. }
+            | Kind::Float4
+            | Kind::Float8
+            | Kind::Array(_)
+            | Kind::Input(_)
+    )
 }
 
 /// A field's name, looked up.

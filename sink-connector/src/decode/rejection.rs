@@ -62,7 +62,7 @@ impl fmt::Display for Reason {
 impl From<EncodeError> for Reason {
     fn from(error: EncodeError) -> Reason {
         match error {
-            EncodeError::WrongType => Reason::WrongType,
+            EncodeError::WrongType | EncodeError::UnknownLabel => Reason::WrongType,
             EncodeError::OutOfRange => Reason::OutOfRange,
             EncodeError::TooLong => Reason::TooLong,
             EncodeError::NullByte => Reason::NullByte,

@@ -11,7 +11,7 @@ fn fields() -> Vec<Field> {
         field("t", Kind::Text),
         field("i", Kind::Int4),
         field("f", Kind::Float8),
-        field("n", Kind::Numeric { modifier: Some(Modifier { precision: 5, scale: 2 }) }),
+        field("n", Kind::Numeric { modifier: Some(Modifier { precision: 5, scale: 2 }), infinite: true }),
         field("b", Kind::Jsonb),
         field("j", Kind::Json),
         field("z", Kind::Timestamptz { precision: None }),

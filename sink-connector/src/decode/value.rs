@@ -1,8 +1,9 @@
 //! Reads the value of one field and has it encoded: most as serde_json hands them over, the rest from their text.
 
+use super::array::encode_array;
 use super::record::{State, leave, number_at, refuse, value_at};
-use super::{Field, Options, Reason, Rejection, Slots};
-use crate::encode::{EncodeError, Value, encode, encode_json, resolve_nul};
+use super::{Field, NullBytes, Options, Reason, Rejection, Slots};
+use crate::encode::{EncodeError, Kind, Value, check_depth, encode, encode_json, resolve_nul};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -15,13 +16,31 @@ pub(super) fn encode_raw(
     options: Options,
     slots: &mut Slots,
 ) -> Result<(), Rejection> {
-    if field.kind.is_json() {
-        return match text {
-            "null" => put_null(field, index, slots),
-            _ => put(slots, index, |out| encode_json(field.kind, text, options.null_bytes, out))
-                .map_err(|error| refuse(field, error, text)),
-        };
+    if text == "null" {
+        return put_null(field, index, slots);
     }
+    let done = match &field.kind {
+        kind @ (Kind::Json | Kind::Jsonb) => {
+            put(slots, index, |out| encode_json(kind, text, options.null_bytes, out))
+        }
+        Kind::Array(of) => put(slots, index, |out| encode_array(text, of, options.null_bytes, out)),
+        Kind::Input(_) => {
+            let text = if options.unwrap_single_element_arrays { only_string(text) } else { text };
+            put(slots, index, |out| encode_element(text, &field.kind, options.null_bytes, out))
+        }
+        _ => return encode_unwrapped(text, field, index, options, slots),
+    };
+    done.map_err(|error| refuse(field, error, text))
+}
+
+/// Encodes a field whose kind takes no arrays, or an array of one element for its element.
+fn encode_unwrapped(
+    text: &str,
+    field: &Field,
+    index: usize,
+    options: Options,
+    slots: &mut Slots,
+) -> Result<(), Rejection> {
     let Some(inner) = text.strip_prefix('[') else {
         return encode_scalar(text, field, index, options, slots);
     };
@@ -33,6 +52,14 @@ pub(super) fn encode_raw(
     encode_scalar(element.get(), field, index, options, slots)
 }
 
+/// The string in `["string"]`; any other text as it is, because an array may be what the type's input function reads.
+fn only_string(text: &str) -> &str {
+    match serde_json::from_str::<[&RawValue; 1]>(text) {
+        Ok([element]) if element.get().starts_with('"') => element.get(),
+        _ => text,
+    }
+}
+
 /// Encodes a field from the JSON text of a value that is no array.
 fn encode_scalar(
     text: &str,
@@ -41,25 +68,43 @@ fn encode_scalar(
     options: Options,
     slots: &mut Slots,
 ) -> Result<(), Rejection> {
-    let unescaped;
-    let value = match text.as_bytes() {
-        b"null" => return put_null(field, index, slots),
-        b"true" => Value::Bool(true),
-        b"false" => Value::Bool(false),
-        [b'"', .., b'"'] if !text.contains('\\') => Value::Str(&text[1..text.len() - 1]),
+    if text == "null" {
+        return put_null(field, index, slots);
+    }
+    put(slots, index, |out| encode_element(text, &field.kind, options.null_bytes, out))
+        .map_err(|error| refuse(field, error, text))
+}
+
+/// Appends a value of `kind`, which is no array, from JSON text that is not null.
+pub(super) fn encode_element(
+    text: &str,
+    kind: &Kind,
+    null_bytes: NullBytes,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    if kind.is_json() {
+        return encode_json(kind, text, null_bytes, out);
+    }
+    match text.as_bytes() {
+        b"true" => encode(kind, Value::Bool(true), out),
+        b"false" => encode(kind, Value::Bool(false), out),
+        [b'"', .., b'"'] if !text.contains('\\') => encode(kind, Value::Str(&text[1..text.len() - 1]), out),
         [b'"', ..] => {
             // The text is JSON by its grammar; only halves of surrogate pairs remain to be refused.
-            let string: String =
-                serde_json::from_str(text).map_err(|_| refuse(field, EncodeError::LoneSurrogate, text))?;
-            unescaped = resolve_nul(&string, options.null_bytes)
-                .map_err(|error| refuse(field, error, text))?
-                .into_owned();
-            Value::Str(&unescaped)
+            let string: String = serde_json::from_str(text).map_err(|_| EncodeError::LoneSurrogate)?;
+            encode(kind, Value::Str(&resolve_nul(&string, null_bytes)?), out)
         }
-        [b'{' | b'[', ..] => return Err(refuse(field, EncodeError::WrongType, text)),
-        _ => Value::Number(text),
-    };
-    put(slots, index, |out| encode(field.kind, value, out)).map_err(|error| refuse(field, error, text))
+        [b'{' | b'[', ..] => {
+            // What an object means to a type without an encoder, its input function knows.
+            if !matches!(kind, Kind::Input(_)) {
+                return Err(EncodeError::WrongType);
+            }
+            check_depth(text)?;
+            out.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+        _ => encode(kind, Value::Number(text), out),
+    }
 }
 
 /// Stores what `encode` appends as the value of a field.
@@ -100,7 +145,7 @@ pub(super) struct ValueSeed<'a, 's, 'de> {
 impl<'de> ValueSeed<'_, '_, 'de> {
     #[inline]
     fn put<E: serde::de::Error>(self, value: Value<'_>) -> Result<(), E> {
-        put(self.state.slots, self.index, |out| encode(self.field.kind, value, out))
+        put(self.state.slots, self.index, |out| encode(&self.field.kind, value, out))
             .map_err(|error| self.refuse(error, value))
     }
 

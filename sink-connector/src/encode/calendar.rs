@@ -13,6 +13,21 @@ pub fn days_from_2000(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + day_of_era - 730_425
 }
 
+/// The astronomical year, the month and the day of a day counted from 2000-01-01. After Howard Hinnant's
+/// `civil_from_days`.
+pub fn date_from_2000(days: i64) -> (i64, i64, i64) {
+    let days = days + 730_425;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400;
+    (if month <= 2 { year + 1 } else { year }, month, day)
+}
+
 /// The number of days in a month of an astronomical year; 0 for a month that does not exist.
 pub fn days_in_month(year: i64, month: u32) -> u32 {
     match month {
@@ -39,6 +54,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_date_comes_back_from_its_day(days in -2_451_545i64..=2_145_031_948) {
+            let (year, month, day) = date_from_2000(days);
+            let (month, day) = (u32::try_from(month).unwrap(), u32::try_from(day).unwrap());
+            prop_assert!(day >= 1 && day <= days_in_month(year, month));
+            prop_assert_eq!(days_from_2000(year, month, day), days);
+        }
+
         #[test]
         fn dates_agree_with_jiff(year in -9999i16..=9999, month in 1i8..=12, day in 1i8..=28) {
             let date = jiff::civil::date(year, month, day);

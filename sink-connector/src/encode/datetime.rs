@@ -1,5 +1,5 @@
-//! `date` (days), `time`, `timestamp` and `timestamptz` (microseconds), all counted from 2000-01-01 or midnight
-//! (`date_recv`, `time_recv`, `timestamp_recv`, `timestamptz_recv`).
+//! `date` (days), `time`, `timetz`, `timestamp` and `timestamptz` (microseconds), all counted from 2000-01-01 or
+//! midnight (`date_recv`, `time_recv`, `timetz_recv`, `timestamp_recv`, `timestamptz_recv`).
 
 use super::calendar::days_from_2000;
 use super::decimal::Decimal;
@@ -34,6 +34,16 @@ pub fn encode_time(value: Value<'_>, precision: Option<u8>, out: &mut Vec<u8>) -
     let parts = parse(text(value)?)?;
     let micros = parts.time.filter(|_| parts.date.is_none()).ok_or(EncodeError::WrongType)?;
     put(round(micros, precision), out)
+}
+
+/// Encodes a time of day and its offset, UTC without one. The server counts offsets in seconds west.
+pub fn encode_timetz(value: Value<'_>, precision: Option<u8>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let parts = parse(text(value)?)?;
+    let micros = parts.time.filter(|_| parts.date.is_none()).ok_or(EncodeError::WrongType)?;
+    let west = i32::try_from(-parts.offset.unwrap_or(0)).map_err(|_| EncodeError::OutOfRange)?;
+    put(round(micros, precision), out)?;
+    out.extend_from_slice(&west.to_be_bytes());
+    Ok(())
 }
 
 /// Encodes a timestamp. An offset moves it to UTC when the column is `zoned`, and is dropped otherwise, as the types

@@ -26,10 +26,13 @@ pub struct Parts {
 }
 
 /// Reads a date, a time or both, an offset from UTC, and an era: `2024-05-17T19:30:00.123+05:30`, `20240517`,
-/// `19:30`, `0044-03-15 BC`. `T` or spaces stand before the time; spaces may stand before offset and era.
+/// `19:30`, `0044-03-15 BC`. `T` or spaces stand before the time; spaces may stand before offset and era. The era may
+/// also stand behind the date.
 pub fn parse(text: &str) -> Result<Parts, EncodeError> {
     let mut rest = Cursor(text.as_bytes());
     let date = date(&mut rest)?;
+    rest.skip_spaces();
+    let early_era = if date.is_some() { era(&mut rest) } else { None };
     rest.skip_spaces();
     if rest.skip_any(b"Tt") && !rest.at_digit() {
         return Err(WrongType);
@@ -41,15 +44,30 @@ pub fn parse(text: &str) -> Result<Parts, EncodeError> {
     rest.skip_spaces();
     let offset = offset(&mut rest)?;
     rest.skip_spaces();
-    let before_christ = rest.skip_word(b"BC");
-    if !before_christ {
-        rest.skip_word(b"AD");
-    }
-    if !rest.0.is_empty() {
+    let late_era = era(&mut rest);
+    if !rest.0.is_empty() || (early_era.is_some() && late_era.is_some()) {
         return Err(WrongType);
     }
+    let before_christ = early_era.or(late_era) == Some(Era::BeforeChrist);
     let date = date.map(|date| date.checked(before_christ)).transpose()?;
     Ok(Parts { date, time, offset })
+}
+
+/// What years are counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Era {
+    BeforeChrist,
+    AnnoDomini,
+}
+
+fn era(rest: &mut Cursor<'_>) -> Option<Era> {
+    if rest.skip_word(b"BC") {
+        Some(Era::BeforeChrist)
+    } else if rest.skip_word(b"AD") {
+        Some(Era::AnnoDomini)
+    } else {
+        None
+    }
 }
 
 impl Date {

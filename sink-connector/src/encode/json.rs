@@ -41,7 +41,7 @@ pub fn resolve_nul(text: &str, policy: NullBytes) -> Result<Cow<'_, str>, Encode
 /// [`EncodeError::TooDeep`], [`EncodeError::NullByte`], [`EncodeError::LoneSurrogate`];
 /// [`EncodeError::WrongType`] for a `kind` that is not JSON.
 pub fn encode_json(
-    kind: Kind,
+    kind: &Kind,
     raw: &str,
     null_bytes: NullBytes,
     out: &mut Vec<u8>,
@@ -127,7 +127,7 @@ mod tests {
 
     fn jsonb(raw: &str, null_bytes: NullBytes) -> Result<String, EncodeError> {
         let mut out = Vec::new();
-        encode_json(Kind::Jsonb, raw, null_bytes, &mut out)?;
+        encode_json(&Kind::Jsonb, raw, null_bytes, &mut out)?;
         assert_eq!(out[0], 1);
         Ok(String::from_utf8(out.split_off(1)).unwrap())
     }
@@ -136,7 +136,7 @@ mod tests {
     fn json_keeps_its_text_and_jsonb_gets_a_version() {
         let raw = r#"{"a": [1.10, "\u0000\ud800"],  "a": 2}"#;
         let mut out = Vec::new();
-        encode_json(Kind::Json, raw, NullBytes::Reject, &mut out).unwrap();
+        encode_json(&Kind::Json, raw, NullBytes::Reject, &mut out).unwrap();
         assert_eq!(out, raw.as_bytes());
         assert_eq!(jsonb("[1, 2]", NullBytes::Reject).as_deref(), Ok("[1, 2]"));
     }

@@ -17,20 +17,31 @@ const MAX_WEIGHT: i64 = 32_767;
 /// From this exponent on `set_var_from_str` refuses to read on (`INT_MAX / 2`).
 const MAX_EXPONENT: i64 = 1_073_741_823;
 
-/// Encodes a numeric, rounded to the scale of `modifier`, halves away from zero.
-pub fn encode(value: Value<'_>, modifier: Option<Modifier>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// Encodes a numeric, rounded to the scale of `modifier`, halves away from zero. Infinities only where the server
+/// has them (`infinite`), and no `modifier` is declared.
+pub fn encode(
+    value: Value<'_>,
+    modifier: Option<Modifier>,
+    infinite: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     match value {
         Value::Number(literal) => {
             finite(Decimal::parse(literal).ok_or(EncodeError::WrongType)?, modifier, out)
         }
-        Value::Int(value) => encode_text(&value.to_string(), modifier, out),
-        Value::Str(text) => encode_text(trim(text), modifier, out),
+        Value::Int(value) => encode_text(&value.to_string(), modifier, infinite, out),
+        Value::Str(text) => encode_text(trim(text), modifier, infinite, out),
         Value::Bool(_) => Err(EncodeError::WrongType),
     }
 }
 
 /// Encodes the text that `numeric_in` takes, white space around it already removed.
-fn encode_text(text: &str, modifier: Option<Modifier>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn encode_text(
+    text: &str,
+    modifier: Option<Modifier>,
+    infinite: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     if let Some(decimal) = Decimal::parse(text) {
         return finite(decimal, modifier, out);
     }
@@ -44,7 +55,7 @@ fn encode_text(text: &str, modifier: Option<Modifier>, out: &mut Vec<u8>) -> Res
     } else {
         return Err(EncodeError::WrongType);
     };
-    if sign != NAN && modifier.is_some() {
+    if sign != NAN && (modifier.is_some() || !infinite) {
         return Err(EncodeError::OutOfRange); // no infinity has a precision
     }
     put(out, [0, 0, sign, 0]);

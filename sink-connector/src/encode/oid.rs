@@ -2,6 +2,8 @@
 
 /// `boolean`
 pub const BOOL: u32 = 16;
+/// `bytea`
+pub const BYTEA: u32 = 17;
 /// `name`
 pub const NAME: u32 = 19;
 /// `bigint`
@@ -14,10 +16,14 @@ pub const INT4: u32 = 23;
 pub const TEXT: u32 = 25;
 /// `json`
 pub const JSON: u32 = 114;
+/// `cidr`
+pub const CIDR: u32 = 650;
 /// `real`
 pub const FLOAT4: u32 = 700;
 /// `double precision`
 pub const FLOAT8: u32 = 701;
+/// `inet`
+pub const INET: u32 = 869;
 /// `character(n)`
 pub const BPCHAR: u32 = 1042;
 /// `character varying(n)`
@@ -30,6 +36,10 @@ pub const TIME: u32 = 1083;
 pub const TIMESTAMP: u32 = 1114;
 /// `timestamp with time zone`
 pub const TIMESTAMPTZ: u32 = 1184;
+/// `interval`
+pub const INTERVAL: u32 = 1186;
+/// `time with time zone`
+pub const TIMETZ: u32 = 1266;
 /// `numeric`
 pub const NUMERIC: u32 = 1700;
 /// `uuid`

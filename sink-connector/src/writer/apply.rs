@@ -8,7 +8,9 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::batch::Skip;
 use crate::batch::rows::{Row, Rows, Tuple};
+use crate::catalog::Column;
 use crate::decode::Rejection;
+use crate::encode::{Kind, oid, write_text};
 use crate::failure::Failure;
 use crate::plan::{Mode, Plan};
 use crate::writer::connection::WriterConnection;
@@ -132,7 +134,7 @@ fn copy_rows(
     let mut written = 0;
     for (shape, group) in by_shape(tuples) {
         let sql = copy::statement(&plan.target, plan, &rows.shapes().get(shape).columns, false);
-        written += connection.copy(&sql, rows, &group, false)?;
+        written += connection.copy(&sql, plan, rows, &group, false)?;
     }
     Ok(written)
 }
@@ -146,7 +148,7 @@ fn stage_rows(
 ) -> Result<(), Failure> {
     connection.empty_stage(stage)?;
     let sql = copy::statement(stage, plan, &rows.shapes().get(group[0].1.shape).columns, true);
-    connection.copy(&sql, rows, group, true)?;
+    connection.copy(&sql, plan, rows, group, true)?;
     Ok(())
 }
 
@@ -186,15 +188,21 @@ fn key_arrays<'a>(
     wanted: impl ExactSizeIterator<Item = &'a Row>,
 ) -> Vec<BinaryArray> {
     let count = i32::try_from(wanted.len()).expect("a batch has fewer than 2^31 rows");
+    let element =
+        |column: &Column| if statements::looks_up_text(column) { oid::TEXT } else { column.type_oid };
     let mut arrays: Vec<BinaryArray> =
-        plan.key_columns().map(|column| BinaryArray::new(column.type_oid, count)).collect();
+        plan.key_columns().map(|column| BinaryArray::new(element(column), count)).collect();
     for row in wanted {
         let mut rest = rows.key(row);
-        for array in &mut arrays {
+        for (array, column) in arrays.iter_mut().zip(plan.key_columns()) {
             let (len, _) = rest.split_first_chunk::<4>().expect("a key has a length for each of its columns");
             let len = usize::try_from(i32::from_be_bytes(*len)).expect("a key has no nulls");
             let (field, tail) = rest.split_at(4 + len);
-            array.0.extend_from_slice(field);
+            if statements::looks_up_text(column) {
+                array.push_text(&column.kind, &field[4..]);
+            } else {
+                array.0.extend_from_slice(field);
+            }
             rest = tail;
         }
     }
@@ -214,6 +222,14 @@ impl BinaryArray {
         bytes.extend_from_slice(&count.to_be_bytes());
         bytes.extend_from_slice(&1_i32.to_be_bytes()); // lower bound
         Self(bytes)
+    }
+
+    fn push_text(&mut self, kind: &Kind, field: &[u8]) {
+        let start = self.0.len();
+        self.0.extend_from_slice(&[0; 4]);
+        write_text(kind, field, &mut self.0);
+        let len = i32::try_from(self.0.len() - start - 4).expect("a key is far below 2 GiB");
+        self.0[start..start + 4].copy_from_slice(&len.to_be_bytes());
     }
 }
 

@@ -108,12 +108,13 @@ impl WriterConnection {
     pub fn copy(
         &mut self,
         sql: &str,
+        plan: &Plan,
         rows: &Rows,
         tuples: &[(u32, Tuple)],
         ordinals: bool,
     ) -> Result<u64, Failure> {
         let statement = self.prepared(sql)?;
         let writer = self.connection.copy_in(&statement)?;
-        copy::stream(writer, rows, tuples.iter().copied(), ordinals, &mut self.buffer)
+        copy::stream(writer, plan, rows, tuples.iter().copied(), ordinals, &mut self.buffer)
     }
 }

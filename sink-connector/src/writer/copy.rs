@@ -1,12 +1,14 @@
-//! COPY BINARY of encoded tuples. Format: PostgreSQL's documentation of COPY, "Binary Format".
+//! COPY of encoded tuples, as they are or as text. Formats: PostgreSQL's documentation of COPY, "Binary Format" and
+//! "Text Format".
 
 use std::io::Write;
 
 use postgres::CopyInWriter;
 
 use crate::batch::rows::{Rows, Tuple};
+use crate::encode::write_text;
 use crate::failure::Failure;
-use crate::plan::Plan;
+use crate::plan::{Format, Plan};
 use crate::sql::ident;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -22,40 +24,90 @@ pub fn statement(target: &str, plan: &Plan, columns: &[u16], ordinal: bool) -> S
     if ordinal {
         names.insert(0, ident(ORDINAL));
     }
-    format!("COPY {target} ({}) FROM STDIN (FORMAT binary)", names.join(", "))
+    let format = match plan.format {
+        Format::Binary => "binary",
+        Format::Text => "text",
+    };
+    format!("COPY {target} ({}) FROM STDIN (FORMAT {format})", names.join(", "))
 }
 
-/// Streams tuples into a COPY that has begun, and ends it. With ordinals, each tuple gets its number as first field.
+/// Streams tuples of `plan` into a COPY that has begun, and ends it. With ordinals, each tuple gets its number as
+/// first field.
 pub fn stream(
     copy: CopyInWriter<'_>,
+    plan: &Plan,
     rows: &Rows,
     tuples: impl Iterator<Item = (u32, Tuple)>,
     ordinals: bool,
     buffer: &mut Vec<u8>,
 ) -> Result<u64, Failure> {
     let mut copy = copy;
+    let mut field_text = Vec::new();
     buffer.clear();
-    buffer.extend_from_slice(SIGNATURE);
-    buffer.extend_from_slice(&[0; 8]);
-    for (ordinal, tuple) in tuples {
-        let bytes = rows.bytes_of(tuple);
-        if ordinals {
-            let (count, fields) =
-                bytes.split_first_chunk::<2>().expect("a tuple begins with its field count");
-            buffer.extend_from_slice(&(i16::from_be_bytes(*count) + 1).to_be_bytes());
-            buffer.extend_from_slice(&4_i32.to_be_bytes());
-            buffer.extend_from_slice(&ordinal.to_be_bytes());
-            buffer.extend_from_slice(fields);
-        } else {
-            buffer.extend_from_slice(bytes);
+    if plan.format == Format::Binary {
+        buffer.extend_from_slice(SIGNATURE);
+        buffer.extend_from_slice(&[0; 8]);
+    }
+    for (number, tuple) in tuples {
+        let ordinal = ordinals.then_some(number);
+        match plan.format {
+            Format::Binary => append_binary(rows.bytes_of(tuple), ordinal, buffer),
+            Format::Text => append_text(plan, rows.fields(tuple), ordinal, &mut field_text, buffer),
         }
         if buffer.len() >= CHUNK {
             send(&mut copy, buffer)?;
         }
     }
-    buffer.extend_from_slice(&(-1_i16).to_be_bytes());
+    if plan.format == Format::Binary {
+        buffer.extend_from_slice(&(-1_i16).to_be_bytes());
+    }
     send(&mut copy, buffer)?;
     Ok(copy.finish()?)
+}
+
+fn append_binary(tuple: &[u8], ordinal: Option<u32>, buffer: &mut Vec<u8>) {
+    let Some(ordinal) = ordinal else { return buffer.extend_from_slice(tuple) };
+    let (count, fields) = tuple.split_first_chunk::<2>().expect("a tuple begins with its field count");
+    buffer.extend_from_slice(&(i16::from_be_bytes(*count) + 1).to_be_bytes());
+    buffer.extend_from_slice(&4_i32.to_be_bytes());
+    buffer.extend_from_slice(&ordinal.to_be_bytes());
+    buffer.extend_from_slice(fields);
+}
+
+/// Appends a line. `text` is room for one field.
+fn append_text<'a>(
+    plan: &Plan,
+    fields: impl Iterator<Item = (usize, Option<&'a [u8]>)>,
+    ordinal: Option<u32>,
+    text: &mut Vec<u8>,
+    buffer: &mut Vec<u8>,
+) {
+    let mut separate = false;
+    if let Some(ordinal) = ordinal {
+        buffer.extend_from_slice(ordinal.to_string().as_bytes());
+        separate = true;
+    }
+    for (column, field) in fields {
+        if std::mem::replace(&mut separate, true) {
+            buffer.push(b'\t');
+        }
+        let Some(field) = field else {
+            buffer.extend_from_slice(b"\\N");
+            continue;
+        };
+        text.clear();
+        write_text(&plan.columns[column].kind, field, text);
+        for byte in &*text {
+            match byte {
+                b'\\' => buffer.extend_from_slice(b"\\\\"),
+                b'\n' => buffer.extend_from_slice(b"\\n"),
+                b'\r' => buffer.extend_from_slice(b"\\r"),
+                b'\t' => buffer.extend_from_slice(b"\\t"),
+                byte => buffer.push(*byte),
+            }
+        }
+    }
+    buffer.push(b'\n');
 }
 
 fn send(copy: &mut CopyInWriter<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure> {

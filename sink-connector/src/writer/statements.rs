@@ -1,6 +1,8 @@
 //! The SQL of the careful rungs, for one plan.
 
 use crate::batch::shape::Shape;
+use crate::catalog::Column;
+use crate::encode::Kind;
 use crate::plan::{Mode, Plan};
 use crate::sql::ident;
 use crate::writer::copy::ORDINAL;
@@ -9,11 +11,20 @@ use crate::writer::copy::ORDINAL;
 /// change, in the order of the keys, so that two writers cannot wait for each other.
 pub fn lookup(plan: &Plan) -> String {
     let keys: Vec<_> = plan.key_columns().collect();
-    let arrays: Vec<String> =
-        keys.iter().zip(1..).map(|(c, n)| format!("${n}::{}[]", c.base_type_name)).collect();
+    let arrays: Vec<String> = keys
+        .iter()
+        .zip(1..)
+        .map(|(c, n)| format!("${n}::{}[]", if looks_up_text(c) { "text" } else { &c.base_type_name }))
+        .collect();
     let names: Vec<String> = (1..=keys.len()).map(|n| format!("k{n}")).collect();
-    let equal: Vec<String> =
-        keys.iter().zip(&names).map(|(c, name)| format!("t.{} = u.{name}", ident(&c.name))).collect();
+    let equal: Vec<String> = keys
+        .iter()
+        .zip(&names)
+        .map(|(c, name)| {
+            let cast = if looks_up_text(c) { format!("::{}", c.base_type_name) } else { String::new() };
+            format!("t.{} = u.{name}{cast}", ident(&c.name))
+        })
+        .collect();
     let source = format!("unnest({}) WITH ORDINALITY u({}, ordinal)", arrays.join(", "), names.join(", "));
     let (target, equal) = (&plan.target, equal.join(" AND "));
     match plan.mode {
@@ -27,9 +38,23 @@ pub fn lookup(plan: &Plan) -> String {
     }
 }
 
-/// A staging table for the plan: its columns without its constraints, and which row of the batch each one is.
+/// Whether a key column's values are looked up by their text: there is no array of arrays, and what has no encoder
+/// has nothing but text.
+pub fn looks_up_text(column: &Column) -> bool {
+    !column.kind.is_binary() || matches!(column.kind, Kind::Array(_))
+}
+
+/// A staging table for the plan: its columns without its constraints, those of domains included, and which row of the
+/// batch each one is.
 pub fn create_stage(stage: &str, plan: &Plan) -> String {
-    let columns: Vec<String> = plan.columns.iter().map(|c| ident(&c.name)).collect();
+    let columns: Vec<String> = plan
+        .columns
+        .iter()
+        .map(|c| match (ident(&c.name), &c.unconstrained_type) {
+            (name, Some(unconstrained)) => format!("{name}::{unconstrained} AS {name}"),
+            (name, None) => name,
+        })
+        .collect();
     format!(
         "CREATE TEMP TABLE {stage} ON COMMIT DELETE ROWS AS SELECT 0::int4 AS {}, {} FROM {} WITH NO DATA",
         ident(ORDINAL),

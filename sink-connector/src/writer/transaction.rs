@@ -1,6 +1,7 @@
 //! One attempt to commit a batch: fence, check of the tables, rows, dead letters, COMMIT.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use postgres::SimpleQueryMessage;
 use postgres::error::Severity;
@@ -10,6 +11,7 @@ use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
+use crate::plan::Plan;
 use crate::types::TopicPartition;
 use crate::writer::apply::{Applied, apply, needs_stage};
 use crate::writer::connection::WriterConnection;
@@ -96,7 +98,7 @@ pub fn attempt(
         }
     }
     (tools.enter)(Phase::Fence);
-    if let Some(ended) = begin(connection, batch, &tables)? {
+    if let Some(ended) = begin(connection, batch)? {
         connection.client().batch_execute("ROLLBACK")?;
         return Ok(ended);
     }
@@ -146,16 +148,13 @@ fn breaks_off(error: &postgres::Error) -> bool {
 }
 
 /// Opens the transaction in one round trip: fence, lock on each target against ALTER, fingerprint of each.
-fn begin(
-    connection: &mut WriterConnection,
-    batch: &Batch,
-    tables: &[&TableRows],
-) -> Result<Option<Attempt>, Failure> {
+fn begin(connection: &mut WriterConnection, batch: &Batch) -> Result<Option<Attempt>, Failure> {
     connection.begin();
     let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", Offsets::fence(batch.spans()));
-    for table in tables {
-        let fingerprint = connection.fingerprint_statement(&table.plan.name)?;
-        sql.push_str(&format!("; LOCK TABLE {} IN ROW EXCLUSIVE MODE; {fingerprint}", table.plan.target));
+    let plans = plans_in_use(batch);
+    for plan in &plans {
+        let fingerprint = connection.fingerprint_statement(&plan.name)?;
+        sql.push_str(&format!("; LOCK TABLE {} IN ROW EXCLUSIVE MODE; {fingerprint}", plan.target));
     }
     let mut commands = Vec::new();
     let mut fingerprints = Vec::new();
@@ -173,9 +172,25 @@ fn begin(
     if moved != batch.spans().len() as u64 {
         return Ok(Some(Attempt::Fenced));
     }
-    let unchanged = tables.len() == fingerprints.len()
-        && tables.iter().zip(&fingerprints).all(|(table, now)| table.plan.fingerprint == *now);
+    let unchanged = plans.len() == fingerprints.len()
+        && plans.iter().zip(&fingerprints).all(|(plan, now)| plan.fingerprint == *now);
     Ok((!unchanged).then_some(Attempt::TableChanged))
+}
+
+/// The plans that the batch's rows are encoded for, and those that refused a record: what an older table refused, the
+/// table of today may take.
+fn plans_in_use(batch: &Batch) -> Vec<&Arc<Plan>> {
+    let mut plans: Vec<&Arc<Plan>> = batch.tables().map(|table| &table.plan).collect();
+    if !batch.rejected().is_empty() {
+        let mut others: Vec<_> = batch.plans().iter().collect();
+        others.sort_unstable_by_key(|(topic, _)| *topic);
+        for (_, plan) in others {
+            if !plans.iter().any(|known| Arc::ptr_eq(known, plan)) {
+                plans.push(plan);
+            }
+        }
+    }
+    plans
 }
 
 fn dead_letters<'a>(batch: &'a Batch, applied: &'a [Applied]) -> Vec<DeadLetter<'a>> {

@@ -39,6 +39,8 @@ impl Kafka {
         config
             .set("acks", "all")
             .set("linger.ms", "5")
+            // What a topic takes is the topic's to say.
+            .set("message.max.bytes", "100000000")
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.messages", "200000")
             .set("message.timeout.ms", DELIVERY_DEADLINE.as_millis().to_string());

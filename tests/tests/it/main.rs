@@ -16,4 +16,5 @@ mod restart;
 mod schema_change;
 mod shared_table;
 mod transactions;
+mod types;
 mod waits;

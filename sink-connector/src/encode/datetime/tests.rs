@@ -144,6 +144,9 @@ fn timestamps_with_an_offset_move_to_utc_and_without_a_zone_ignore_it() {
     assert_eq!(timestamp(Value::Str("2024-01-01"), None, true), Ok(micros("2024-01-01T00:00:00Z")));
     assert_eq!(timestamp(Value::Str("1969-12-31T23:59:60Z"), None, true), Ok(-EPOCH_MICROS));
     assert_eq!(timestamp(Value::Str("2023-12-31T24:00:00Z"), None, true), Ok(micros("2024-01-01T00:00:00Z")));
+    let caesar = timestamp(Value::Str("0044-03-15 12:00 BC"), None, true);
+    assert_eq!(timestamp(Value::Str("0044-03-15 BC 12:00Z"), None, true), caesar);
+    assert_eq!(timestamp(Value::Str("0044-03-15 BC 12:00 BC"), None, true), Err(EncodeError::WrongType));
     assert_eq!(timestamp(Value::Str("infinity"), Some(0), true), Ok(i64::MAX));
     assert_eq!(timestamp(Value::Str("-INFINITY"), Some(0), false), Ok(i64::MIN));
     assert_eq!(timestamp(Value::Str("10000-01-01T00:00:00Z"), None, true), Ok(252_455_616_000_000_000));

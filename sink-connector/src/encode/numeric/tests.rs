@@ -30,7 +30,7 @@ fn decode(bytes: &[u8]) -> String {
 fn numeric(text: &str, modifier: Option<(u16, i16)>) -> Result<String, EncodeError> {
     let modifier = modifier.map(|(precision, scale)| Modifier { precision, scale });
     let mut out = b"before".to_vec();
-    encode(Value::Str(text), modifier, &mut out)?;
+    encode(Value::Str(text), modifier, true, &mut out)?;
     Ok(decode(&out[6..]))
 }
 
@@ -130,7 +130,7 @@ fn special_values_are_words_and_other_text_is_refused() {
     for text in ["", ".", "-NaN", "infin", "1,5", "0x10", "1_000", "abc"] {
         assert_eq!(numeric(text, None), Err(EncodeError::WrongType), "{text}");
     }
-    assert_eq!(encode(Value::Bool(true), None, &mut Vec::new()), Err(EncodeError::WrongType));
+    assert_eq!(encode(Value::Bool(true), None, true, &mut Vec::new()), Err(EncodeError::WrongType));
 }
 
 proptest! {
@@ -154,4 +154,13 @@ proptest! {
         prop_assert_eq!(got.replace('.', "").parse::<i128>().unwrap(), rounded);
         prop_assert_eq!(got.split_once('.').map_or(0, |(_, fraction)| fraction.len()), scale as usize);
     }
+}
+
+#[test]
+fn infinities_are_refused_where_the_server_has_none() {
+    for text in ["inf", "-Infinity"] {
+        assert!(encode(Value::Str(text), None, true, &mut Vec::new()).is_ok());
+        assert_eq!(encode(Value::Str(text), None, false, &mut Vec::new()), Err(EncodeError::OutOfRange));
+    }
+    assert!(encode(Value::Str("NaN"), None, false, &mut Vec::new()).is_ok());
 }

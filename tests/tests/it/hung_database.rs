@@ -6,7 +6,7 @@ use postgres::Client;
 use serde_json::{Value, json};
 use tests::oracle::Expected;
 use tests::signals::{self, Signal};
-use tests::{Record, Services, Sink, SinkConfig};
+use tests::{KafkaOptions, PostgresOptions, Record, Services, Sink, SinkConfig};
 
 /// Nothing here is waited for longer, on however loaded a machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -102,7 +102,9 @@ fn a_frozen_database_is_waited_for_however_many_writers_hang() {
 #[test]
 fn a_writer_whose_backend_hangs_is_replaced_and_the_others_go_on() {
     const RECORDS: u32 = 4_000;
-    let services = Services::private();
+    // A backend stopped in its search for deadlocks, a second into a wait, would hold the locks of the whole server.
+    let postgres = PostgresOptions::default().setting("deadlock_timeout", "10min");
+    let services = Services::start(KafkaOptions::default(), postgres).unwrap();
     let topic = services.kafka.topic("hung", 2);
     let url = services.postgres.database("hung");
     let (mut client, mut holder) = (tests::postgres::connect(&url), tests::postgres::connect(&url));

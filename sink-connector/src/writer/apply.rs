@@ -133,10 +133,23 @@ fn copy_rows(
 ) -> Result<u64, Failure> {
     let mut written = 0;
     for (shape, group) in by_shape(tuples) {
-        let sql = copy::statement(&plan.target, plan, &rows.shapes().get(shape).columns, false);
-        written += connection.copy(&sql, plan, rows, &group, false)?;
+        let columns = &rows.shapes().get(shape).columns;
+        written += if columns.is_empty() {
+            insert_defaults(connection, plan, group.len())?
+        } else {
+            let sql = copy::statement(&plan.target, plan, columns, false);
+            connection.copy(&sql, plan, rows, &group, false)?
+        };
     }
     Ok(written)
+}
+
+/// Inserts rows that carry no column at all, which COPY has no syntax for.
+fn insert_defaults(connection: &mut WriterConnection, plan: &Plan, rows: usize) -> Result<u64, Failure> {
+    let sql = format!("INSERT INTO {} SELECT FROM pg_catalog.generate_series(1, $1::int8)", plan.target);
+    let statement = connection.prepared(&sql)?;
+    let rows = i64::try_from(rows).expect("a batch has fewer than 2^63 rows");
+    Ok(connection.client().execute(&statement, &[&rows])?)
 }
 
 fn stage_rows(

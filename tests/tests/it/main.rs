@@ -9,6 +9,7 @@ mod oracle;
 mod pipeline;
 mod poison;
 mod positions;
+mod refusals;
 mod restart;
 mod schema_change;
 mod shared_table;

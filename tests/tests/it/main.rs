@@ -2,6 +2,7 @@
 
 mod batching;
 mod harness;
+mod hidden_refusals;
 mod lost_positions;
 mod memory;
 mod moved_logs;

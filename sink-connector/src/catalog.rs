@@ -1,9 +1,11 @@
 //! The target table as PostgreSQL's catalog describes it, and the fingerprint by which a change is noticed.
 
+pub mod judges;
 pub mod types;
 
 use postgres::Client;
 
+use self::judges::Judges;
 use self::types::Types;
 use crate::encode::Kind;
 use crate::sql::{TableName, literal};
@@ -36,6 +38,8 @@ pub struct Column {
 pub struct UniqueIndex {
     /// The index's name, as a 23505 reports it.
     pub name: String,
+    /// Its oid, which outlives its name.
+    pub oid: u32,
     /// Its key columns, in index order.
     pub columns: Vec<String>,
 }
@@ -57,21 +61,25 @@ pub struct Table {
     pub unlogged: bool,
     /// `pg_class.relkind`.
     pub kind: char,
+    /// What decides about its rows beside their types and the key.
+    pub judges: Judges,
 }
 
 /// The query whose single value is the fingerprint of `table`; no row when there is no such table.
 ///
 /// It runs inside each transaction, after the table is locked against ALTER: what the batch was encoded for must
 /// still hold, because COPY BINARY does not compare types. Unique indexes belong to it, because plain COPY is an
-/// upsert only as long as the index reports the conflict.
+/// upsert only as long as the index reports the conflict; and so does whatever may refuse a row ([`judges`]), because
+/// records of one key are merged only where nothing does.
 pub fn fingerprint_query(table: &TableName) -> String {
     format!(
-        "SELECT concat(c.oid, c.relkind, c.relpersistence, '|', \
+        "SELECT concat_ws(',', c.oid, c.relkind, c.relpersistence, c.relchecks, c.relhastriggers, c.relhasrules, \
+                 c.relrowsecurity, c.relforcerowsecurity, '|', \
          (SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, \
                  a.atthasdef, a.attgenerated, a.attidentity, {}), ';' ORDER BY a.attnum) \
           FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '|', \
          (SELECT string_agg(concat_ws(',', i.indexrelid, i.indkey, i.indisvalid), ';' ORDER BY i.indexrelid) \
-          FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique)) \
+          FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion))) \
          FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass({})",
         types::fingerprint(),
         literal(&table.sql())
@@ -129,15 +137,16 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
         .query(
             "SELECT x.relname::text, ARRAY(SELECT a.attname::text \
                 FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY k(attnum, n) \
-                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY k.n) \
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY k.n), i.indexrelid \
              FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
              WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indisready AND i.indimmediate \
                AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indisprimary DESC, x.relname",
             &[&oid],
         )?
         .iter()
-        .map(|row| UniqueIndex { name: row.get(0), columns: row.get(1) })
+        .map(|row| UniqueIndex { name: row.get(0), columns: row.get(1), oid: row.get(2) })
         .collect();
+    let judges = judges::read(client, oid)?;
     Ok(Some(Table {
         oid,
         full_name,
@@ -146,5 +155,6 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
         fingerprint,
         unlogged: row.get(3),
         kind: kind.chars().next().unwrap_or('r'),
+        judges,
     }))
 }

@@ -23,6 +23,8 @@ pub struct DeadLetter<'a> {
     pub record: u32,
     /// Why it was refused.
     pub rejection: &'a Rejection,
+    /// What the server said, if it was the server that refused it.
+    pub failure: Option<&'a Failure>,
 }
 
 impl DeadLetters {
@@ -66,15 +68,22 @@ impl DeadLetters {
         let timestamps: Vec<Option<i64>> = incoming.iter().map(|r| r.timestamp).collect();
         let keys: Vec<Option<&[u8]>> = incoming.iter().map(|r| r.key).collect();
         let headers: Vec<Option<String>> = incoming.iter().map(|r| r.headers.map(headers_json)).collect();
+        let said = |letter: &DeadLetter<'_>, part: fn(&Failure) -> Option<&String>| {
+            letter.failure.and_then(part).cloned()
+        };
+        let states: Vec<Option<String>> = letters.iter().map(|l| said(l, |f| f.sqlstate.as_ref())).collect();
+        let constraints: Vec<Option<String>> =
+            letters.iter().map(|l| said(l, |f| f.constraint.as_ref())).collect();
         let payloads: Vec<Option<&[u8]>> = incoming.iter().map(|r| r.payload).collect();
         client.execute(
             &format!(
-                "INSERT INTO {} (connector, topic, partition, \"offset\", reason, detail, \"timestamp\", key, headers, payload) \
+                "INSERT INTO {} (connector, topic, partition, \"offset\", reason, detail, \"timestamp\", key, headers, payload, \
+                    sqlstate, \"constraint\") \
                  SELECT $1, u.topic, u.partition, u.at, u.reason, u.detail, \
-                        'epoch'::timestamptz + u.ms * interval '1 millisecond', u.key, u.headers::jsonb, u.payload \
+                        'epoch'::timestamptz + u.ms * interval '1 millisecond', u.key, u.headers::jsonb, u.payload, u.sqlstate, u.refusing \
                  FROM unnest($2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bytea[], \
-                             $9::text[], $10::bytea[]) \
-                      u(topic, partition, at, reason, detail, ms, key, headers, payload) \
+                             $9::text[], $10::bytea[], $11::text[], $12::text[]) \
+                      u(topic, partition, at, reason, detail, ms, key, headers, payload, sqlstate, refusing) \
                  ON CONFLICT (connector, topic, partition, \"offset\") DO UPDATE SET reason = excluded.reason, \
                     detail = excluded.detail, \"timestamp\" = excluded.\"timestamp\", key = excluded.key, \
                     headers = excluded.headers, payload = excluded.payload, sqlstate = excluded.sqlstate, \
@@ -83,7 +92,7 @@ impl DeadLetters {
             ),
             &[
                 &self.connector, &topics, &partitions, &offsets, &reasons, &details, &timestamps, &keys, &headers,
-                &payloads,
+                &payloads, &states, &constraints,
             ],
         )?;
         Ok(())

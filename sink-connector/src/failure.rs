@@ -51,6 +51,21 @@ impl Failure {
         if unique { self.constraint.as_deref() } else { None }
     }
 
+    /// The record is at fault.
+    pub fn is_the_records(&self) -> bool {
+        self.class == Class::Record
+    }
+
+    /// One statement met the same row twice (`INSERT … ON CONFLICT DO UPDATE`).
+    pub fn cardinality_violation(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::CARDINALITY_VIOLATION.code())
+    }
+
+    /// The same, for the operator to mend.
+    pub fn into_configuration(self) -> Self {
+        Self { class: Class::Configuration, ..self }
+    }
+
     /// A lock was not to be had within lock_timeout.
     pub fn lock_timeout(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::catalog::judges::Index;
 use crate::catalog::{Column, Table};
 use crate::decode::{Decoder, Field, Options};
 use crate::sql::{TableName, ident};
@@ -39,6 +40,10 @@ pub struct Key {
     pub columns: Vec<usize>,
     /// The unique index that reports a conflict on them.
     pub index: String,
+    /// Its oid: it may be renamed, and a conflict in a partition names the partition's part of it.
+    pub index_oid: u32,
+    /// Keys of different bytes may be equal for the server: char(n), numeric, citext, collations.
+    pub loose: bool,
 }
 
 /// What COPY carries.
@@ -67,6 +72,17 @@ pub struct Plan {
     pub format: Format,
     /// The key, if the table is written by key.
     pub key: Option<Key>,
+    /// The server may refuse a row for what it holds. Merging records of one key would hide from it what it refuses.
+    pub judged: bool,
+    /// Columns, beside the key, in which a row can be in another's way: of other unique indexes and exclusion
+    /// constraints.
+    pub exclusive: Vec<usize>,
+    /// COPY cannot write the table, or would go round its rules.
+    pub insert_only: bool,
+    /// Rules rewrite an INSERT, and so its count tells nothing.
+    pub rules: bool,
+    /// LOCK TABLE works on it: everything but foreign tables.
+    pub lockable: bool,
     /// From payload to fields.
     pub decoder: Decoder,
     /// What the table must still look like when a batch of this plan is written.
@@ -138,6 +154,11 @@ impl Plan {
             table: table.full_name.clone(),
             detail: error.to_string(),
         })?;
+        let others = |index: &&Index| key.as_ref().is_none_or(|key: &Key| key.index_oid != index.oid);
+        let other_indexes: Vec<&Index> = table.judges.indexes.iter().filter(others).collect();
+        let judged =
+            table.judges.refuses || other_indexes.iter().any(|index| index.exclusive || index.refuses);
+        let exclusive = exclusive_columns(table, key.as_ref(), &other_indexes);
         Ok(Self {
             target: wanted.table.sql(),
             name: wanted.table.clone(),
@@ -146,6 +167,11 @@ impl Plan {
             columns: table.columns.clone(),
             format: if binary { Format::Binary } else { Format::Text },
             key,
+            judged,
+            exclusive,
+            insert_only: table.judges.insert_only,
+            rules: table.judges.rules,
+            lockable: table.kind != 'f',
             decoder,
             fingerprint: table.fingerprint.clone(),
         })
@@ -187,5 +213,17 @@ fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError> {
                 ddl: format!("CREATE UNIQUE INDEX CONCURRENTLY ON {} ({quoted})", wanted.table.sql()),
             }
         })?;
-    Ok(Key { columns, index: index.name.clone() })
+    let loose = wanted.key.iter().any(|name| !table.judges.exact_columns.contains(name));
+    Ok(Key { columns, index: index.name.clone(), index_oid: index.oid, loose })
+}
+
+/// Columns, beside the key's, in which rows can be in each other's way.
+fn exclusive_columns(table: &Table, key: Option<&Key>, indexes: &[&Index]) -> Vec<usize> {
+    let in_the_way = |name: &String| {
+        indexes.iter().any(|i| i.exclusive && (i.columns.is_empty() || i.columns.contains(name)))
+    };
+    (0..table.columns.len())
+        .filter(|column| !key.is_some_and(|key| key.columns.contains(column)))
+        .filter(|column| in_the_way(&table.columns[*column].name))
+        .collect()
 }

@@ -79,6 +79,20 @@ impl Metrics {
         (self.sum("sink_records_consumed_total"), outcomes.iter().map(|name| self.sum(name)).sum())
     }
 
+    /// What was added to every sample since an earlier scrape: for counters and histograms.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = |sample: &Sample| {
+            let same = |other: &&Sample| other.name == sample.name && other.labels == sample.labels;
+            earlier.samples.iter().find(same).map_or(0.0, |other| other.value)
+        };
+        let samples = self
+            .samples
+            .iter()
+            .map(|sample| Sample { value: sample.value - before(sample), ..sample.clone() });
+        Self { samples: samples.collect() }
+    }
+
     /// An upper bound of the `quantile` of a histogram over all its labels: the bucket that holds it.
     pub fn quantile(&self, name: &str, quantile: f64) -> Option<f64> {
         let mut buckets: Vec<(f64, f64)> = Vec::new();
@@ -172,6 +186,14 @@ sink_record_latency_seconds_bucket{le="+Inf"} 100
         assert_eq!(metrics.quantile("sink_record_latency_seconds", 0.5), Some(0.1));
         assert_eq!(metrics.quantile("sink_record_latency_seconds", 0.99), Some(0.5));
         assert_eq!(metrics.quantile("sink_nothing", 0.99), None);
+    }
+
+    #[test]
+    fn what_was_added_is_counted_from_an_earlier_scrape() {
+        let earlier = Metrics::parse("sink_rows_written_total{connector=\"c\",table=\"a\"} 1").unwrap();
+        let added = Metrics::parse(SCRAPE).unwrap().since(&earlier);
+        assert_eq!(added.value("sink_rows_written_total", &[("table", "a")]), Some(2.0));
+        assert_eq!(added.value("process_open_fds", &[]), Some(12.0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod rows;
 pub mod shape;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use self::records::{Incoming, Records};
@@ -166,6 +167,46 @@ impl Batch {
             }
         }
         batch
+    }
+
+    /// Some of the records, encoded again as a batch of their own; its record 0 is the first of them.
+    pub fn slice(&self, records: Range<u32>, slots: &mut Slots) -> Self {
+        let mut slice = Self::default();
+        records.for_each(|number| self.push_into(&mut slice, number, slots));
+        slice
+    }
+
+    /// Runs of records, in their order, in which no key of a table that judges its rows comes twice.
+    pub fn runs(&self, slots: &mut Slots) -> Vec<Range<u32>> {
+        let end = records::offset32(self.records.count());
+        let (mut runs, mut start, mut run) = (Vec::new(), 0, Self::default());
+        if !self.hides_refusals() {
+            runs.push(0..end);
+            return runs;
+        }
+        for number in 0..end {
+            self.push_into(&mut run, number, slots);
+            if run.hides_refusals() {
+                runs.push(start..number);
+                (start, run) = (number, Self::default());
+                self.push_into(&mut run, number, slots);
+            }
+        }
+        runs.push(start..end);
+        runs
+    }
+
+    /// Whether a key of a table that judges its rows comes more than once: a record that the table would refuse may
+    /// be merged into one that it takes.
+    pub fn hides_refusals(&self) -> bool {
+        self.tables.iter().any(|table| table.plan.judged && table.rows.repeats() > 0)
+    }
+
+    fn push_into(&self, other: &mut Self, number: u32, slots: &mut Slots) {
+        let span = &self.spans[usize::from(self.records.get(number).span)];
+        let plan = self.plans.get(&span.partition.topic).expect("a topic with records has a plan");
+        let place = other.span(&span.partition, span.expected);
+        other.push(place, plan, &self.records.incoming(number), slots);
     }
 
     fn table(&mut self, plan: &Arc<Plan>) -> &mut Rows {

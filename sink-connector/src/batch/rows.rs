@@ -63,6 +63,7 @@ pub struct Rows {
     latest: HashTable<u32>,
     hasher: RandomState,
     present: ColumnSet,
+    repeats: u32,
 }
 
 impl Rows {
@@ -106,6 +107,7 @@ impl Rows {
             self.rows.push(row);
             return Pushed::Row;
         };
+        self.repeats += 1;
         self.keys.truncate(key_start);
         row.key = self.rows[previous as usize].key;
         let pushed = match plan.mode {
@@ -257,6 +259,11 @@ impl Rows {
         &self.rows
     }
 
+    /// How many records came for a key that was there already.
+    pub fn repeats(&self) -> u32 {
+        self.repeats
+    }
+
     /// The shapes of the tuples.
     pub fn shapes(&self) -> &Shapes {
         &self.shapes
@@ -278,6 +285,7 @@ impl Rows {
         self.keys.clear();
         self.rows.clear();
         self.latest.clear();
+        self.repeats = 0;
         self.shapes = Shapes::default();
     }
 }

@@ -30,6 +30,8 @@ pub enum Reason {
     InvalidText,
     /// The key is taken, under `insert_mode = "insert"`.
     DuplicateKey,
+    /// The server refused the row: a constraint, a trigger, a policy, a type's input. Its SQLSTATE says more.
+    Refused,
 }
 
 impl Reason {
@@ -49,6 +51,7 @@ impl Reason {
             Reason::UnknownField => "unknown_field",
             Reason::InvalidText => "invalid_text",
             Reason::DuplicateKey => "duplicate_key",
+            Reason::Refused => "refused",
         }
     }
 }

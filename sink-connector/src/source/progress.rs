@@ -144,7 +144,7 @@ impl Source {
             .ledger
             .iter()
             .filter(|(_, p)| p.phase == Phase::Active && !p.busy && !p.dropped && p.stored == p.next)
-            .filter(|(_, p)| p.lag().is_none_or(|lag| lag > 0) && !self.slots[p.writer].paused)
+            .filter(|(_, p)| p.lag().is_some_and(|lag| lag > 0) && !self.slots[p.writer].paused)
             .map(|(partition, _)| partition.clone())
             .collect();
         let positions = if idle.is_empty() { None } else { self.parts.consumer.position().ok() };

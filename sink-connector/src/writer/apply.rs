@@ -31,9 +31,22 @@ pub struct Applied {
     pub conflicts: bool,
 }
 
+/// How applying rows ended, short of a failure.
+#[derive(Debug)]
+pub enum Outcome {
+    /// They are written.
+    Applied(Applied),
+    /// Records depend on each other in a way that only their order gets right; they must be applied in smaller parts.
+    Divide(&'static str),
+}
+
+const EQUAL_KEYS: &str = "keys that differ in their bytes are equal for the server";
+const RELEASED: &str = "an update gives up what keeps another row out of a unique index";
+
 /// Whether the rung works through a staging table, which must then exist before the transaction begins.
 pub fn needs_stage(plan: &Plan, rung: Rung) -> bool {
-    plan.key.is_some() && (rung == Rung::Stage || (rung == Rung::Lookup && plan.mode == Mode::Upsert))
+    plan.insert_only
+        || plan.key.is_some() && (rung == Rung::Stage || (rung == Rung::Lookup && plan.mode == Mode::Upsert))
 }
 
 /// Writes `rows`.
@@ -42,36 +55,40 @@ pub fn apply(
     plan: &Plan,
     rows: &Rows,
     rung: Rung,
-) -> Result<Applied, Failure> {
+) -> Result<Outcome, Failure> {
     let sorted = by_key(plan, rows);
     if rung == Rung::Plain {
         let tuples: Vec<(u32, Tuple)> = sorted.iter().map(|&n| (n, rows.rows()[n as usize].tuple)).collect();
-        let written = copy_rows(connection, plan, rows, &tuples)?;
+        let written = insert(connection, plan, rows, &tuples)?;
         let mut applied = Applied { written, ..Applied::default() };
         refused_by_trigger(rows, tuples.len() as u64 - written, &mut applied);
-        return Ok(applied);
+        return Ok(Outcome::Applied(applied));
     }
-    let existing = lookup(connection, plan, rows, &sorted)?;
+    let Some(existing) = lookup(connection, plan, rows, &sorted)? else {
+        return Ok(Outcome::Divide(EQUAL_KEYS));
+    };
     let mut fates = keyed::decide(plan, rows, |n| existing.contains(&n));
     let place: BTreeMap<u32, usize> = sorted.iter().enumerate().map(|(place, &n)| (n, place)).collect();
     fates.insert.sort_unstable_by_key(|(n, _)| place[n]);
     fates.update.sort_unstable_by_key(|(n, _)| place[n]);
-    update(connection, plan, rows, &fates)?;
-    let inserted = if rung == Rung::Stage {
-        insert_staged(connection, plan, rows, &mut fates)?;
-        fates.insert.len() as u64
-    } else {
-        copy_rows(connection, plan, rows, &fates.insert)?
+    let Some(updated) = update(connection, plan, rows, &fates)? else {
+        return Ok(Outcome::Divide(RELEASED));
     };
-    let refused = fates.insert.len() as u64 - inserted;
+    let staged = if rung == Rung::Stage {
+        insert_staged(connection, plan, rows, &mut fates)?
+    } else {
+        Some(insert(connection, plan, rows, &fates.insert)?)
+    };
+    let Some(inserted) = staged else { return Ok(Outcome::Divide(EQUAL_KEYS)) };
+    let refused = (fates.insert.len() + fates.update.len()) as u64 - inserted - updated;
     let mut applied = Applied {
-        written: inserted + fates.update.len() as u64,
+        written: inserted + updated,
         skipped: fates.skipped,
         rejected: fates.rejected,
         conflicts: fates.conflicts,
     };
     refused_by_trigger(rows, refused, &mut applied);
-    Ok(applied)
+    Ok(Outcome::Applied(applied))
 }
 
 /// Rows in the order of their keys: writers that meet lock in one order, and the index is walked, not jumped about.
@@ -93,24 +110,30 @@ fn refused_by_trigger(rows: &Rows, refused: u64, applied: &mut Applied) {
     }
 }
 
+/// Which of the rows' keys exist; `None` when two of them are one row's.
 fn lookup(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,
     numbers: &[u32],
-) -> Result<HashSet<u32>, Failure> {
+) -> Result<Option<HashSet<u32>>, Failure> {
     if numbers.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(Some(HashSet::new()));
     }
     let arrays = key_arrays(plan, rows, numbers.iter().map(|&n| &rows.rows()[n as usize]));
     let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|a| a as &(dyn ToSql + Sync)).collect();
     let statement = connection.prepared(&statements::lookup(plan))?;
     let found = connection.client().query(&statement, &parameters)?;
+    if plan.mode == Mode::Upsert && statements::is_loose(plan) {
+        let places: HashSet<&str> = found.iter().map(|row| row.get(1)).collect();
+        if places.len() < found.len() {
+            return Ok(None);
+        }
+    }
     // Ordinals count from 1.
-    Ok(found
-        .iter()
-        .map(|row| numbers[usize::try_from(row.get::<_, i32>(0) - 1).expect("ordinals are positive")])
-        .collect())
+    let number =
+        |row: &postgres::Row| usize::try_from(row.get::<_, i32>(0) - 1).expect("ordinals are positive");
+    Ok(Some(found.iter().map(|row| numbers[number(row)]).collect()))
 }
 
 /// Tuples of one shape go together, in the order in which their shapes first appear.
@@ -125,7 +148,8 @@ fn by_shape(tuples: &[(u32, Tuple)]) -> Vec<(u32, Vec<(u32, Tuple)>)> {
     groups
 }
 
-fn copy_rows(
+/// Inserts rows, and lets the unique index object to keys that exist; returns how many.
+fn insert(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,
@@ -133,13 +157,18 @@ fn copy_rows(
 ) -> Result<u64, Failure> {
     let mut written = 0;
     for (shape, group) in by_shape(tuples) {
-        let columns = &rows.shapes().get(shape).columns;
-        written += if columns.is_empty() {
-            insert_defaults(connection, plan, group.len())?
+        let shape = rows.shapes().get(shape);
+        if shape.columns.is_empty() {
+            written += counted(plan, insert_defaults(connection, plan, group.len())?, &group);
+        } else if plan.insert_only {
+            let stage = connection.stage_of(plan);
+            stage_rows(connection, &stage, plan, rows, &group)?;
+            let sql = statements::insert_plainly(&stage, plan, shape);
+            written += counted(plan, connection.client().execute(&sql, &[])?, &group);
         } else {
-            let sql = copy::statement(&plan.target, plan, columns, false);
-            connection.copy(&sql, plan, rows, &group, false)?
-        };
+            let sql = copy::statement(&plan.target, plan, &shape.columns, false);
+            written += connection.copy(&sql, plan, rows, &group, false)?;
+        }
     }
     Ok(written)
 }
@@ -150,6 +179,12 @@ fn insert_defaults(connection: &mut WriterConnection, plan: &Plan, rows: usize) 
     let statement = connection.prepared(&sql)?;
     let rows = i64::try_from(rows).expect("a batch has fewer than 2^63 rows");
     Ok(connection.client().execute(&statement, &[&rows])?)
+}
+
+/// How many rows of `group` a statement wrote, by the server's count of them.
+fn counted(plan: &Plan, count: u64, group: &[(u32, Tuple)]) -> u64 {
+    let all = group.len() as u64;
+    if plan.rules { all } else { count.min(all) }
 }
 
 fn stage_rows(
@@ -165,33 +200,77 @@ fn stage_rows(
     Ok(())
 }
 
-fn update(connection: &mut WriterConnection, plan: &Plan, rows: &Rows, fates: &Fates) -> Result<(), Failure> {
+/// Updates rows that exist, and returns how many; `None` when one gives up what may keep another row of these out:
+/// applied one by one, that other row might be refused.
+fn update(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    fates: &Fates,
+) -> Result<Option<u64>, Failure> {
+    let alone = fates.update.len() + fates.insert.len() == 1;
+    let mut written = 0;
     for (shape, group) in by_shape(&fates.update) {
         let stage = connection.stage_of(plan);
-        let Some(sql) = statements::update(&stage, plan, rows.shapes().get(shape)) else { continue };
+        let shape = rows.shapes().get(shape);
+        let Some(sql) = statements::update(&stage, plan, shape) else {
+            written += group.len() as u64;
+            continue;
+        };
         stage_rows(connection, &stage, plan, rows, &group)?;
-        connection.client().execute(&sql, &[])?;
+        let releases = statements::releases(&stage, plan, shape).filter(|_| !alone);
+        if let Some(releases) = releases
+            && connection.client().query_one(&releases, &[])?.get(0)
+        {
+            return Ok(None);
+        }
+        written += counted(plan, connection.client().execute(&sql, &[])?, &group);
     }
-    Ok(())
+    Ok(Some(written))
 }
 
+/// Inserts rows whose keys may appear meanwhile, and returns how many; `None` when keys of theirs are one key for the
+/// server.
 fn insert_staged(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,
     fates: &mut Fates,
-) -> Result<(), Failure> {
+) -> Result<Option<u64>, Failure> {
+    let mut written = 0;
     for (shape, group) in by_shape(&fates.insert.clone()) {
         let stage = connection.stage_of(plan);
         stage_rows(connection, &stage, plan, rows, &group)?;
         let sql = statements::insert(&stage, plan, rows.shapes().get(shape));
-        let overtaken = connection.client().query(&sql, &[])?;
-        for row in overtaken {
-            let number = u32::try_from(row.get::<_, i32>(0)).expect("the ordinal is the row's number");
-            keyed::overtaken(plan, rows, number, fates);
+        let alone = group.len() == 1;
+        if plan.mode == Mode::Upsert {
+            match connection.client().execute(&sql, &[]).map_err(Failure::from) {
+                Ok(count) => written += counted(plan, count, &group),
+                Err(failure) if failure.cardinality_violation() && !alone => return Ok(None),
+                Err(failure) => return Err(failure),
+            }
+            continue;
         }
+        let (mut inserted, mut left_out) = (0, Vec::new());
+        for row in connection.client().query(&sql, &[])? {
+            match row.get::<_, Option<i32>>(0) {
+                Some(ordinal) => {
+                    left_out.push(u32::try_from(ordinal).expect("the ordinal is the row's number"));
+                }
+                None => inserted = row.get::<_, i64>(1).unsigned_abs(),
+            }
+        }
+        if alone && inserted == 1 {
+            left_out.clear();
+        } else if inserted + left_out.len() as u64 != group.len() as u64 {
+            return Ok(None);
+        }
+        written += inserted;
+        // Of a key that is not there now, a trigger has refused the row.
+        let Some(there) = lookup(connection, plan, rows, &left_out)? else { return Ok(None) };
+        left_out.iter().filter(|n| there.contains(n)).for_each(|n| keyed::overtaken(plan, rows, *n, fates));
     }
-    Ok(())
+    Ok(Some(written))
 }
 
 /// The keys of `wanted` as one binary array for each key column.

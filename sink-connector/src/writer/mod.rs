@@ -5,6 +5,7 @@ pub mod connection;
 pub mod copy;
 pub mod keyed;
 pub mod ladder;
+pub mod pieces;
 pub mod statements;
 pub mod transaction;
 pub mod watch;
@@ -18,6 +19,7 @@ use crossbeam_channel::{Receiver, Sender};
 use shared::signal::Shutdown;
 
 use self::connection::WriterConnection;
+use self::pieces::Care;
 use self::transaction::{Attempt, Counts, Ladders, Phase, Tools, attempt};
 use self::watch::Watch;
 use crate::batch::Batch;
@@ -153,10 +155,11 @@ impl Writer {
         let (writer, generation) = (self.number, self.generation);
         let mut unknown: Option<Counts> = None;
         let mut waits = Waits::default();
+        let mut care = Care::least(&batch);
         loop {
             let rings = self.shared.pulse.rings();
             let started = Instant::now();
-            let failure = match self.attempt(&batch) {
+            let failure = match self.attempt(&batch, care) {
                 Ok(Attempt::Committed(counts)) => {
                     self.committed(&batch, &counts, started.elapsed());
                     return Report::Committed { writer, generation, batch, counts };
@@ -186,6 +189,7 @@ impl Writer {
                 Ok(Attempt::TableChanged) => {
                     let (same, encoded) = self.encode_again(batch);
                     batch = same;
+                    care = Care::least(&batch);
                     match encoded {
                         Ok(()) => continue,
                         Err(failure) => failure,
@@ -194,6 +198,12 @@ impl Writer {
                 Ok(Attempt::Conflict { label }) => {
                     self.ladders.entry(label).or_default().climb();
                     self.shared.metrics.batches.with_label_values(&["conflict"]).inc();
+                    continue;
+                }
+                Ok(Attempt::Refused { why }) => {
+                    tracing::info!(writer, why, "the server refuses a record, looking for it");
+                    care = Care::Halves;
+                    self.shared.metrics.batches.with_label_values(&["refused"]).inc();
                     continue;
                 }
                 Ok(Attempt::Unknown { failure, counts }) => {
@@ -217,11 +227,12 @@ impl Writer {
             if failure.class == Class::Configuration && self.connection.is_none() {
                 // The table may be another one by now. If it cannot be read, the next attempt says why.
                 batch = self.encode_again(batch).0;
+                care = Care::least(&batch);
             }
         }
     }
 
-    fn attempt(&mut self, batch: &Batch) -> Result<Attempt, Failure> {
+    fn attempt(&mut self, batch: &Batch, care: Care) -> Result<Attempt, Failure> {
         if self.connection.is_none() {
             let connection = self.shared.connections.open()?;
             let connection = WriterConnection::new(connection, &self.shared.offsets)?;
@@ -231,7 +242,7 @@ impl Writer {
         let connection = self.connection.as_mut().expect("it has just been opened");
         let tools =
             Tools { dead_letters: &self.shared.dead_letters, enter: &|phase| self.watch.enter(phase) };
-        let outcome = attempt(connection, batch, &mut self.ladders, &tools);
+        let outcome = attempt(connection, batch, &mut self.ladders, care, &tools);
         self.watch.enter(Phase::Idle);
         if matches!(outcome, Err(_) | Ok(Attempt::Unknown { .. })) {
             self.disconnect();

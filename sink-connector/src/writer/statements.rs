@@ -8,7 +8,8 @@ use crate::sql::ident;
 use crate::writer::copy::ORDINAL;
 
 /// Which of the keys given as arrays exist, by their place in the arrays. An upsert locks the rows that it will
-/// change, in the order of the keys, so that two writers cannot wait for each other.
+/// change, in the order of the keys, so that two writers cannot wait for each other; where keys of different bytes may
+/// be equal for the server, it also says which row each key is.
 pub fn lookup(plan: &Plan) -> String {
     let keys: Vec<_> = plan.key_columns().collect();
     let arrays: Vec<String> = keys
@@ -29,8 +30,9 @@ pub fn lookup(plan: &Plan) -> String {
     let (target, equal) = (&plan.target, equal.join(" AND "));
     match plan.mode {
         Mode::Upsert => format!(
-            "SELECT u.ordinal::int4 FROM {source} JOIN {target} t ON {equal} ORDER BY u.ordinal \
-             FOR NO KEY UPDATE OF t"
+            "SELECT u.ordinal::int4{} FROM {source} JOIN {target} t ON {equal} ORDER BY u.ordinal \
+             FOR NO KEY UPDATE OF t",
+            if is_loose(plan) { ", t.tableoid::text || t.ctid::text" } else { "" }
         ),
         Mode::Insert | Mode::InsertIgnore => format!(
             "SELECT u.ordinal::int4 FROM {source} WHERE EXISTS (SELECT 1 FROM {target} t WHERE {equal})"
@@ -77,8 +79,43 @@ pub fn update(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
     ))
 }
 
+/// Whether keys of different bytes may be equal for the server.
+pub fn is_loose(plan: &Plan) -> bool {
+    plan.key.as_ref().is_some_and(|key| key.loose)
+}
+
+/// Whether a staged update changes what keeps other rows out (of a unique index beside the key's, say); `None` when
+/// rows of this shape cannot.
+pub fn releases(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
+    let columns: Vec<String> = plan
+        .exclusive
+        .iter()
+        .filter(|column| shape.present.contains(**column))
+        .map(|column| ident(&plan.columns[*column].name))
+        .map(|c| format!("t.{c} IS DISTINCT FROM s.{c}"))
+        .collect();
+    if columns.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "SELECT EXISTS (SELECT 1 FROM {stage} s JOIN {} t ON {} WHERE {})",
+        plan.target,
+        key_equality(plan, "t", "s"),
+        columns.join(" OR ")
+    ))
+}
+
+/// Inserts staged rows where COPY cannot.
+pub fn insert_plainly(stage: &str, plan: &Plan, shape: &Shape) -> String {
+    let columns: Vec<String> =
+        shape.columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name)).collect();
+    let columns = columns.join(", ");
+    let (target, ordinal) = (&plan.target, ident(ORDINAL));
+    format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} ORDER BY {ordinal}")
+}
+
 /// Inserts staged rows whatever others do meanwhile. In upsert mode a key that has appeared is updated; otherwise
-/// the ordinals of rows whose key has appeared are returned.
+/// the result is a row with the number of rows inserted, and one with the ordinal of each whose key is not among them.
 pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let columns: Vec<String> =
         shape.columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name)).collect();
@@ -92,16 +129,17 @@ pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
     if plan.mode != Mode::Upsert {
         return format!(
             "WITH inserted AS ({insert} DO NOTHING RETURNING {keys}) \
-             SELECT s.{ordinal} FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM inserted i WHERE {})",
+             SELECT NULL::int4, count(*) FROM inserted UNION ALL \
+             SELECT s.{ordinal}, NULL FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM inserted i WHERE {})",
             key_equality(plan, "i", "s")
         );
     }
-    let set: Vec<String> = changed(plan, shape).map(|c| format!("{c} = excluded.{c}")).collect();
+    let mut set: Vec<String> = changed(plan, shape).map(|c| format!("{c} = excluded.{c}")).collect();
     if set.is_empty() {
-        format!("{insert} DO NOTHING")
-    } else {
-        format!("{insert} DO UPDATE SET {}", set.join(", "))
+        // Nothing changes; but a row counts, and one that a trigger refuses does not.
+        set = plan.key_columns().map(|c| ident(&c.name)).map(|c| format!("{c} = excluded.{c}")).collect();
     }
+    format!("{insert} DO UPDATE SET {}", set.join(", "))
 }
 
 /// Columns that a record of this shape changes in a row that exists, quoted.

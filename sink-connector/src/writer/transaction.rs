@@ -8,15 +8,14 @@ use postgres::error::Severity;
 
 use crate::batch::{Batch, Skip, TableRows};
 use crate::dead_letters::{DeadLetter, DeadLetters};
-use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
 use crate::plan::Plan;
 use crate::types::TopicPartition;
-use crate::writer::apply::{Applied, apply, needs_stage};
+use crate::writer::apply::needs_stage;
 use crate::writer::connection::WriterConnection;
-use crate::writer::keyed::independent_of_existing;
 use crate::writer::ladder::{Ladder, Rung};
+use crate::writer::pieces::{self, Care, Obstacle, Outcome};
 
 /// What a committed batch came to.
 #[derive(Debug, Default)]
@@ -38,6 +37,11 @@ pub enum Attempt {
     Fenced,
     /// A table is not what the batch was encoded for.
     TableChanged,
+    /// The server refuses a record, or records must be applied in smaller parts: to be written with more care.
+    Refused {
+        /// Why, for the log.
+        why: String,
+    },
     /// A key exists that this rung cannot cope with.
     Conflict {
         /// The table's label.
@@ -81,19 +85,17 @@ pub fn attempt(
     connection: &mut WriterConnection,
     batch: &Batch,
     ladders: &mut Ladders,
+    care: Care,
     tools: &Tools<'_>,
 ) -> Result<Attempt, Failure> {
     let tables: Vec<&TableRows> = batch.tables().collect();
-    let rungs: Vec<Rung> = tables
-        .iter()
-        .map(|table| {
-            let taken = ladders.get(&table.plan.label).map_or(Rung::Plain, Ladder::rung);
-            let least = if independent_of_existing(&table.rows) { Rung::Plain } else { Rung::Lookup };
-            if table.plan.key.is_some() { taken.max(least) } else { Rung::Plain }
-        })
-        .collect();
+    let taken = |table: &TableRows| ladders.get(&table.plan.label).map_or(Rung::Plain, Ladder::rung);
+    let rungs: Vec<Rung> =
+        tables.iter().map(|table| pieces::rung(&table.plan, &table.rows, taken(table), care)).collect();
     for (table, rung) in tables.iter().zip(&rungs) {
-        if needs_stage(&table.plan, *rung) {
+        // Halves may climb, and a staging table cannot be made then.
+        let highest = if care == Care::Halves { Rung::Stage } else { *rung };
+        if needs_stage(&table.plan, highest) {
             connection.create_stage(&table.plan)?;
         }
     }
@@ -103,39 +105,51 @@ pub fn attempt(
         return Ok(ended);
     }
     (tools.enter)(Phase::Rows);
-    let mut applied = Vec::with_capacity(rungs.len());
-    for (table, rung) in tables.iter().zip(&rungs) {
-        match apply(connection, &table.plan, &table.rows, *rung) {
-            Ok(rows) => applied.push(rows),
-            Err(failure) => {
-                let own_index = table.plan.key.as_ref().map(|key| key.index.as_str());
-                if own_index.is_some() && failure.unique_violation() == own_index && *rung < Rung::Stage {
-                    connection.client().batch_execute("ROLLBACK")?;
-                    return Ok(Attempt::Conflict { label: table.plan.label.clone() });
-                }
-                return Err(failure);
-            }
-        }
-    }
-    let letters = dead_letters(batch, &applied);
+    let begun = tables.iter().map(|table| (table.plan.label.clone(), taken(table))).collect();
+    let outcome = match pieces::write(connection, batch, begun, care)? {
+        Ok(outcome) => outcome,
+        Err(Obstacle::Conflict(label)) => return Ok(Attempt::Conflict { label }),
+        Err(Obstacle::Refused(failure)) => return Ok(Attempt::Refused { why: failure.message }),
+        Err(Obstacle::Divide(why)) => return Ok(Attempt::Refused { why: why.to_owned() }),
+    };
+    let letters: Vec<DeadLetter<'_>> = outcome
+        .refused
+        .iter()
+        .map(|r| DeadLetter { record: r.record, rejection: &r.rejection, failure: r.failure.as_ref() })
+        .collect();
     if !letters.is_empty() {
-        tools.dead_letters.write(connection.client(), batch, &letters)?;
+        // What the table of dead letters refuses is no record's fault.
+        let written = tools.dead_letters.write(connection.client(), batch, &letters);
+        written.map_err(
+            |failure| {
+                if failure.is_the_records() { failure.into_configuration() } else { failure }
+            },
+        )?;
     }
-    let counts = count(batch, &tables, &applied, &letters);
+    let counts = count(batch, &outcome);
     (tools.enter)(Phase::Commit);
-    // Nothing has failed in this transaction: every failure returned above, and so COMMIT cannot mean ROLLBACK.
+    // Nothing has failed in this transaction that was not rolled back to a savepoint: every failure returned above, and
+    // so COMMIT cannot mean ROLLBACK.
     match connection.client().batch_execute("COMMIT") {
         Ok(()) => {
-            for ((table, rows), rung) in tables.iter().zip(&applied).zip(&rungs) {
+            for (table, rung) in tables.iter().zip(&rungs).filter(|_| care == Care::Whole) {
                 // A rung that only this batch's records asked for says nothing about the next.
                 if let Some(ladder) = ladders.get_mut(&table.plan.label).filter(|l| l.rung() == *rung) {
-                    ladder.written(rows.conflicts);
+                    ladder.written(outcome.conflicts.contains(&table.plan.label));
                 }
             }
             Ok(Attempt::Committed(counts))
         }
         Err(error) if breaks_off(&error) => Ok(Attempt::Unknown { failure: Failure::from(error), counts }),
-        Err(error) => Err(Failure::from(error)),
+        Err(error) => {
+            let failure = Failure::from(error);
+            match (failure.is_the_records(), care) {
+                // A deferred constraint; with halves it would have spoken before.
+                (true, Care::Whole | Care::Runs) => Ok(Attempt::Refused { why: failure.message }),
+                (true, Care::Halves) => Err(failure.into_configuration()),
+                (false, _) => Err(failure),
+            }
+        }
     }
 }
 
@@ -154,7 +168,10 @@ fn begin(connection: &mut WriterConnection, batch: &Batch) -> Result<Option<Atte
     let plans = plans_in_use(batch);
     for plan in &plans {
         let fingerprint = connection.fingerprint_statement(&plan.name)?;
-        sql.push_str(&format!("; LOCK TABLE {} IN ROW EXCLUSIVE MODE; {fingerprint}", plan.target));
+        if plan.lockable {
+            sql.push_str(&format!("; LOCK TABLE {} IN ROW EXCLUSIVE MODE", plan.target));
+        }
+        sql.push_str(&format!("; {fingerprint}"));
     }
     let mut commands = Vec::new();
     let mut fingerprints = Vec::new();
@@ -193,33 +210,18 @@ fn plans_in_use(batch: &Batch) -> Vec<&Arc<Plan>> {
     plans
 }
 
-fn dead_letters<'a>(batch: &'a Batch, applied: &'a [Applied]) -> Vec<DeadLetter<'a>> {
-    let decoded = batch.rejected().iter().map(|r| (r.record, &r.rejection));
-    let written =
-        applied.iter().flat_map(|a| a.rejected.iter().map(|(record, rejection)| (*record, rejection)));
-    decoded.chain(written).map(|(record, rejection)| DeadLetter { record, rejection }).collect()
-}
-
-fn count(batch: &Batch, tables: &[&TableRows], applied: &[Applied], letters: &[DeadLetter<'_>]) -> Counts {
+fn count(batch: &Batch, outcome: &Outcome) -> Counts {
     let partition_of = |record: u32| {
         let span = batch.records().get(record).span;
         batch.spans()[usize::from(span)].partition.clone()
     };
     let counts = Counts {
-        written: tables.iter().zip(applied).map(|(t, a)| (t.plan.label.clone(), a.written)).collect(),
-        skipped: batch
-            .skipped()
-            .map(|(partition, reason, n)| (partition.clone(), reason, n))
-            .chain(
-                applied
-                    .iter()
-                    .flat_map(|a| &a.skipped)
-                    .map(|(record, reason)| (partition_of(*record), *reason, 1)),
-            )
-            .collect(),
-        dead_letters: letters
+        written: outcome.written.iter().map(|(label, rows)| (label.clone(), *rows)).collect(),
+        skipped: outcome.skipped.clone(),
+        dead_letters: outcome
+            .refused
             .iter()
-            .map(|letter| (partition_of(letter.record), rejection_label(letter.rejection)))
+            .map(|refused| (partition_of(refused.record), refused.rejection.reason.as_str()))
             .collect(),
     };
     let accounted = counts.written.iter().map(|(_, n)| n).sum::<u64>()
@@ -227,8 +229,4 @@ fn count(batch: &Batch, tables: &[&TableRows], applied: &[Applied], letters: &[D
         + counts.dead_letters.len() as u64;
     assert_eq!(accounted, batch.records().count() as u64, "every record ends as exactly one outcome");
     counts
-}
-
-fn rejection_label(rejection: &Rejection) -> &'static str {
-    rejection.reason.as_str()
 }

@@ -3,6 +3,7 @@
 mod batching;
 mod frozen;
 mod harness;
+mod hidden_refusals;
 mod hung_database;
 mod lost_positions;
 mod memory;
@@ -12,6 +13,7 @@ mod pipeline;
 mod poison;
 mod positions;
 mod rebalance;
+mod refusals;
 mod restart;
 mod schema_change;
 mod shared_table;

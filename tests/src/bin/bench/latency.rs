@@ -10,6 +10,8 @@ use crate::setting::{Setting, TABLE};
 
 /// Records per second of the stream.
 pub const RATE: u64 = 10_000;
+/// The first seconds are not counted: the stream is to be a steady one.
+const WARM_UP_SECONDS: u64 = 3;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Upper bounds of the quantiles, in seconds: the bucket of `sink_record_latency_seconds` that holds them.
@@ -29,13 +31,22 @@ pub fn measure(setting: &Setting, seconds: u64) -> Result<Latency> {
     // Steady means: every partition is being read.
     sink.wait_metric(DEADLINE, "sink_partitions_assigned", |assigned| assigned >= 8.0);
     sink.wait_metric(DEADLINE, "sink_partitions_paused", |paused| paused == 0.0);
-    let records = RATE * seconds;
+    let (records, warm_up) = (RATE * (seconds + WARM_UP_SECONDS), RATE * WARM_UP_SECONDS);
     let (count, rate) = (records.to_string(), format!("{RATE}/s"));
-    ProducerConfig::new(setting.kafka().bootstrap(), &topic)
-        .finish(&["run", "--records", &count, "--rate", &rate, "--batch-size", "100"], DEADLINE * 5)
-        .expect_code(0);
+    let producer = ProducerConfig::new(setting.kafka().bootstrap(), &topic).start(&[
+        "run",
+        "--records",
+        &count,
+        "--rate",
+        &rate,
+        "--batch-size",
+        "100",
+    ]);
+    sink.wait_metric(DEADLINE, "sink_records_consumed_total", |consumed| consumed >= warm_up as f64);
+    let before = sink.metrics()?;
+    producer.wait(DEADLINE * 5).expect_code(0);
     sink.wait_metric(DEADLINE, "sink_records_consumed_total", |consumed| consumed >= records as f64);
-    let metrics = sink.metrics()?;
+    let metrics = sink.metrics()?.since(&before);
     let quantile = |q| metrics.quantile("sink_record_latency_seconds", q).context("no latency was observed");
     Ok(Latency { p50: quantile(0.5)?, p99: quantile(0.99)? })
 }

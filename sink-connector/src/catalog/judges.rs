@@ -1,0 +1,87 @@
+//! What decides about a row beside its types and its key: constraints, triggers, policies, rules, other indexes.
+
+use postgres::Client;
+
+/// Types (`pg_type.oid`) whose values are equal for the server exactly when their bytes are: bool, bytea, char, name,
+/// int8, int2, int4, text, oid, varchar, date, time, timestamp, timestamptz, uuid. Enums as well.
+const EXACT_TYPES: &str = "16, 17, 18, 19, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950";
+
+/// What may refuse or change a row of a table.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Judges {
+    /// Something may refuse a row for what it holds: a CHECK, a foreign key, an exclusion constraint, a domain, a
+    /// generated column, a trigger, a policy, an encoding that lacks characters.
+    pub refuses: bool,
+    /// COPY cannot write it, or would go round its rules: row-level security, rules, views, foreign tables.
+    pub insert_only: bool,
+    /// Rules rewrite an INSERT, and so its count tells nothing.
+    pub rules: bool,
+    /// Every index of the table and of its partitions that is none's part.
+    pub indexes: Vec<Index>,
+    /// Columns whose values are equal for the server exactly when their bytes are.
+    pub exact_columns: Vec<String>,
+}
+
+/// An index as a judge of rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Index {
+    /// Its oid.
+    pub oid: u32,
+    /// It lets no two rows be alike: unique, or an exclusion constraint.
+    pub exclusive: bool,
+    /// It may refuse a row by itself: for its size, or because an expression fails.
+    pub refuses: bool,
+    /// Its columns; none when it has expressions or a predicate, which may read any.
+    pub columns: Vec<String>,
+}
+
+/// Reads what judges the rows of the table with this oid.
+pub fn read(client: &mut Client, table: u32) -> Result<Judges, postgres::Error> {
+    let row = client.query_one(
+        "WITH tree AS (SELECT $1::oid AS oid UNION SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass)), \
+              rules AS (SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite w WHERE w.ev_class = $1 AND w.ev_type <> '1') AS any) \
+         SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k JOIN tree ON k.conrelid = tree.oid \
+                        WHERE k.contype IN ('c', 'f', 'x', 't')) \
+             OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g JOIN tree ON g.tgrelid = tree.oid WHERE NOT g.tgisinternal) \
+             OR EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type y ON y.oid = a.atttypid \
+                        WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped \
+                          AND (a.attgenerated <> '' OR y.typtype NOT IN ('b', 'e'))) \
+             OR pg_catalog.row_security_active(c.oid) OR c.relkind IN ('v', 'f') OR rules.any \
+             OR pg_catalog.current_setting('server_encoding') <> 'UTF8', \
+                pg_catalog.row_security_active(c.oid) OR c.relkind IN ('v', 'f') OR rules.any, \
+                rules.any AND c.relkind <> 'v', \
+                ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
+                      JOIN pg_catalog.pg_type y ON y.oid = a.atttypid \
+                      LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation \
+                      WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped \
+                        AND coalesce(o.collisdeterministic, true) \
+                        AND (y.typtype = 'e' OR y.oid = ANY ($2::text::oid[]))) \
+         FROM pg_catalog.pg_class c, rules WHERE c.oid = $1",
+        &[&table, &format!("{{{EXACT_TYPES}}}")],
+    )?;
+    let indexes = client
+        .query(
+            "WITH tree AS (SELECT $1::oid AS oid UNION SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass)) \
+             SELECT i.indexrelid, i.indisunique OR i.indisexclusion, \
+                    i.indexprs IS NOT NULL OR i.indpred IS NOT NULL \
+                      OR EXISTS (SELECT 1 FROM pg_catalog.pg_attribute k \
+                                 WHERE k.attrelid = i.indexrelid AND k.attlen < 0), \
+                    CASE WHEN i.indexprs IS NULL AND i.indpred IS NULL \
+                         THEN ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
+                                    WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])) \
+                         ELSE '{}' END \
+             FROM pg_catalog.pg_index i JOIN tree ON tree.oid = i.indrelid \
+             WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid)",
+            &[&table],
+        )?
+        .iter()
+        .map(|row| Index { oid: row.get(0), exclusive: row.get(1), refuses: row.get(2), columns: row.get(3) })
+        .collect();
+    Ok(Judges {
+        refuses: row.get(0),
+        insert_only: row.get(1),
+        rules: row.get(2),
+        exact_columns: row.get(3),
+        indexes,
+    })
+}

@@ -12,9 +12,9 @@ use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use shared::signal::Shutdown;
 
 use crate::cli::{RunArgs, SummaryFormat};
-use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields};
+use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields, ValueFormat};
 use crate::dead_letters::DeadLetters;
-use crate::decode::{NullBytes, Options};
+use crate::decode::{Envelope, NullBytes, Options};
 use crate::health::Health;
 use crate::keeper::{Identity, Keeper, commit_metadata};
 use crate::metrics::Metrics;
@@ -294,6 +294,11 @@ fn target(table: &TableConfig) -> anyhow::Result<Target> {
         key: if table.pk_mode == PkMode::None { Vec::new() } else { table.pk_fields.clone() },
         rename: table.rename.iter().map(|(field, column)| (field.clone(), column.clone())).collect(),
         options: Options {
+            envelope: match table.value_format {
+                ValueFormat::Json => None,
+                ValueFormat::JsonSchema => Some(Envelope::Connect),
+                ValueFormat::Debezium => Some(Envelope::Debezium),
+            },
             reject_unknown_fields: table.unknown_fields == UnknownFields::Reject,
             unwrap_single_element_arrays: table.unwrap_single_element_arrays,
             null_bytes: match table.null_bytes {

@@ -1,6 +1,7 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
 mod batching;
+mod envelopes;
 mod frozen;
 mod harness;
 mod hidden_refusals;
@@ -17,6 +18,7 @@ mod refusals;
 mod restart;
 mod schema_change;
 mod shared_table;
+mod topics;
 mod transactions;
 mod types;
 mod waits;

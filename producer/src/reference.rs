@@ -1,5 +1,6 @@
 //! The producer's part of docs/reference.md, from the code that acts on it.
 
+use prometheus::proto::Metric;
 use shared::settings::reference::keys;
 
 use crate::config::SCHEMA;
@@ -16,7 +17,7 @@ pub fn markdown() -> String {
     text += "\n## producer: metrics\n\n| metric | type | labels | what it says |\n|---|---|---|---|\n";
     let measured = Measured::new().expect("the declarations are literals, and a test registers them");
     for family in measured.families().iter().filter(|family| family.name().starts_with("producer_")) {
-        let labels = family.get_metric().first().map(|metric| metric.get_label()).unwrap_or_default();
+        let labels = family.get_metric().first().map(Metric::get_label).unwrap_or_default();
         let labels: Vec<String> = labels.iter().map(|label| format!("`{}`", label.name())).collect();
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();
         text += &format!("| `{}` | {kind} | {} | {} |\n", family.name(), labels.join(", "), family.help());

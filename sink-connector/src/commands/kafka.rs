@@ -9,6 +9,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::groups::GroupInfo;
 use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use shared::settings::nearest;
 
 use crate::config::Config;
@@ -125,19 +126,20 @@ impl Kafka {
         })
     }
 
-    /// The living members of the group, for people.
-    pub fn members(&self) -> Result<Vec<String>, Trouble> {
+    /// The living members of the group, for people. `partition` is any that the sink reads.
+    pub fn members(&self, partition: &TopicPartition) -> Result<Vec<String>, Trouble> {
+        // A group that may not be described looks like one without members; its offsets tell the difference.
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&partition.topic, partition.partition.0);
         let group = &self.group_id;
+        self.consumer
+            .committed_offsets(list, KAFKA_TIMEOUT)
+            .and_then(|held| held.elements().iter().try_for_each(TopicPartitionListElem::error))
+            .map_err(|error| {
+                self.refused(format!("cannot ask for the offsets of group {group:?}: {error}"))
+            })?;
         let list = self.consumer.fetch_group_list(Some(group), KAFKA_TIMEOUT * 2).map_err(|error| {
-            let denied = error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed);
-            if denied {
-                self.no_group()
-            } else {
-                Trouble::new(
-                    format!("cannot ask for the members of group {group:?}: {error}"),
-                    "see the brokers' log",
-                )
-            }
+            self.refused(format!("cannot ask for the members of group {group:?}: {error}"))
         })?;
         Ok(list
             .groups()
@@ -150,8 +152,20 @@ impl Kafka {
             .collect())
     }
 
+    /// The trouble behind a question about the group that failed: its error often says no more than that it timed out,
+    /// and the reason comes with a poll.
+    pub fn refused(&self, problem: String) -> Trouble {
+        let denied = Some(RDKafkaErrorCode::GroupAuthorizationFailed);
+        let polled = (0..20).filter_map(|_| self.consumer.poll(Duration::from_millis(10)));
+        let said = polled.filter_map(Result::err).any(|error| error.rdkafka_error_code() == denied);
+        if said || problem.contains("GroupAuthorizationFailed") {
+            return self.no_group();
+        }
+        Trouble::new(problem, "see that every partition has a leader, and the brokers' log")
+    }
+
     /// The trouble of a group that may not be used.
-    pub fn no_group(&self) -> Trouble {
+    fn no_group(&self) -> Trouble {
         let group = &self.group_id;
         Trouble::new(
             format!("not authorised to use the consumer group {group:?}"),

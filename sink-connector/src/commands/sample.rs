@@ -118,6 +118,8 @@ fn passes(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::AllBrokersDown
             | RDKafkaErrorCode::NotLeaderForPartition
             | RDKafkaErrorCode::OperationTimedOut
+            // A look needs no group; whoever does says so.
+            | RDKafkaErrorCode::GroupAuthorizationFailed
     )
 }
 

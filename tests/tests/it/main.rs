@@ -2,6 +2,7 @@
 
 mod batching;
 mod check;
+mod check_mistakes;
 mod harness;
 mod infer_ddl;
 mod lost_positions;

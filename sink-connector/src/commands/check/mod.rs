@@ -2,6 +2,7 @@
 //! written as the sink would write them and rolled back. It joins no group and leaves nothing behind.
 
 mod finding;
+mod privileges;
 mod rehearsal;
 mod source;
 mod target;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use shared::settings::SettingsErrors;
 
 use self::finding::Report;
+use self::rehearsal::Rehearsal;
 use super::kafka::Kafka;
 use super::{Output, postgres, print_json};
 use crate::config::Config;
@@ -63,25 +65,20 @@ pub fn run(config: &Config, args: CheckArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let topics: BTreeMap<String, Vec<TopicPartition>> = source::look(config, &kafka, &mut report);
+    let group = source::group(config, &kafka, &topics, &mut report);
+    let samples = source::samples(&kafka, &topics, args.sample, &mut report);
     match postgres::open(&connections, config) {
         Ok(mut client) => {
             report.ok("postgres", format!("connected to {}", config.postgres.redacted_url()));
             let usable = target::look(config, &targets, &connections, &mut client, &mut report);
             client.discard();
             drop(client);
-            source::positions(config, &kafka, &connections, &topics, &mut report);
-            if args.sample > 0 {
-                let ready = topics.iter().filter(|(topic, _)| usable.contains(*topic));
-                for (topic, partitions) in ready {
-                    let rehearsed = rehearsal::Rehearsal {
-                        config,
-                        kafka: &kafka,
-                        connections: &connections,
-                        target: &targets[topic],
-                        partitions,
-                    };
-                    rehearsed.run(args.sample, &mut report);
-                }
+            if group {
+                source::positions(config, &kafka, &connections, &topics, &mut report);
+            }
+            for (topic, records) in samples.iter().filter(|(topic, _)| usable.contains(topic)) {
+                let rehearsal = Rehearsal { config, connections: &connections, target: &targets[topic] };
+                rehearsal.run(topic, records, &mut report);
             }
         }
         Err(trouble) => report.trouble("postgres", &trouble),

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::finding::Report;
 use crate::batch::Batch;
 use crate::catalog::{self, Table};
-use crate::commands::kafka::{Kafka, Trouble};
+use crate::commands::kafka::Trouble;
 use crate::commands::postgres as connect;
-use crate::commands::sample::{Sampled, newest};
+use crate::commands::sample::Sampled;
 use crate::config::Config;
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Reason, Rejection, Slots};
@@ -22,7 +22,7 @@ use crate::plans::Target;
 use crate::session::Connections;
 use crate::sql::{TableName, ident, literal};
 use crate::sqlstate::Class;
-use crate::types::{Offset, TopicPartition};
+use crate::types::Offset;
 use crate::writer::connection::WriterConnection;
 use crate::writer::transaction::{Attempt, BEGIN, Ladders, Tools, Written, write};
 
@@ -74,41 +74,26 @@ pub fn table_of(client: &mut Client, target: &Target) -> Result<Table, Trouble> 
     })
 }
 
-/// One topic and its table.
+/// One topic's records and their table.
 pub struct Rehearsal<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Where the records are.
-    pub kafka: &'a Kafka,
-    /// Where they would go.
+    /// Where the records would go.
     pub connections: &'a Connections,
     /// The topic's target.
     pub target: &'a Target,
-    /// The topic's partitions.
-    pub partitions: &'a [TopicPartition],
 }
 
 impl Rehearsal<'_> {
-    /// Tries at most `wanted` records.
-    pub fn run(&self, wanted: u64, report: &mut Report) {
-        let subject = format!("sample of {}", self.partitions[0].topic);
-        let records = match newest(self.kafka, self.partitions, wanted) {
-            Ok(records) if records.is_empty() => {
-                return report.warning(
-                    &subject,
-                    "the topic has no records to try",
-                    "run check again once it has",
-                );
-            }
-            Ok(records) => records,
-            Err(trouble) => return report.trouble(&subject, &trouble),
-        };
+    /// Tries the records of a topic.
+    pub fn run(&self, topic: &str, records: &[Sampled], report: &mut Report) {
+        let subject = format!("sample of {topic}");
         let mut ladders = Ladders::new();
         for _ in 0..RUNGS {
-            match self.attempt(&records, &mut ladders) {
+            match self.attempt(records, &mut ladders) {
                 Ok(Ok((written, plan))) => {
-                    self.fields(&subject, &records, &plan, report);
-                    return self.outcome(&subject, &records, &written, report);
+                    self.fields(&subject, records, &plan, report);
+                    return self.outcome(&subject, records, &written, report);
                 }
                 Ok(Err(Attempt::Conflict { label })) => ladders.entry(label).or_default().climb(),
                 Ok(Err(_)) => break,

@@ -6,11 +6,12 @@ use super::finding::Report;
 use crate::commands::kafka::Kafka;
 use crate::commands::offsets::standing;
 use crate::commands::postgres;
+use crate::commands::sample::{Sampled, newest};
 use crate::config::Config;
 use crate::session::Connections;
 use crate::types::TopicPartition;
 
-/// Looks at brokers, topics and group; returns the partitions of the topics that are there.
+/// Looks at brokers and topics; returns the partitions of the topics that are there.
 pub fn look(config: &Config, kafka: &Kafka, report: &mut Report) -> BTreeMap<String, Vec<TopicPartition>> {
     let mut topics = BTreeMap::new();
     match kafka.cluster_id() {
@@ -29,13 +30,49 @@ pub fn look(config: &Config, kafka: &Kafka, report: &mut Report) -> BTreeMap<Str
             Err(trouble) => report.trouble(&format!("topic {topic}"), &trouble),
         }
     }
+    topics
+}
+
+/// Looks at the group; false when it may not be used, and so no position be asked for.
+pub fn group(
+    config: &Config,
+    kafka: &Kafka,
+    topics: &BTreeMap<String, Vec<TopicPartition>>,
+    report: &mut Report,
+) -> bool {
+    let Some(any) = topics.values().flatten().next() else { return false };
     let group = &config.kafka.group_id;
-    match kafka.members() {
+    match kafka.members(any) {
         Ok(members) if members.is_empty() => report.ok("group", format!("{group:?} has no members now")),
         Ok(members) => report.ok("group", format!("{group:?} has members: {}", members.join(", "))),
-        Err(trouble) => report.trouble("group", &trouble),
+        Err(trouble) => {
+            report.trouble("group", &trouble);
+            return false;
+        }
     }
-    topics
+    true
+}
+
+/// The newest records of each topic that has some, at most `wanted` of each.
+pub fn samples(
+    kafka: &Kafka,
+    topics: &BTreeMap<String, Vec<TopicPartition>>,
+    wanted: u64,
+    report: &mut Report,
+) -> Vec<(String, Vec<Sampled>)> {
+    let mut samples = Vec::new();
+    for (topic, partitions) in topics.iter().filter(|_| wanted > 0) {
+        match newest(kafka, partitions, wanted) {
+            Ok(records) if records.is_empty() => report.warning(
+                &format!("topic {topic}"),
+                "it has no records to try",
+                "run check again once it has",
+            ),
+            Ok(records) => samples.push((topic.clone(), records)),
+            Err(trouble) => report.trouble(&format!("topic {topic}"), &trouble),
+        }
+    }
+    samples
 }
 
 /// Looks at the position of every partition.
@@ -46,9 +83,6 @@ pub fn positions(
     topics: &BTreeMap<String, Vec<TopicPartition>>,
     report: &mut Report,
 ) {
-    if topics.is_empty() {
-        return;
-    }
     let read = postgres::open(connections, config)
         .and_then(|mut client| standing::read(config, kafka, &mut client, topics));
     let standings = match read {

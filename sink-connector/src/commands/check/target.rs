@@ -5,15 +5,16 @@ use std::collections::{BTreeSet, HashMap};
 use postgres::Client;
 
 use super::finding::Report;
+use super::privileges::{may_create, missing_privileges, needed, own_table, privileges};
 use super::rehearsal::{prepare, table_of};
 use crate::catalog::Table;
 use crate::commands::postgres as connect;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::plan::{Mode, Plan, Wanted};
+use crate::plan::{Mode, Plan};
 use crate::plans::Target;
 use crate::session::{Connections, backend, exists};
-use crate::sql::{TableName, ident, literal};
+use crate::sql::{TableName, ident};
 
 /// Looks at everything; returns the topics whose table a rehearsal can write.
 pub fn look(
@@ -110,100 +111,6 @@ fn server(
     Ok(())
 }
 
-/// A table that the sink makes itself when it is missing.
-fn own_table(
-    client: &mut Client,
-    subject: &str,
-    table: &TableName,
-    wanted: &[&str],
-    report: &mut Report,
-) -> Result<bool, postgres::Error> {
-    if exists(client, &table.sql())? {
-        let missing = missing_privileges(client, table, wanted)?;
-        privileges(client, subject, table, &missing, report)?;
-        return Ok(missing.is_empty());
-    }
-    may_create(client, subject, table, report)
-}
-
-fn may_create(
-    client: &mut Client,
-    subject: &str,
-    table: &TableName,
-    report: &mut Report,
-) -> Result<bool, postgres::Error> {
-    let schema = table.schema.as_deref().map_or("current_schema()".to_owned(), literal);
-    let row = client.query_opt(
-        &format!(
-            "SELECT n.nspname::text, pg_catalog.has_schema_privilege(n.oid, 'CREATE'), current_user::text \
-             FROM pg_catalog.pg_namespace n WHERE n.nspname = {schema}"
-        ),
-        &[],
-    )?;
-    let Some(row) = row else {
-        let schema = table.schema.as_deref().unwrap_or("public");
-        report.error(
-            subject,
-            format!("{table} does not exist, and neither does schema {schema:?}"),
-            format!("CREATE SCHEMA {}", ident(schema)),
-        );
-        return Ok(false);
-    };
-    let (schema, may, role): (String, bool, String) = (row.get(0), row.get(1), row.get(2));
-    if may {
-        report.ok(subject, format!("{table} does not exist yet; the sink makes it in schema {schema}"));
-    } else {
-        report.error(
-            subject,
-            format!("{table} does not exist, and role {role} may not create it in schema {schema}"),
-            format!("create it, or GRANT CREATE ON SCHEMA {} TO {}", ident(&schema), ident(&role)),
-        );
-    }
-    Ok(may)
-}
-
-fn missing_privileges<'a>(
-    client: &mut Client,
-    table: &TableName,
-    wanted: &[&'a str],
-) -> Result<Vec<&'a str>, postgres::Error> {
-    let mut missing = Vec::new();
-    for privilege in wanted {
-        // Privileges on columns do, except that there is none for DELETE.
-        let function =
-            if *privilege == "DELETE" { "has_table_privilege" } else { "has_any_column_privilege" };
-        let sql = format!(
-            "SELECT pg_catalog.{function}(pg_catalog.to_regclass({}), '{privilege}')",
-            literal(&table.sql())
-        );
-        if !client.query_one(&sql, &[])?.get::<_, Option<bool>>(0).unwrap_or(false) {
-            missing.push(*privilege);
-        }
-    }
-    Ok(missing)
-}
-
-fn privileges(
-    client: &mut Client,
-    subject: &str,
-    table: &TableName,
-    missing: &[&str],
-    report: &mut Report,
-) -> Result<(), postgres::Error> {
-    if missing.is_empty() {
-        report.ok(subject, format!("{table} exists, with the privileges needed"));
-        return Ok(());
-    }
-    let role: String = client.query_one("SELECT current_user::text", &[])?.get(0);
-    let missing = missing.join(", ");
-    report.error(
-        subject,
-        format!("role {role} lacks {missing} on {table}"),
-        format!("GRANT {missing} ON {} TO {}", table.sql(), ident(&role)),
-    );
-    Ok(())
-}
-
 /// One target table. What the table itself is, whoever writes to it, is said for the `first` topic only.
 fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut Report) {
     let name = &target.wanted.table;
@@ -246,14 +153,6 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
         if let Err(error) = client.batch_execute("ROLLBACK") {
             report.error(&subject, Failure::from(error).to_string(), "see the server's log");
         }
-    }
-}
-
-fn needed(wanted: &Wanted) -> &'static [&'static str] {
-    match (wanted.key.is_empty(), wanted.mode) {
-        (true, _) => &["INSERT"],
-        (false, Mode::Insert | Mode::InsertIgnore) => &["SELECT", "INSERT"],
-        (false, Mode::Upsert) => &["SELECT", "INSERT", "UPDATE"],
     }
 }
 

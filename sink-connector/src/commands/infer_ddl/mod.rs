@@ -2,6 +2,7 @@
 
 mod proposal;
 mod survey;
+mod types;
 
 use std::process::ExitCode;
 

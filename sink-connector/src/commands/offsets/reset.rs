@@ -36,7 +36,7 @@ pub fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode> {
     let mut client = postgres::open(&connections, config)?;
     let standings = standing::read(config, &kafka, &mut client, &topics)?;
     let plan = plan(&kafka, standings, &args.to)?;
-    let members = kafka.members()?;
+    let members = kafka.members(&plan.first().context("a topic has a partition")?.standing.partition)?;
     if args.execute && !members.is_empty() {
         print(config, args, &plan, false)?;
         bail!(

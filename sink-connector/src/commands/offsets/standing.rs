@@ -86,10 +86,7 @@ pub fn read(
                 None => {
                     let reset = config.kafka.auto_offset_reset;
                     first_position(&kafka.consumer, partition, reset, Some(log.1))
-                        .map_err(|problem| {
-                            let denied = problem.to_lowercase().contains("authorization");
-                            if denied { kafka.no_group() } else { asked(problem) }
-                        })?
+                        .map_err(|problem| kafka.refused(problem))?
                         .err()
                 }
             };

@@ -8,6 +8,7 @@ use postgres::error::Severity;
 
 use crate::batch::{Batch, Skip, TableRows};
 use crate::dead_letters::{DeadLetter, DeadLetters};
+use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
 use crate::plan::Plan;
@@ -27,6 +28,9 @@ pub struct Counts {
     /// Dead letters: topic, reason.
     pub dead_letters: Vec<(TopicPartition, &'static str)>,
 }
+
+/// What every transaction that writes begins with.
+pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// How an attempt ended, short of a failure.
 #[derive(Debug)]
@@ -62,6 +66,19 @@ pub struct Tools<'a> {
     pub dead_letters: &'a DeadLetters,
     /// Told which step is under way.
     pub enter: &'a dyn Fn(Phase),
+    /// The transaction is open already, and is somebody else's to end: a rehearsal.
+    pub open: bool,
+}
+
+/// A batch whose transaction is ready for COMMIT.
+#[derive(Debug)]
+pub struct Written {
+    /// What it comes to.
+    pub counts: Counts,
+    /// The records that are dead letters, by number, and why.
+    pub rejected: Vec<(u32, Rejection)>,
+    /// For each table: its label, the rung that it was written on, whether keys existed.
+    rungs: Vec<(String, Rung, bool)>,
 }
 
 /// A step of the transaction, for whoever watches over a writer that hangs.
@@ -88,54 +105,19 @@ pub fn attempt(
     care: Care,
     tools: &Tools<'_>,
 ) -> Result<Attempt, Failure> {
-    let tables: Vec<&TableRows> = batch.tables().collect();
-    let taken = |table: &TableRows| ladders.get(&table.plan.label).map_or(Rung::Plain, Ladder::rung);
-    let rungs: Vec<Rung> =
-        tables.iter().map(|table| pieces::rung(&table.plan, &table.rows, taken(table), care)).collect();
-    for (table, rung) in tables.iter().zip(&rungs) {
-        // Halves may climb, and a staging table cannot be made then.
-        let highest = if care == Care::Halves { Rung::Stage } else { *rung };
-        if needs_stage(&table.plan, highest) {
-            connection.create_stage(&table.plan)?;
-        }
-    }
-    (tools.enter)(Phase::Fence);
-    if let Some(ended) = begin(connection, batch)? {
-        connection.client().batch_execute("ROLLBACK")?;
-        return Ok(ended);
-    }
-    (tools.enter)(Phase::Rows);
-    let begun = tables.iter().map(|table| (table.plan.label.clone(), taken(table))).collect();
-    let outcome = match pieces::write(connection, batch, begun, care)? {
-        Ok(outcome) => outcome,
-        Err(Obstacle::Conflict(label)) => return Ok(Attempt::Conflict { label }),
-        Err(Obstacle::Refused(failure)) => return Ok(Attempt::Refused { why: failure.message }),
-        Err(Obstacle::Divide(why)) => return Ok(Attempt::Refused { why: why.to_owned() }),
+    let Written { counts, rungs, .. } = match write(connection, batch, ladders, care, tools)? {
+        Ok(written) => written,
+        Err(ended) => return Ok(ended),
     };
-    let letters: Vec<DeadLetter<'_>> = outcome
-        .refused
-        .iter()
-        .map(|r| DeadLetter { record: r.record, rejection: &r.rejection, failure: r.failure.as_ref() })
-        .collect();
-    if !letters.is_empty() {
-        // What the table of dead letters refuses is no record's fault.
-        let written = tools.dead_letters.write(connection.client(), batch, &letters);
-        written.map_err(
-            |failure| {
-                if failure.is_the_records() { failure.into_configuration() } else { failure }
-            },
-        )?;
-    }
-    let counts = count(batch, &outcome);
     (tools.enter)(Phase::Commit);
     // Nothing has failed in this transaction that was not rolled back to a savepoint: every failure returned above, and
     // so COMMIT cannot mean ROLLBACK.
     match connection.client().batch_execute("COMMIT") {
         Ok(()) => {
-            for (table, rung) in tables.iter().zip(&rungs).filter(|_| care == Care::Whole) {
+            for (label, rung, conflicts) in rungs {
                 // A rung that only this batch's records asked for says nothing about the next.
-                if let Some(ladder) = ladders.get_mut(&table.plan.label).filter(|l| l.rung() == *rung) {
-                    ladder.written(outcome.conflicts.contains(&table.plan.label));
+                if let Some(ladder) = ladders.get_mut(&label).filter(|l| l.rung() == rung) {
+                    ladder.written(conflicts);
                 }
             }
             Ok(Attempt::Committed(counts))
@@ -153,6 +135,70 @@ pub fn attempt(
     }
 }
 
+/// Does everything of the transaction but its COMMIT. The inner error is how it ended before that; it is rolled back
+/// then.
+pub fn write(
+    connection: &mut WriterConnection,
+    batch: &Batch,
+    ladders: &Ladders,
+    care: Care,
+    tools: &Tools<'_>,
+) -> Result<Result<Written, Attempt>, Failure> {
+    let tables: Vec<&TableRows> = batch.tables().collect();
+    let taken = |table: &TableRows| ladders.get(&table.plan.label).map_or(Rung::Plain, Ladder::rung);
+    let rungs: Vec<Rung> =
+        tables.iter().map(|table| pieces::rung(&table.plan, &table.rows, taken(table), care)).collect();
+    for (table, rung) in tables.iter().zip(&rungs) {
+        // Halves may climb, and a staging table cannot be made then.
+        let highest = if care == Care::Halves { Rung::Stage } else { *rung };
+        if needs_stage(&table.plan, highest) {
+            connection.create_stage(&table.plan)?;
+        }
+    }
+    (tools.enter)(Phase::Fence);
+    if let Some(ended) = begin(connection, batch, tools.open)? {
+        connection.client().batch_execute("ROLLBACK")?;
+        return Ok(Err(ended));
+    }
+    (tools.enter)(Phase::Rows);
+    let begun = tables.iter().map(|table| (table.plan.label.clone(), taken(table))).collect();
+    let outcome = match pieces::write(connection, batch, begun, care)? {
+        Ok(outcome) => outcome,
+        Err(Obstacle::Conflict(label)) => return Ok(Err(Attempt::Conflict { label })),
+        Err(Obstacle::Refused(failure)) => return Ok(Err(Attempt::Refused { why: failure.message })),
+        Err(Obstacle::Divide(why)) => return Ok(Err(Attempt::Refused { why: why.to_owned() })),
+    };
+    let letters: Vec<DeadLetter<'_>> = outcome
+        .refused
+        .iter()
+        .map(|r| DeadLetter { record: r.record, rejection: &r.rejection, failure: r.failure.as_ref() })
+        .collect();
+    if !letters.is_empty() {
+        // What the table of dead letters refuses is no record's fault.
+        let written = tools.dead_letters.write(connection.client(), batch, &letters);
+        written.map_err(
+            |failure| {
+                if failure.is_the_records() { failure.into_configuration() } else { failure }
+            },
+        )?;
+    }
+    let counts = count(batch, &outcome);
+    // Of a batch in pieces the ladder learns nothing.
+    let whole = |_: &(&&TableRows, &Rung)| care == Care::Whole;
+    let rungs = tables
+        .iter()
+        .zip(&rungs)
+        .filter(whole)
+        .map(|(table, rung)| {
+            let label = table.plan.label.clone();
+            let conflicts = outcome.conflicts.contains(&label);
+            (label, *rung, conflicts)
+        })
+        .collect();
+    let rejected = outcome.refused.into_iter().map(|refused| (refused.record, refused.rejection)).collect();
+    Ok(Ok(Written { counts, rejected, rungs }))
+}
+
 /// The connection ended instead of an answer. A session that is ended just after its COMMIT says so in place of the
 /// answer, and that is no word about the transaction.
 fn breaks_off(error: &postgres::Error) -> bool {
@@ -162,9 +208,10 @@ fn breaks_off(error: &postgres::Error) -> bool {
 }
 
 /// Opens the transaction in one round trip: fence, lock on each target against ALTER, fingerprint of each.
-fn begin(connection: &mut WriterConnection, batch: &Batch) -> Result<Option<Attempt>, Failure> {
+fn begin(connection: &mut WriterConnection, batch: &Batch, open: bool) -> Result<Option<Attempt>, Failure> {
     connection.begin();
-    let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", Offsets::fence(batch.spans()));
+    let begin = if open { "SELECT 1" } else { BEGIN };
+    let mut sql = format!("{begin}; {}", Offsets::fence(batch.spans()));
     let plans = plans_in_use(batch);
     for plan in &plans {
         let fingerprint = connection.fingerprint_statement(&plan.name)?;

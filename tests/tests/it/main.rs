@@ -1,19 +1,24 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
 mod batching;
+mod check;
+mod check_mistakes;
 mod envelopes;
 mod frozen;
 mod harness;
 mod hidden_refusals;
 mod hung_database;
+mod infer_ddl;
 mod lost_positions;
 mod memory;
 mod moved_logs;
+mod offsets_command;
 mod oracle;
 mod pipeline;
 mod poison;
 mod positions;
 mod rebalance;
+mod reference;
 mod refusals;
 mod restart;
 mod schema_change;

@@ -40,7 +40,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidJson,
         Self::InvalidUtf8,
         Self::NotAnObject,
@@ -52,7 +52,10 @@ impl Reason {
         Self::TooLong,
         Self::UnknownField,
         Self::InvalidText,
+        Self::InvalidEnvelope,
+        Self::UnsupportedOperation,
         Self::DuplicateKey,
+        Self::Refused,
     ];
 
     /// The reason as a metric's label and in a dead letter.

@@ -69,7 +69,12 @@ fn logical_types_become_what_their_columns_take() {
         ("t", format!("{CONNECT}.Time"), json!(70_200_123), "t=19:30:00.123000"),
         ("t", format!("{TIME}.MicroTime"), json!(70_200_123_456_i64), "t=19:30:00.123456"),
         ("ts", format!("{CONNECT}.Timestamp"), json!(-1), "ts=1969-12-31 23:59:59.999000"),
-        ("tz", format!("{CONNECT}.Timestamp"), json!(1_715_887_800_123_i64), "tz=2024-05-16 19:30:00.123000+00"),
+        (
+            "tz",
+            format!("{CONNECT}.Timestamp"),
+            json!(1_715_887_800_123_i64),
+            "tz=2024-05-16 19:30:00.123000+00",
+        ),
         ("id", format!("{CONNECT}.Timestamp"), json!(1_715_887_800_123_i64), "id=1715887800123"),
         (
             "ts",

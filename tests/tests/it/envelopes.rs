@@ -30,7 +30,7 @@ fn letters(client: &mut postgres::Client) -> Vec<(i64, String)> {
 
 /// Rows as text, by id.
 fn texts(client: &mut postgres::Client) -> Vec<String> {
-    client.query("SELECT t::text FROM t ORDER BY id", &[]).unwrap().iter().map(|row| row.get(0)).collect()
+    client.query("SELECT r::text FROM t r ORDER BY id", &[]).unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::metadata::MetadataTopic;
 
 use crate::pattern::Pattern;
 use crate::source::consumer::Consumer;
@@ -37,7 +38,7 @@ impl Topics {
         let metadata = consumer
             .fetch_metadata(None, timeout)
             .map_err(|error| format!("cannot ask Kafka for its topics: {error}"))?;
-        let names = metadata.topics().iter().filter(|t| !t.partitions().is_empty()).map(|t| t.name());
+        let names = metadata.topics().iter().filter(|t| !t.partitions().is_empty()).map(MetadataTopic::name);
         let found = pattern.select(names);
         if found.is_empty() {
             return Err(format!("no topic matches topics_regex {text:?}, or this client may not read any"));

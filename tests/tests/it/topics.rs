@@ -135,7 +135,8 @@ fn records_without_a_field_of_the_table_are_rows_of_its_defaults() {
     let url = postgres.database("defaults");
     let mut client = tests::postgres::connect(&url);
     client.batch_execute("CREATE TABLE t (n int DEFAULT 7, v text)").unwrap();
-    let record = |n: usize| Record::json(&if n % 3 == 0 { json!({"v": "x"}) } else { json!({"unknown": n}) });
+    let record =
+        |n: usize| Record::json(&if n.is_multiple_of(3) { json!({"v": "x"}) } else { json!({"unknown": n}) });
     kafka.produce(&topic, (0..300).map(record));
     let run = SinkConfig::new(kafka.bootstrap(), &url)
         .topic(&topic)

@@ -13,6 +13,8 @@ pub enum Component {
     Kafka,
     /// PostgreSQL as such: connections, and the tables of positions and dead letters.
     Postgres,
+    /// A topic that came by a pattern, and has no target.
+    Topic(String),
     /// A target table and its plan.
     Table(String),
     /// A writer whose batch does not go through.
@@ -26,6 +28,7 @@ impl Component {
         match self {
             Self::Kafka => "kafka".to_owned(),
             Self::Postgres => "postgres".to_owned(),
+            Self::Topic(topic) => format!("topic {topic}"),
             Self::Table(table) => format!("table {table}"),
             Self::Writer(number) => format!("writer {number}"),
             Self::Transaction(number) => format!("transaction of writer {number}"),

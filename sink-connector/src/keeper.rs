@@ -2,7 +2,7 @@
 //! plans, finds and stores first positions, notices when PostgreSQL is away or back, and frees positions that a
 //! frozen sink holds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,8 +46,8 @@ pub enum Request {
     Resolve(Vec<Question>),
     /// They have been revoked: no answer is needed any more.
     Forget(Vec<TopicPartition>),
-    /// Stored positions of all partitions of all topics.
-    ReadAll,
+    /// Stored positions of all partitions of these topics.
+    ReadAll(BTreeSet<String>),
 }
 
 /// What the keeper knows of the configuration.
@@ -74,7 +74,7 @@ pub struct Keeper {
     prepared: bool,
     cluster_id: Option<String>,
     pending: HashMap<TopicPartition, Pending>,
-    read_all: bool,
+    read_all: BTreeSet<String>,
     /// Sessions that were last told to end; one that is itself frozen takes its time.
     ended: Vec<i32>,
 }
@@ -108,7 +108,7 @@ impl Keeper {
             prepared: false,
             cluster_id: None,
             pending: HashMap::new(),
-            read_all: false,
+            read_all: BTreeSet::new(),
             ended: Vec::new(),
         }
     }
@@ -117,7 +117,7 @@ impl Keeper {
     pub fn run(mut self, requests: &Receiver<Request>) {
         let mut next_probe = Instant::now();
         loop {
-            let wait = if self.pending.is_empty() && !self.read_all { TICK } else { TICK / 4 };
+            let wait = if self.pending.is_empty() && self.read_all.is_empty() { TICK } else { TICK / 4 };
             match requests.recv_timeout(wait) {
                 Ok(Request::Resolve(questions)) => {
                     for question in questions {
@@ -129,10 +129,13 @@ impl Keeper {
                 Ok(Request::Forget(partitions)) => {
                     for partition in partitions {
                         self.pending.remove(&partition);
+                        if self.pending.keys().all(|pending| pending.topic != partition.topic) {
+                            self.shared.plans.forget(&partition.topic);
+                        }
                     }
                 }
-                Ok(Request::ReadAll) => {
-                    self.read_all = true;
+                Ok(Request::ReadAll(topics)) => {
+                    self.read_all = topics;
                     next_probe = Instant::now();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -162,7 +165,7 @@ impl Keeper {
             }
             Err(failure) => {
                 // A failure of a table's plan is noted as such, and PostgreSQL itself works.
-                let table = self.shared.plans.topics().any(|t| !self.table_is_well(t));
+                let table = self.shared.plans.topics().iter().any(|t| !self.table_is_well(t));
                 if !table || failure.connection_lost && failure.sqlstate.is_none() {
                     self.shared.health.fail(Component::Postgres, failure.to_string());
                 }
@@ -191,24 +194,42 @@ impl Keeper {
             self.prepared = true;
         }
         shared.health.well(&Component::Postgres);
-        let topics: Vec<String> = shared.plans.topics().map(str::to_owned).collect();
-        for topic in &topics {
-            if shared.plans.get(topic).is_none() || !self.table_is_well(topic) {
-                let connection = self.connection.as_mut().expect("connected above");
-                shared.plans.renew(connection, topic)?;
-                shared.pulse.ring();
-            }
-        }
-        if self.read_all {
+        let without_plan = self.renew_plans()?;
+        if !self.read_all.is_empty() {
             let connection = self.connection.as_mut().expect("connected above");
             let mut all = Vec::new();
-            for topic in &topics {
+            for topic in &self.read_all {
                 all.extend(shared.offsets.read_topic(connection, topic)?);
             }
-            self.read_all = false;
+            self.read_all.clear();
             self.tell(Event::Stored(all));
         }
-        self.resolve()
+        self.resolve()?;
+        without_plan.map_or(Ok(()), Err)
+    }
+
+    /// Makes the plans that are missing, of named topics and of those that have come by a pattern. A table that cannot
+    /// be written keeps back its own topic only; the inner failure is the first of such.
+    fn renew_plans(&mut self) -> Result<Option<Failure>, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let mut topics: BTreeSet<String> = shared.plans.topics().into_iter().collect();
+        topics.extend(self.pending.keys().map(|partition| partition.topic.to_string()));
+        let mut first = None;
+        for topic in &topics {
+            if shared.plans.get(topic).is_some() && self.table_is_well(topic) {
+                continue;
+            }
+            let connection = self.connection.as_mut().expect("connected before plans are made");
+            match shared.plans.renew(connection, topic) {
+                Ok(_) => shared.pulse.ring(),
+                // Without the server's word it is the connection, and the next topic would fare no better.
+                Err(failure) if failure.connection_lost && failure.sqlstate.is_none() => return Err(failure),
+                Err(failure) => {
+                    first.get_or_insert(failure);
+                }
+            }
+        }
+        Ok(first)
     }
 
     fn connect(&mut self) -> Result<(), Failure> {
@@ -223,16 +244,13 @@ impl Keeper {
 
     /// Answers the pending questions for positions, as far as Kafka and PostgreSQL answer ours.
     fn resolve(&mut self) -> Result<(), Failure> {
-        if self.pending.is_empty() {
+        let mut pending = self.pending.clone();
+        pending.retain(|partition, _| self.shared.plans.get(&partition.topic).is_some());
+        if pending.is_empty() {
             return Ok(());
         }
-        let topics: Vec<String> = {
-            let mut topics: Vec<String> = self.pending.keys().map(|p| p.topic.to_string()).collect();
-            topics.sort_unstable();
-            topics.dedup();
-            topics
-        };
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let topics: BTreeSet<&str> = pending.keys().map(|partition| &*partition.topic).collect();
+        let names: Vec<&str> = topics.into_iter().collect();
         let (cluster_id, ids) = match self.kafka_identity(&names) {
             Ok(known) => known,
             Err(reason) => {
@@ -241,17 +259,17 @@ impl Keeper {
             }
         };
         let mut answers = Vec::new();
-        for (partition, Pending { question, .. }) in self.pending.clone() {
+        for (partition, Pending { question, .. }) in &pending {
             let owner = Owner {
                 cluster_id: cluster_id.clone(),
                 group_id: self.identity.group_id.clone(),
                 target_table: self.shared.plans.table_of(&partition.topic).unwrap_or_default(),
                 topic_id: ids.get(&*partition.topic).cloned(),
             };
-            match self.position(&question, &owner)? {
+            match self.position(question, &owner)? {
                 Ok(answer) => {
-                    self.pending.remove(&partition);
-                    answers.push((partition, question.epoch, answer));
+                    self.pending.remove(partition);
+                    answers.push((partition.clone(), question.epoch, answer));
                 }
                 Err(reason) => self.shared.health.fail(Component::Kafka, reason),
             }

@@ -20,7 +20,7 @@ use crate::keeper::{Identity, Keeper};
 use crate::metrics::Metrics;
 use crate::offsets::Offsets;
 use crate::plan::{Mode, Wanted};
-use crate::plans::{Ddl, Plans, Target};
+use crate::plans::{Ddl, Plans, Target, TargetOf};
 use crate::positions::commit_metadata;
 use crate::pulse::Pulse;
 use crate::session::Connections;
@@ -59,7 +59,7 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     let postgres = postgres_config(config)?;
     let size = u32::try_from(writers + 1).context("too many writers")?;
     let connections = Connections::new(&postgres.0, postgres.1.clone(), size);
-    let plans = Arc::new(Plans::new(targets(config)?, Arc::clone(&health)));
+    let plans = Arc::new(Plans::new(targets(config)?, target_of(config), Arc::clone(&health)));
     let offsets_table = TableName::parse(&config.offsets.table);
     let dead_letter_table = TableName::parse(&config.errors.dead_letter_table);
     let parts = Arc::new(Shared {
@@ -88,7 +88,10 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     let server = shared::http::serve(listen, Arc::new(status))?;
     tracing::info!(connector = config.name, http = %server.local_addr(), "started");
 
-    let properties = config.kafka.librdkafka().map(|(k, v)| (k.to_owned(), v.to_owned()));
+    // A pattern such as ^.* means no topic of Kafka's own; the user's properties come later, and win.
+    let hidden = config.kafka.topics_regex.as_ref().map(|_| ("topic.blacklist", "^__"));
+    let properties = hidden.into_iter().chain(config.kafka.librdkafka());
+    let properties = properties.map(|(k, v)| (k.to_owned(), v.to_owned()));
     let client_id = format!("kafka-sink-{}", config.name);
     let consumer = consumer::create(
         &config.kafka.bootstrap_servers,
@@ -98,8 +101,8 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
         Arc::clone(&metrics),
     )
     .context("kafka.properties")?;
-    let topics: Vec<&str> = config.kafka.topics.iter().map(String::as_str).collect();
-    rdkafka::consumer::Consumer::subscribe(&*consumer, &topics).context("cannot subscribe")?;
+    let topics = config.kafka.subscribed().context("kafka.topics_regex")?;
+    rdkafka::consumer::Consumer::subscribe(&*consumer, &topics.subscription()).context("cannot subscribe")?;
 
     let bounds = Bounds {
         max_records: args.max_records,
@@ -136,7 +139,7 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
         consumer: Arc::clone(&consumer),
         events: events_in,
         health: Arc::clone(&health),
-        topics: config.kafka.topics.clone(),
+        topics,
         watched: Arc::clone(&watched),
         interval: Duration::from_secs(if bounds.bounded() { 1 } else { 5 }),
         wants_goal: bounds.until_end,
@@ -276,6 +279,13 @@ pub fn postgres_config(
 /// A DDL file that cannot be read.
 pub fn targets(config: &Config) -> anyhow::Result<HashMap<String, Target>> {
     config.tables().into_iter().map(|(topic, table)| Ok((topic, target(&table)?))).collect()
+}
+
+/// Makes the targets of topics that match the pattern, when there is one.
+fn target_of(config: &Config) -> Option<TargetOf> {
+    config.kafka.topics_regex.as_ref()?;
+    let config = config.clone();
+    Some(Box::new(move |topic| target(&config.topic(topic)).map_err(|error| format!("{error:#}"))))
 }
 
 fn target(table: &TableConfig) -> anyhow::Result<Target> {

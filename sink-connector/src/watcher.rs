@@ -11,6 +11,7 @@ use crate::events::{Event, Watermarks};
 use crate::health::{Component, Health};
 use crate::source::consumer::Consumer;
 use crate::source::topic_ids::topic_ids;
+use crate::topics::Topics;
 use crate::types::{Offset, TopicPartition};
 
 /// How long it waits for Kafka to answer one question.
@@ -31,8 +32,8 @@ pub struct Watcher {
     pub events: Sender<Event>,
     /// Where trouble is noted.
     pub health: Arc<Health>,
-    /// The topics that were subscribed to.
-    pub topics: Vec<String>,
+    /// What was subscribed to.
+    pub topics: Topics,
     /// The partitions to watch.
     pub watched: Watched,
     /// How often to look.
@@ -64,10 +65,11 @@ impl Watcher {
     }
 
     fn look(&mut self, ids: &mut HashMap<String, String>) -> Result<(), String> {
-        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-        self.compare_ids(&topics, ids)?;
+        let topics = self.topics.now(&self.consumer, KAFKA_TIMEOUT)?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.compare_ids(&names, ids)?;
         if self.wants_goal {
-            self.goal()?;
+            self.goal(&topics)?;
         }
         let watched = self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let mut found = Vec::with_capacity(watched.len());
@@ -86,9 +88,9 @@ impl Watcher {
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
-    fn goal(&mut self) -> Result<(), String> {
+    fn goal(&mut self, topics: &[String]) -> Result<(), String> {
         let mut ends = HashMap::new();
-        for topic in &self.topics {
+        for topic in topics {
             let metadata = self
                 .consumer
                 .fetch_metadata(Some(topic), KAFKA_TIMEOUT)

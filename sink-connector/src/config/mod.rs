@@ -108,7 +108,7 @@ impl Config {
     /// Topics with a table of overrides that are not subscribed to: worth a warning, for a typing mistake looks so.
     #[must_use]
     pub fn unused_topics(&self) -> Vec<&str> {
-        self.topics.keys().filter(|topic| !self.kafka.topics.contains(topic)).map(String::as_str).collect()
+        self.topics.keys().filter(|topic| !self.kafka.reads(topic)).map(String::as_str).collect()
     }
 
     /// The effective configuration as TOML, without secrets. It loads again, to the same.

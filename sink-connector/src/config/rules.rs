@@ -6,6 +6,7 @@ use shared::settings::RuleError;
 
 use super::librdkafka::owned;
 use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, unsupported};
+use crate::pattern::Pattern;
 
 /// PostgreSQL cuts `application_name` after 63 bytes; a sink's sessions are found by `kafka-sink:<name>`.
 const NAME_MAX_BYTES: usize = 63 - "kafka-sink:".len();
@@ -15,7 +16,12 @@ const TOPIC_MAX_CHARS: usize = 249;
 /// Every broken rule, each once.
 pub(super) fn check(config: &Config) -> Vec<RuleError> {
     let mut broken = unsupported::of_sink(config);
-    let topics: BTreeSet<&String> = config.kafka.topics.iter().chain(config.topics.keys()).collect();
+    let mut topics: BTreeSet<&str> =
+        config.kafka.topics.iter().chain(config.topics.keys()).map(String::as_str).collect();
+    if config.kafka.topics_regex.is_some() {
+        // Whatever topic may come must have its place: one that is called like the placeholder stands for all.
+        topics.insert("${topic}");
+    }
     for topic in topics {
         let keys = TopicKeys { topic, overrides: config.topics.get(topic) };
         let table = config.topic(topic);
@@ -46,8 +52,9 @@ fn of_sink(config: &Config) -> Vec<RuleError> {
     if let Some(topic) = errors.dead_letter_topic.as_deref() {
         if !is_topic(topic) {
             broken.push(RuleError::new(["errors.dead_letter_topic"], not_a_topic(topic)));
-        } else if config.kafka.topics.iter().any(|read| read == topic) {
-            let keys = ["errors.dead_letter_topic", "kafka.topics"];
+        } else if config.kafka.reads(topic) {
+            let by = if config.kafka.topics_regex.is_some() { "kafka.topics_regex" } else { "kafka.topics" };
+            let keys = ["errors.dead_letter_topic", by];
             broken.push(RuleError::new(keys, "is a topic that the sink reads: dead letters would go round"));
         }
     }
@@ -71,6 +78,11 @@ fn of_kafka(config: &Config) -> Vec<RuleError> {
         }
         Some(regex) if !regex.starts_with('^') => {
             broken.push(RuleError::new(["kafka.topics_regex"], "must begin with ^"));
+        }
+        Some(regex) => {
+            if let Err(error) = Pattern::new(regex) {
+                broken.push(RuleError::new(["kafka.topics_regex"], error.to_string()));
+            }
         }
         None if kafka.topics.is_empty() => {
             broken.push(RuleError::new(both, "is empty: name a topic to read"));

@@ -7,6 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::settings::{RuleError, Secret, millis, redact_url, redacted};
 
+use crate::pattern::{InvalidPattern, Pattern};
+use crate::topics::Topics;
+
 /// `[kafka]`: what is read.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +35,25 @@ pub struct Kafka {
 }
 
 impl Kafka {
+    /// What to subscribe to.
+    ///
+    /// # Errors
+    /// Why `topics_regex` is no pattern, for people.
+    pub fn subscribed(&self) -> Result<Topics, InvalidPattern> {
+        Ok(match &self.topics_regex {
+            Some(text) => Topics::Matching(Pattern::new(text)?, text.clone()),
+            None => Topics::Named(self.topics.clone()),
+        })
+    }
+
+    /// Whether a topic of this name is read.
+    pub fn reads(&self, topic: &str) -> bool {
+        match &self.topics_regex {
+            Some(text) => Pattern::new(text).is_ok_and(|pattern| pattern.matches(topic)),
+            None => self.topics.iter().any(|read| read == topic),
+        }
+    }
+
     /// The user's librdkafka properties, those from files included: secrets in clear.
     pub fn librdkafka(&self) -> impl Iterator<Item = (&str, &str)> {
         let given = self.properties.iter().filter(|(name, _)| !name.ends_with("_file"));

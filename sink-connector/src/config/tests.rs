@@ -215,10 +215,14 @@ fn owned_librdkafka_properties_are_refused_by_name() {
 #[test]
 fn rules_between_keys_say_what_to_do() {
     for (text, key, words) in [
+        ("kafka = { topics = ['a'], topics_regex = '^b' }", "kafka.topics", "either topics or topics_regex"),
+        ("kafka.topics_regex = 'b.*'", "kafka.topics_regex", "must begin with ^"),
+        ("kafka.topics_regex = '^(b'", "kafka.topics_regex", "is not an extended regular expression"),
+        ("kafka.topics_regex = '^b'\nsink.table = '${topic}'", "sink.pk_fields", "must name the key columns"),
         (
-            "kafka = { topics = ['a'], topics_regex = '^b' }",
-            "kafka.topics_regex",
-            "not supported by this version",
+            "kafka.topics_regex = '^b'\nerrors.dead_letter_topic = 'b_dead'",
+            "errors.dead_letter_topic",
+            "would go round",
         ),
         ("kafka.topics = []", "kafka.topics", "is empty: name a topic to read"),
         ("kafka.topics = ['a', 'a']", "kafka.topics", "names \"a\" twice"),
@@ -258,7 +262,6 @@ fn rules_between_keys_say_what_to_do() {
 #[test]
 fn values_for_later_versions_are_refused_by_name() {
     for (text, key) in [
-        ("kafka.topics_regex = '^a'", "kafka.topics_regex"),
         ("sink.pk_mode = 'record_key'", "sink.pk_mode"),
         ("sink.pk_mode = 'kafka'", "sink.pk_mode"),
         ("sink = { pk_mode = 'record_key', delete_enabled = true }", "sink.delete_enabled"),

@@ -8,7 +8,6 @@ use super::{Config, DeadLetters, PkMode, TableConfig, Tolerance, ValueFormat};
 /// What is wanted of the whole sink, but not there yet.
 pub(super) fn of_sink(config: &Config) -> Vec<RuleError> {
     let wanted = [
-        ("kafka.topics_regex", config.kafka.topics_regex.is_some(), "topics_regex"),
         ("errors.tolerance", config.errors.tolerance == Tolerance::None, "tolerance = \"none\""),
         ("errors.dead_letters", config.errors.dead_letters == DeadLetters::Topic, "dead_letters = \"topic\""),
     ];

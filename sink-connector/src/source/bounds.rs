@@ -1,6 +1,6 @@
 //! When a bounded run is done. Pure: what is known comes in as arguments.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::ledger::{Ledger, Phase, Place};
@@ -74,6 +74,11 @@ impl Ends {
             Some(place) => done(place, *end),
             None => self.elsewhere.get(partition).is_some_and(|stored| stored >= end),
         })
+    }
+
+    /// The topics whose ends are waited for.
+    pub fn topics(&self) -> BTreeSet<String> {
+        self.goal.iter().flat_map(HashMap::keys).map(|partition| partition.topic.to_string()).collect()
     }
 
     /// Every partition of ours has reached its goal, and others have some that may not have: their stored positions

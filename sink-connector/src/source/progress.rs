@@ -130,7 +130,7 @@ impl Source {
         }
         self.pass_gaps();
         if self.parts.bounds.until_end && self.ends.waits_for_others(&self.ledger) {
-            self.ask(Request::ReadAll);
+            self.ask(Request::ReadAll(self.ends.topics()));
         }
         self.publish();
     }

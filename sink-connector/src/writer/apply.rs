@@ -158,7 +158,9 @@ fn insert(
     let mut written = 0;
     for (shape, group) in by_shape(tuples) {
         let shape = rows.shapes().get(shape);
-        if plan.insert_only {
+        if shape.columns.is_empty() {
+            written += counted(plan, insert_defaults(connection, plan, group.len())?, &group);
+        } else if plan.insert_only {
             let stage = connection.stage_of(plan);
             stage_rows(connection, &stage, plan, rows, &group)?;
             let sql = statements::insert_plainly(&stage, plan, shape);
@@ -169,6 +171,14 @@ fn insert(
         }
     }
     Ok(written)
+}
+
+/// Inserts rows that carry no column at all, which COPY has no syntax for.
+fn insert_defaults(connection: &mut WriterConnection, plan: &Plan, rows: usize) -> Result<u64, Failure> {
+    let sql = format!("INSERT INTO {} SELECT FROM pg_catalog.generate_series(1, $1::int8)", plan.target);
+    let statement = connection.prepared(&sql)?;
+    let rows = i64::try_from(rows).expect("a batch has fewer than 2^63 rows");
+    Ok(connection.client().execute(&statement, &[&rows])?)
 }
 
 /// How many rows of `group` a statement wrote, by the server's count of them.

@@ -48,6 +48,9 @@ waited for until message.timeout.ms (30 s) has passed.")]
     /// Write records to standard output as JSON lines, without Kafka
     #[command(after_help = "Example: producer print --records 3 --seed 42")]
     Print(PrintArgs),
+    /// Print the reference documentation, from which docs/reference.md is made
+    #[command(hide = true, after_help = "Example: producer reference")]
+    Reference,
 }
 
 /// Flags of `run`.
@@ -124,20 +127,21 @@ impl Command {
             Self::Run(RunArgs { source, .. })
             | Self::Once(OnceArgs { source, .. })
             | Self::Print(PrintArgs { source, .. }) => source,
+            Self::Reference => &SourceArgs { batch_size: None, seed: None, rate: None },
         }
     }
 
     fn kafka(&self) -> Option<&KafkaArgs> {
         match self {
             Self::Run(RunArgs { kafka, .. }) | Self::Once(OnceArgs { kafka, .. }) => Some(kafka),
-            Self::Print(_) => None,
+            Self::Print(_) | Self::Reference => None,
         }
     }
 
     fn interval(&self) -> Option<Duration> {
         match self {
             Self::Run(run) => run.interval,
-            Self::Once(_) | Self::Print(_) => None,
+            Self::Once(_) | Self::Print(_) | Self::Reference => None,
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod pace;
 pub mod print;
 pub mod produce;
 pub mod publish;
+pub mod reference;
 pub mod seasons;
 pub mod source;
 pub mod status;

@@ -18,6 +18,10 @@ use shared::{http, log};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Reference) {
+        print!("{}", producer::reference::markdown());
+        return ExitCode::SUCCESS;
+    }
     let outcome = cli.settings().map_err(Into::into).and_then(|settings| run(&cli.command, &settings));
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     eprintln!("{error:#}");
@@ -48,7 +52,7 @@ fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
             production.run(batches)?;
         }
         Command::Once(args) => production.once(args.records.unwrap_or(size))?,
-        Command::Print(_) => {}
+        Command::Print(_) | Command::Reference => {}
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
@@ -80,10 +81,15 @@ impl Measured {
         Ok(Self { metrics, acknowledged, failed, registry })
     }
 
+    /// All metrics as they stand.
+    pub fn families(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
     /// All metrics in the Prometheus text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.families(), &mut text) {
             tracing::error!(%error, "cannot write the metrics");
         }
         text

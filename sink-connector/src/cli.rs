@@ -5,21 +5,26 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::EXIT_CODES;
+use crate::commands::check::{self, CheckArgs};
+use crate::commands::config::{self, ConfigArgs};
+use crate::commands::infer_ddl::{self, InferDdlArgs};
+use crate::commands::offsets::{self, OffsetsCommand};
 use crate::config::Flag;
 
-const AFTER: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   sink-connector                                      run with the bundled configuration
+  sink-connector --config sink.toml check             see what would keep it from working
   sink-connector --config sink.toml run --until-end   write what is there now, then exit
   SINK__KAFKA__TOPICS=a,b sink-connector config       show what would apply
 
-Exit codes:
-  0  done
-  1  failed
-  2  configuration or usage wrong; nothing was touched
-  3  a bounded run ended with dead letters and --fail-on-dead-letters
-  4  stopped by the error policy
-  5  a bounded run passed its --deadline";
+Exit codes:";
+
+fn after() -> String {
+    let codes = EXIT_CODES.iter().map(|(code, meaning)| format!("\n  {code}  {meaning}"));
+    codes.fold(EXAMPLES.to_owned(), |text, line| text + &line)
+}
 
 const RUN_AFTER: &str = "\
 Without --max-records, --until-end and --idle-timeout it runs until SIGTERM or SIGINT. \
@@ -28,13 +33,9 @@ With several of them the first one reached ends it.
 Example:
   sink-connector run --until-end --idle-timeout 10s --deadline 10m --summary json";
 
-const CONFIG_AFTER: &str = "\
-Example:
-  SINK__BATCH__MAX_ROWS=500 sink-connector --config sink.toml config > effective.toml";
-
 /// Writes the JSON records of Kafka topics to PostgreSQL tables, exactly once in effect.
 #[derive(Clone, Debug, Parser, PartialEq)]
-#[command(name = "sink-connector", version, after_help = AFTER)]
+#[command(name = "sink-connector", version, after_help = after())]
 pub struct Cli {
     /// Which configuration applies.
     #[command(flatten)]
@@ -68,9 +69,21 @@ pub enum Command {
     /// Write records to PostgreSQL, until told to stop or until a bound is reached
     #[command(after_help = RUN_AFTER)]
     Run(RunArgs),
-    /// Print the effective configuration as TOML, secrets redacted
-    #[command(after_help = CONFIG_AFTER)]
-    Config,
+    /// Look at everything that could keep the sink from working; writes nothing
+    #[command(after_help = check::AFTER)]
+    Check(CheckArgs),
+    /// Show the positions, or choose them anew
+    #[command(subcommand, after_help = offsets::AFTER)]
+    Offsets(OffsetsCommand),
+    /// Propose a table from the newest records of a topic
+    #[command(after_help = infer_ddl::AFTER)]
+    InferDdl(InferDdlArgs),
+    /// Print the effective configuration, secrets redacted
+    #[command(after_help = config::AFTER)]
+    Config(ConfigArgs),
+    /// Print the reference documentation, from which docs/reference.md is made
+    #[command(hide = true)]
+    Reference,
 }
 
 /// The bounds of a run.
@@ -192,6 +205,14 @@ mod tests {
             "run --summary xml",
             "--until-ends",
             "fly",
+            "check --sample -1",
+            "check --output xml",
+            "offsets",
+            "offsets reset",
+            "offsets reset --to-earliest --to-latest",
+            "offsets reset --to-offset -1",
+            "offsets reset --to-datetime yesterday",
+            "infer-ddl",
         ] {
             assert_eq!(parse(&format!("sink-connector {line}")).unwrap_err().exit_code(), 2, "{line}");
         }
@@ -199,7 +220,16 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for line in ["--help", "run --help", "config --help"] {
+        for line in [
+            "--help",
+            "run --help",
+            "check --help",
+            "offsets --help",
+            "offsets show --help",
+            "offsets reset --help",
+            "infer-ddl --help",
+            "config --help",
+        ] {
             let help = parse(&format!("sink-connector {line}")).unwrap_err();
             assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0), "{line}");
             assert!(help.to_string().contains("Example"), "{line}");

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::config::AutoOffsetReset;
 use crate::events::Event;
@@ -16,6 +15,7 @@ use crate::failure::Failure;
 use crate::health::Component;
 use crate::ledger::Stopped;
 use crate::offsets::{Owner, Stored};
+use crate::positions::{KAFKA_TIMEOUT, check_owner, first_position, watermarks};
 use crate::session::{self, Connection};
 use crate::source::consumer::Consumer;
 use crate::source::topic_ids::topic_ids;
@@ -27,8 +27,6 @@ use crate::writer::watch::Watch;
 const TICK: Duration = Duration::from_millis(200);
 /// How often it asks PostgreSQL whether it is there, and tries again what failed.
 const PROBE: Duration = Duration::from_secs(1);
-/// How long it waits for Kafka to answer one question.
-const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A question for the position of a partition.
 #[derive(Clone, Debug)]
@@ -62,13 +60,6 @@ pub struct Identity {
     /// Where to begin without a position.
     pub auto_offset_reset: AutoOffsetReset,
 }
-
-/// The metadata of our commits to Kafka: a group offset that has it is an echo of a stored position, never its source.
-pub fn commit_metadata(connector: &str) -> String {
-    format!("{COMMIT_METADATA}{connector}")
-}
-
-const COMMIT_METADATA: &str = "kafka-sink:";
 
 /// The thread's state.
 pub struct Keeper {
@@ -310,7 +301,8 @@ impl Keeper {
                  or choose a position with `sink-connector offsets reset`"
             )))));
         }
-        let first = match self.first_position(partition) {
+        let end = self.pending.get(partition).and_then(|pending| pending.end);
+        let first = match first_position(&self.consumer, partition, self.identity.auto_offset_reset, end) {
             Ok(Ok(first)) => first,
             Ok(Err(stopped)) => return Ok(Ok(Err(stopped))),
             Err(reason) => return Ok(Err(reason)),
@@ -325,46 +317,6 @@ impl Keeper {
                 Err(Failure::transient(format!("the position of {partition} was stored and is not there")))
             }
         }
-    }
-
-    /// Where a partition without a stored position begins.
-    fn first_position(&self, partition: &TopicPartition) -> Result<Result<Offset, Stopped>, String> {
-        let ask = |what: &str, error: &dyn std::fmt::Display| {
-            format!("cannot ask Kafka for {what} of {partition}: {error}")
-        };
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&partition.topic, partition.partition.0);
-        let group = self
-            .consumer
-            .committed_offsets(list, KAFKA_TIMEOUT)
-            .map_err(|e| ask("the group's offset", &e))?;
-        let elements = group.elements();
-        if let Some(element) = elements.first() {
-            element.error().map_err(|e| ask("the group's offset", &e))?;
-            if element.metadata().starts_with(COMMIT_METADATA) {
-                return Ok(Err(Stopped::LostPosition(format!(
-                    "{partition} has no position in PostgreSQL, but Kafka holds a commit of this sink ({}) at {:?}: the \
-                     row was lost. Restore it, or choose a position with `sink-connector offsets reset`",
-                    element.metadata(),
-                    element.offset(),
-                ))));
-            }
-            if let KafkaOffset::Offset(offset) = element.offset() {
-                tracing::info!(%partition, offset, "starting from the group's offset in Kafka");
-                return Ok(Ok(Offset(offset)));
-            }
-        }
-        Ok(match self.identity.auto_offset_reset {
-            AutoOffsetReset::Earliest => Ok(Offset(watermarks(&self.consumer, partition)?.0)),
-            AutoOffsetReset::Latest => {
-                let noted = self.pending.get(partition).and_then(|pending| pending.end);
-                Ok(noted.ok_or_else(|| format!("the end of {partition} is not known yet"))?)
-            }
-            AutoOffsetReset::Error => Err(Stopped::NoPosition(format!(
-                "{partition} has no position, neither in PostgreSQL nor in the group, and auto_offset_reset is error: \
-                 choose one with `sink-connector offsets reset`"
-            ))),
-        })
     }
 
     fn kafka_identity(&mut self, topics: &[&str]) -> Result<(String, HashMap<String, String>), String> {
@@ -404,38 +356,5 @@ impl Keeper {
         if self.events.send(event).is_err() {
             tracing::debug!("nobody is there to be told");
         }
-    }
-}
-
-/// Where the log of `partition` begins and ends. The error is for people.
-fn watermarks(consumer: &Consumer, partition: &TopicPartition) -> Result<(i64, i64), String> {
-    consumer
-        .fetch_watermarks(&partition.topic, partition.partition.0, KAFKA_TIMEOUT)
-        .map_err(|error| format!("cannot ask Kafka for the watermarks of {partition}: {error}"))
-}
-
-/// A stored position is used only by the one who stored it.
-fn check_owner(partition: &TopicPartition, stored: &Stored, owner: &Owner) -> Result<Offset, Stopped> {
-    let theirs = &stored.owner;
-    let differs = [
-        ("cluster", &theirs.cluster_id, &owner.cluster_id),
-        ("group", &theirs.group_id, &owner.group_id),
-        ("target table", &theirs.target_table, &owner.target_table),
-    ];
-    for (what, there, here) in differs {
-        if there != here {
-            return Err(Stopped::ForeignPosition(format!(
-                "the stored position of {partition} belongs to {what} {there:?}, but this sink has {here:?}: give this \
-                 sink another `name`, or choose a position with `sink-connector offsets reset`"
-            )));
-        }
-    }
-    match (&theirs.topic_id, &owner.topic_id) {
-        (Some(there), Some(here)) if there != here => Err(Stopped::TopicRecreated(format!(
-            "topic {} was deleted and created again (id {there} is now {here}): position {} of {partition} means \
-             nothing in the new one. Choose a position with `sink-connector offsets reset`",
-            partition.topic, stored.next
-        ))),
-        _ => Ok(stored.next),
     }
 }

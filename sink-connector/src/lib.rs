@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod catalog;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod dead_letters;
 pub mod decode;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod offsets;
 pub mod plan;
 pub mod plans;
+pub mod positions;
 pub mod pulse;
 pub mod run;
 pub mod session;

@@ -1,6 +1,6 @@
 //! The positions in PostgreSQL: one row for each connector, topic and partition, which is also the fence.
 
-use postgres::Client;
+use postgres::{Client, GenericClient};
 
 use crate::batch::Span;
 use crate::sql::{TableName, int_array, literal, text_array};
@@ -122,6 +122,41 @@ impl Offsets {
             ],
         )?;
         transaction.commit()
+    }
+
+    /// Whether the table exists.
+    pub fn exists(&self, client: &mut Client) -> Result<bool, postgres::Error> {
+        super::session::exists(client, &self.table)
+    }
+
+    /// Puts a partition at a position, whatever was stored of it; the operator's way out, and no sink's. The
+    /// transaction is the caller's.
+    pub fn place(
+        &self,
+        client: &mut impl GenericClient,
+        partition: &TopicPartition,
+        stored: &Stored,
+    ) -> Result<(), postgres::Error> {
+        client.execute(
+            &format!(
+                "INSERT INTO {} (connector, topic, partition, next_offset, cluster_id, group_id, target_table, topic_id) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (connector, topic, partition) DO UPDATE SET \
+                    next_offset = excluded.next_offset, updated_at = now(), cluster_id = excluded.cluster_id, \
+                    group_id = excluded.group_id, target_table = excluded.target_table, topic_id = excluded.topic_id",
+                self.table
+            ),
+            &[
+                &self.connector,
+                &&*partition.topic,
+                &partition.partition.0,
+                &stored.next.0,
+                &stored.owner.cluster_id,
+                &stored.owner.group_id,
+                &stored.owner.target_table,
+                &stored.owner.topic_id,
+            ],
+        )?;
+        Ok(())
     }
 
     /// The statements that a session prepares once, so that the fence costs no planning.

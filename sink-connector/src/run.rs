@@ -16,11 +16,12 @@ use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields};
 use crate::dead_letters::DeadLetters;
 use crate::decode::{NullBytes, Options};
 use crate::health::Health;
-use crate::keeper::{Identity, Keeper, commit_metadata};
+use crate::keeper::{Identity, Keeper};
 use crate::metrics::Metrics;
 use crate::offsets::Offsets;
 use crate::plan::{Mode, Wanted};
 use crate::plans::{Ddl, Plans, Target};
+use crate::positions::commit_metadata;
 use crate::pulse::Pulse;
 use crate::session::Connections;
 use crate::source::bounds::{Bounds, StoppedBy};
@@ -246,7 +247,11 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()>
     Ok(())
 }
 
-fn postgres_config(
+/// How to connect to PostgreSQL, as the configuration says.
+///
+/// # Errors
+/// What of the URL libpq would refuse.
+pub fn postgres_config(
     config: &Config,
 ) -> anyhow::Result<(postgres::Config, postgres_openssl::MakeTlsConnector)> {
     let (mut postgres, tls) = crate::tls::parse(config.postgres.url.expose())?;
@@ -261,7 +266,11 @@ fn postgres_config(
     Ok((postgres, tls))
 }
 
-fn targets(config: &Config) -> anyhow::Result<HashMap<String, Target>> {
+/// The targets of the configured topics, by topic.
+///
+/// # Errors
+/// A DDL file that cannot be read.
+pub fn targets(config: &Config) -> anyhow::Result<HashMap<String, Target>> {
     config.tables().into_iter().map(|(topic, table)| Ok((topic, target(&table)?))).collect()
 }
 

@@ -36,7 +36,7 @@ pub fn int_array(values: impl Iterator<Item = i64>) -> String {
 }
 
 /// A table's name as the configuration gives it: `table`, or `schema.table`, split at the first dot.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub struct TableName {
     /// The schema; `None` leaves the choice to the session's search_path.
     pub schema: Option<String>,

@@ -25,6 +25,7 @@ mod check;
 mod environment;
 mod errors;
 mod layers;
+pub mod reference;
 mod schema;
 mod secret;
 mod suggest;
@@ -35,6 +36,7 @@ pub use errors::{Origin, RuleError, SettingError, SettingsErrors};
 pub use layers::{Layers, Loaded};
 pub use schema::{Default, Key, Kind, Schema};
 pub use secret::{Secret, SecretFileError, is_secret_property, redact_url, redacted};
+pub use suggest::nearest;
 
 /// Serde representation of a [`std::time::Duration`] as a whole number of milliseconds, for keys that end in `_ms`.
 pub mod millis {

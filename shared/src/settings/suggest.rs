@@ -3,7 +3,8 @@
 use super::schema::Schema;
 
 /// The candidate nearest to `given` by edit distance, if it is near enough to be a typing mistake.
-pub(super) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let bound = (given.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()

@@ -27,6 +27,9 @@ pub enum Skip {
 }
 
 impl Skip {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Superseded, Self::Exists, Self::Trigger, Self::Tombstone];
+
     /// The label's value.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -116,6 +116,12 @@ impl Config {
     /// # Errors
     /// None that is known: every value has a TOML form.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(&self.shown())
+    }
+
+    /// The configuration with the defaults that depend on the table filled in; serializing it leaves secrets out.
+    #[must_use]
+    pub fn shown(&self) -> Self {
         let mut shown = self.clone();
         for topic in &self.kafka.topics {
             let resolved = self.topic(topic);
@@ -128,6 +134,6 @@ impl Config {
                 overrides.ddl_file = resolved.ddl_file;
             }
         }
-        toml::to_string(&shown)
+        shown
     }
 }

@@ -33,6 +33,22 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 12] = [
+        Self::InvalidJson,
+        Self::InvalidUtf8,
+        Self::NotAnObject,
+        Self::NullByte,
+        Self::MissingField,
+        Self::NullValue,
+        Self::OutOfRange,
+        Self::WrongType,
+        Self::TooLong,
+        Self::UnknownField,
+        Self::InvalidText,
+        Self::DuplicateKey,
+    ];
+
     /// The reason as a metric's label and in a dead letter.
     #[must_use]
     pub fn as_str(self) -> &'static str {

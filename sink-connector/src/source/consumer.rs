@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -31,6 +31,7 @@ pub enum Rebalanced {
 /// The callbacks' side of the poll thread.
 pub struct Context {
     rebalances: Mutex<Vec<Rebalanced>>,
+    last_error: Mutex<Option<String>>,
     metrics: Arc<Metrics>,
 }
 
@@ -38,6 +39,11 @@ impl Context {
     /// Rebalances since the last call.
     pub fn take_rebalances(&self) -> Vec<Rebalanced> {
         std::mem::take(&mut *self.rebalances.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// What the client last complained about, for people: a request that failed says only that it timed out.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     fn note(&self, rebalanced: Rebalanced, kind: &str) {
@@ -49,6 +55,11 @@ impl Context {
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "Kafka");
+        // That all brokers are down only follows from what was said of one before.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                Some(reason.to_owned());
+        }
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -109,6 +120,35 @@ pub fn create(
     properties: impl IntoIterator<Item = (String, String)>,
     metrics: Arc<Metrics>,
 ) -> KafkaResult<Consumer> {
+    with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics)
+}
+
+/// Makes a consumer that asks and looks, and never joins the group: for the operator's commands. Partitions are
+/// assigned to it by hand, and it says where they end.
+pub fn observer(
+    bootstrap_servers: &str,
+    group_id: &str,
+    client_id: &str,
+    properties: impl IntoIterator<Item = (String, String)>,
+    metrics: Arc<Metrics>,
+) -> KafkaResult<Consumer> {
+    let mut config = settings(bootstrap_servers, group_id, client_id, properties);
+    config.set("enable.partition.eof", "true");
+    with_context(&config, metrics)
+}
+
+fn with_context(config: &ClientConfig, metrics: Arc<Metrics>) -> KafkaResult<Consumer> {
+    let context = Context { rebalances: Mutex::default(), last_error: Mutex::default(), metrics };
+    let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
+    Ok(Arc::new(consumer))
+}
+
+fn settings(
+    bootstrap_servers: &str,
+    group_id: &str,
+    client_id: &str,
+    properties: impl IntoIterator<Item = (String, String)>,
+) -> ClientConfig {
     let mut config = ClientConfig::new();
     // Memory: what librdkafka may hold ready. 8 MiB is some 10,000 records of the live scores: enough to keep two
     // writers busy, little enough to be stopped by a slow database without anybody noticing.
@@ -134,9 +174,7 @@ pub fn create(
     config.set("enable.partition.eof", "false");
     config.set("allow.auto.create.topics", "false");
     config.set_log_level(RDKafkaLogLevel::Warning);
-    let consumer: BaseConsumer<Context> =
-        config.create_with_context(Context { rebalances: Mutex::default(), metrics })?;
-    Ok(Arc::new(consumer))
+    config
 }
 
 /// Waits for the answers to what was committed, and leaves the group. Returns when Kafka knows; that may be never.

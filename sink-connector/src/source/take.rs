@@ -95,7 +95,7 @@ impl Source {
 }
 
 /// Packs the record's headers; false when it has none.
-fn pack_headers(message: &BorrowedMessage<'_>, packed: &mut Vec<u8>) -> bool {
+pub(crate) fn pack_headers(message: &BorrowedMessage<'_>, packed: &mut Vec<u8>) -> bool {
     let Some(list) = message.headers() else { return false };
     packed.clear();
     for header in list.iter() {

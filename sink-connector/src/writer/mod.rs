@@ -224,8 +224,11 @@ impl Writer {
             self.connection = Some(connection);
         }
         let connection = self.connection.as_mut().expect("it has just been opened");
-        let tools =
-            Tools { dead_letters: &self.shared.dead_letters, enter: &|phase| self.watch.enter(phase) };
+        let tools = Tools {
+            dead_letters: &self.shared.dead_letters,
+            enter: &|phase| self.watch.enter(phase),
+            open: false,
+        };
         let outcome = attempt(connection, batch, &mut self.ladders, &tools);
         self.watch.enter(Phase::Idle);
         if matches!(outcome, Err(_) | Ok(Attempt::Unknown { .. })) {

@@ -26,6 +26,9 @@ pub struct Counts {
     pub dead_letters: Vec<(TopicPartition, &'static str)>,
 }
 
+/// What every transaction that writes begins with.
+pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// How an attempt ended, short of a failure.
 #[derive(Debug)]
 pub enum Attempt {
@@ -55,6 +58,19 @@ pub struct Tools<'a> {
     pub dead_letters: &'a DeadLetters,
     /// Told which step is under way.
     pub enter: &'a dyn Fn(Phase),
+    /// The transaction is open already, and is somebody else's to end: a rehearsal.
+    pub open: bool,
+}
+
+/// A batch whose transaction is ready for COMMIT.
+#[derive(Debug)]
+pub struct Written {
+    /// What it comes to.
+    pub counts: Counts,
+    /// The records that are dead letters, by number, and why.
+    pub rejected: Vec<(u32, Rejection)>,
+    /// For each table: its label, the rung that it was written on, whether keys existed.
+    rungs: Vec<(String, Rung, bool)>,
 }
 
 /// A step of the transaction, for whoever watches over a writer that hangs.
@@ -80,6 +96,37 @@ pub fn attempt(
     ladders: &mut Ladders,
     tools: &Tools<'_>,
 ) -> Result<Attempt, Failure> {
+    let Written { counts, rungs, .. } = match write(connection, batch, ladders, tools)? {
+        Ok(written) => written,
+        Err(ended) => return Ok(ended),
+    };
+    (tools.enter)(Phase::Commit);
+    // Nothing has failed in this transaction: every failure returned above, and so COMMIT cannot mean ROLLBACK.
+    match connection.client().batch_execute("COMMIT") {
+        Ok(()) => {
+            for (label, rung, conflicts) in rungs {
+                // A rung that only this batch's records asked for says nothing about the next.
+                if let Some(ladder) = ladders.get_mut(&label).filter(|l| l.rung() == rung) {
+                    ladder.written(conflicts);
+                }
+            }
+            Ok(Attempt::Committed(counts))
+        }
+        Err(error) if error.as_db_error().is_none() => {
+            Ok(Attempt::Unknown { failure: Failure::from(error), counts })
+        }
+        Err(error) => Err(Failure::from(error)),
+    }
+}
+
+/// Does everything of the transaction but its COMMIT. The inner error is how it ended before that; it is rolled back
+/// then.
+pub fn write(
+    connection: &mut WriterConnection,
+    batch: &Batch,
+    ladders: &Ladders,
+    tools: &Tools<'_>,
+) -> Result<Result<Written, Attempt>, Failure> {
     let tables: Vec<&TableRows> = batch.tables().collect();
     let rungs: Vec<Rung> = tables
         .iter()
@@ -95,9 +142,9 @@ pub fn attempt(
         }
     }
     (tools.enter)(Phase::Fence);
-    if let Some(ended) = begin(connection, batch, &tables)? {
+    if let Some(ended) = begin(connection, batch, &tables, tools.open)? {
         connection.client().batch_execute("ROLLBACK")?;
-        return Ok(ended);
+        return Ok(Err(ended));
     }
     (tools.enter)(Phase::Rows);
     let mut applied = Vec::with_capacity(rungs.len());
@@ -108,7 +155,7 @@ pub fn attempt(
                 let own_index = table.plan.key.as_ref().map(|key| key.index.as_str());
                 if own_index.is_some() && failure.unique_violation() == own_index && *rung < Rung::Stage {
                     connection.client().batch_execute("ROLLBACK")?;
-                    return Ok(Attempt::Conflict { label: table.plan.label.clone() });
+                    return Ok(Err(Attempt::Conflict { label: table.plan.label.clone() }));
                 }
                 return Err(failure);
             }
@@ -119,23 +166,14 @@ pub fn attempt(
         tools.dead_letters.write(connection.client(), batch, &letters)?;
     }
     let counts = count(batch, &tables, &applied, &letters);
-    (tools.enter)(Phase::Commit);
-    // Nothing has failed in this transaction: every failure returned above, and so COMMIT cannot mean ROLLBACK.
-    match connection.client().batch_execute("COMMIT") {
-        Ok(()) => {
-            for ((table, rows), rung) in tables.iter().zip(&applied).zip(&rungs) {
-                // A rung that only this batch's records asked for says nothing about the next.
-                if let Some(ladder) = ladders.get_mut(&table.plan.label).filter(|l| l.rung() == *rung) {
-                    ladder.written(rows.conflicts);
-                }
-            }
-            Ok(Attempt::Committed(counts))
-        }
-        Err(error) if error.as_db_error().is_none() => {
-            Ok(Attempt::Unknown { failure: Failure::from(error), counts })
-        }
-        Err(error) => Err(Failure::from(error)),
-    }
+    let rejected = letters.iter().map(|letter| (letter.record, letter.rejection.clone())).collect();
+    let rungs = tables
+        .iter()
+        .zip(&applied)
+        .zip(&rungs)
+        .map(|((table, rows), rung)| (table.plan.label.clone(), *rung, rows.conflicts))
+        .collect();
+    Ok(Ok(Written { counts, rejected, rungs }))
 }
 
 /// Opens the transaction in one round trip: fence, lock on each target against ALTER, fingerprint of each.
@@ -143,9 +181,11 @@ fn begin(
     connection: &mut WriterConnection,
     batch: &Batch,
     tables: &[&TableRows],
+    open: bool,
 ) -> Result<Option<Attempt>, Failure> {
     connection.begin();
-    let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", Offsets::fence(batch.spans()));
+    let begin = if open { "SELECT 1" } else { BEGIN };
+    let mut sql = format!("{begin}; {}", Offsets::fence(batch.spans()));
     for table in tables {
         let fingerprint = connection.fingerprint_statement(&table.plan.name)?;
         sql.push_str(&format!("; LOCK TABLE {} IN ROW EXCLUSIVE MODE; {fingerprint}", table.plan.target));

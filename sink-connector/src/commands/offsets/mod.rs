@@ -1,0 +1,146 @@
+//! `offsets show` and `offsets reset`: where the sink stands in every partition, and the way out of a stopped one.
+
+mod reset;
+mod show;
+pub mod standing;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::Output;
+use crate::config::Config;
+use crate::encode::{Kind, Value, encode};
+
+const FROM_1970_TO_2000_MICROS: i64 = 10_957 * 86_400_000_000;
+
+/// What `offsets --help` ends with.
+pub const AFTER: &str = "\
+Examples:
+  sink-connector offsets show
+  sink-connector offsets reset --to-earliest --topic scores --partition 3 --execute";
+
+const SHOW_AFTER: &str = "\
+A partition without a position shows why it would stop, or nothing when it begins where \
+kafka.auto_offset_reset says.
+
+Example:
+  sink-connector --config sink.toml offsets show --output json";
+
+const RESET_AFTER: &str = "\
+Without --execute it prints its plan and changes nothing. Stop the sinks of the group first (scale to 0): it \
+is refused while a member is alive. Records before a later position are never written; records after an earlier \
+one are written again, which an upsert or insert_ignore absorbs and an insert does not.
+
+Examples:
+  sink-connector offsets reset --to-datetime 2026-03-01T00:00:00Z
+  sink-connector offsets reset --to-offset 4711 --topic scores --partition 3 --execute";
+
+/// Subcommands of `offsets`.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum OffsetsCommand {
+    /// Show position, log start, log end and lag of every partition
+    #[command(after_help = SHOW_AFTER)]
+    Show(ShowArgs),
+    /// Choose the position of partitions anew
+    #[command(after_help = RESET_AFTER)]
+    Reset(ResetArgs),
+}
+
+/// Flags of `offsets show`.
+#[derive(Args, Clone, Copy, Debug, PartialEq)]
+pub struct ShowArgs {
+    /// How it is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// Flags of `offsets reset`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ResetArgs {
+    /// Where to.
+    #[command(flatten)]
+    pub to: To,
+    /// Only this topic; otherwise every configured one
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// Only this partition; otherwise every one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub partition: Option<i32>,
+    /// Do it
+    #[arg(long)]
+    pub execute: bool,
+    /// How the plan is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// The position wanted: exactly one of these.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[group(required = true, multiple = false)]
+pub struct To {
+    /// The first record that is still there
+    #[arg(long)]
+    pub to_earliest: bool,
+    /// Behind the last record that is there now
+    #[arg(long)]
+    pub to_latest: bool,
+    /// This offset, which must be in the log
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub to_offset: Option<i64>,
+    /// The first record of this instant or later, such as 2026-03-01T12:00:00Z or 2026-03-01T12:00:00+05:30;
+    /// without an offset it is UTC
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    pub to_datetime: Option<Instant>,
+}
+
+/// Milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant(pub i64);
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// Kafka or PostgreSQL do not answer, or refuse.
+pub fn run(config: &Config, command: &OffsetsCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        OffsetsCommand::Show(args) => show::run(config, *args),
+        OffsetsCommand::Reset(args) => reset::run(config, args),
+    }
+}
+
+fn instant(text: &str) -> Result<Instant, String> {
+    // As a column of type timestamptz reads it: microseconds since 2000-01-01 UTC.
+    let mut bytes = Vec::new();
+    let read = encode(Kind::Timestamptz { precision: None }, Value::Str(text), &mut bytes).ok();
+    let micros = read.and_then(|()| bytes.try_into().ok()).map(i64::from_be_bytes);
+    micros
+        .and_then(|micros| micros.checked_add(FROM_1970_TO_2000_MICROS))
+        .filter(|micros| *micros >= 0)
+        .map(|micros| Instant(micros.div_euclid(1000)))
+        .ok_or_else(|| {
+            format!(
+                "{text:?} is not a time since 1970: write 2026-03-01T12:00:00Z or 2026-03-01T12:00:00+05:30"
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_read_with_its_offset() {
+        for (text, millis) in [
+            ("1970-01-02", 86_400_000),
+            ("1970-01-01T00:00:00.5Z", 500),
+            ("1970-01-01 05:30:00+05:30", 0),
+            ("2026-03-01T12:00:00", 1_772_366_400_000),
+        ] {
+            assert_eq!(instant(text), Ok(Instant(millis)), "{text}");
+        }
+        for text in ["yesterday", "12:00", "2026-13-01", "infinity", "-infinity", "1969-12-31"] {
+            assert!(instant(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The reference: every key, metric, exit code and error class, from the code that acts on them.
+
+use std::process::ExitCode;
+
+use shared::settings::reference::keys;
+
+use super::EXIT_CODES;
+use crate::batch::Skip;
+use crate::config::SCHEMA;
+use crate::decode::Reason;
+use crate::ledger::Stopped;
+use crate::metrics::Metrics;
+use crate::sqlstate::{RULES, When};
+
+/// Prints the sink's part of docs/reference.md.
+///
+/// # Errors
+/// None.
+pub fn run() -> anyhow::Result<ExitCode> {
+    print!("{}", markdown());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn markdown() -> String {
+    let mut text = String::from(
+        "<!-- Generated from the code by `make docs`. Do not edit. -->\n\n# Reference\n\n## sink-connector: configuration\n\n",
+    );
+    text += &keys(&SCHEMA);
+    text += "\n## sink-connector: metrics\n\nAll have the label `connector` as well; the standard `process_*` metrics come with them.\n\n";
+    text += "| metric | type | labels | what it says |\n|---|---|---|---|\n";
+    for metric in Metrics::ALL {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        text +=
+            &format!("| `{}` | {} | {} | {} |\n", metric.name, metric.kind, labels.join(", "), metric.help);
+    }
+    text += &words(
+        "`reason` of `sink_dead_letters_total` and of dead letters",
+        Reason::ALL.iter().map(|r| r.as_str()),
+    );
+    text += &words("`reason` of `sink_records_skipped_total`", Skip::ALL.iter().map(|s| s.as_str()));
+    text += &words("`reason` of `sink_partitions_stopped`", Stopped::ALL.iter().copied());
+    text += "\n## sink-connector: exit codes\n\n| code | meaning |\n|---|---|\n";
+    for (code, meaning) in EXIT_CODES {
+        text += &format!("| {code} | {meaning} |\n");
+    }
+    text += "\n## sink-connector: what an SQLSTATE does\n\nThe first row that fits holds. *record*: a dead letter, and the rest is written. *transient*: tried again, for ever. \
+             *configuration*, and **every SQLSTATE not listed**: nothing is dropped, the catalog is read again, tried again slowly until \
+             the operator has mended it.\n\n| SQLSTATE | class | meaning |\n|---|---|---|\n";
+    for rule in RULES {
+        let code = if rule.code.len() == 2 { format!("{}xxx", rule.code) } else { rule.code.to_owned() };
+        let when = match rule.when {
+            When::Always => "",
+            When::WithoutConstraint => ", without a constraint's name",
+            When::RowSecurity => ", from row-level security",
+            When::Again => ", a second time for the same batch",
+        };
+        text += &format!("| `{code}`{when} | {} | {} |\n", rule.class.word(), rule.meaning);
+    }
+    text
+}
+
+fn words<'a>(what: &str, values: impl Iterator<Item = &'a str>) -> String {
+    let values: Vec<String> = values.map(|value| format!("`{value}`")).collect();
+    format!("\n{what}: {}.\n", values.join(", "))
+}

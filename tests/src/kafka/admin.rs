@@ -142,6 +142,17 @@ impl Kafka {
         }
     }
 
+    /// What `kafka-acls` does with these arguments, for a broker with an authorizer; a second or two of JVM start.
+    ///
+    /// # Panics
+    /// When the tool fails.
+    #[track_caller]
+    pub fn acl(&self, args: &[&str]) {
+        let bootstrap = self.bootstrap();
+        let args = [&["--bootstrap-server", &bootstrap], args].concat();
+        super::install::tool("org.apache.kafka.tools.AclCommand", &args).expect("kafka-acls");
+    }
+
     /// How many partitions of `topic` have a leader: 0 when the topic is unknown.
     fn leaders(&self, topic: &str) -> usize {
         let client: BaseConsumer = self.client().create().expect("a client");

@@ -12,9 +12,9 @@ use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use shared::signal::Shutdown;
 
 use crate::cli::{RunArgs, SummaryFormat};
-use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields};
+use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields, ValueFormat};
 use crate::dead_letters::DeadLetters;
-use crate::decode::{NullBytes, Options};
+use crate::decode::{Envelope, NullBytes, Options};
 use crate::health::Health;
 use crate::keeper::{Identity, Keeper};
 use crate::metrics::Metrics;
@@ -88,10 +88,7 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     let server = shared::http::serve(listen, Arc::new(status))?;
     tracing::info!(connector = config.name, http = %server.local_addr(), "started");
 
-    // A pattern such as ^.* means no topic of Kafka's own; the user's properties come later, and win.
-    let hidden = config.kafka.topics_regex.as_ref().map(|_| ("topic.blacklist", "^__"));
-    let properties = hidden.into_iter().chain(config.kafka.librdkafka());
-    let properties = properties.map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let properties = config.kafka.librdkafka().map(|(k, v)| (k.to_owned(), v.to_owned()));
     let client_id = format!("kafka-sink-{}", config.name);
     let consumer = consumer::create(
         &config.kafka.bootstrap_servers,
@@ -288,6 +285,15 @@ fn target_of(config: &Config) -> Option<TargetOf> {
     Some(Box::new(move |topic| target(&config.topic(topic)).map_err(|error| format!("{error:#}"))))
 }
 
+/// What values of a format wrap their rows in.
+pub fn envelope(format: ValueFormat) -> Option<Envelope> {
+    match format {
+        ValueFormat::Json => None,
+        ValueFormat::JsonSchema => Some(Envelope::Connect),
+        ValueFormat::Debezium => Some(Envelope::Debezium),
+    }
+}
+
 fn target(table: &TableConfig) -> anyhow::Result<Target> {
     let ddl = table.ddl()?.map(|sql| Ddl {
         origin: table.ddl_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
@@ -303,6 +309,7 @@ fn target(table: &TableConfig) -> anyhow::Result<Target> {
         key: if table.pk_mode == PkMode::None { Vec::new() } else { table.pk_fields.clone() },
         rename: table.rename.iter().map(|(field, column)| (field.clone(), column.clone())).collect(),
         options: Options {
+            envelope: envelope(table.value_format),
             reject_unknown_fields: table.unknown_fields == UnknownFields::Reject,
             unwrap_single_element_arrays: table.unwrap_single_element_arrays,
             null_bytes: match table.null_bytes {

@@ -118,7 +118,11 @@ impl Batch {
         place.next = Offset(incoming.offset + 1);
         place.records += 1;
         place.bytes += size as u64;
-        let Some(payload) = incoming.payload else {
+        let opened = match incoming.payload.map_or(Ok(None), |value| plan.decoder.open(value)) {
+            Ok(opened) => opened,
+            Err(rejection) => return self.rejected.push(Rejected { record, rejection }),
+        };
+        let Some(payload) = &opened else {
             self.skip(span16, Skip::Tombstone, 1);
             return;
         };

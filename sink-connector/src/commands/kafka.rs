@@ -1,5 +1,6 @@
 //! Kafka as the operator's commands see it: questions and a look at records. It never joins the group.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::positions::KAFKA_TIMEOUT;
 use crate::source::consumer::{self, Consumer};
 use crate::source::topic_ids::topic_ids;
+use crate::topics::Topics;
 use crate::types::TopicPartition;
 
 /// How often the group's coordinator is asked: a cluster that has just come up makes or loads its offsets topic first.
@@ -70,6 +72,25 @@ impl Kafka {
                 "correct kafka.bootstrap_servers and the security settings of [kafka.properties], or start the broker",
             )
         })
+    }
+
+    /// The configuration with the topics that its pattern matches now in the place of named ones.
+    pub fn with_topics<'a>(&self, config: &'a Config) -> Result<Cow<'a, Config>, Trouble> {
+        let trouble = |problem: String| {
+            Trouble::new(
+                problem,
+                "correct kafka.topics_regex, create a topic, or grant DESCRIBE and READ on it",
+            )
+        };
+        let topics = config.kafka.subscribed().map_err(|error| trouble(error.to_string()))?;
+        if matches!(topics, Topics::Named(_)) {
+            return Ok(Cow::Borrowed(config));
+        }
+        self.cluster_id()?;
+        let mut config = config.clone();
+        config.kafka.topics = topics.now(&self.consumer, KAFKA_TIMEOUT).map_err(trouble)?;
+        config.kafka.topics.sort_unstable();
+        Ok(Cow::Owned(config))
     }
 
     /// The partitions of a topic.

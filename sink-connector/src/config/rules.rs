@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::settings::RuleError;
 
 use super::librdkafka::owned;
-use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, unsupported};
+use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, ValueFormat, unsupported};
 use crate::pattern::Pattern;
 
 /// PostgreSQL cuts `application_name` after 63 bytes; a sink's sessions are found by `kafka-sink:<name>`.
@@ -148,6 +148,9 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
     }
     if table.delete_enabled && table.pk_mode != PkMode::RecordKey {
         rule(&["delete_enabled", "pk_mode"], "needs pk_mode = \"record_key\"".into());
+    }
+    if table.value_format == ValueFormat::Debezium && table.insert_mode != InsertMode::Upsert {
+        rule(&["value_format", "insert_mode"], "changes of rows need insert_mode = \"upsert\"".into());
     }
     if table.version_field.is_some() && table.insert_mode != InsertMode::Upsert {
         rule(&["version_field", "insert_mode"], "needs insert_mode = \"upsert\"".into());

@@ -58,7 +58,9 @@ impl Kafka {
     pub fn librdkafka(&self) -> impl Iterator<Item = (&str, &str)> {
         let given = self.properties.iter().filter(|(name, _)| !name.ends_with("_file"));
         let secrets = self.secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
-        given.map(|(name, value)| (name.as_str(), value.as_str())).chain(secrets)
+        // A pattern such as ^.* means no topic of Kafka's own, unless the user says otherwise after this.
+        let hidden = self.topics_regex.as_ref().map(|_| ("topic.blacklist", "^__"));
+        hidden.into_iter().chain(given.map(|(name, value)| (name.as_str(), value.as_str()))).chain(secrets)
     }
 }
 

@@ -216,6 +216,11 @@ fn owned_librdkafka_properties_are_refused_by_name() {
 fn rules_between_keys_say_what_to_do() {
     for (text, key, words) in [
         ("kafka = { topics = ['a'], topics_regex = '^b' }", "kafka.topics", "either topics or topics_regex"),
+        (
+            "topics.x = { value_format = 'debezium', insert_mode = 'insert' }",
+            "topics.x.value_format",
+            "need insert_mode = \"upsert\"",
+        ),
         ("kafka.topics_regex = 'b.*'", "kafka.topics_regex", "must begin with ^"),
         ("kafka.topics_regex = '^(b'", "kafka.topics_regex", "is not an extended regular expression"),
         ("kafka.topics_regex = '^b'\nsink.table = '${topic}'", "sink.pk_fields", "must name the key columns"),
@@ -265,8 +270,6 @@ fn values_for_later_versions_are_refused_by_name() {
         ("sink.pk_mode = 'record_key'", "sink.pk_mode"),
         ("sink.pk_mode = 'kafka'", "sink.pk_mode"),
         ("sink = { pk_mode = 'record_key', delete_enabled = true }", "sink.delete_enabled"),
-        ("sink.value_format = 'json_schema'", "sink.value_format"),
-        ("topics.x.value_format = 'debezium'", "topics.x.value_format"),
         ("sink.version_field = 'v'", "sink.version_field"),
         ("sink.metadata.offset = 'o'", "sink.metadata"),
         ("errors.tolerance = 'none'", "errors.tolerance"),

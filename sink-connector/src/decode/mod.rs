@@ -1,18 +1,22 @@
 //! From the bytes of one JSON record to the COPY BINARY fields of one row, in one pass and without a tree between.
 
 mod array;
+mod envelope;
+mod logical;
 mod record;
 mod rejection;
 mod slots;
 mod value;
 
 pub use crate::encode::NullBytes;
+pub use envelope::Envelope;
 pub use rejection::{Reason, Rejection};
 pub use slots::{SlotRef, Slots};
 
 use crate::encode::Kind;
 use hashbrown::HashMap;
 use serde::de::IgnoredAny;
+use std::borrow::Cow;
 
 /// One field that a table takes from its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub struct Options {
     pub unwrap_single_element_arrays: bool,
     /// What happens to U+0000 in a value.
     pub null_bytes: NullBytes,
+    /// What values wrap their rows in; `None`: they are the rows.
+    pub envelope: Option<Envelope>,
 }
 
 /// Why there can be no decoder for these fields.
@@ -94,14 +100,35 @@ impl Decoder {
     /// The first thing in the record that makes it no row of the table; what `slots` hold then is unspecified.
     pub fn decode(&self, payload: &[u8], slots: &mut Slots) -> Result<(), Rejection> {
         slots.reset(self.fields.len());
-        let text = std::str::from_utf8(payload).map_err(|error| {
-            let at = error.valid_up_to();
-            reject(Reason::InvalidUtf8, format!("not UTF-8 from byte {at} on: 0x{:02x}", payload[at]))
-        })?;
+        let text = utf8(payload)?;
         if !text.trim_ascii_start().starts_with('{') {
             return Err(no_object(text));
         }
         record::read(self, text, slots)
+    }
+
+    /// The row in a value's envelope, as [`Decoder::decode`] takes it; `None` where it says that the row is gone.
+    ///
+    /// # Errors
+    /// The value is no such envelope, or an event that is no change of a row.
+    #[inline]
+    pub fn open<'a>(&self, value: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, Rejection> {
+        let Some(envelope) = self.options.envelope else { return Ok(Some(Cow::Borrowed(value))) };
+        Ok(envelope.open(value, self)?.map(|row| match row {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        }))
+    }
+
+    /// The key in its envelope, where values have one as well; any other key is itself.
+    #[must_use]
+    pub fn open_key<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.options.envelope.is_some() { envelope::open_key(key, self) } else { Cow::Borrowed(key) }
+    }
+
+    /// How the values of a field are encoded, if a column takes it.
+    fn kind_of(&self, name: &str) -> Option<&Kind> {
+        self.by_name.get(name).map(|index| &self.fields[*index].kind)
     }
 
     /// The field of a name. Records mostly keep their order, so `hint`, the field after the last, is tried first.
@@ -116,6 +143,14 @@ impl Decoder {
 /// A rejection that is about no column.
 fn reject(reason: Reason, detail: String) -> Rejection {
     Rejection { reason, column: None, detail }
+}
+
+/// The text that bytes are.
+fn utf8(bytes: &[u8]) -> Result<&str, Rejection> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        reject(Reason::InvalidUtf8, format!("not UTF-8 from byte {at} on: 0x{:02x}", bytes[at]))
+    })
 }
 
 /// Why text that does not begin an object is refused.

@@ -28,6 +28,10 @@ pub enum Reason {
     UnknownField,
     /// A string with half of a surrogate pair.
     InvalidText,
+    /// Not the envelope that `value_format` says.
+    InvalidEnvelope,
+    /// A change event that no row can follow, such as TRUNCATE.
+    UnsupportedOperation,
     /// The key is taken, under `insert_mode = "insert"`.
     DuplicateKey,
     /// The server refused the row: a constraint, a trigger, a policy, a type's input. Its SQLSTATE says more.
@@ -36,7 +40,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidJson,
         Self::InvalidUtf8,
         Self::NotAnObject,
@@ -48,7 +52,10 @@ impl Reason {
         Self::TooLong,
         Self::UnknownField,
         Self::InvalidText,
+        Self::InvalidEnvelope,
+        Self::UnsupportedOperation,
         Self::DuplicateKey,
+        Self::Refused,
     ];
 
     /// The reason as a metric's label and in a dead letter.
@@ -66,6 +73,8 @@ impl Reason {
             Reason::TooLong => "too_long",
             Reason::UnknownField => "unknown_field",
             Reason::InvalidText => "invalid_text",
+            Reason::InvalidEnvelope => "invalid_envelope",
+            Reason::UnsupportedOperation => "unsupported_operation",
             Reason::DuplicateKey => "duplicate_key",
             Reason::Refused => "refused",
         }

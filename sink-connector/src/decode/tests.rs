@@ -25,6 +25,7 @@ const LENIENT: Options = Options {
     reject_unknown_fields: false,
     unwrap_single_element_arrays: true,
     null_bytes: NullBytes::Reject,
+    envelope: None,
 };
 
 fn decoder(options: Options) -> Decoder {

@@ -20,12 +20,14 @@ mod kind;
 mod numeric;
 pub mod oid;
 mod output;
+mod plain;
 mod text;
 mod uuid;
 
 pub use json::{MAX_DEPTH, NullBytes, check_depth, encode_json, resolve_nul};
 pub use kind::{Array, Enum, Kind, Modifier};
 pub use output::write_text;
+pub use plain::{iso_date, iso_time, twos_complement};
 
 /// A JSON value that is neither null, object nor array, borrowed from the record.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,6 +3,7 @@
 mod batching;
 mod check;
 mod check_mistakes;
+mod envelopes;
 mod frozen;
 mod harness;
 mod hidden_refusals;
@@ -25,6 +26,7 @@ mod server_errors;
 mod shared_table;
 mod special_tables;
 mod sqlstates;
+mod topics;
 mod transactions;
 mod types;
 mod waits;

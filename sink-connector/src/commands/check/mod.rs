@@ -52,10 +52,12 @@ pub struct CheckArgs {
 /// # Errors
 /// A configuration that cannot be used at all.
 pub fn run(config: &Config, args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let targets = crate::run::targets(config)?;
     let kafka = Kafka::new(config)?;
     let connections = postgres::pool(config)?;
     let mut report = Report::default();
+    let matched = kafka.with_topics(config).map_err(|trouble| report.trouble("topics", &trouble));
+    let config = matched.as_deref().unwrap_or(config);
+    let targets = crate::run::targets(config)?;
     report.ok("configuration", format!("connector {:?} loads", config.name));
     for topic in config.unused_topics() {
         report.warning(

@@ -4,6 +4,7 @@ mod proposal;
 mod survey;
 mod types;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -15,6 +16,7 @@ use super::kafka::Kafka;
 use super::sample::newest;
 use super::{Output, print_json};
 use crate::config::{Config, InsertMode, PkMode};
+use crate::decode::{Decoder, Options};
 use crate::sql::TableName;
 
 /// What `infer-ddl --help` ends with.
@@ -53,8 +55,14 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
     let records = newest(&kafka, &partitions, args.sample)?;
     let configured = config.topic(&args.topic);
     let mut survey = Survey::new(configured.unwrap_single_element_arrays);
+    // What is to become of the rows is not known yet, but what wraps them is.
+    let envelope = crate::run::envelope(configured.value_format);
+    let opener = Decoder::new(Vec::new(), Options { envelope, ..Options::default() })?;
     for record in &records {
-        survey.add(record.key.as_deref(), record.payload.as_deref());
+        // A value that is no such envelope is counted by the survey, as it came.
+        let opened =
+            record.payload.as_deref().map(|value| opener.open(value).unwrap_or(Some(Cow::Borrowed(value))));
+        survey.add(record.key.as_deref(), opened.flatten().as_deref());
     }
     if survey.fields().is_empty() {
         bail!(
@@ -65,7 +73,7 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
             survey.refused
         );
     }
-    let known = config.kafka.topics.contains(&args.topic) || config.topics.contains_key(&args.topic);
+    let known = config.kafka.reads(&args.topic) || config.topics.contains_key(&args.topic);
     let table = match &args.table {
         Some(table) => TableName::parse(table),
         None if known => TableName::parse(&configured.table),

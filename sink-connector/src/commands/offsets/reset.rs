@@ -30,6 +30,8 @@ struct Move {
 pub fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode> {
     let kafka = Kafka::new(config)?;
     let connections = postgres::pool(config)?;
+    let matched = kafka.with_topics(config)?;
+    let config = &*matched;
     let named = chosen_topics(config, args)?;
     kafka.cluster_id()?;
     let topics = chosen_partitions(&kafka, named, args)?;

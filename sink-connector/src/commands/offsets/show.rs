@@ -16,6 +16,8 @@ pub fn run(config: &Config, args: ShowArgs) -> anyhow::Result<ExitCode> {
     let kafka = Kafka::new(config)?;
     let connections = postgres::pool(config)?;
     kafka.cluster_id()?;
+    let matched = kafka.with_topics(config)?;
+    let config = &*matched;
     let mut topics = BTreeMap::new();
     for topic in &config.kafka.topics {
         topics.insert(topic.clone(), kafka.partitions(topic)?);

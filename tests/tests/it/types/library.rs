@@ -30,6 +30,7 @@ pub fn plan(client: &mut Client, table: &str) -> Plan {
             reject_unknown_fields: true,
             unwrap_single_element_arrays: true,
             null_bytes: NullBytes::Reject,
+            envelope: None,
         },
     };
     let table = catalog::read_table(client, &wanted.table).unwrap().expect("the table exists");

@@ -1,0 +1,149 @@
+//! Values that wrap their row: Kafka Connect's `{"schema", "payload"}` (its JsonConverter), and Debezium's change
+//! events. What comes out is the row as plain JSON, or nothing where the value says that the row is gone.
+
+use super::logical::{self, Schema};
+use super::rejection::excerpt;
+use super::{Decoder, Reason, Rejection, no_object, reject, utf8};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// How the values of a topic wrap their rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Envelope {
+    /// Connect's JsonConverter with `schemas.enable`: the payload is the row, its schema says what types mean.
+    Connect,
+    /// Debezium's change events, inside Connect's envelope or bare.
+    Debezium,
+}
+
+impl Envelope {
+    /// The row in a value, as the text of a JSON object; `None` is a tombstone.
+    ///
+    /// # Errors
+    /// The value is no such envelope, or an event that is no change of a row.
+    pub(super) fn open<'a>(
+        self,
+        value: &'a [u8],
+        decoder: &Decoder,
+    ) -> Result<Option<Cow<'a, str>>, Rejection> {
+        let text = utf8(value)?;
+        let members = members(text)?;
+        let wrapped = (member(&members, "schema"), member(&members, "payload"));
+        match (self, wrapped) {
+            (Envelope::Connect, (Some(schema), Some(payload))) => {
+                let schema = Schema::read(schema)?;
+                Ok(row(payload).map(|row| logical::convert(row, schema.as_ref(), decoder, false)))
+            }
+            (Envelope::Connect, (schema, _)) => {
+                let missing = if schema.is_none() { "schema" } else { "payload" };
+                Err(invalid(format!("expected {{\"schema\": …, \"payload\": …}}, but there is no {missing}")))
+            }
+            (Envelope::Debezium, (Some(schema), Some(payload))) => {
+                let Some(event) = row(payload) else { return Ok(None) };
+                let schema = Schema::read(schema)?;
+                change(event, schema.as_ref(), decoder)
+            }
+            (Envelope::Debezium, _) => change(text, None, decoder),
+        }
+    }
+}
+
+/// The key that Connect's envelope holds; any other key is itself.
+pub(super) fn open_key<'a>(key: &'a [u8], decoder: &Decoder) -> Cow<'a, [u8]> {
+    let opened = || {
+        let members = members(utf8(key).ok()?).ok()?;
+        let (schema, payload) = (member(&members, "schema")?, member(&members, "payload")?);
+        let schema = Schema::read(schema).ok()?;
+        Some(logical::convert(payload, schema.as_ref(), decoder, false))
+    };
+    match opened() {
+        Some(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
+        Some(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+        None => Cow::Borrowed(key),
+    }
+}
+
+/// What a Debezium event makes of its row.
+fn change<'a>(
+    event: &'a str,
+    schema: Option<&Schema<'_>>,
+    decoder: &Decoder,
+) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let members = members(event)?;
+    let Some(op) = member(&members, "op") else {
+        let what = "expected a change event of Debezium with op, before and after (what its ExtractNewRecordState \
+                    makes of them is value_format json or json_schema)";
+        return Err(invalid(format!("{what}, got {}", excerpt(event))));
+    };
+    match op.trim_matches('"') {
+        "c" | "u" | "r" => {
+            let Some(after) = member(&members, "after").and_then(row) else {
+                return Err(invalid(format!("a change event with op {op} and without after")));
+            };
+            let schema = schema.and_then(|schema| schema.field("after"));
+            Ok(Some(logical::convert(after, schema, decoder, true)))
+        }
+        "d" => Ok(None),
+        "t" => Err(unsupported("TRUNCATE of the source table (op \"t\") is not carried out")),
+        _ => Err(unsupported(&format!("a change event with op {}", excerpt(op)))),
+    }
+}
+
+/// The text of a value that is not null.
+fn row(text: &str) -> Option<&str> {
+    Some(text).filter(|text| *text != "null")
+}
+
+fn invalid(detail: String) -> Rejection {
+    reject(Reason::InvalidEnvelope, detail)
+}
+
+fn unsupported(detail: &str) -> Rejection {
+    reject(Reason::UnsupportedOperation, detail.to_owned())
+}
+
+/// The last member of a name, as the decoder of records has it.
+fn member<'a>(members: &[(Cow<'_, str>, &'a str)], name: &str) -> Option<&'a str> {
+    members.iter().rfind(|(found, _)| found == name).map(|(_, text)| *text)
+}
+
+/// The members of the object that `text` is, in their order, each with the text of its value.
+pub(super) fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Rejection> {
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(no_object(text));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let members = deserializer.deserialize_map(Members);
+    members.and_then(|members| deserializer.end().map(|()| members)).map_err(|error| {
+        // What the grammar allows and serde_json does not: half of a surrogate pair.
+        let valid = serde_json::from_str::<IgnoredAny>(text).is_ok();
+        reject(if valid { Reason::InvalidText } else { Reason::InvalidJson }, error.to_string())
+    })
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(Cow<'de, str>, &'de str)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            members.push((name, map.next_value::<&RawValue>()?.get()));
+        }
+        Ok(members)
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Connect's schemas, for what the JSON of a value does not say: which number is a date, and which base64 a decimal.
+//!
+//! The names are those of `org.apache.kafka.connect.data` and of Debezium's `io.debezium.time` and `.data`. A value
+//! becomes the JSON that the encoders take for its column; what does not fit its schema is left for them to refuse.
+
+use super::envelope::members;
+use super::{Decoder, Reason, Rejection, reject};
+use crate::encode::{Kind, Value, encode, iso_date, iso_time, twos_complement};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// What Debezium writes for a large value that an update of PostgreSQL did not touch, as text and as bytes.
+const UNAVAILABLE: [&str; 2] =
+    ["\"__debezium_unavailable_value\"", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\""];
+/// MicroTimestamp's infinities, as Debezium's PostgreSQL connector has them.
+const INFINITIES: [(i64, &str); 2] =
+    [(9_223_372_036_825_200_000, "infinity"), (-9_223_372_036_832_400_000, "-infinity")];
+/// The most digits of a numeric on either side of the point; a decimal beyond is refused as it came.
+const MAX_DECIMAL_BYTES: usize = 62_000;
+/// The largest scale that is written out.
+const MAX_SCALE: i32 = 16_383;
+
+/// One schema of JsonConverter, as far as it matters here.
+#[derive(Debug, Deserialize)]
+pub(super) struct Schema<'a> {
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    field: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    fields: Option<Vec<Schema<'a>>>,
+    #[serde(borrow, default)]
+    items: Option<Box<Schema<'a>>>,
+    #[serde(borrow, default)]
+    values: Option<Box<Schema<'a>>>,
+    #[serde(borrow, default)]
+    parameters: Option<Parameters<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Parameters<'a> {
+    #[serde(borrow, default)]
+    scale: Option<Cow<'a, str>>,
+}
+
+/// What a value means, where its JSON does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logical {
+    /// Days since 1970-01-01.
+    Date,
+    /// Time of day in units of 10^-`digits` seconds.
+    Time { digits: usize },
+    /// Time since 1970-01-01 UTC in units of 10^-`digits` seconds.
+    Timestamp { digits: usize },
+    /// Base64 of an integer, big-endian in two's complement, times 10^-`scale`.
+    Decimal { scale: i32 },
+    /// An object of such an integer and its scale.
+    VariableScaleDecimal,
+    /// JSON, in a string.
+    Json,
+}
+
+impl<'a> Schema<'a> {
+    /// Reads a schema; `None` where there is none (null), or nothing in it changes the reading of a value.
+    pub(super) fn read(text: &'a str) -> Result<Option<Schema<'a>>, Rejection> {
+        // Parsing costs more than the row: schemas of plain types are known by what they do not mention.
+        let plain = !text.contains("org.apache.kafka.connect.data.")
+            && !text.contains("io.debezium.")
+            && !text.contains('\\');
+        if text == "null" || plain {
+            return Ok(None);
+        }
+        serde_json::from_str(text).map(Some).map_err(|error| {
+            reject(Reason::InvalidEnvelope, format!("the schema is none of Kafka Connect's: {error}"))
+        })
+    }
+
+    /// The schema of a struct's field.
+    pub(super) fn field(&self, name: &str) -> Option<&Schema<'a>> {
+        self.fields.as_deref()?.iter().find(|schema| schema.field.as_deref() == Some(name))
+    }
+
+    fn logical(&self) -> Option<Logical> {
+        Some(match self.name.as_deref()? {
+            "org.apache.kafka.connect.data.Date" | "io.debezium.time.Date" => Logical::Date,
+            "org.apache.kafka.connect.data.Time" | "io.debezium.time.Time" => Logical::Time { digits: 3 },
+            "io.debezium.time.MicroTime" => Logical::Time { digits: 6 },
+            "io.debezium.time.NanoTime" => Logical::Time { digits: 9 },
+            "org.apache.kafka.connect.data.Timestamp" | "io.debezium.time.Timestamp" => {
+                Logical::Timestamp { digits: 3 }
+            }
+            "io.debezium.time.MicroTimestamp" => Logical::Timestamp { digits: 6 },
+            "io.debezium.time.NanoTimestamp" => Logical::Timestamp { digits: 9 },
+            "org.apache.kafka.connect.data.Decimal" => {
+                Logical::Decimal { scale: self.parameters.as_ref()?.scale.as_deref()?.parse().ok()? }
+            }
+            "io.debezium.data.VariableScaleDecimal" => Logical::VariableScaleDecimal,
+            "io.debezium.data.Json" => Logical::Json,
+            _ => return None,
+        })
+    }
+
+    /// Whether a value of it may have to be changed.
+    fn changes(&self) -> bool {
+        let inner = [&self.items, &self.values].into_iter().flatten().any(|schema| schema.changes());
+        inner || self.logical().is_some() || self.fields.iter().flatten().any(Schema::changes)
+    }
+}
+
+/// The row with its values as the columns take them. With `drop_unavailable`, fields that Debezium did not know are
+/// left out: an upsert then leaves the stored values alone.
+pub(super) fn convert<'a>(
+    row: &'a str,
+    schema: Option<&Schema<'_>>,
+    decoder: &Decoder,
+    drop_unavailable: bool,
+) -> Cow<'a, str> {
+    let drop_unavailable = drop_unavailable && UNAVAILABLE.iter().any(|marker| row.contains(marker));
+    let schema = schema.filter(|schema| schema.changes());
+    if schema.is_none() && !drop_unavailable {
+        return Cow::Borrowed(row);
+    }
+    let Ok(members) = members(row) else { return Cow::Borrowed(row) };
+    let kept = members.iter().filter(|(_, value)| !(drop_unavailable && UNAVAILABLE.contains(value)));
+    let mut out = String::with_capacity(row.len() + 64);
+    put_object(kept, &mut out, |name, value, out| {
+        let field = schema.and_then(|schema| schema.field(name));
+        put(value, field, decoder.kind_of(name), out);
+    });
+    Cow::Owned(out)
+}
+
+/// Appends a value of `schema` for a column of `kind`, or inside JSON.
+fn put(value: &str, schema: Option<&Schema<'_>>, kind: Option<&Kind>, out: &mut String) {
+    let Some(schema) = schema.filter(|schema| value != "null" && schema.changes()) else {
+        out.push_str(value);
+        return;
+    };
+    if let Some(logical) = schema.logical() {
+        match plain(value, logical, kind) {
+            Some(text) => out.push_str(&text),
+            None => out.push_str(value),
+        }
+    } else if let (Some(items), Ok(elements)) = (&schema.items, serde_json::from_str::<Vec<&RawValue>>(value))
+    {
+        let element_kind = match kind {
+            Some(Kind::Array(of)) => Some(&of.element),
+            _ => None,
+        };
+        out.push('[');
+        for (index, element) in elements.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            put(element.get(), Some(items), element_kind, out);
+        }
+        out.push(']');
+    } else if let Ok(members) = members(value) {
+        put_object(members.iter(), out, |name, value, out| {
+            put(value, schema.values.as_deref().or_else(|| schema.field(name)), None, out);
+        });
+    } else {
+        out.push_str(value);
+    }
+}
+
+fn put_object<'m, 'a: 'm>(
+    members: impl Iterator<Item = &'m (Cow<'a, str>, &'a str)>,
+    out: &mut String,
+    mut put_value: impl FnMut(&str, &str, &mut String),
+) {
+    out.push('{');
+    for (index, (name, value)) in members.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(&serde_json::Value::from(&**name).to_string());
+        out.push(':');
+        put_value(name, value, out);
+    }
+    out.push('}');
+}
+
+/// The plain JSON of a value; `None` leaves it as it is.
+fn plain(value: &str, logical: Logical, kind: Option<&Kind>) -> Option<String> {
+    let number = || value.parse::<i64>().ok();
+    match logical {
+        // A column of numbers takes the number.
+        Logical::Date | Logical::Time { .. } | Logical::Timestamp { .. } if kind.is_some_and(is_number) => {
+            None
+        }
+        Logical::Date => {
+            let (date, era) = iso_date(number()?);
+            Some(format!("\"{date}{era}\""))
+        }
+        Logical::Time { digits } => Some(format!("\"{}\"", iso_time(number()?, digits)?)),
+        Logical::Timestamp { digits } => {
+            let number = number()?;
+            if let Some((_, infinity)) = INFINITIES.iter().find(|(n, _)| digits == 6 && *n == number) {
+                return Some(format!("\"{infinity}\""));
+            }
+            let per_day = 86_400 * 10i64.pow(u32::try_from(digits).ok()?);
+            let (date, era) = iso_date(number.div_euclid(per_day));
+            let time = iso_time(number.rem_euclid(per_day), digits)?;
+            Some(format!("\"{date}T{time}Z{era}\""))
+        }
+        Logical::Decimal { .. } | Logical::VariableScaleDecimal if matches!(kind, Some(Kind::Bytea)) => None,
+        Logical::Decimal { scale } => decimal(value, scale),
+        Logical::VariableScaleDecimal => {
+            let members = members(value).ok()?;
+            let member = |wanted: &str| members.iter().find(|(n, _)| n == wanted).map(|(_, text)| *text);
+            decimal(member("value")?, member("scale")?.parse().ok()?)
+        }
+        Logical::Json if kind.is_none_or(Kind::is_json) => {
+            let text: String = serde_json::from_str(value).ok()?;
+            let json: &RawValue = serde_json::from_str(&text).ok()?;
+            Some(json.get().to_owned())
+        }
+        Logical::Json => None,
+    }
+}
+
+fn is_number(kind: &Kind) -> bool {
+    matches!(kind, Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Float4 | Kind::Float8 | Kind::Numeric { .. })
+}
+
+/// The literal of a decimal, from the JSON string of its base64.
+fn decimal(value: &str, scale: i32) -> Option<String> {
+    let text: Cow<'_, str> = serde_json::from_str(value).ok()?;
+    let mut bytes = Vec::new();
+    encode(&Kind::Bytea, Value::Str(&text), &mut bytes).ok()?;
+    if bytes.is_empty() || bytes.len() > MAX_DECIMAL_BYTES {
+        return None;
+    }
+    let (negative, mut digits) = twos_complement(&mut bytes);
+    if scale.unsigned_abs() > MAX_SCALE.unsigned_abs() {
+        digits.push_str(&format!("e{}", -i64::from(scale)));
+    } else if let Ok(scale) = usize::try_from(scale) {
+        if digits.len() <= scale {
+            digits.insert_str(0, &"0".repeat(scale + 1 - digits.len()));
+        }
+        if scale > 0 {
+            digits.insert(digits.len() - scale, '.');
+        }
+    } else if digits != "0" {
+        digits.push_str(&"0".repeat(usize::try_from(scale.unsigned_abs()).ok()?));
+    }
+    Some(if negative { format!("-{digits}") } else { digits })
+}

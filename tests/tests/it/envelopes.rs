@@ -1,0 +1,136 @@
+//! Values that wrap their rows: Kafka Connect's JSON with schemas, and Debezium's change events.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::{Record, Services, SinkConfig};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn column(name: &str, schema_type: &str, logical: &str) -> Value {
+    json!({"field": name, "type": schema_type, "optional": true, "name": logical})
+}
+
+fn config(topic: &str, url: &str, format: &str) -> SinkConfig {
+    SinkConfig::new(Services::shared().kafka.bootstrap(), url)
+        .topic(topic)
+        .table("t")
+        .pk_fields(&["id"])
+        .set("sink.value_format", format)
+}
+
+fn letters(client: &mut postgres::Client) -> Vec<(i64, String)> {
+    client
+        .query("SELECT \"offset\", reason FROM sink_dead_letters ORDER BY 1", &[])
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect()
+}
+
+/// Rows as text, by id.
+fn texts(client: &mut postgres::Client) -> Vec<String> {
+    client.query("SELECT t::text FROM t ORDER BY id", &[]).unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn the_payload_of_a_connect_envelope_is_the_row_and_its_schema_says_what_types_mean() {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("connect", 1);
+    let url = postgres.database("connect");
+    let mut client = tests::postgres::connect(&url);
+    let ddl = "CREATE TABLE t (id int PRIMARY KEY, d date, t time, ts timestamp, n numeric, ms bigint, s text, b bytea)";
+    client.batch_execute(ddl).unwrap();
+    let mut decimal = column("n", "bytes", "org.apache.kafka.connect.data.Decimal");
+    decimal["parameters"] = json!({"scale": "3"});
+    let schema = json!({"type": "struct", "optional": false, "name": "row", "fields": [
+        {"field": "id", "type": "int32", "optional": false},
+        column("d", "int32", "org.apache.kafka.connect.data.Date"),
+        column("t", "int32", "org.apache.kafka.connect.data.Time"),
+        column("ts", "int64", "org.apache.kafka.connect.data.Timestamp"),
+        column("ms", "int64", "org.apache.kafka.connect.data.Timestamp"),
+        decimal,
+        {"field": "s", "type": "string", "optional": true},
+        {"field": "b", "type": "bytes", "optional": true},
+    ]});
+    let wrap = |payload: Value| Record::json(&json!({"schema": schema, "payload": payload}));
+    let ms = 1_715_887_800_123_i64;
+    kafka.produce(
+        &topic,
+        [
+            wrap(json!({"id": 1, "d": 19_859, "t": 70_200_123, "ts": ms, "ms": ms, "n": "+y4=", "s": "x", "b": "BNI="})),
+            wrap(json!({"id": 2, "d": null, "t": null, "ts": -1, "n": "f39/f39/f39/f39/f39/f39/f38="})),
+            wrap(Value::Null),
+            Record::json(&json!({"schema": schema})),
+            Record::json(&json!({"id": 3})),
+            Record::json(&json!({"schema": null, "payload": {"id": 4, "d": "2024-05-16"}})),
+        ],
+    );
+    let run = config(&topic, &url, "json_schema")
+        .finish(&["run", "--until-end", "--deadline", "60s", "--summary", "json"], MINUTE)
+        .expect_code(0);
+    assert_eq!(run.assert_accounted(), 6);
+    assert_eq!((run.count("rows_written"), run.count("skipped"), run.count("dead_letters")), (3, 1, 2));
+    assert_eq!(
+        texts(&mut client),
+        [
+            r#"(1,2024-05-16,19:30:00.123,"2024-05-16 19:30:00.123",-1.234,1715887800123,x,"\\x04d2")"#,
+            r#"(2,,,"1969-12-31 23:59:59.999",727885129180488904360266563744972327436484050.815,,,)"#,
+            "(4,2024-05-16,,,,,,)",
+        ]
+    );
+    let missing = "invalid_envelope".to_owned();
+    assert_eq!(letters(&mut client), [(3, missing.clone()), (4, missing)]);
+}
+
+#[test]
+fn change_events_are_applied_with_and_without_a_schema() {
+    let Services { kafka, postgres } = Services::shared();
+    for with_schema in [true, false] {
+        let topic = kafka.topic("changes", 1);
+        let url = postgres.database("changes");
+        let mut client = tests::postgres::connect(&url);
+        client
+            .batch_execute("CREATE TABLE t (id int PRIMARY KEY, v text, big text, at timestamptz)")
+            .unwrap();
+        let after = json!({"field": "after", "type": "struct", "fields": [
+            {"field": "id", "type": "int32"},
+            column("at", "int64", "io.debezium.time.MicroTimestamp"),
+        ]});
+        let schema = json!({"type": "struct", "fields": [after]});
+        // Without a schema nothing says that a number is in microseconds: Debezium is told to write text then.
+        let at =
+            if with_schema { json!(1_715_887_800_123_456_i64) } else { json!("2024-05-16T19:30:00.123456Z") };
+        let event = |op: &str, before: Value, after: Value| {
+            let event = json!({"before": before, "after": after, "op": op, "ts_ms": 1, "source": {"lsn": 9}});
+            let event = if with_schema { json!({"schema": schema, "payload": event}) } else { event };
+            Record::json(&event).key(br#"{"id":1}"#.as_slice())
+        };
+        let unchanged = "__debezium_unavailable_value";
+        kafka.produce(
+            &topic,
+            [
+                event("r", Value::Null, json!({"id": 1, "v": "snapshot", "big": "kept", "at": at})),
+                event("c", Value::Null, json!({"id": 2, "v": "created", "big": "b", "at": at})),
+                event("u", json!({"id": 1}), json!({"id": 1, "v": "updated", "big": unchanged, "at": at})),
+                event("t", Value::Null, Value::Null),
+                event("c", Value::Null, Value::Null),
+                Record::json(&json!({"id": 5, "v": "flat"})),
+            ],
+        );
+        let run = config(&topic, &url, "debezium")
+            .finish(&["run", "--until-end", "--deadline", "60s", "--summary", "json"], MINUTE)
+            .expect_code(0);
+        assert_eq!(run.assert_accounted(), 6);
+        assert_eq!(
+            texts(&mut client),
+            [
+                r#"(1,updated,kept,"2024-05-16 19:30:00.123456+00")"#,
+                r#"(2,created,b,"2024-05-16 19:30:00.123456+00")"#
+            ]
+        );
+        let reasons = ["unsupported_operation", "invalid_envelope", "invalid_envelope"];
+        let expected: Vec<_> = (3..).zip(reasons.map(str::to_owned)).collect();
+        assert_eq!(letters(&mut client), expected);
+    }
+}

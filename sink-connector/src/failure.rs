@@ -3,7 +3,7 @@
 use postgres::error::SqlState;
 use thiserror::Error;
 
-use crate::sqlstate::{Class, classify};
+use crate::sqlstate::{Class, again, classify};
 
 /// A failed operation on PostgreSQL.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -59,6 +59,15 @@ impl Failure {
     /// One statement met the same row twice (`INSERT … ON CONFLICT DO UPDATE`).
     pub fn cardinality_violation(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::CARDINALITY_VIOLATION.code())
+    }
+
+    /// The class of a failure that the same batch has met before: an internal error that stays does not pass by itself.
+    #[must_use]
+    pub fn met_again(self) -> Self {
+        match &self.sqlstate {
+            Some(state) => Self { class: again(state, self.constraint.as_deref(), &self.message), ..self },
+            None => self,
+        }
     }
 
     /// The same, for the operator to mend.

@@ -156,8 +156,10 @@ impl Plan {
         })?;
         let others = |index: &&Index| key.as_ref().is_none_or(|key: &Key| key.index_oid != index.oid);
         let other_indexes: Vec<&Index> = table.judges.indexes.iter().filter(others).collect();
-        let judged =
-            table.judges.refuses || other_indexes.iter().any(|index| index.exclusive || index.refuses);
+        // Text is read by the types' input functions, which may refuse it.
+        let judged = !binary
+            || table.judges.refuses
+            || other_indexes.iter().any(|index| index.exclusive || index.refuses);
         let exclusive = exclusive_columns(table, key.as_ref(), &other_indexes);
         Ok(Self {
             target: wanted.table.sql(),

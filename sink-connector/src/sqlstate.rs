@@ -32,7 +32,7 @@ impl Class {
 pub enum When {
     /// Nothing.
     Always,
-    /// The server named no constraint.
+    /// The server named no constraint, and it was no trigger's RAISE.
     WithoutConstraint,
     /// A policy of row-level security refused the new row.
     RowSecurity,
@@ -68,6 +68,7 @@ pub const RULES: &[Rule] = &[
     // --- the record
     rule("22P03", Configuration, "binary representation refused: encoded for a table that has changed since"),
     rule("22P04", Configuration, "COPY data refused: encoded for a table that has changed since"),
+    rule("2200H", Configuration, "a sequence has no values left"),
     rule("22", Record, "data: out of range, not a date, not valid in its type"),
     rule_when("23514", When::WithoutConstraint, Configuration, "no partition of the table takes the row"),
     rule("23", Record, "integrity: NOT NULL, foreign key, unique, CHECK, exclusion"),
@@ -122,7 +123,8 @@ fn find(sqlstate: &str, constraint: Option<&str>, source: &str, again: bool) -> 
         let code = if rule.code.len() == 2 { sqlstate.starts_with(rule.code) } else { sqlstate == rule.code };
         code && match rule.when {
             When::Always => true,
-            When::WithoutConstraint => constraint.is_none(),
+            // PL/pgSQL's RAISE (exec_stmt_raise) names none unless it is told to, and means the row.
+            When::WithoutConstraint => constraint.is_none() && source != "exec_stmt_raise",
             When::RowSecurity => is_row_security(source),
             When::Again => again,
         }
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_operator_has_to_mend_it() {
-        all("0A000 22P03 22P04 26000 28000 28P01 3D000 3F000 53400 55000 XX001 XX002", Configuration);
+        all("0A000 2200H 22P03 22P04 26000 28000 28P01 3D000 3F000 53400 55000 XX001 XX002", Configuration);
         all("42501 42601 42703 42804 42P01 42P10", Configuration);
         assert_eq!(classify("42501", None, "permission denied for table t"), Configuration);
         let other = "query would be affected by row-level security policy for table \"t\"";
@@ -177,6 +179,8 @@ mod tests {
     fn a_check_without_a_name_is_a_missing_partition() {
         assert_eq!(classify("23514", Some("positive"), ""), Record);
         assert_eq!(classify("23514", None, ""), Configuration);
+        assert_eq!(classify("23514", None, "ExecFindPartition"), Configuration);
+        assert_eq!(classify("23514", None, "exec_stmt_raise"), Record);
         assert_eq!(classify("23505", None, ""), Record);
     }
 

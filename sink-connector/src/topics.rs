@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
-use rdkafka::metadata::MetadataTopic;
 
 use crate::pattern::Pattern;
 use crate::source::consumer::Consumer;
@@ -38,7 +37,11 @@ impl Topics {
         let metadata = consumer
             .fetch_metadata(None, timeout)
             .map_err(|error| format!("cannot ask Kafka for its topics: {error}"))?;
-        let names = metadata.topics().iter().filter(|t| !t.partitions().is_empty()).map(MetadataTopic::name);
+        let names = metadata
+            .topics()
+            .iter()
+            .filter(|t| !t.partitions().is_empty())
+            .map(rdkafka::metadata::MetadataTopic::name);
         let found = pattern.select(names);
         if found.is_empty() {
             return Err(format!("no topic matches topics_regex {text:?}, or this client may not read any"));

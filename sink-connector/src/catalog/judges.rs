@@ -29,7 +29,8 @@ pub struct Index {
     pub oid: u32,
     /// It lets no two rows be alike: unique, or an exclusion constraint.
     pub exclusive: bool,
-    /// It may refuse a row by itself: for its size, or because an expression fails.
+    /// It may refuse a row by itself, because an expression fails. (Any index refuses an entry of more than about 2,700
+    /// bytes; that one record of a key may be merged over such a value is not worth giving up merging for.)
     pub refuses: bool,
     /// Its columns; none when it has expressions or a predicate, which may read any.
     pub columns: Vec<String>,
@@ -63,9 +64,7 @@ pub fn read(client: &mut Client, table: u32) -> Result<Judges, postgres::Error> 
         .query(
             "WITH tree AS (SELECT $1::oid AS oid UNION SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass)) \
              SELECT i.indexrelid, i.indisunique OR i.indisexclusion, \
-                    i.indexprs IS NOT NULL OR i.indpred IS NOT NULL \
-                      OR EXISTS (SELECT 1 FROM pg_catalog.pg_attribute k \
-                                 WHERE k.attrelid = i.indexrelid AND k.attlen < 0), \
+                    i.indexprs IS NOT NULL OR i.indpred IS NOT NULL, \
                     CASE WHEN i.indexprs IS NULL AND i.indpred IS NULL \
                          THEN ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
                                     WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])) \

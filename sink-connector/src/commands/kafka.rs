@@ -21,6 +21,9 @@ use crate::source::topic_ids::topic_ids;
 use crate::topics::Topics;
 use crate::types::TopicPartition;
 
+/// How often the group's coordinator is asked: a cluster that has just come up makes or loads its offsets topic first.
+const GROUP_TRIES: u32 = 3;
+
 /// The cluster, for questions.
 pub struct Kafka {
     /// Asks in the name of the group, without being a member.
@@ -153,12 +156,18 @@ impl Kafka {
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.topic, partition.partition.0);
         let group = &self.group_id;
-        self.consumer
-            .committed_offsets(list, KAFKA_TIMEOUT)
-            .and_then(|held| held.elements().iter().try_for_each(TopicPartitionListElem::error))
-            .map_err(|error| {
-                self.refused(format!("cannot ask for the offsets of group {group:?}: {error}"))
-            })?;
+        let mut tries = 0;
+        loop {
+            let held = self.consumer.committed_offsets(list.clone(), KAFKA_TIMEOUT);
+            let held =
+                held.and_then(|held| held.elements().iter().try_for_each(TopicPartitionListElem::error));
+            let Err(error) = held else { break };
+            let trouble = self.refused(format!("cannot ask for the offsets of group {group:?}: {error}"));
+            tries += 1;
+            if tries == GROUP_TRIES || trouble == self.no_group() {
+                return Err(trouble);
+            }
+        }
         let list = self.consumer.fetch_group_list(Some(group), KAFKA_TIMEOUT * 2).map_err(|error| {
             self.refused(format!("cannot ask for the members of group {group:?}: {error}"))
         })?;

@@ -156,6 +156,7 @@ impl Writer {
         let mut unknown: Option<Counts> = None;
         let mut waits = Waits::default();
         let mut care = Care::least(&batch);
+        let mut last_state: Option<String> = None;
         loop {
             let rings = self.shared.pulse.rings();
             let started = Instant::now();
@@ -216,6 +217,10 @@ impl Writer {
                 // The successor reads the batch again. Only a lost answer is still asked for: what it said counts.
                 return Report::Abandoned { writer, generation };
             }
+            let met_before = failure.sqlstate.is_some() && failure.sqlstate == last_state;
+            let failure =
+                if met_before && failure.class == Class::Transient { failure.met_again() } else { failure };
+            last_state.clone_from(&failure.sqlstate);
             self.failed(&failure);
             if self.shared.shutdown.requested() {
                 return Report::Abandoned { writer, generation };

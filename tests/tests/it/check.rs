@@ -50,7 +50,9 @@ impl Setup {
 
 #[track_caller]
 pub fn check(config: &SinkConfig, code: i32) -> Output {
-    config.finish(&["check"], SOON).expect_code(code)
+    let output = config.finish(&["check"], SOON);
+    assert!(output.code == Some(code), "{:?}, not {code}\n{}{}", output.code, output.stdout, output.stderr);
+    output
 }
 
 /// The line about `subject` at this level must hold every one of `words`.

@@ -128,7 +128,7 @@ fn a_topic_and_a_group_that_may_not_be_used_are_told_from_missing_ones() {
     assert_says(
         &output,
         "error",
-        "sample of secret",
+        "topic secret",
         &["not authorised to read topic \"secret\"", "kafka-acls --add"],
     );
     assert_says(
@@ -146,6 +146,7 @@ fn config_shows_what_applies_without_secrets() {
         .table("t")
         .pk_fields(&["id"])
         .property("sasl.password", "hunter2")
+        .set("http.listen", "127.0.0.1:0")
         .env("SINK__BATCH__MAX_ROWS", "7");
     let toml = config.finish(&["config"], SOON).expect_code(0).stdout;
     let shown: toml::Table = toml.parse().unwrap();

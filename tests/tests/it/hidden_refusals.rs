@@ -47,16 +47,16 @@ fn a_record_that_a_later_one_of_its_key_would_cover_is_refused_all_the_same() {
 #[test]
 fn a_row_whose_place_a_later_record_vacates_is_refused_all_the_same() {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE); INSERT INTO t VALUES (1, 10), (2, 20)";
-    // Inserted where row 1 still is; moved where row 2 still is; and then both go away.
+    // Each insert comes before the update that makes room for it; together, updates first, they would pass.
     let records = [
         json!({"id": 3, "u": 10}),
-        json!({"id": 1, "u": 20}),
-        json!({"id": 2, "u": 21}),
+        json!({"id": 1, "u": 11}),
         json!({"id": 4, "u": 20}),
+        json!({"id": 2, "u": 21}),
     ];
     let (rows, letters) = outcome(ddl, "upsert", &records);
-    assert_eq!(rows, ["(1,10)", "(2,21)", "(4,20)"]);
-    assert_eq!(letters, ["0 refused 23505", "1 refused 23505"]);
+    assert_eq!(rows, ["(1,11)", "(2,21)"]);
+    assert_eq!(letters, ["0 refused 23505", "2 refused 23505"]);
 }
 
 #[test]

@@ -17,10 +17,23 @@ pub struct Column {
     pub type_name: String,
     /// The type without its modifier, for casts.
     pub base_type_name: String,
+    /// How its text is compared.
+    pub collation: Collation,
     /// NULL is refused.
     pub not_null: bool,
     /// A value is made up when the row does not carry one: DEFAULT or identity.
     pub has_default: bool,
+}
+
+/// What is known of how a column's text is compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Collation {
+    /// Byte by byte.
+    C,
+    /// Equal text has equal bytes; the order is the server's. Also where text is not collated.
+    Deterministic,
+    /// Different bytes may be equal text.
+    Nondeterministic,
 }
 
 /// A unique index that can arbitrate conflicts: valid, immediate, whole, over plain columns.
@@ -92,8 +105,9 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
     let columns = client
         .query(
             "SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-                    pg_catalog.format_type(a.atttypid, NULL), a.attnotnull, a.atthasdef OR a.attidentity = 'd' \
-             FROM pg_catalog.pg_attribute a \
+                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.atthasdef OR a.attidentity = 'd', \
+                    COALESCE(k.collisdeterministic, true), COALESCE(k.collcollate IN ('C', 'POSIX'), false) \
+             FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation k ON k.oid = a.attcollation \
              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
                AND a.attidentity <> 'a' ORDER BY a.attnum",
             &[&oid],
@@ -104,7 +118,13 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
             type_oid: row.get(1),
             typmod: row.get(2),
             type_name: row.get(3),
+            // With a modifier of -1, or `character` would mean `character(1)`.
             base_type_name: row.get(4),
+            collation: match (row.get(7), row.get(8)) {
+                (false, _) => Collation::Nondeterministic,
+                (true, true) => Collation::C,
+                (true, false) => Collation::Deterministic,
+            },
             not_null: row.get(5),
             has_default: row.get(6),
         })

@@ -2,9 +2,11 @@
 
 use thiserror::Error;
 
-use crate::catalog::{Column, Table};
-use crate::decode::{Decoder, Field, Options};
-use crate::encode::Kind;
+use crate::batch::origin::Origin;
+use crate::batch::version::Order;
+use crate::catalog::{Collation, Column, Table};
+use crate::decode::{Decoder, DecoderError, Field, KeyDecoder, Options};
+use crate::encode::{Kind, oid};
 use crate::sql::{TableName, ident};
 
 /// What happens to a record whose key the table already holds.
@@ -27,6 +29,14 @@ pub struct Wanted {
     pub mode: Mode,
     /// Columns that identify a row; empty for an unkeyed table.
     pub key: Vec<String>,
+    /// The key's columns come from the record's key, not from its value.
+    pub record_key: bool,
+    /// A tombstone deletes the row of its key.
+    pub deletes: bool,
+    /// The field whose older values do not overwrite newer ones.
+    pub version_field: Option<String>,
+    /// Columns that are filled with what Kafka knows of a record.
+    pub metadata: Vec<(Origin, String)>,
     /// `(field, column)`: fields stored under another name.
     pub rename: Vec<(String, String)>,
     /// What the decoder is to do with doubtful input.
@@ -40,6 +50,18 @@ pub struct Key {
     pub columns: Vec<usize>,
     /// The unique index that reports a conflict on them.
     pub index: String,
+    /// Keys that are equal for the server have equal bytes. Else only the server can tell which records of a batch
+    /// have one key: `character(n)`, scales of numeric, citext, nondeterministic collations …
+    pub by_bytes: bool,
+}
+
+/// The column that says which of two records of a key is the newer.
+#[derive(Clone, Copy, Debug)]
+pub struct Version {
+    /// Its index in [`Plan::columns`].
+    pub column: usize,
+    /// How its values are compared; `None`: by the server only.
+    pub order: Option<Order>,
 }
 
 /// The resolved plan. Immutable: a changed table makes a new one.
@@ -57,8 +79,16 @@ pub struct Plan {
     pub columns: Vec<Column>,
     /// The key, if the table is written by key.
     pub key: Option<Key>,
+    /// The version's column, with `version_field`.
+    pub version: Option<Version>,
+    /// A tombstone deletes the row of its key.
+    pub deletes: bool,
     /// From payload to fields.
     pub decoder: Decoder,
+    /// From the record's key to the key's fields, where they come from there.
+    pub key_decoder: Option<KeyDecoder>,
+    /// Columns that are filled with what Kafka knows of a record.
+    pub origins: Vec<(usize, Origin)>,
     /// What the table must still look like when a batch of this plan is written.
     pub fingerprint: String,
 }
@@ -87,6 +117,46 @@ pub enum PlanError {
         /// The name that was not found.
         column: String,
         /// Those there are.
+        columns: String,
+    },
+    /// A column in `[sink.metadata]` is not there.
+    #[error("metadata.{what} names column {column:?}, but {table} has no such column; it has: {columns}")]
+    NoMetadataColumn {
+        /// The table.
+        table: String,
+        /// What the column was to take.
+        what: &'static str,
+        /// The name that was not found.
+        column: String,
+        /// Those there are.
+        columns: String,
+    },
+    /// A column cannot hold what it is to be filled with.
+    #[error(
+        "column {column:?} of {table} has type {type_name}, which cannot take the {what} of a record: {types} can"
+    )]
+    MetadataType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
+        /// What the column was to take.
+        what: &'static str,
+        /// Types that can.
+        types: &'static str,
+    },
+    /// No column takes the version's field, or the key does.
+    #[error(
+        "version_field names {field:?}, but {table} has no column outside the key that takes it; its columns: {columns}"
+    )]
+    NoVersionColumn {
+        /// The table.
+        table: String,
+        /// The field.
+        field: String,
+        /// The columns there are.
         columns: String,
     },
     /// No unique index arbitrates conflicts on `pk_fields`.
@@ -125,8 +195,13 @@ impl Plan {
             .columns
             .iter()
             .map(|column| {
-                let kind =
-                    Kind::of(column.type_oid, column.typmod).ok_or_else(|| PlanError::UnsupportedType {
+                // A key's bytes go into bytea as they are.
+                let bytes = (column.type_oid == oid::BYTEA).then_some(Kind::Text);
+                let takes_key =
+                    wanted.metadata.iter().any(|(o, name)| *o == Origin::Key && *name == column.name);
+                let kind = Kind::of(column.type_oid, column.typmod)
+                    .or(bytes.filter(|_| takes_key))
+                    .ok_or_else(|| PlanError::UnsupportedType {
                         table: table.full_name.clone(),
                         column: column.name.clone(),
                         type_name: column.type_name.clone(),
@@ -141,10 +216,21 @@ impl Plan {
             })
             .collect::<Result<Vec<_>, PlanError>>()?;
         let key = if wanted.key.is_empty() { None } else { Some(find_key(wanted, table)?) };
-        let decoder = Decoder::new(fields, wanted.options).map_err(|error| PlanError::Ambiguous {
+        let origins = find_origins(wanted, table, &fields)?;
+        let from_key: &[usize] = key.as_ref().filter(|_| wanted.record_key).map_or(&[], |key| &key.columns);
+        let taken: Vec<bool> = (0..fields.len())
+            .map(|column| !from_key.contains(&column) && origins.iter().all(|(c, _)| *c != column))
+            .collect();
+        let version = find_version(wanted, table, &fields, key.as_ref())?;
+        let ambiguous = |error: DecoderError| PlanError::Ambiguous {
             table: table.full_name.clone(),
             detail: error.to_string(),
-        })?;
+        };
+        let key_decoder = (!from_key.is_empty())
+            .then(|| KeyDecoder::new(fields.clone(), from_key.to_vec(), wanted.options))
+            .transpose()
+            .map_err(ambiguous)?;
+        let decoder = Decoder::taking(fields, taken, wanted.options).map_err(ambiguous)?;
         Ok(Self {
             target: wanted.table.sql(),
             name: wanted.table.clone(),
@@ -152,7 +238,11 @@ impl Plan {
             mode: wanted.mode,
             columns: table.columns.clone(),
             key,
+            version,
+            deletes: wanted.deletes,
             decoder,
+            key_decoder,
+            origins,
             fingerprint: table.fingerprint.clone(),
         })
     }
@@ -177,7 +267,7 @@ fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError> {
             table.columns.iter().position(|c| c.name == *name).ok_or_else(|| PlanError::NoKeyColumn {
                 table: table.full_name.clone(),
                 column: name.clone(),
-                columns: table.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "),
+                columns: names(table),
             })
         })
         .collect::<Result<Vec<_>, PlanError>>()?;
@@ -190,8 +280,74 @@ fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError> {
             PlanError::NoUniqueIndex {
                 table: table.full_name.clone(),
                 columns: wanted.key.join(", "),
-                ddl: format!("CREATE UNIQUE INDEX CONCURRENTLY ON {} ({quoted})", wanted.table.sql()),
+                ddl: format!("CREATE UNIQUE INDEX ON {} ({quoted})", wanted.table.sql()),
             }
         })?;
-    Ok(Key { columns, index: index.name.clone() })
+    let by_bytes = columns.iter().all(|&column| equal_by_bytes(&table.columns[column]));
+    Ok(Key { columns, index: index.name.clone(), by_bytes })
+}
+
+fn names(table: &Table) -> String {
+    table.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether values of the column that are equal for the server have equal bytes.
+fn equal_by_bytes(column: &Column) -> bool {
+    match column.type_oid {
+        oid::TEXT | oid::VARCHAR | oid::NAME => column.collation != Collation::Nondeterministic,
+        oid::BOOL
+        | oid::INT2
+        | oid::INT4
+        | oid::INT8
+        | oid::UUID
+        | oid::BYTEA
+        | oid::DATE
+        | oid::TIME
+        | oid::TIMESTAMP
+        | oid::TIMESTAMPTZ => true,
+        _ => false,
+    }
+}
+
+fn find_origins(wanted: &Wanted, table: &Table, fields: &[Field]) -> Result<Vec<(usize, Origin)>, PlanError> {
+    let find = |(origin, name): &(Origin, String)| {
+        let column = table.columns.iter().position(|c| c.name == *name).ok_or_else(|| {
+            PlanError::NoMetadataColumn {
+                table: table.full_name.clone(),
+                what: origin.as_str(),
+                column: name.clone(),
+                columns: names(table),
+            }
+        })?;
+        if origin.fits(&fields[column].kind, table.columns[column].type_oid) {
+            return Ok((column, *origin));
+        }
+        Err(PlanError::MetadataType {
+            table: table.full_name.clone(),
+            column: name.clone(),
+            type_name: table.columns[column].type_name.clone(),
+            what: origin.as_str(),
+            types: origin.types(),
+        })
+    };
+    wanted.metadata.iter().map(find).collect()
+}
+
+fn find_version(
+    wanted: &Wanted,
+    table: &Table,
+    fields: &[Field],
+    key: Option<&Key>,
+) -> Result<Option<Version>, PlanError> {
+    let Some(name) = &wanted.version_field else { return Ok(None) };
+    let column = fields
+        .iter()
+        .position(|field| field.name == *name)
+        .filter(|column| key.is_some_and(|key| !key.columns.contains(column)))
+        .ok_or_else(|| PlanError::NoVersionColumn {
+            table: table.full_name.clone(),
+            field: name.clone(),
+            columns: names(table),
+        })?;
+    Ok(Some(Version { column, order: Order::of(&fields[column].kind, &table.columns[column]) }))
 }

@@ -1,8 +1,10 @@
 //! A batch: what commits in one transaction. Pure: records go in, rows, dead letters and positions come out.
 
+pub mod origin;
 pub mod records;
 pub mod rows;
 pub mod shape;
+pub mod version;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -24,6 +26,10 @@ pub enum Skip {
     Trigger,
     /// A tombstone, and deleting is not enabled.
     Tombstone,
+    /// A tombstone, and its key is not there.
+    Absent,
+    /// The key is there with a newer version.
+    Stale,
 }
 
 impl Skip {
@@ -34,6 +40,8 @@ impl Skip {
             Self::Exists => "exists",
             Self::Trigger => "trigger",
             Self::Tombstone => "tombstone",
+            Self::Absent => "absent",
+            Self::Stale => "stale",
         }
     }
 }
@@ -114,18 +122,20 @@ impl Batch {
         place.next = Offset(incoming.offset + 1);
         place.records += 1;
         place.bytes += size as u64;
-        let Some(payload) = incoming.payload else {
+        let tombstone = incoming.payload.is_none();
+        if tombstone && !plan.deletes {
             self.skip(span16, Skip::Tombstone, 1);
             return;
-        };
-        let outcome = match plan.decoder.decode(payload, slots) {
+        }
+        let outcome = match origin::read(plan, &self.spans[span].partition, incoming, slots) {
+            Ok(()) if tombstone => self.table(plan).push_delete(plan, record, slots),
             Ok(()) => self.table(plan).push(plan, record, slots),
             Err(rejection) => Pushed::Rejected(rejection),
         };
         match outcome {
             Pushed::Row => {}
-            Pushed::Superseding => self.skip(span16, Skip::Superseded, 1),
-            Pushed::Exists => self.skip(span16, Skip::Exists, 1),
+            Pushed::Superseding | Pushed::SupersedingDeleted => self.skip(span16, Skip::Superseded, 1),
+            Pushed::Skipped(reason) => self.skip(span16, reason, 1),
             Pushed::Rejected(rejection) => self.rejected.push(Rejected { record, rejection }),
         }
     }

@@ -2,6 +2,8 @@
 
 /// `boolean`
 pub const BOOL: u32 = 16;
+/// `bytea`
+pub const BYTEA: u32 = 17;
 /// `name`
 pub const NAME: u32 = 19;
 /// `bigint`

@@ -1,6 +1,5 @@
 //! Writes the rows of one plan inside the batch's transaction, on the rung that the ladder chose.
 
-use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use bytes::BytesMut;
@@ -12,8 +11,10 @@ use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::plan::{Mode, Plan};
 use crate::writer::connection::WriterConnection;
+use crate::writer::deletes::delete;
 use crate::writer::keyed::{self, Fates};
 use crate::writer::ladder::Rung;
+use crate::writer::waves::waves;
 use crate::writer::{copy, statements};
 
 /// What a plan's rows came to; true once the transaction commits.
@@ -21,6 +22,8 @@ use crate::writer::{copy, statements};
 pub struct Applied {
     /// Rows inserted or updated.
     pub written: u64,
+    /// Rows deleted by tombstones.
+    pub deleted: u64,
     /// Records skipped, by number.
     pub skipped: Vec<(u32, Skip)>,
     /// Records rejected, by number.
@@ -41,53 +44,57 @@ pub fn apply(
     rows: &Rows,
     rung: Rung,
 ) -> Result<Applied, Failure> {
-    let sorted = by_key(plan, rows);
-    if rung == Rung::Plain {
-        let tuples: Vec<(u32, Tuple)> = sorted.iter().map(|&n| (n, rows.rows()[n as usize].tuple)).collect();
-        let written = copy_rows(connection, plan, rows, &tuples)?;
-        let mut applied = Applied { written, ..Applied::default() };
-        refused_by_trigger(rows, tuples.len() as u64 - written, &mut applied);
-        return Ok(applied);
+    let mut applied = Applied { deleted: rows.deleted(), ..Applied::default() };
+    for wave in waves(connection, plan, rows)? {
+        delete(connection, plan, rows, &wave.deletes, &mut applied)?;
+        if !wave.writes.is_empty() {
+            write(connection, plan, rows, rung, &wave.writes, &mut applied)?;
+        }
     }
-    let existing = lookup(connection, plan, rows, &sorted)?;
-    let mut fates = keyed::decide(plan, rows, |n| existing.contains(&n));
-    let place: BTreeMap<u32, usize> = sorted.iter().enumerate().map(|(place, &n)| (n, place)).collect();
-    fates.insert.sort_unstable_by_key(|(n, _)| place[n]);
-    fates.update.sort_unstable_by_key(|(n, _)| place[n]);
-    update(connection, plan, rows, &fates)?;
-    let inserted = if rung == Rung::Stage {
-        insert_staged(connection, plan, rows, &mut fates)?;
-        fates.insert.len() as u64
-    } else {
-        copy_rows(connection, plan, rows, &fates.insert)?
-    };
-    let refused = fates.insert.len() as u64 - inserted;
-    let mut applied = Applied {
-        written: inserted + fates.update.len() as u64,
-        skipped: fates.skipped,
-        rejected: fates.rejected,
-        conflicts: fates.conflicts,
-    };
-    refused_by_trigger(rows, refused, &mut applied);
     Ok(applied)
 }
 
-/// Rows in the order of their keys: writers that meet lock in one order, and the index is walked, not jumped about.
-fn by_key(plan: &Plan, rows: &Rows) -> Vec<u32> {
-    let mut numbers: Vec<u32> = keyed::heads(rows).map(|(n, _)| n).collect();
-    if plan.key.is_some() {
-        numbers.sort_unstable_by(|a, b| {
-            let key = |n: u32| rows.key(&rows.rows()[n as usize]);
-            key(*a).cmp(key(*b))
-        });
+/// Writes the rows with these numbers, which are of different keys and in their order.
+fn write(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    rung: Rung,
+    numbers: &[u32],
+    applied: &mut Applied,
+) -> Result<(), Failure> {
+    if rung == Rung::Plain {
+        let tuples: Vec<(u32, Tuple)> = numbers.iter().map(|&n| (n, rows.rows()[n as usize].tuple)).collect();
+        let written = copy_rows(connection, plan, rows, &tuples)?;
+        applied.written += written;
+        skip_some(rows, tuples.len() as u64 - written, Skip::Trigger, applied);
+        return Ok(());
     }
-    numbers
+    let existing = lookup(connection, plan, rows, numbers)?;
+    let mut fates = keyed::decide(plan, rows, numbers, |n| existing.contains(&n));
+    let updated = update(connection, plan, rows, &fates)?;
+    let inserted = if rung == Rung::Stage {
+        insert_staged(connection, plan, rows, &mut fates)?
+    } else {
+        copy_rows(connection, plan, rows, &fates.insert)?
+    };
+    applied.written += updated + inserted;
+    applied.skipped.append(&mut fates.skipped);
+    applied.rejected.append(&mut fates.rejected);
+    applied.conflicts |= fates.conflicts;
+    // A row that exists is left alone if it is newer, or if a trigger says so; one of the two cannot be told from the
+    // other.
+    let left_alone = if plan.version.is_some() { Skip::Stale } else { Skip::Trigger };
+    skip_some(rows, fates.update.len() as u64 - updated, left_alone, applied);
+    let not_inserted = if rung == Rung::Stage { left_alone } else { Skip::Trigger };
+    skip_some(rows, fates.insert.len() as u64 - inserted, not_inserted, applied);
+    Ok(())
 }
 
-/// A trigger may have refused rows silently; which ones, COPY does not tell.
-fn refused_by_trigger(rows: &Rows, refused: u64, applied: &mut Applied) {
+/// Some of the rows were passed over silently; which ones, COPY and UPDATE do not tell.
+fn skip_some(rows: &Rows, records: u64, reason: Skip, applied: &mut Applied) {
     if let Some(row) = rows.rows().first() {
-        applied.skipped.extend((0..refused).map(|_| (row.record, Skip::Trigger)));
+        applied.skipped.extend((0..records).map(|_| (row.record, reason)));
     }
 }
 
@@ -100,10 +107,9 @@ fn lookup(
     if numbers.is_empty() {
         return Ok(HashSet::new());
     }
-    let arrays = key_arrays(plan, rows, numbers.iter().map(|&n| &rows.rows()[n as usize]));
-    let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|a| a as &(dyn ToSql + Sync)).collect();
     let statement = connection.prepared(&statements::lookup(plan))?;
-    let found = connection.client().query(&statement, &parameters)?;
+    let arrays = key_parameters(plan, rows, numbers);
+    let found = connection.client().query(&statement, &arrays.as_parameters())?;
     // Ordinals count from 1.
     Ok(found
         .iter()
@@ -150,33 +156,69 @@ fn stage_rows(
     Ok(())
 }
 
-fn update(connection: &mut WriterConnection, plan: &Plan, rows: &Rows, fates: &Fates) -> Result<(), Failure> {
+/// Returns how many rows were updated.
+fn update(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    fates: &Fates,
+) -> Result<u64, Failure> {
+    let mut updated = 0;
     for (shape, group) in by_shape(&fates.update) {
         let stage = connection.stage_of(plan);
-        let Some(sql) = statements::update(&stage, plan, rows.shapes().get(shape)) else { continue };
+        let Some(sql) = statements::update(&stage, plan, rows.shapes().get(shape)) else {
+            // The record has nothing beside the key, and that is there.
+            updated += group.len() as u64;
+            continue;
+        };
         stage_rows(connection, &stage, plan, rows, &group)?;
-        connection.client().execute(&sql, &[])?;
+        updated += connection.client().execute(&sql, &[])?;
     }
-    Ok(())
+    Ok(updated)
 }
 
+/// Returns how many rows were inserted or, in upsert mode, updated.
 fn insert_staged(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,
     fates: &mut Fates,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
+    let mut written = 0;
     for (shape, group) in by_shape(&fates.insert.clone()) {
         let stage = connection.stage_of(plan);
         stage_rows(connection, &stage, plan, rows, &group)?;
         let sql = statements::insert(&stage, plan, rows.shapes().get(shape));
+        if plan.mode == Mode::Upsert {
+            let affected = connection.client().execute(&sql, &[])?;
+            // Without anything beside the key, a key that has appeared is as it should be.
+            let nothing_to_update = statements::update(&stage, plan, rows.shapes().get(shape)).is_none();
+            written += if nothing_to_update { group.len() as u64 } else { affected };
+            continue;
+        }
         let overtaken = connection.client().query(&sql, &[])?;
+        written += (group.len() - overtaken.len()) as u64;
         for row in overtaken {
             let number = u32::try_from(row.get::<_, i32>(0)).expect("the ordinal is the row's number");
             keyed::overtaken(plan, rows, number, fates);
         }
     }
-    Ok(())
+    Ok(written)
+}
+
+/// The keys of the rows with these numbers, as parameters of a statement that unnests them.
+pub fn key_parameters(plan: &Plan, rows: &Rows, numbers: &[u32]) -> KeyParameters {
+    KeyParameters(key_arrays(plan, rows, numbers.iter().map(|&n| &rows.rows()[n as usize])))
+}
+
+/// One array for each key column.
+pub struct KeyParameters(Vec<BinaryArray>);
+
+impl KeyParameters {
+    /// As the client wants them.
+    pub fn as_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
+    }
 }
 
 /// The keys of `wanted` as one binary array for each key column.

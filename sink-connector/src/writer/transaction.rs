@@ -20,6 +20,8 @@ use crate::writer::ladder::{Ladder, Rung};
 pub struct Counts {
     /// Rows written, by the table's label.
     pub written: Vec<(String, u64)>,
+    /// Rows deleted by tombstones, by the table's label.
+    pub deleted: Vec<(String, u64)>,
     /// Skipped records: topic, reason, how many.
     pub skipped: Vec<(TopicPartition, Skip, u64)>,
     /// Dead letters: topic, reason.
@@ -185,6 +187,12 @@ fn count(batch: &Batch, tables: &[&TableRows], applied: &[Applied], letters: &[D
     };
     let counts = Counts {
         written: tables.iter().zip(applied).map(|(t, a)| (t.plan.label.clone(), a.written)).collect(),
+        deleted: tables
+            .iter()
+            .zip(applied)
+            .filter(|(_, a)| a.deleted > 0)
+            .map(|(t, a)| (t.plan.label.clone(), a.deleted))
+            .collect(),
         skipped: batch
             .skipped()
             .map(|(partition, reason, n)| (partition.clone(), reason, n))
@@ -201,6 +209,7 @@ fn count(batch: &Batch, tables: &[&TableRows], applied: &[Applied], letters: &[D
             .collect(),
     };
     let accounted = counts.written.iter().map(|(_, n)| n).sum::<u64>()
+        + counts.deleted.iter().map(|(_, n)| n).sum::<u64>()
         + counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>()
         + counts.dead_letters.len() as u64;
     assert_eq!(accounted, batch.records().count() as u64, "every record ends as exactly one outcome");

@@ -1,9 +1,13 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
 mod batching;
+mod batching_modes;
+mod deletes;
 mod harness;
+mod keys;
 mod lost_positions;
 mod memory;
+mod metadata;
 mod moved_logs;
 mod oracle;
 mod pipeline;
@@ -13,4 +17,5 @@ mod restart;
 mod schema_change;
 mod shared_table;
 mod transactions;
+mod versions;
 mod waits;

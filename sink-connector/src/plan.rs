@@ -1,13 +1,15 @@
 //! How the records of one topic become rows of one table: the catalog and the configuration, resolved.
 
+mod resolve;
+
 use thiserror::Error;
 
 use crate::batch::origin::Origin;
 use crate::batch::version::Order;
-use crate::catalog::{Collation, Column, Table};
+use crate::catalog::{Column, Table};
 use crate::decode::{Decoder, DecoderError, Field, KeyDecoder, Options};
 use crate::encode::{Kind, oid};
-use crate::sql::{TableName, ident};
+use crate::sql::TableName;
 
 /// What happens to a record whose key the table already holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,6 +161,18 @@ pub enum PlanError {
         /// The columns there are.
         columns: String,
     },
+    /// The server cannot compare the versions.
+    #[error(
+        "version_field needs values with an order, and column {column:?} of {table} has type {type_name}"
+    )]
+    VersionType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
+    },
     /// No unique index arbitrates conflicts on `pk_fields`.
     #[error("{table} has no usable unique index on ({columns}), which pk_fields needs; create one: {ddl}")]
     NoUniqueIndex {
@@ -215,13 +229,13 @@ impl Plan {
                 })
             })
             .collect::<Result<Vec<_>, PlanError>>()?;
-        let key = if wanted.key.is_empty() { None } else { Some(find_key(wanted, table)?) };
-        let origins = find_origins(wanted, table, &fields)?;
+        let key = if wanted.key.is_empty() { None } else { Some(resolve::find_key(wanted, table)?) };
+        let origins = resolve::find_origins(wanted, table, &fields)?;
         let from_key: &[usize] = key.as_ref().filter(|_| wanted.record_key).map_or(&[], |key| &key.columns);
         let taken: Vec<bool> = (0..fields.len())
             .map(|column| !from_key.contains(&column) && origins.iter().all(|(c, _)| *c != column))
             .collect();
-        let version = find_version(wanted, table, &fields, key.as_ref())?;
+        let version = resolve::find_version(wanted, table, &fields, key.as_ref())?;
         let ambiguous = |error: DecoderError| PlanError::Ambiguous {
             table: table.full_name.clone(),
             detail: error.to_string(),
@@ -257,97 +271,4 @@ impl Plan {
         let column = &self.columns[column];
         column.not_null && !column.has_default
     }
-}
-
-fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError> {
-    let columns = wanted
-        .key
-        .iter()
-        .map(|name| {
-            table.columns.iter().position(|c| c.name == *name).ok_or_else(|| PlanError::NoKeyColumn {
-                table: table.full_name.clone(),
-                column: name.clone(),
-                columns: names(table),
-            })
-        })
-        .collect::<Result<Vec<_>, PlanError>>()?;
-    let index = table
-        .unique_indexes
-        .iter()
-        .find(|i| i.columns.len() == wanted.key.len() && i.columns.iter().all(|c| wanted.key.contains(c)))
-        .ok_or_else(|| {
-            let quoted = wanted.key.iter().map(|c| ident(c)).collect::<Vec<_>>().join(", ");
-            PlanError::NoUniqueIndex {
-                table: table.full_name.clone(),
-                columns: wanted.key.join(", "),
-                ddl: format!("CREATE UNIQUE INDEX ON {} ({quoted})", wanted.table.sql()),
-            }
-        })?;
-    let by_bytes = columns.iter().all(|&column| equal_by_bytes(&table.columns[column]));
-    Ok(Key { columns, index: index.name.clone(), by_bytes })
-}
-
-fn names(table: &Table) -> String {
-    table.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether values of the column that are equal for the server have equal bytes.
-fn equal_by_bytes(column: &Column) -> bool {
-    match column.type_oid {
-        oid::TEXT | oid::VARCHAR | oid::NAME => column.collation != Collation::Nondeterministic,
-        oid::BOOL
-        | oid::INT2
-        | oid::INT4
-        | oid::INT8
-        | oid::UUID
-        | oid::BYTEA
-        | oid::DATE
-        | oid::TIME
-        | oid::TIMESTAMP
-        | oid::TIMESTAMPTZ => true,
-        _ => false,
-    }
-}
-
-fn find_origins(wanted: &Wanted, table: &Table, fields: &[Field]) -> Result<Vec<(usize, Origin)>, PlanError> {
-    let find = |(origin, name): &(Origin, String)| {
-        let column = table.columns.iter().position(|c| c.name == *name).ok_or_else(|| {
-            PlanError::NoMetadataColumn {
-                table: table.full_name.clone(),
-                what: origin.as_str(),
-                column: name.clone(),
-                columns: names(table),
-            }
-        })?;
-        if origin.fits(&fields[column].kind, table.columns[column].type_oid) {
-            return Ok((column, *origin));
-        }
-        Err(PlanError::MetadataType {
-            table: table.full_name.clone(),
-            column: name.clone(),
-            type_name: table.columns[column].type_name.clone(),
-            what: origin.as_str(),
-            types: origin.types(),
-        })
-    };
-    wanted.metadata.iter().map(find).collect()
-}
-
-fn find_version(
-    wanted: &Wanted,
-    table: &Table,
-    fields: &[Field],
-    key: Option<&Key>,
-) -> Result<Option<Version>, PlanError> {
-    let Some(name) = &wanted.version_field else { return Ok(None) };
-    let column = fields
-        .iter()
-        .position(|field| field.name == *name)
-        .filter(|column| key.is_some_and(|key| !key.columns.contains(column)))
-        .ok_or_else(|| PlanError::NoVersionColumn {
-            table: table.full_name.clone(),
-            field: name.clone(),
-            columns: names(table),
-        })?;
-    Ok(Some(Version { column, order: Order::of(&fields[column].kind, &table.columns[column]) }))
 }

@@ -125,29 +125,43 @@ fn a_key_of_any_type_is_found_again_updated_and_deleted() {
         ("timestamptz", "2024-01-01T00:00:00Z", "2024-01-01T00:00:00.000001Z", "2024-01-01T01:00:00+01:00"),
         ("jsonb", "{\"a\": 1, \"b\": [2]}", "[1]", "{\"b\":[2.0],\"a\":1}"),
     ];
-    for (sql, first, second, again) in types {
-        let (topic, _, mut client, config) =
-            setup(&format!("CREATE TABLE t (id {sql} PRIMARY KEY, a int, b int)"));
-        let config = config.pk_mode("record_key").pk_fields(&["id"]).set("sink.delete_enabled", true);
-        let kafka = &Services::shared().kafka;
-        let rows = [
-            keyed(first, &json!({"a": 1, "b": 1})),
-            keyed(second, &json!({"a": 2})),
-            keyed(again, &json!({"a": 3})),
-        ];
-        kafka.produce(&topic, rows);
-        let run = drain(&config);
-        assert_eq!(run.count("dead_letters"), 0, "{sql}");
-        let mut all = |sql: &str| -> Vec<(i32, Option<i32>)> {
-            client.query(sql, &[]).unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
-        };
-        assert_eq!(all("SELECT a, b FROM t ORDER BY a"), [(2, None), (3, Some(1))], "{sql}");
-        // In another batch, so that the server finds them.
-        kafka.produce(&topic, [keyed(first, &json!({"b": 4})), Record::tombstone(second)]);
-        let run = drain(&config);
-        assert_eq!((run.count("rows_deleted"), run.count("dead_letters")), (1, 0), "{sql}");
-        assert_eq!(all("SELECT a, b FROM t ORDER BY a"), [(3, Some(4))], "{sql}");
+    let Services { kafka, postgres } = Services::shared();
+    let url = postgres.database("key_types");
+    let mut client = tests::postgres::connect(&url);
+    let topics: Vec<String> = types.iter().map(|_| kafka.topic("key_type", 1)).collect();
+    let mut config = SinkConfig::new(kafka.bootstrap(), &url)
+        .topics(&topics.iter().map(String::as_str).collect::<Vec<_>>())
+        .pk_mode("record_key")
+        .pk_fields(&["id"])
+        .set("sink.delete_enabled", true);
+    for (n, ((sql, first, second, again), topic)) in types.iter().zip(&topics).enumerate() {
+        client.batch_execute(&format!("CREATE TABLE t{n} (id {sql} PRIMARY KEY, a int, b int)")).unwrap();
+        config = config.topic_set(topic, "table", format!("t{n}"));
+        kafka.produce(
+            topic,
+            [
+                keyed(first, &json!({"a": 1, "b": 1})),
+                keyed(second, &json!({"a": 2})),
+                keyed(again, &json!({"a": 3})),
+            ],
+        );
     }
+    let mut assert_rows = |expected: &[(i32, Option<i32>)]| {
+        for (n, (sql, ..)) in types.iter().enumerate() {
+            let rows = client.query(&format!("SELECT a, b FROM t{n} ORDER BY a"), &[]).unwrap();
+            let rows: Vec<(i32, Option<i32>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+            assert_eq!(rows, expected, "{sql}");
+        }
+    };
+    assert_eq!(drain(&config).count("dead_letters"), 0);
+    assert_rows(&[(2, None), (3, Some(1))]);
+    // In another batch, so that the server finds them.
+    for ((_, first, second, _), topic) in types.iter().zip(&topics) {
+        kafka.produce(topic, [keyed(first, &json!({"b": 4})), Record::tombstone(*second)]);
+    }
+    let run = drain(&config);
+    assert_eq!((run.count("rows_deleted"), run.count("dead_letters")), (types.len() as i64, 0));
+    assert_rows(&[(3, Some(4))]);
 }
 
 #[test]
@@ -225,6 +239,51 @@ fn another_writer_of_the_same_keys_neither_stops_the_sink_nor_takes_a_row_from_i
         if mode == "upsert" {
             assert_eq!(row.get::<_, i64>(1), i64::from(KEYS));
         }
+    }
+}
+
+/// Holds rows with the keys 1, 2 and 3 of `t` uncommitted while `sink` runs, each in a transaction of its own, and
+/// commits each as soon as the sink waits for it: first its COPY, then the COPY after the look-up, and at last the
+/// INSERT … ON CONFLICT, which nothing can overtake.
+pub fn let_keys_appear(url: &str, rows: [&str; 3], sink: impl FnOnce() + Send) {
+    let mut holders = rows.map(|row| {
+        let mut client = tests::postgres::connect(url);
+        client.batch_execute(&format!("BEGIN; INSERT INTO t VALUES {row}")).unwrap();
+        client
+    });
+    let mut watcher = tests::postgres::connect(url);
+    thread::scope(|scope| {
+        scope.spawn(sink);
+        for holder in &mut holders {
+            let pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+            let waiting = "SELECT count(*) FROM pg_stat_activity \
+                           WHERE application_name LIKE 'kafka-sink:%' AND $1 = ANY (pg_blocking_pids(pid))";
+            wait::until(Duration::from_secs(60), "the sink waits for the other's row", || {
+                watcher.query_one(waiting, &[&pid]).unwrap().get::<_, i64>(0) > 0
+            });
+            holder.batch_execute("COMMIT").unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_key_that_appears_between_the_look_up_and_the_insert_is_treated_as_one_that_was_there() {
+    let counted = ["rows_written", "skipped", "dead_letters"];
+    for (mode, who, counts) in
+        [("upsert", "sink", [4, 0, 0]), ("insert_ignore", "other", [1, 3, 0]), ("insert", "other", [1, 0, 3])]
+    {
+        let (topic, url, mut client, config) = setup("CREATE TABLE t (id int PRIMARY KEY, who text)");
+        let records = [1, 2, 3, 4].map(|id| Record::json(&json!({"id": id, "who": "sink"})));
+        Services::shared().kafka.produce(&topic, records);
+        let config = config.insert_mode(mode).pk_fields(&["id"]);
+        let_keys_appear(&url, ["(1, 'other')", "(2, 'other')", "(3, 'other')"], || {
+            let run = drain(&config);
+            assert_eq!(counted.map(|field| run.count(field)), counts, "{mode}");
+        });
+        let mut expected = Expected::by("id");
+        (1..=3).for_each(|id| expected.add(&json!({"id": id, "who": who})));
+        expected.add(&json!({"id": 4, "who": "sink"}));
+        expected.assert_exactly_once(&mut client, "t");
     }
 }
 

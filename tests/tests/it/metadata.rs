@@ -23,7 +23,7 @@ fn every_metadata_column_holds_what_kafka_knows_of_the_record() {
             .timestamp_ms(1_700_000_000_123)
             .header("trace", "x")
             .header("trace", vec![0, 255]),
-        Record::json(&json!({"id": 2})).partition(0).timestamp_ms(0),
+        Record::json(&json!({"id": 2})).partition(0).timestamp_ms(1),
         Record::keyed(vec![0xff], json!({"id": 3}).to_string()).partition(1),
     ];
     let places = kafka.produce(&topic, records);
@@ -55,7 +55,7 @@ fn every_metadata_column_holds_what_kafka_knows_of_the_record() {
         headers,
         json!([{"name": "trace", "value": "x"}, {"name": "trace", "value": {"hex": "00ff"}}])
     );
-    assert_eq!(rows[1].get::<_, i64>(4), 0);
+    assert_eq!(rows[1].get::<_, i64>(4), 1);
     assert_eq!((rows[1].get::<_, Option<String>>(5), rows[1].get::<_, Option<String>>(6)), (None, None));
     // A key that is not text cannot go into text.
     let reason: String = client.query_one("SELECT reason FROM sink_dead_letters", &[]).unwrap().get(0);

@@ -149,6 +149,23 @@ fn old_records_do_not_win_whatever_their_type_and_however_they_come() {
 }
 
 #[test]
+fn a_newer_row_that_appears_between_the_look_up_and_the_insert_stays() {
+    for (stored, n) in [("50", 0), ("NULL", 1)] {
+        let (topic, mut client, config) = setup("CREATE TABLE t (id int PRIMARY KEY, n int, v int)", "v");
+        let url = config.config().get("postgres.url").and_then(|url| url.as_str()).unwrap().to_owned();
+        let records: Vec<Record> = (1..=4).map(|id| put(id, &json!({"n": 1, "v": 5}))).collect();
+        let rows = [1, 2, 3].map(|id| format!("({id}, 0, {stored})"));
+        super::keys::let_keys_appear(&url, rows.each_ref().map(String::as_str), || {
+            let expected = if n == 0 { 3.0 } else { 0.0 };
+            assert_eq!(stale(&config, &topic, &records), expected, "stored {stored}");
+        });
+        let sum = "SELECT (sum(n) FILTER (WHERE id < 4))::int, count(*) FROM t";
+        let row = client.query_one(sum, &[]).unwrap();
+        assert_eq!((row.get::<_, i32>(0), row.get::<_, i64>(1)), (3 * n, 4), "stored {stored}");
+    }
+}
+
+#[test]
 fn a_version_that_no_column_takes_is_named_until_it_is_there() {
     let (_, mut client, config) = setup("CREATE TABLE t (id int PRIMARY KEY, n int)", "v");
     let sink = config.run();

@@ -1,8 +1,10 @@
 //! A batch: what commits in one transaction. Pure: records go in, rows, dead letters and positions come out.
 
+pub mod origin;
 pub mod records;
 pub mod rows;
 pub mod shape;
+pub mod version;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -25,6 +27,10 @@ pub enum Skip {
     Trigger,
     /// A tombstone, and deleting is not enabled.
     Tombstone,
+    /// A tombstone, and its key is not there.
+    Absent,
+    /// The key is there with a newer version.
+    Stale,
 }
 
 impl Skip {
@@ -35,6 +41,8 @@ impl Skip {
             Self::Exists => "exists",
             Self::Trigger => "trigger",
             Self::Tombstone => "tombstone",
+            Self::Absent => "absent",
+            Self::Stale => "stale",
         }
     }
 }
@@ -115,18 +123,20 @@ impl Batch {
         place.next = Offset(incoming.offset + 1);
         place.records += 1;
         place.bytes += size as u64;
-        let Some(payload) = incoming.payload else {
+        let tombstone = incoming.payload.is_none();
+        if tombstone && !plan.deletes {
             self.skip(span16, Skip::Tombstone, 1);
             return;
-        };
-        let outcome = match plan.decoder.decode(payload, slots) {
+        }
+        let outcome = match origin::read(plan, &self.spans[span].partition, incoming, slots) {
+            Ok(()) if tombstone => self.table(plan).push_delete(plan, record, slots),
             Ok(()) => self.table(plan).push(plan, record, slots),
             Err(rejection) => Pushed::Rejected(rejection),
         };
         match outcome {
             Pushed::Row => {}
-            Pushed::Superseding => self.skip(span16, Skip::Superseded, 1),
-            Pushed::Exists => self.skip(span16, Skip::Exists, 1),
+            Pushed::Superseding | Pushed::SupersedingDeleted => self.skip(span16, Skip::Superseded, 1),
+            Pushed::Skipped(reason) => self.skip(span16, reason, 1),
             Pushed::Rejected(rejection) => self.rejected.push(Rejected { record, rejection }),
         }
     }
@@ -176,7 +186,8 @@ impl Batch {
         slice
     }
 
-    /// Runs of records, in their order, in which no key of a table that judges its rows comes twice.
+    /// Runs of records, in their order, in which no record hides what a table that judges its rows would refuse: no key
+    /// comes twice, and nothing is deleted beside what is written.
     pub fn runs(&self, slots: &mut Slots) -> Vec<Range<u32>> {
         let end = records::offset32(self.records.count());
         let (mut runs, mut start, mut run) = (Vec::new(), 0, Self::default());
@@ -196,10 +207,10 @@ impl Batch {
         runs
     }
 
-    /// Whether a key of a table that judges its rows comes more than once: a record that the table would refuse may
-    /// be merged into one that it takes.
+    /// Whether a key of a table that judges its rows comes more than once, or is deleted beside others that are
+    /// written: a record that the table would refuse may be merged into one that it takes, or find its way free.
     pub fn hides_refusals(&self) -> bool {
-        self.tables.iter().any(|table| table.plan.judged && table.rows.repeats() > 0)
+        self.tables.iter().any(|table| table.plan.judged && table.rows.hides())
     }
 
     fn push_into(&self, other: &mut Self, number: u32, slots: &mut Slots) {

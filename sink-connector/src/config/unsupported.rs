@@ -3,7 +3,7 @@
 use shared::settings::RuleError;
 
 use super::rules::TopicKeys;
-use super::{Config, DeadLetters, PkMode, TableConfig, Tolerance, ValueFormat};
+use super::{Config, DeadLetters, TableConfig, Tolerance, ValueFormat};
 
 /// What is wanted of the whole sink, but not there yet.
 pub(super) fn of_sink(config: &Config) -> Vec<RuleError> {
@@ -22,13 +22,8 @@ pub(super) fn of_sink(config: &Config) -> Vec<RuleError> {
 /// What is wanted of one topic, but not there yet.
 pub(super) fn of_topic(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
     let wanted = [
-        ("pk_mode", table.pk_mode == PkMode::RecordKey, "pk_mode = \"record_key\""),
-        ("pk_mode", table.pk_mode == PkMode::Kafka, "pk_mode = \"kafka\""),
-        ("delete_enabled", table.delete_enabled, "delete_enabled = true"),
         ("value_format", table.value_format == ValueFormat::JsonSchema, "value_format = \"json_schema\""),
         ("value_format", table.value_format == ValueFormat::Debezium, "value_format = \"debezium\""),
-        ("version_field", table.version_field.is_some(), "version_field"),
-        ("metadata", !table.metadata.is_empty(), "[sink.metadata]"),
     ];
     wanted
         .into_iter()

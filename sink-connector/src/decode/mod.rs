@@ -1,12 +1,14 @@
 //! From the bytes of one JSON record to the COPY BINARY fields of one row, in one pass and without a tree between.
 
 mod array;
+mod key;
 mod record;
 mod rejection;
 mod slots;
 mod value;
 
 pub use crate::encode::NullBytes;
+pub use key::KeyDecoder;
 pub use rejection::{Reason, Rejection};
 pub use slots::{SlotRef, Slots};
 
@@ -58,6 +60,8 @@ pub enum DecoderError {
 pub struct Decoder {
     fields: Vec<Field>,
     by_name: HashMap<String, usize>,
+    /// Fields that are read; the columns of the others are filled from elsewhere.
+    taken: Vec<bool>,
     options: Options,
 }
 
@@ -67,8 +71,17 @@ impl Decoder {
     /// # Errors
     /// Two fields of one name.
     pub fn new(fields: Vec<Field>, options: Options) -> Result<Decoder, DecoderError> {
+        let all = vec![true; fields.len()];
+        Decoder::taking(fields, all, options)
+    }
+
+    /// A decoder that reads the fields which are `taken`, and skips the others without a look at their values.
+    ///
+    /// # Errors
+    /// Two taken fields of one name.
+    pub fn taking(fields: Vec<Field>, taken: Vec<bool>, options: Options) -> Result<Decoder, DecoderError> {
         let mut by_name = HashMap::with_capacity(fields.len());
-        for (index, field) in fields.iter().enumerate() {
+        for (index, field) in fields.iter().enumerate().filter(|(index, _)| taken[*index]) {
             if let Some(first) = by_name.insert(field.name.clone(), index) {
                 return Err(DecoderError::DuplicateField {
                     field: field.name.clone(),
@@ -77,7 +90,7 @@ impl Decoder {
                 });
             }
         }
-        Ok(Decoder { fields, by_name, options })
+        Ok(Decoder { fields, by_name, taken, options })
     }
 
     /// The fields, in the order of the slots.
@@ -104,12 +117,33 @@ impl Decoder {
         record::read(self, text, slots)
     }
 
+    /// Encodes JSON text that is no part of a record's value into the column of field `index`.
+    ///
+    /// # Errors
+    /// The column cannot hold it.
+    pub fn put_json(&self, index: usize, text: &str, slots: &mut Slots) -> Result<(), Rejection> {
+        value::encode_raw(text, &self.fields[index], index, self.options, slots)
+    }
+
+    /// Encodes text that is no part of a record's value into the column of field `index`.
+    ///
+    /// # Errors
+    /// The column cannot hold it.
+    pub fn put_text(&self, index: usize, text: &str, slots: &mut Slots) -> Result<(), Rejection> {
+        value::encode_bare(text, &self.fields[index], index, self.options, slots)
+    }
+
     /// The field of a name. Records mostly keep their order, so `hint`, the field after the last, is tried first.
     fn find(&self, name: &str, hint: usize) -> Option<usize> {
         match self.fields.get(hint) {
-            Some(field) if field.name == name => Some(hint),
+            Some(field) if field.name == name && self.taken[hint] => Some(hint),
             _ => self.by_name.get(name).copied(),
         }
+    }
+
+    /// Whether a field without a column is one that a column is named after, but not filled from.
+    fn is_filled_elsewhere(&self, name: &str) -> bool {
+        self.fields.iter().zip(&self.taken).any(|(field, taken)| !taken && field.name == name)
     }
 }
 

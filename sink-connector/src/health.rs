@@ -17,6 +17,8 @@ pub enum Component {
     Table(String),
     /// A writer whose batch does not go through.
     Writer(usize),
+    /// The breakers of all topics.
+    Breaker,
 }
 
 impl Component {
@@ -26,6 +28,7 @@ impl Component {
             Self::Postgres => "postgres".to_owned(),
             Self::Table(table) => format!("table {table}"),
             Self::Writer(number) => format!("writer {number}"),
+            Self::Breaker => "breaker".to_owned(),
         }
     }
 }

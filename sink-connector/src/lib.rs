@@ -4,9 +4,11 @@
 //! `sqlstate` are pure. ARCHITECTURE.md is the map.
 
 pub mod batch;
+pub mod breaker;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod dead_letter_topic;
 pub mod dead_letters;
 pub mod decode;
 pub mod encode;
@@ -19,6 +21,7 @@ pub mod metrics;
 pub mod offsets;
 pub mod plan;
 pub mod plans;
+pub mod policy;
 pub mod pulse;
 pub mod run;
 pub mod session;

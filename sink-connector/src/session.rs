@@ -159,10 +159,13 @@ pub fn backend(client: &mut Client) -> Result<Backend, postgres::Error> {
 
 /// Runs `ddl` unless `table` (quoted) exists: a role that may write but not create needs no CREATE then.
 pub fn create_unless_there(client: &mut Client, table: &str, ddl: &str) -> Result<(), postgres::Error> {
-    let there = client
-        .query_one(&format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", literal(table)), &[])?
-        .get::<_, bool>(0);
-    if there { Ok(()) } else { client.batch_execute(ddl) }
+    if exists(client, table)? { Ok(()) } else { client.batch_execute(ddl) }
+}
+
+/// Whether `table` (quoted) exists.
+pub fn exists(client: &mut Client, table: &str) -> Result<bool, postgres::Error> {
+    let sql = format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", literal(table));
+    Ok(client.query_one(&sql, &[])?.get(0))
 }
 
 /// Ends the sessions that keep the backends `waiting` from their locks, if they are older sessions of the same role

@@ -3,15 +3,11 @@
 use shared::settings::RuleError;
 
 use super::rules::TopicKeys;
-use super::{Config, DeadLetters, PkMode, TableConfig, Tolerance, ValueFormat};
+use super::{Config, PkMode, TableConfig, ValueFormat};
 
 /// What is wanted of the whole sink, but not there yet.
 pub(super) fn of_sink(config: &Config) -> Vec<RuleError> {
-    let wanted = [
-        ("kafka.topics_regex", config.kafka.topics_regex.is_some(), "topics_regex"),
-        ("errors.tolerance", config.errors.tolerance == Tolerance::None, "tolerance = \"none\""),
-        ("errors.dead_letters", config.errors.dead_letters == DeadLetters::Topic, "dead_letters = \"topic\""),
-    ];
+    let wanted = [("kafka.topics_regex", config.kafka.topics_regex.is_some(), "topics_regex")];
     wanted
         .into_iter()
         .filter(|(_, wanted, _)| *wanted)

@@ -51,6 +51,12 @@ impl Reason {
             Reason::DuplicateKey => "duplicate_key",
         }
     }
+
+    /// Whether the value itself was refused, and not the row that it made.
+    #[must_use]
+    pub fn is_of_the_value(self) -> bool {
+        !matches!(self, Reason::DuplicateKey | Reason::MissingField)
+    }
 }
 
 impl fmt::Display for Reason {

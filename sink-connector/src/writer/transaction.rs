@@ -1,6 +1,7 @@
 //! One attempt to commit a batch: fence, check of the tables, rows, dead letters, COMMIT.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use postgres::SimpleQueryMessage;
 
@@ -9,6 +10,7 @@ use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
+use crate::policy::{Refusal, Verdict};
 use crate::types::TopicPartition;
 use crate::writer::apply::{Applied, apply, needs_stage};
 use crate::writer::connection::WriterConnection;
@@ -40,6 +42,11 @@ pub enum Attempt {
         /// The table's label.
         label: String,
     },
+    /// The error policy does not tolerate these records, the first of their partitions: what is before them is to be
+    /// committed.
+    Intolerable(Vec<Refusal>),
+    /// The breakers of these topics are open, and why: nothing of the batch is committed.
+    Tripped(BTreeMap<Arc<str>, String>),
     /// COMMIT was sent, and the connection broke before it was answered.
     Unknown {
         /// How it broke.
@@ -51,10 +58,14 @@ pub enum Attempt {
 
 /// What an attempt needs beside the connection and the batch.
 pub struct Tools<'a> {
-    /// The positions.
+    /// Where dead letters go.
     pub dead_letters: &'a DeadLetters,
     /// Told which step is under way.
     pub enter: &'a dyn Fn(Phase),
+    /// Asked whether a batch with these dead letters may be committed.
+    pub judge: &'a dyn Fn(&Batch, &[DeadLetter<'_>]) -> Verdict,
+    /// The records are dead letters themselves: these are removed, and no position is moved.
+    pub replay: bool,
 }
 
 /// A step of the transaction, for whoever watches over a writer that hangs.
@@ -95,7 +106,7 @@ pub fn attempt(
         }
     }
     (tools.enter)(Phase::Fence);
-    if let Some(ended) = begin(connection, batch, &tables)? {
+    if let Some(ended) = begin(connection, batch, &tables, tools)? {
         connection.client().batch_execute("ROLLBACK")?;
         return Ok(ended);
     }
@@ -115,6 +126,15 @@ pub fn attempt(
         }
     }
     let letters = dead_letters(batch, &applied);
+    let refused = match (tools.judge)(batch, &letters) {
+        Verdict::Commit => None,
+        Verdict::Stop(refusals) => Some(Attempt::Intolerable(refusals)),
+        Verdict::Trip(topics) => Some(Attempt::Tripped(topics)),
+    };
+    if let Some(refused) = refused {
+        connection.client().batch_execute("ROLLBACK")?;
+        return Ok(refused);
+    }
     if !letters.is_empty() {
         tools.dead_letters.write(connection.client(), batch, &letters)?;
     }
@@ -143,9 +163,16 @@ fn begin(
     connection: &mut WriterConnection,
     batch: &Batch,
     tables: &[&TableRows],
+    tools: &Tools<'_>,
 ) -> Result<Option<Attempt>, Failure> {
     connection.begin();
-    let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", Offsets::fence(batch.spans()));
+    // Both are two statements, of which the second says how many rows were as expected.
+    let (fence, expected) = if tools.replay {
+        (tools.dead_letters.removal(batch), batch.records().count())
+    } else {
+        (Offsets::fence(batch.spans()), batch.spans().len())
+    };
+    let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {fence}");
     for table in tables {
         let fingerprint = connection.fingerprint_statement(&table.plan.name)?;
         sql.push_str(&format!("; LOCK TABLE {} IN ROW EXCLUSIVE MODE; {fingerprint}", table.plan.target));
@@ -161,9 +188,9 @@ fn begin(
             _ => {}
         }
     }
-    // BEGIN, the lock of the positions, and then the move.
+    // BEGIN, the lock of the positions or letters, and then the move or removal.
     let moved = commands.get(2).copied().unwrap_or_default();
-    if moved != batch.spans().len() as u64 {
+    if moved != expected as u64 {
         return Ok(Some(Attempt::Fenced));
     }
     let unchanged = tables.len() == fingerprints.len()

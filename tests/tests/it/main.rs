@@ -1,6 +1,8 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
 mod batching;
+mod breaker;
+mod dead_letter_topic;
 mod harness;
 mod lost_positions;
 mod memory;
@@ -12,5 +14,6 @@ mod positions;
 mod restart;
 mod schema_change;
 mod shared_table;
+mod tolerance;
 mod transactions;
 mod waits;

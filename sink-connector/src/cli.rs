@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::dead_letters::{self, DeadLettersCommand};
 use crate::config::Flag;
 
 const AFTER: &str = "\
@@ -68,6 +69,9 @@ pub enum Command {
     /// Write records to PostgreSQL, until told to stop or until a bound is reached
     #[command(after_help = RUN_AFTER)]
     Run(RunArgs),
+    /// List dead letters, write them after all, or discard them
+    #[command(subcommand, after_help = dead_letters::AFTER)]
+    DeadLetters(DeadLettersCommand),
     /// Print the effective configuration as TOML, secrets redacted
     #[command(after_help = CONFIG_AFTER)]
     Config,
@@ -192,6 +196,10 @@ mod tests {
             "run --summary xml",
             "--until-ends",
             "fly",
+            "dead-letters",
+            "dead-letters list --partition -1",
+            "dead-letters replay --since yesterday",
+            "dead-letters discard --output xml",
         ] {
             assert_eq!(parse(&format!("sink-connector {line}")).unwrap_err().exit_code(), 2, "{line}");
         }
@@ -199,7 +207,15 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for line in ["--help", "run --help", "config --help"] {
+        for line in [
+            "--help",
+            "run --help",
+            "dead-letters --help",
+            "dead-letters list --help",
+            "dead-letters replay --help",
+            "dead-letters discard --help",
+            "config --help",
+        ] {
             let help = parse(&format!("sink-connector {line}")).unwrap_err();
             assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0), "{line}");
             assert!(help.to_string().contains("Example"), "{line}");

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod breaker;
 pub mod catalog;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod dead_letter_topic;
 pub mod dead_letters;

@@ -6,6 +6,7 @@ use clap::Parser as _;
 use shared::log::LogFormat;
 use shared::signal::Shutdown;
 use sink_connector::cli::{Cli, Command};
+use sink_connector::commands;
 use sink_connector::config::{self, Config};
 
 fn main() -> ExitCode {
@@ -23,15 +24,13 @@ fn main() -> ExitCode {
             .map(|toml| print!("{toml}"))
             .map_err(anyhow::Error::from)
             .map(|()| ExitCode::SUCCESS),
+        Command::DeadLetters(command) => commands::dead_letters::run(&config, &command),
         Command::Run(args) => {
             start(&config).and_then(|shutdown| sink_connector::run::run(&config, &args, shutdown))
         }
     };
     // Threads are not joined: one that hangs in a client library ends with the process.
-    outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    outcome.unwrap_or_else(|error| commands::failed(&error))
 }
 
 fn start(config: &Config) -> anyhow::Result<Shutdown> {

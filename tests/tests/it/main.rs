@@ -3,6 +3,7 @@
 mod batching;
 mod breaker;
 mod dead_letter_topic;
+mod dead_letters;
 mod harness;
 mod lost_positions;
 mod memory;

@@ -234,6 +234,11 @@ impl Batch {
         self.records.bytes() + self.tables.iter().map(|t| t.rows.bytes()).sum::<usize>()
     }
 
+    /// How often, at most, one key is written by itself because its records cannot be merged.
+    pub fn waves(&self) -> u32 {
+        self.tables.iter().map(|t| t.rows.waves()).max().unwrap_or_default()
+    }
+
     /// Forgets everything and keeps the memory, for the next batch of the same writer.
     pub fn clear(&mut self) {
         self.spans.clear();

@@ -104,6 +104,7 @@ pub struct Rows {
     hasher: RandomState,
     present: ColumnSet,
     deleted: u64,
+    waves: u32,
 }
 
 impl Rows {
@@ -162,15 +163,19 @@ impl Rows {
         }
         row.key = (offset32(key_start), offset32(self.keys.len()));
         let number = offset32(self.rows.len());
-        // Which rows have one key is the server's to say, unless their bytes tell: then nothing is merged here.
-        let previous = if key.by_bytes { self.latest_or_insert(row.key, number) } else { None };
-        let Some(previous) = previous else {
+        let Some(previous) = self.latest_or_insert(row.key, number) else {
             self.rows.push(row);
             return Pushed::Row;
         };
         self.keys.truncate(key_start);
         row.key = self.rows[previous as usize].key;
-        let pushed = follow(self, plan, previous, &mut row);
+        // Which rows have one key is the server's to say, unless their bytes tell: then nothing is merged here.
+        let pushed = if key.by_bytes {
+            follow(self, plan, previous, &mut row)
+        } else {
+            self.next_wave(previous, &mut row)
+        };
+        self.waves = self.waves.max(row.wave + 1);
         if matches!(pushed, Pushed::Row | Pushed::Superseding) {
             self.set_latest(row.key, number);
             self.rows.push(row);
@@ -283,6 +288,11 @@ impl Rows {
         self.deleted
     }
 
+    /// How many waves they take, at least: keys that only the server knows to be equal may add some.
+    pub fn waves(&self) -> u32 {
+        self.waves
+    }
+
     /// The shapes of the tuples.
     pub fn shapes(&self) -> &Shapes {
         &self.shapes
@@ -305,6 +315,7 @@ impl Rows {
         self.rows.clear();
         self.latest.clear();
         self.deleted = 0;
+        self.waves = 0;
         self.shapes = Shapes::default();
     }
 }

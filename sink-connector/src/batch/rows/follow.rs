@@ -102,7 +102,7 @@ impl Rows {
     }
 
     /// The row is applied after the one before it.
-    fn next_wave(&mut self, previous: u32, row: &mut Row) -> Pushed {
+    pub(super) fn next_wave(&mut self, previous: u32, row: &mut Row) -> Pushed {
         row.wave = self.rows[previous as usize].wave + 1;
         row.after = Some(previous);
         Pushed::Row

@@ -97,6 +97,8 @@ pub struct Totals {
     pub records: u64,
     /// Rows inserted or updated.
     pub rows_written: u64,
+    /// Rows deleted by tombstones.
+    pub rows_deleted: u64,
     /// Records skipped.
     pub skipped: u64,
     /// Dead letters.
@@ -365,6 +367,7 @@ impl Source {
     fn count(&mut self, batch: &crate::batch::Batch, counts: &Counts) {
         self.totals.records += batch.records().count() as u64;
         self.totals.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
+        self.totals.rows_deleted += counts.deleted.iter().map(|(_, n)| n).sum::<u64>();
         self.totals.skipped += counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>();
         self.totals.dead_letters += counts.dead_letters.len() as u64;
     }

@@ -153,11 +153,13 @@ impl Batch {
                 Ok(()) => self.table(plan).push(plan, record, slots),
                 Err(rejection) => Pushed::Rejected(rejection),
             },
-            Ok(Opened::Gone { before }) => match origin::read_gone(plan, incoming, before.as_deref(), slots) {
-                Ok(true) => self.table(plan).push_delete(plan, record, slots),
-                Ok(false) => Pushed::Skipped(Skip::Tombstone),
-                Err(rejection) => Pushed::Rejected(rejection),
-            },
+            Ok(Opened::Gone { before }) => {
+                match origin::read_gone(plan, incoming, before.as_deref(), slots) {
+                    Ok(true) => self.table(plan).push_delete(plan, record, slots),
+                    Ok(false) => Pushed::Skipped(Skip::Tombstone),
+                    Err(rejection) => Pushed::Rejected(rejection),
+                }
+            }
             Err(rejection) => Pushed::Rejected(rejection),
         }
     }

@@ -105,7 +105,11 @@ pub fn read_gone(
         None => {
             let detail = "a deletion without the row before it, whose key it needs: set pk_mode = \"record_key\", \
                           or REPLICA IDENTITY on the source table";
-            return Err(Rejection { reason: Reason::InvalidEnvelope, column: None, detail: detail.to_owned() });
+            return Err(Rejection {
+                reason: Reason::InvalidEnvelope,
+                column: None,
+                detail: detail.to_owned(),
+            });
         }
     }
     Ok(true)

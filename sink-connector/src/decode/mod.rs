@@ -2,8 +2,8 @@
 
 mod array;
 mod envelope;
-mod logical;
 mod key;
+mod logical;
 mod record;
 mod rejection;
 mod slots;

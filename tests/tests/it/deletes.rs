@@ -147,6 +147,25 @@ fn a_tombstone_that_a_trigger_holds_back_is_skipped_and_a_bad_key_is_a_dead_lett
 }
 
 #[test]
+fn a_tombstone_whose_row_others_refer_to_is_a_dead_letter_and_its_neighbours_are_deleted() {
+    let (topic, mut client, config) = setup(
+        "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t SELECT i, i FROM generate_series(1, 1000) i; \
+         CREATE TABLE child (id int REFERENCES t); INSERT INTO child VALUES (2), (999)",
+    );
+    let records = (1..=1000).map(|id| Record::tombstone(id.to_string()));
+    Services::shared().kafka.produce(&topic, records.chain([put(1001, &json!({"n": 1}))]));
+    let run = drain(&config.set("batch.linger_ms", 500));
+    assert_eq!(counts(&run), [1, 998, 0, 2]);
+    let rows = client
+        .query("SELECT \"offset\", sqlstate, payload IS NULL FROM sink_dead_letters ORDER BY \"offset\"", &[])
+        .unwrap();
+    let letters: Vec<(i64, String, bool)> = rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect();
+    assert_eq!(letters, [(1, "23503".to_owned(), true), (998, "23503".to_owned(), true)]);
+    let left = client.query_one("SELECT array_agg(id ORDER BY id) FROM t", &[]).unwrap();
+    assert_eq!(left.get::<_, Vec<i32>>(0), [2, 999, 1001]);
+}
+
+#[test]
 fn deleting_without_keys_from_the_record_is_a_mistake_of_the_configuration() {
     let (_, _, config) = setup("CREATE TABLE t (id int PRIMARY KEY)");
     let run = config.pk_mode("record_value").finish(&["run"], Duration::from_secs(30)).expect_code(2);

@@ -11,6 +11,7 @@ mod harness;
 mod hidden_refusals;
 mod hung_database;
 mod infer_ddl;
+mod key_types;
 mod keys;
 mod lost_positions;
 mod memory;

@@ -6,9 +6,9 @@
 
 mod follow;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Skip;
 use super::records::offset32;
@@ -101,7 +101,7 @@ pub struct Rows {
     rows: Vec<Row>,
     shapes: Shapes,
     latest: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     present: ColumnSet,
     repeats: u32,
     deletes: u32,

@@ -196,11 +196,14 @@ impl Source {
         let pending = self.slots.iter().any(|s| !s.open.is_empty());
         let mut timeout = if pending { POLL_BUSY } else { POLL };
         let consumer = Arc::clone(&self.parts.consumer);
+        // Only the first poll waits: the time is asked for once, for it costs more than what it is for.
+        let mut now = None;
         for _ in 0..BURST {
             match consumer.poll(timeout) {
                 None => break,
                 Some(Ok(message)) => {
-                    if self.take(&message) == take::Taken::Full {
+                    let now = *now.get_or_insert_with(Instant::now);
+                    if self.take(&message, now) == take::Taken::Full {
                         break;
                     }
                 }

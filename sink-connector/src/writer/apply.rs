@@ -187,10 +187,9 @@ fn insert(
         if shape.columns.is_empty() {
             written += counted(plan, insert_defaults(connection, plan, group.len())?, &group);
         } else if plan.insert_only {
-            let stage = connection.stage_of(plan);
-            stage_rows(connection, &stage, plan, rows, &group)?;
-            let sql = statements::insert_plainly(&stage, plan, shape);
-            written += counted(plan, connection.client().execute(&sql, &[])?, &group);
+            let staged = connection.stage(plan, rows, &group)?;
+            let sql = statements::insert_plainly(&staged.source, plan, shape);
+            written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
         } else {
             let sql = copy::statement(&plan.target, plan, &shape.columns, false);
             written += connection.copy(&sql, plan, rows, &group, false)?;
@@ -213,19 +212,6 @@ fn counted(plan: &Plan, count: u64, group: &[(u32, Tuple)]) -> u64 {
     if plan.rules { all } else { count.min(all) }
 }
 
-fn stage_rows(
-    connection: &mut WriterConnection,
-    stage: &str,
-    plan: &Plan,
-    rows: &Rows,
-    group: &[(u32, Tuple)],
-) -> Result<(), Failure> {
-    connection.empty_stage(stage)?;
-    let sql = copy::statement(stage, plan, &rows.shapes().get(group[0].1.shape).columns, true);
-    connection.copy(&sql, plan, rows, group, true)?;
-    Ok(())
-}
-
 /// Updates rows that exist, and returns how many; `None` when one gives up what may keep another row of these out:
 /// applied one by one, that other row might be refused.
 fn update(
@@ -237,20 +223,20 @@ fn update(
     let alone = fates.update.len() + fates.insert.len() == 1;
     let mut written = 0;
     for (shape, group) in by_shape(&fates.update) {
-        let stage = connection.stage_of(plan);
         let shape = rows.shapes().get(shape);
-        let Some(sql) = statements::update(&stage, plan, shape) else {
+        if !statements::updates(plan, shape) {
             written += group.len() as u64;
             continue;
-        };
-        stage_rows(connection, &stage, plan, rows, &group)?;
-        let releases = statements::releases(&stage, plan, shape).filter(|_| !alone);
+        }
+        let staged = connection.stage(plan, rows, &group)?;
+        let releases = statements::releases(&staged.source, plan, shape).filter(|_| !alone);
         if let Some(releases) = releases
-            && connection.client().query_one(&releases, &[])?.get(0)
+            && connection.client().query_one(&releases, &staged.parameters())?.get(0)
         {
             return Ok(None);
         }
-        written += counted(plan, connection.client().execute(&sql, &[])?, &group);
+        let sql = statements::update(&staged.source, plan, shape);
+        written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
     }
     Ok(Some(written))
 }
@@ -264,12 +250,11 @@ fn insert_staged(
 ) -> Result<Option<u64>, Failure> {
     let mut written = 0;
     for (shape, group) in by_shape(&fates.insert.clone()) {
-        let stage = connection.stage_of(plan);
-        stage_rows(connection, &stage, plan, rows, &group)?;
-        let sql = statements::insert(&stage, plan, rows.shapes().get(shape));
+        let staged = connection.stage(plan, rows, &group)?;
+        let sql = statements::insert(&staged.source, plan, rows.shapes().get(shape));
         let alone = group.len() == 1;
         if plan.mode == Mode::Upsert {
-            match connection.client().execute(&sql, &[]).map_err(Failure::from) {
+            match connection.client().execute(&sql, &staged.parameters()).map_err(Failure::from) {
                 Ok(count) => written += counted(plan, count, &group),
                 Err(failure) if failure.cardinality_violation() && !alone => return Ok(None),
                 Err(failure) => return Err(failure),
@@ -277,7 +262,7 @@ fn insert_staged(
             continue;
         }
         let (mut inserted, mut left_out) = (0, Vec::new());
-        for row in connection.client().query(&sql, &[])? {
+        for row in connection.client().query(&sql, &staged.parameters())? {
             match row.get::<_, Option<i32>>(0) {
                 Some(ordinal) => {
                     left_out.push(u32::try_from(ordinal).expect("the ordinal is the row's number"));

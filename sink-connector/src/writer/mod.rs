@@ -7,6 +7,7 @@ pub mod deletes;
 pub mod keyed;
 pub mod ladder;
 pub mod pieces;
+pub mod stage;
 pub mod statements;
 pub mod transaction;
 pub mod watch;

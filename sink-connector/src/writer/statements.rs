@@ -110,19 +110,21 @@ pub fn create_stage(stage: &str, plan: &Plan) -> String {
     )
 }
 
-/// Writes staged rows of keys that exist; `None` when the shape has nothing beside the key.
-pub fn update(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
+/// Whether a record of this shape changes anything in a row that exists.
+pub fn updates(plan: &Plan, shape: &Shape) -> bool {
+    changed(plan, shape).next().is_some()
+}
+
+/// Writes staged rows of keys that exist, for a shape that [`updates`].
+pub fn update(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let set: Vec<String> = changed(plan, shape).map(|c| format!("{c} = s.{c}")).collect();
-    if set.is_empty() {
-        return None;
-    }
     let newer = newer(plan, "s").map(|newer| format!(" AND {newer}")).unwrap_or_default();
-    Some(format!(
+    format!(
         "UPDATE {} t SET {} FROM {stage} s WHERE {}{newer}",
         plan.target,
         set.join(", "),
         key_equality(plan, "t", "s")
-    ))
+    )
 }
 
 /// Whether a staged update changes what keeps other rows out (of a unique index beside the key's, say); `None` when
@@ -152,7 +154,7 @@ pub fn insert_plainly(stage: &str, plan: &Plan, shape: &Shape) -> String {
         shape.columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name)).collect();
     let columns = columns.join(", ");
     let (target, ordinal) = (&plan.target, ident(ORDINAL));
-    format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} ORDER BY {ordinal}")
+    format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} s ORDER BY {ordinal}")
 }
 
 /// Inserts staged rows whatever others do meanwhile. In upsert mode a key that has appeared is updated; otherwise
@@ -165,7 +167,7 @@ pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let keys = keys.join(", ");
     let (target, ordinal) = (&plan.target, ident(ORDINAL));
     let insert = format!(
-        "INSERT INTO {target} AS t ({columns}) SELECT {columns} FROM {stage} ORDER BY {ordinal} ON CONFLICT ({keys})"
+        "INSERT INTO {target} AS t ({columns}) SELECT {columns} FROM {stage} s ORDER BY {ordinal} ON CONFLICT ({keys})"
     );
     if plan.mode != Mode::Upsert {
         return format!(

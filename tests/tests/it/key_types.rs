@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Output, Record, Services, SinkConfig};
+use tests::{Output, Record, Services, SinkConfig, names};
 
 fn drain(config: &SinkConfig) -> Output {
     let run = config
@@ -19,6 +19,15 @@ fn keyed(key: &str, row: &Value) -> Record {
 
 #[test]
 fn a_key_of_any_type_is_found_again_updated_and_deleted() {
+    every_type(true);
+}
+
+#[test]
+fn so_it_is_by_a_role_that_may_not_make_temporary_tables() {
+    every_type(false);
+}
+
+fn every_type(temporary_tables: bool) {
     // Each with two keys, and another spelling of the first.
     let types = [
         ("smallint", "1", "2", "\"1\""),
@@ -70,7 +79,17 @@ fn a_key_of_any_type_is_found_again_updated_and_deleted() {
         )
         .unwrap();
     let topics: Vec<String> = types.iter().map(|_| kafka.topic("key_type", 1)).collect();
-    let mut config = SinkConfig::new(kafka.bootstrap(), &url)
+    let (role, database) = (names::unique("keys").replace('-', "_"), url.rsplit('/').next().unwrap());
+    let may = if temporary_tables { "GRANT" } else { "REVOKE" };
+    let prepositions = if temporary_tables { "TO" } else { "FROM" };
+    client
+        .batch_execute(&format!(
+            "CREATE ROLE \"{role}\" LOGIN; GRANT ALL ON SCHEMA public TO \"{role}\"; \
+             ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO \"{role}\"; \
+             {may} TEMP ON DATABASE \"{database}\" {prepositions} PUBLIC"
+        ))
+        .unwrap();
+    let mut config = SinkConfig::new(kafka.bootstrap(), url.replace("postgres@", &format!("{role}@")))
         .topics(&topics.iter().map(String::as_str).collect::<Vec<_>>())
         .pk_mode("record_key")
         .pk_fields(&["id"])

@@ -327,7 +327,7 @@ pub fn targets(config: &Config) -> anyhow::Result<HashMap<String, Target>> {
 }
 
 /// Makes the targets of topics that match the pattern, when there is one.
-fn target_of(config: &Config) -> Option<TargetOf> {
+pub fn target_of(config: &Config) -> Option<TargetOf> {
     config.kafka.topics_regex.as_ref()?;
     let config = config.clone();
     Some(Box::new(move |topic| target(&config.topic(topic)).map_err(|error| format!("{error:#}"))))

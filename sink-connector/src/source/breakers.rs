@@ -217,12 +217,12 @@ impl Source {
 
     /// In metrics and on /readyz, which is for the sink as a whole: one topic that works, and it is ready.
     pub(super) fn note_breakers(&self) {
-        let topics: Vec<&str> = self.parts.plans.topics().collect();
+        let topics = self.parts.plans.topics();
         for topic in &topics {
-            let open = i64::from(self.breakers.contains_key(*topic));
+            let open = i64::from(self.breakers.contains_key(topic.as_str()));
             self.parts.metrics.breaker_open.with_label_values(&[topic]).set(open);
         }
-        let all = topics.iter().all(|topic| self.breakers.contains_key(*topic));
+        let all = topics.iter().all(|topic| self.breakers.contains_key(topic.as_str()));
         match self.breakers.values().next() {
             Some(open) if all => self.parts.health.fail(Component::Breaker, &*open.reason),
             Some(_) | None => self.parts.health.well(&Component::Breaker),

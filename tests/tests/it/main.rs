@@ -5,6 +5,7 @@ mod breaker;
 mod check;
 mod check_mistakes;
 mod dead_letter_topic;
+mod dead_letters;
 mod envelopes;
 mod frozen;
 mod harness;

@@ -207,7 +207,8 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
     if stopped_by == StoppedBy::Deadline {
         return ExitCode::from(5);
     }
-    if stopped_by == StoppedBy::ErrorPolicy {
+    // A signal may have come first; that a record was not tolerated is to be known all the same.
+    if stopped_by == StoppedBy::ErrorPolicy || !totals.refused.is_empty() {
         say_why(totals);
         return ExitCode::from(4);
     }

@@ -223,7 +223,7 @@ impl Source {
         }
         loop {
             self.heartbeat();
-            if stopped_by == StoppedBy::Signal && !self.abandoned {
+            if stopped_by == StoppedBy::Signal && !self.abandoned && self.totals.refused.is_empty() {
                 for writer in 0..self.slots.len() {
                     if self.slots[writer].in_flight.is_none() && self.slots[writer].waits() {
                         self.hand_over(writer);

@@ -177,6 +177,54 @@ fn a_bounded_run_whose_breaker_stays_open_ends_with_exit_code_4_after_all_other_
 }
 
 #[test]
+fn sinks_that_come_and_go_while_a_topic_is_paused_write_each_of_its_records_once() {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("breaker_shared", 4);
+    let url = postgres.database("breaker_shared");
+    let mut client = tests::postgres::connect(&url);
+    // Without a key nothing hides a record that is written twice.
+    client.batch_execute("CREATE TABLE t (id int, n int)").unwrap();
+    kafka.produce(&topic, (0..4_000).map(|id| record(id, "many").partition(id % 4)));
+    let config = SinkConfig::new(kafka.bootstrap(), &url)
+        .topic(&topic)
+        .table("t")
+        .insert_mode("insert")
+        .pk_mode("none")
+        .set("batch.max_rows", 50)
+        .property("session.timeout.ms", "6000")
+        .set("errors.breaker_window_records", WINDOW)
+        .set("errors.breaker_retry_ms", 300);
+    let letters = "SELECT count(*) FROM sink_dead_letters";
+    let first = config.run();
+    wait::until(PATIENCE, "the breaker opens", || tripped(&first) >= 2.0);
+    let second = config.run();
+    let assigned = |sink: &Sink| sink.metrics().map_or(0.0, |m| m.sum("sink_partitions_assigned"));
+    wait::until(PATIENCE, "they share", || (assigned(&first), assigned(&second)) == (2.0, 2.0));
+    // The refused records of these partitions are its own to try now.
+    wait::until(PATIENCE, "the other's breaker opens", || tripped(&second) >= 2.0);
+    let held = |sink: &Sink| {
+        sink.metrics().map_or(0.0, |m| m.sum_where("sink_partitions_paused", &[("cause", "breaker")]))
+    };
+    wait::until(PATIENCE, "both hold back", || (held(&first), held(&second)) == (2.0, 2.0));
+    first.sigkill();
+    wait::until(PATIENCE, "the other has all", || assigned(&second) == 4.0 && held(&second) == 4.0);
+    let dead: i64 = client.query_one(letters, &[]).unwrap().get(0);
+    // Each process has a window of its own.
+    assert!(dead < i64::from(WINDOW) * 2, "{dead}");
+    client.batch_execute("ALTER TABLE t ALTER COLUMN n TYPE text").unwrap();
+    let rows = "SELECT count(*), count(DISTINCT id) FROM t";
+    let mut seen = || {
+        let row = client.query_one(rows, &[]).unwrap();
+        let dead: i64 = client.query_one(letters, &[]).unwrap().get(0);
+        (row.get::<_, i64>(0) + dead, row.get::<_, i64>(0) - row.get::<_, i64>(1))
+    };
+    wait::holds(PATIENCE, "everything is written", &mut seen, |(all, _)| *all >= 4_000);
+    assert_eq!(seen(), (4_000, 0), "each once");
+    let sql = "SELECT count(*) FROM t JOIN sink_dead_letters d ON d.partition = t.id % 4 AND d.\"offset\" = t.id / 4";
+    assert_eq!(client.query_one(sql, &[]).unwrap().get::<_, i64>(0), 0, "no record is both");
+}
+
+#[test]
 fn a_few_bad_records_of_a_small_topic_are_dead_letters_and_nothing_pauses() {
     let mut scene = Scene::new(1);
     scene.produce(0, (0..20).map(|id| record(id, "many")));

@@ -151,7 +151,8 @@ impl Breakers {
     /// Judges what a writer's batch of one topic would come to. False opens the breaker: the batch is not to be
     /// committed. What other writers are about to commit counts, so that together they do not exceed it either.
     ///
-    /// A batch that has been refused before is a probe: it is judged by itself, however small it is.
+    /// A batch that has been refused before is a probe: it is judged by itself, in a window of its own that is no larger
+    /// than the batch.
     pub fn judge(&mut self, writer: usize, topic: &Arc<str>, outcomes: Vec<Run>, probe: bool) -> bool {
         let limits = self.limits;
         let breaker = self.topics.entry(Arc::clone(topic)).or_default();
@@ -159,7 +160,9 @@ impl Breakers {
         let sum = |of: fn(&Run) -> bool| outcomes.iter().filter(|r| of(r)).map(|(_, n)| n).sum::<u64>();
         let (rejected, records) = (sum(|(rejected, _)| *rejected), sum(|_| true));
         let refused = if probe {
-            limits.exceeded(rejected, records)
+            let limits = Limits { window: limits.window.min(records), ..limits };
+            let mut window = Window::default();
+            outcomes.iter().any(|run| window.push(*run, &limits))
         } else if breaker.open {
             rejected > 0
         } else {

@@ -1,6 +1,8 @@
 //! Dead letters in a Kafka topic: refused records as they came, with the headers that Kafka Connect's sinks give them
 //! (`DeadLetterQueueReporter` of Apache Kafka), acknowledged before the batch's transaction commits. At least once.
 
+mod tail;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ use crate::batch::Batch;
 use crate::batch::records::{Incoming, headers};
 use crate::dead_letters::DeadLetter;
 use crate::failure::Failure;
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// How long a letter may take to be acknowledged. Rows are locked meanwhile; what failed is tried again anyway.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
@@ -27,6 +29,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const METADATA: Duration = Duration::from_secs(2);
 /// How often the wait looks at the shutdown.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long letters that were read back are as good as new: for the partitions of one assignment.
+const FRESH: Duration = Duration::from_secs(10);
 /// Of the names of Connect's headers.
 const PREFIX: &str = "__connect.errors.";
 
@@ -45,6 +49,8 @@ struct State {
     producer: Option<Arc<Producer>>,
     /// Letters that are acknowledged, and whose batch is not committed yet: another attempt need not send them again.
     acknowledged: HashSet<(TopicPartition, i64)>,
+    /// Letters that were read back, and when.
+    tail: Option<(Instant, tail::Tail)>,
 }
 
 type Producer = ThreadedProducer<Reports>;
@@ -125,6 +131,28 @@ impl DeadLetterTopic {
                 .acknowledged
                 .retain(|(partition, offset)| ours(partition).is_none_or(|s| *offset >= s.next.0));
         }
+    }
+
+    /// Offsets of the letters of `partition` from `window` below `position` on, as far as they are among the last
+    /// `window` of this topic. Without any when it cannot be read: that keeps nothing from being written.
+    pub fn below(&self, partition: &TopicPartition, position: Offset, window: i64) -> Vec<i64> {
+        let stale = self.lock().tail.as_ref().is_none_or(|(read, _)| read.elapsed() > FRESH);
+        if stale {
+            let tail =
+                tail::read(&self.config, &self.topic, &self.connector, window).unwrap_or_else(|error| {
+                    tracing::warn!(
+                        topic = self.topic,
+                        %error,
+                        "cannot read the topic of dead letters; the breaker begins without them"
+                    );
+                    tail::Tail::new()
+                });
+            self.lock().tail = Some((Instant::now(), tail));
+        }
+        let state = self.lock();
+        let letters = state.tail.as_ref().and_then(|(_, tail)| tail.get(partition));
+        let from = position.0.saturating_sub(window);
+        letters.map_or_else(Vec::new, |letters| letters.range(from..position.0).copied().collect())
     }
 
     fn producer(&self) -> Result<Arc<Producer>, Failure> {

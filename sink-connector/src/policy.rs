@@ -21,9 +21,10 @@ pub struct Refusal {
 }
 
 /// What is to be done with a batch that could be committed.
-#[derive(Debug)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// Commit it with its dead letters.
+    #[default]
     Commit,
     /// Nothing is tolerated: commit what is before these records, the first of each partition, and stop.
     Stop(Vec<Refusal>),

@@ -155,8 +155,7 @@ impl DeadLetters {
         )
     }
 
-    /// Offsets of the letters of a partition just below `position`, at most `window` below it. A topic of dead letters
-    /// is not read back: none.
+    /// Offsets of the letters of a partition just below `position`, at most `window` below it.
     pub fn below(
         &self,
         client: &mut Client,
@@ -164,8 +163,8 @@ impl DeadLetters {
         position: Offset,
         window: i64,
     ) -> Result<Vec<i64>, postgres::Error> {
-        if self.topic.is_some() {
-            return Ok(Vec::new());
+        if let Some(letters) = &self.topic {
+            return Ok(letters.below(partition, position, window));
         }
         let rows = client.query(
             &format!(

@@ -270,6 +270,9 @@ impl Writer {
             if self.shared.shutdown.requested() {
                 return Report::Abandoned { writer, generation };
             }
+            if failure.undefined_table() {
+                self.make_dead_letters();
+            }
             if failure.class == Class::Configuration && self.connection.is_none() {
                 // The table may be another one by now. If it cannot be read, the next attempt says why.
                 batch = self.encode_again(batch).0;
@@ -343,6 +346,17 @@ impl Writer {
                 (batch.encode_again(|p| plans.get(&*p.topic).cloned(), |_| true, &mut slots), Ok(()))
             }
             Err(failure) => (batch, Err(failure)),
+        }
+    }
+
+    /// The table of dead letters is made at the start; one that was dropped or renamed since is made anew.
+    fn make_dead_letters(&self) {
+        let made = self.shared.connections.open().and_then(|mut connection| {
+            self.shared.dead_letters.create(&mut connection).map_err(Failure::from)
+        });
+        if let Err(failure) = made {
+            // If it is missing, the next attempt says so.
+            tracing::debug!(%failure, "cannot make the table of dead letters");
         }
     }
 

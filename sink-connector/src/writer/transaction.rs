@@ -12,7 +12,6 @@ use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
 use crate::plan::Plan;
-use crate::plan::Plan;
 use crate::policy::{Refusal, Verdict};
 use crate::types::TopicPartition;
 use crate::writer::apply::needs_stage;
@@ -173,18 +172,13 @@ pub fn write(
     }
     (tools.enter)(Phase::Rows);
     let begun = tables.iter().map(|table| (table.plan.label.clone(), taken(table))).collect();
-    let outcome = match pieces::write(connection, batch, begun, care)? {
+    let mut outcome = match pieces::write(connection, batch, begun, care, tools.judge)? {
         Ok(outcome) => outcome,
         Err(Obstacle::Conflict(label)) => return Ok(Err(Attempt::Conflict { label })),
         Err(Obstacle::Refused(failure)) => return Ok(Err(Attempt::Refused { why: failure.message })),
         Err(Obstacle::Divide(why)) => return Ok(Err(Attempt::Refused { why: why.to_owned() })),
     };
-    let letters: Vec<DeadLetter<'_>> = outcome
-        .refused
-        .iter()
-        .map(|r| DeadLetter { record: r.record, rejection: &r.rejection, failure: r.failure.as_ref() })
-        .collect();
-    let refused = match (tools.judge)(batch, &letters) {
+    let refused = match std::mem::take(&mut outcome.verdict) {
         Verdict::Commit => None,
         Verdict::Stop(refusals) => Some(Attempt::Intolerable(refusals)),
         Verdict::Trip(topics) => Some(Attempt::Tripped(topics)),
@@ -193,6 +187,7 @@ pub fn write(
         connection.client().batch_execute("ROLLBACK")?;
         return Ok(Err(refused));
     }
+    let letters = outcome.letters();
     if !letters.is_empty() {
         tools.dead_letters.write(connection.client(), batch, &letters)?;
     }

@@ -7,22 +7,22 @@ use serde_json::{Value, json};
 use tests::{Kafka, Record, Services, Sink, SinkConfig, wait};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const WINDOW: i32 = 100;
+pub(crate) const WINDOW: i32 = 100;
 
-fn record(id: i32, n: impl Into<Value>) -> Record {
+pub(crate) fn record(id: i32, n: impl Into<Value>) -> Record {
     Record::json(&json!({"id": id, "n": n.into()}))
 }
 
 /// Some topics, each with a table of its name.
-struct Scene {
-    kafka: &'static Kafka,
-    topics: Vec<String>,
-    client: postgres::Client,
-    config: SinkConfig,
+pub(crate) struct Scene {
+    pub(crate) kafka: &'static Kafka,
+    pub(crate) topics: Vec<String>,
+    pub(crate) client: postgres::Client,
+    pub(crate) config: SinkConfig,
 }
 
 impl Scene {
-    fn new(topics: usize) -> Self {
+    pub(crate) fn new(topics: usize) -> Self {
         let Services { kafka, postgres } = Services::shared();
         let topics: Vec<String> = (0..topics).map(|_| kafka.topic("breaker", 1)).collect();
         let url = postgres.database("breaker");
@@ -41,20 +41,20 @@ impl Scene {
         Self { kafka, topics, client, config }
     }
 
-    fn produce(&self, topic: usize, records: impl IntoIterator<Item = Record>) {
+    pub(crate) fn produce(&self, topic: usize, records: impl IntoIterator<Item = Record>) {
         self.kafka.produce(&self.topics[topic], records);
     }
 
-    fn rows(&mut self, topic: usize) -> i64 {
+    pub(crate) fn rows(&mut self, topic: usize) -> i64 {
         let sql = format!("SELECT count(*) FROM {}", self.topics[topic]);
         self.client.query_one(&sql, &[]).unwrap().get(0)
     }
 
-    fn letters(&mut self) -> i64 {
+    pub(crate) fn letters(&mut self) -> i64 {
         self.client.query_one("SELECT count(*) FROM sink_dead_letters", &[]).unwrap().get(0)
     }
 
-    fn position(&mut self, topic: usize) -> i64 {
+    pub(crate) fn position(&mut self, topic: usize) -> i64 {
         let sql = "SELECT next_offset FROM sink_offsets WHERE topic = $1";
         self.client.query_one(sql, &[&self.topics[topic]]).unwrap().get(0)
     }
@@ -64,21 +64,21 @@ impl Scene {
     }
 
     #[track_caller]
-    fn wait_open(&self, sink: &Sink, topic: usize, open: bool) {
+    pub(crate) fn wait_open(&self, sink: &Sink, topic: usize, open: bool) {
         let wanted = Some(f64::from(u8::from(open)));
         wait::holds(PATIENCE, "sink_breaker_open", || self.is_open(sink, topic), |seen| *seen == wanted);
     }
 
     /// Waits until the same records were tried again so often, in vain.
     #[track_caller]
-    fn wait_retries(&self, sink: &Sink, retries: f64) {
+    pub(crate) fn wait_retries(&self, sink: &Sink, retries: f64) {
         let tries = || tripped(sink);
         let before = tries();
         wait::holds(PATIENCE, "it tries again", tries, |seen| *seen >= before + retries);
     }
 }
 
-fn tripped(sink: &Sink) -> f64 {
+pub(crate) fn tripped(sink: &Sink) -> f64 {
     sink.metrics().map_or(0.0, |m| m.sum_where("sink_batches_total", &[("outcome", "breaker")]))
 }
 

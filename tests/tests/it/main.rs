@@ -2,6 +2,7 @@
 
 mod batching;
 mod breaker;
+mod breaker_refusals;
 mod check;
 mod check_mistakes;
 mod dead_letter_topic;

@@ -87,7 +87,11 @@ pub(super) fn replay(
         config,
         connection: WriterConnection::new(connection, &offsets)?,
         letters,
-        plans: Plans::new(crate::run::targets(config)?, crate::run::target_of(config), Arc::new(Health::default())),
+        plans: Plans::new(
+            crate::run::targets(config)?,
+            crate::run::target_of(config),
+            Arc::new(Health::default()),
+        ),
         in_force: HashMap::new(),
         ladders: Ladders::new(),
         slots: Slots::default(),

@@ -3,7 +3,7 @@
 use postgres::error::SqlState;
 use thiserror::Error;
 
-use crate::sqlstate::{Class, again, classify};
+use crate::sqlstate::{self, Class, again, classify};
 
 /// A failed operation on PostgreSQL.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -54,6 +54,12 @@ impl Failure {
     /// The record is at fault.
     pub fn is_the_records(&self) -> bool {
         self.class == Class::Record
+    }
+
+    /// The operator is to mend it, but it may be that of some records only.
+    pub fn may_be_the_records(&self) -> bool {
+        self.class == Class::Configuration
+            && self.sqlstate.as_deref().is_some_and(sqlstate::may_be_the_records)
     }
 
     /// One statement met the same row twice (`INSERT … ON CONFLICT DO UPDATE`).

@@ -281,6 +281,9 @@ impl Writer {
                 batch = self.encode_again(batch).0;
                 care = Care::least(&batch);
             }
+            if failure.may_be_the_records() && batch.records().count() > 1 {
+                care = Care::Suspects;
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 //! The result must equal applying the records one by one. So pieces are runs of records in their order, and what is
 //! halved is a run. The first try of a batch has no savepoint; only one that was refused is begun again with them.
 
+mod suspects;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -38,6 +40,8 @@ pub enum Care {
     Runs,
     /// In runs, each inside a savepoint, halved where the server refuses.
     Halves,
+    /// As in halves, and a record may be suspected of a failure that seems to be the operator's to mend.
+    Suspects,
 }
 
 impl Care {
@@ -157,10 +161,12 @@ pub fn write(
         judge_at: 1,
         slots: Slots::default(),
         outcome: Outcome::default(),
+        passed: HashMap::new(),
     };
     if let Some(obstacle) = pieces.all()? {
         return Ok(Err(obstacle));
     }
+    pieces.convict()?;
     pieces.judge();
     Ok(Ok(pieces.outcome))
 }
@@ -175,6 +181,8 @@ struct Pieces<'a> {
     judge_at: usize,
     slots: Slots,
     outcome: Outcome,
+    /// Where records are suspected: of each table, by its label, the records of which some were written last.
+    passed: HashMap<String, Range<u32>>,
 }
 
 impl Pieces<'_> {
@@ -190,7 +198,7 @@ impl Pieces<'_> {
                 Err(obstacle) => Some(obstacle),
             });
         }
-        if self.care == Care::Halves {
+        if self.care >= Care::Halves {
             self.connection.client().batch_execute(SAVEPOINT)?;
         }
         for run in batch.runs(&mut self.slots) {
@@ -203,7 +211,7 @@ impl Pieces<'_> {
 
     /// Writes a run; returns the obstacle that this care cannot cope with.
     fn run(&mut self, run: Range<u32>) -> Result<Option<Obstacle>, Failure> {
-        if self.care == Care::Halves {
+        if self.care >= Care::Halves {
             self.halve(run, false)?;
             return Ok(None);
         }
@@ -230,10 +238,12 @@ impl Pieces<'_> {
             let part = self.batch.slice(records.clone(), &mut self.slots);
             match self.piece(&part)? {
                 Ok(applied) => {
+                    self.acquit(&applied, &records);
                     self.outcome.add(&part, applied, records.start);
                     return Ok(true);
                 }
                 Err(Obstacle::Refused(failure)) if alone => {
+                    self.suspect(&part, &failure)?;
                     self.refuse(records.start, failure);
                     return Ok(false);
                 }
@@ -253,7 +263,7 @@ impl Pieces<'_> {
     fn refuse(&mut self, record: u32, failure: Failure) {
         let rejection = Rejection { reason: Reason::Refused, column: None, detail: failure.message.clone() };
         self.outcome.refused.push(Refused { record, rejection, failure: Some(failure) });
-        if self.outcome.refused.len() >= self.judge_at {
+        if self.outcome.refused.len() >= self.judge_at && self.care == Care::Halves {
             self.judge();
         }
     }
@@ -276,7 +286,7 @@ impl Pieces<'_> {
                     Ok(()) => return Ok(Ok(applied)),
                     Err(error) => {
                         let failure = Failure::from(error);
-                        if !failure.is_the_records() {
+                        if !self.is_the_records(&failure) {
                             return Err(failure);
                         }
                         self.roll_back()?;
@@ -308,7 +318,7 @@ impl Pieces<'_> {
                     self.roll_back()?;
                     return Ok(Err(Obstacle::Divide(why)));
                 }
-                Err(failure) if failure.is_the_records() => {
+                Err(failure) if self.is_the_records(&failure) => {
                     self.roll_back()?;
                     let own = rung < Rung::Stage && self.is_own_conflict(&table.plan, &failure)?;
                     return Ok(Err(if own { Obstacle::Conflict(label) } else { Obstacle::Refused(failure) }));
@@ -320,7 +330,7 @@ impl Pieces<'_> {
     }
 
     fn roll_back(&mut self) -> Result<(), Failure> {
-        let back = if self.care == Care::Halves { BACK } else { "ROLLBACK" };
+        let back = if self.care >= Care::Halves { BACK } else { "ROLLBACK" };
         Ok(self.connection.client().batch_execute(back)?)
     }
 

@@ -140,7 +140,7 @@ pub fn attempt(
             match (failure.is_the_records(), care) {
                 // A deferred constraint; with halves it would have spoken before.
                 (true, Care::Whole | Care::Runs) => Ok(Attempt::Refused { why: failure.message }),
-                (true, Care::Halves) => Err(failure.into_configuration()),
+                (true, Care::Halves | Care::Suspects) => Err(failure.into_configuration()),
                 (false, _) => Err(failure),
             }
         }
@@ -162,7 +162,7 @@ pub fn write(
         tables.iter().map(|table| pieces::rung(&table.plan, &table.rows, taken(table), care)).collect();
     for (table, rung) in tables.iter().zip(&rungs) {
         // Halves may climb, and a staging table cannot be made then.
-        let highest = if care == Care::Halves { Rung::Stage } else { *rung };
+        let highest = if care >= Care::Halves { Rung::Stage } else { *rung };
         if needs_stage(&table.plan, highest) {
             connection.create_stage(&table.plan)?;
         }

@@ -21,6 +21,7 @@ mod lost_positions;
 mod memory;
 mod metadata;
 mod moved_logs;
+mod neighbours;
 mod offsets_command;
 mod oracle;
 mod pipeline;

@@ -177,3 +177,36 @@ fn a_version_that_no_column_takes_is_named_until_it_is_there() {
     client.batch_execute("ALTER TABLE t ADD v int").unwrap();
     sink.wait_ready(Duration::from_secs(60));
 }
+
+#[test]
+fn a_replay_does_not_overwrite_a_newer_row_and_deletes_what_could_not_be_deleted() {
+    let (topic, mut client, config) = setup(
+        "CREATE TABLE t (id int PRIMARY KEY, n int, v int); INSERT INTO t VALUES (3, 3, 1); \
+         CREATE TABLE child (id int REFERENCES t); INSERT INTO child VALUES (3)",
+        "v",
+    );
+    let records = [
+        put(1, &json!({"n": "old", "v": 5})),
+        put(2, &json!({"n": "only", "v": 5})),
+        Record::tombstone("3"),
+        put(1, &json!({"n": 1, "v": 6})),
+    ];
+    assert_eq!(stale(&config, &topic, &records), 0.0);
+    let letters = |client: &mut Client| -> i64 {
+        client.query_one("SELECT count(*) FROM sink_dead_letters", &[]).unwrap().get(0)
+    };
+    assert_eq!(letters(&mut client), 3);
+    client.batch_execute("ALTER TABLE t ALTER n TYPE text; DELETE FROM child").unwrap();
+    let replay = ["dead-letters", "replay", "--output", "json"];
+    let replayed = config.finish(&replay, Duration::from_secs(60)).expect_code(0);
+    let replayed: Value = serde_json::from_str(&replayed.stdout).unwrap();
+    assert_eq!(
+        replayed,
+        json!({"rows_written": 1, "rows_deleted": 1, "skipped": 1, "failed": 0, "not_configured": []})
+    );
+    assert_eq!(letters(&mut client), 0);
+    let mut expected = Expected::by("id");
+    expected.add(&json!({"id": 1, "n": "1", "v": 6}));
+    expected.add(&json!({"id": 2, "n": "only", "v": 5}));
+    expected.assert_exactly_once(&mut client, "t");
+}

@@ -17,12 +17,20 @@ use crate::types::TopicPartition;
 
 pub use stored::{Filter, Stored};
 
-/// Where the dead letters of one connector go: its table, or a topic instead of it.
+/// The dead letters of one connector.
 #[derive(Clone)]
 pub struct DeadLetters {
     table: String,
     connector: String,
-    topic: Option<Arc<DeadLetterTopic>>,
+    place: Place,
+}
+
+/// Where they go.
+#[derive(Clone)]
+enum Place {
+    Table,
+    Topic(Arc<DeadLetterTopic>),
+    Nowhere,
 }
 
 /// One refused record of a batch.
@@ -47,13 +55,19 @@ impl DeadLetter<'_> {
 impl DeadLetters {
     /// Dead letters of `connector` in `table`.
     pub fn new(table: &TableName, connector: &str) -> Self {
-        Self { table: table.sql(), connector: connector.to_owned(), topic: None }
+        Self { table: table.sql(), connector: connector.to_owned(), place: Place::Table }
     }
 
     /// Dead letters to a topic, and none in the table.
     #[must_use]
     pub fn to_topic(self, topic: DeadLetterTopic) -> Self {
-        Self { topic: Some(Arc::new(topic)), ..self }
+        Self { place: Place::Topic(Arc::new(topic)), ..self }
+    }
+
+    /// Not stored at all: for a rehearsal where a topic would get them.
+    #[must_use]
+    pub fn to_nowhere(self) -> Self {
+        Self { place: Place::Nowhere, ..self }
     }
 
     /// The table's quoted name.
@@ -63,7 +77,7 @@ impl DeadLetters {
 
     /// Creates the table when it is missing, and wanted.
     pub fn create(&self, client: &mut Client) -> Result<(), postgres::Error> {
-        if self.topic.is_some() {
+        if !matches!(self.place, Place::Table) {
             return Ok(());
         }
         super::session::create_unless_there(
@@ -86,8 +100,10 @@ impl DeadLetters {
         batch: &Batch,
         letters: &[DeadLetter<'_>],
     ) -> Result<(), Failure> {
-        if let Some(topic) = &self.topic {
-            return topic.send(batch, letters);
+        match &self.place {
+            Place::Table => {}
+            Place::Topic(topic) => return topic.send(batch, letters),
+            Place::Nowhere => return Ok(()),
         }
         self.insert(client, batch, letters).map_err(|error| {
             let mut failure = Failure::from(error);
@@ -103,7 +119,7 @@ impl DeadLetters {
 
     /// The transaction of a batch with dead letters is committed.
     pub fn committed(&self, batch: &Batch) {
-        if let Some(topic) = &self.topic {
+        if let Place::Topic(topic) = &self.place {
             topic.committed(batch);
         }
     }

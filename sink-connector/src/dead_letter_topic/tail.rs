@@ -7,6 +7,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message as _};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{METADATA, PREFIX};
@@ -36,13 +37,18 @@ pub(super) fn read(
         .set("enable.partition.eof", "true")
         .create()?;
     let metadata = consumer.fetch_metadata(Some(topic), METADATA)?;
+<<<<<<< ours
     let partitions = metadata
         .topics()
         .iter()
         .filter(|t| t.name() == topic)
         .flat_map(rdkafka::metadata::MetadataTopic::partitions);
+=======
+    let partitions =
+        metadata.topics().iter().filter(|t| t.name() == topic).flat_map(MetadataTopic::partitions);
+>>>>>>> theirs
     let (mut list, mut ends) = (TopicPartitionList::new(), HashMap::new());
-    for number in partitions.map(rdkafka::metadata::MetadataPartition::id) {
+    for number in partitions.map(MetadataPartition::id) {
         let (low, high) = consumer.fetch_watermarks(topic, number, METADATA)?;
         if low < high {
             list.add_partition_offset(topic, number, Offset::Offset(low.max(high - wanted)))?;

@@ -6,7 +6,7 @@ use postgres::Client;
 use postgres::types::ToSql;
 use serde_json::Value;
 
-use super::DeadLetters;
+use super::{DeadLetters, Place};
 use crate::batch::Batch;
 use crate::batch::records::{Incoming, headers};
 use crate::sql::{int_array, literal, text_array};
@@ -163,7 +163,7 @@ impl DeadLetters {
         position: Offset,
         window: i64,
     ) -> Result<Vec<i64>, postgres::Error> {
-        if let Some(letters) = &self.topic {
+        if let Place::Topic(letters) = &self.place {
             return Ok(letters.below(partition, position, window));
         }
         let rows = client.query(

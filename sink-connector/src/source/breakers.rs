@@ -7,7 +7,7 @@ use std::time::Instant;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::Source;
+use super::{Source, bounds};
 use crate::batch::Batch;
 use crate::health::Component;
 use crate::types::TopicPartition;
@@ -229,9 +229,24 @@ impl Source {
         }
     }
 
-    /// Why nothing more can come of a bounded run: a breaker that stayed open when it was tried again.
-    pub(super) fn stays_open(&self) -> Option<Arc<str>> {
+    /// Why nothing more comes of a bounded run: a breaker stayed open when it was tried again, and of the other topics
+    /// the run has all that it wants.
+    pub(super) fn nothing_but_held(&self) -> Option<Arc<str>> {
         let tried = |open: &&Open| open.tried && open.probes.is_empty();
-        self.breakers.values().find(tried).map(|open| Arc::clone(&open.reason))
+        let reason = self.breakers.values().find(tried).map(|open| Arc::clone(&open.reason))?;
+        let rest = self.enough()
+            || self.parts.bounds.until_end && self.ends.reached_but_for_held(&self.ledger)
+            || bounds::at_the_end_but_for_held(&self.ledger, &self.ends, self.last_record);
+        (self.is_idle() && rest).then_some(reason)
+    }
+
+    /// Why a breaker is open, when nothing is waited for but the next try: at a deadline it is the breaker that ends the
+    /// run then, and not a dependency that is away.
+    pub(super) fn held_while_idle(&self) -> Option<Arc<str>> {
+        self.breakers.values().next().filter(|_| self.is_idle()).map(|open| Arc::clone(&open.reason))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.slots.iter().all(|slot| slot.in_flight.is_none() && !slot.waits())
     }
 }

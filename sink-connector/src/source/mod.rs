@@ -645,15 +645,6 @@ impl Source {
         }
     }
 
-    /// A breaker stays open, and of the other topics a bounded run has all that it wants.
-    fn nothing_but_held(&self) -> bool {
-        let idle = self.slots.iter().all(|slot| slot.in_flight.is_none() && !slot.waits());
-        idle && self.stays_open().is_some()
-            && (self.enough()
-                || self.parts.bounds.until_end && self.ends.reached_but_for_held(&self.ledger)
-                || bounds::at_the_end_but_for_held(&self.ledger, &self.ends, self.last_record))
-    }
-
     fn finished(&mut self) -> Option<StoppedBy> {
         let bounds = self.parts.bounds;
         if self.parts.shutdown.requested() {
@@ -665,8 +656,10 @@ impl Source {
         if !self.totals.refused.is_empty() {
             return Some(StoppedBy::ErrorPolicy);
         }
-        if bounds.bounded() && self.nothing_but_held() {
-            self.totals.stays_open = self.stays_open();
+        if bounds.bounded()
+            && let Some(reason) = self.nothing_but_held()
+        {
+            self.totals.stays_open = Some(reason);
             return Some(StoppedBy::ErrorPolicy);
         }
         // Stored positions say nothing of the logs before those that are ours have been looked at.
@@ -688,6 +681,10 @@ impl Source {
             return Some(StoppedBy::Idle);
         }
         if bounds.deadline.is_some_and(|deadline| self.started.elapsed() >= deadline) {
+            self.totals.stays_open = self.held_while_idle();
+            if self.totals.stays_open.is_some() {
+                return Some(StoppedBy::ErrorPolicy);
+            }
             return Some(StoppedBy::Deadline);
         }
         None

@@ -89,6 +89,17 @@ fn a_batch_of_which_everything_is_refused_is_not_tried_to_its_end() {
 }
 
 #[test]
+fn a_deadline_that_comes_while_the_breaker_is_open_ends_with_exit_code_4() {
+    let scene = Scene::new(1);
+    let config = scene.config.clone().set("errors.breaker_retry_ms", 600_000);
+    scene.produce(0, (0..300).map(|id| record(id, "many")));
+    let args = ["run", "--until-end", "--deadline", "10s", "--summary", "json"];
+    let run = config.finish(&args, PATIENCE).expect_code(4);
+    assert_eq!(run.summary()["stopped_by"], "error_policy");
+    assert!(run.stderr.contains("a breaker stays open"), "{}", run.stderr);
+}
+
+#[test]
 fn a_restart_does_not_pour_another_window_into_a_topic_of_dead_letters() {
     let mut scene = Scene::new(1);
     let letters = scene.kafka.topic("breaker_letters", 2);

@@ -3,20 +3,7 @@
 use shared::settings::RuleError;
 
 use super::rules::TopicKeys;
-use super::{Config, DeadLetters, PkMode, TableConfig, Tolerance};
-
-/// What is wanted of the whole sink, but not there yet.
-pub(super) fn of_sink(config: &Config) -> Vec<RuleError> {
-    let wanted = [
-        ("errors.tolerance", config.errors.tolerance == Tolerance::None, "tolerance = \"none\""),
-        ("errors.dead_letters", config.errors.dead_letters == DeadLetters::Topic, "dead_letters = \"topic\""),
-    ];
-    wanted
-        .into_iter()
-        .filter(|(_, wanted, _)| *wanted)
-        .map(|(key, _, what)| refuse(key.to_owned(), what))
-        .collect()
-}
+use super::{PkMode, TableConfig};
 
 /// What is wanted of one topic, but not there yet.
 pub(super) fn of_topic(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {

@@ -1,8 +1,11 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
 mod batching;
+mod breaker;
+mod breaker_refusals;
 mod check;
 mod check_mistakes;
+mod dead_letter_topic;
 mod envelopes;
 mod frozen;
 mod harness;
@@ -26,6 +29,7 @@ mod server_errors;
 mod shared_table;
 mod special_tables;
 mod sqlstates;
+mod tolerance;
 mod topics;
 mod transactions;
 mod types;

@@ -6,6 +6,7 @@ mod breaker_refusals;
 mod check;
 mod check_mistakes;
 mod dead_letter_topic;
+mod dead_letters;
 mod envelopes;
 mod frozen;
 mod harness;

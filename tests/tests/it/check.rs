@@ -192,6 +192,33 @@ fn what_a_table_does_to_the_guarantees_is_said() {
 }
 
 #[test]
+fn dead_letters_in_a_topic_need_that_topic_and_no_table_and_none_is_sent() {
+    let setup = Setup::new("CREATE TABLE t (id int PRIMARY KEY, name text)");
+    setup.kafka.produce(&setup.topic, [Record::new("{").partition(1)]);
+    let letters = tests::names::unique("check_letters");
+    let config = setup.config.clone().set("errors.dead_letters", "topic");
+    let config = config.set("errors.dead_letter_topic", letters.as_str());
+    let output = check(&config, 1);
+    assert_says(
+        &output,
+        "error",
+        "dead letter topic",
+        &[&letters, "does not exist", "errors.dead_letter_topic"],
+    );
+    setup.kafka.create_topic(&letters, 1, &[]);
+    let output = wait::holds(SOON, "it is seen", || config.finish(&["check"], SOON), |o| o.code == Some(0));
+    assert_says(&output, "ok", "dead letter topic", &["exists"]);
+    assert!(!output.stdout.contains("dead letter table"), "{}", output.stdout);
+    assert_says(
+        &output,
+        "warning",
+        &format!("sample of {}", setup.topic),
+        &["1 of 11 records", "invalid_json"],
+    );
+    assert_eq!(setup.kafka.end_offsets(&letters), [0]);
+}
+
+#[test]
 fn a_role_without_privileges_is_told_the_grants() {
     let setup = Setup::new("CREATE TABLE t (id int PRIMARY KEY, name text)");
     let mut admin = tests::postgres::connect(&setup.url);

@@ -12,7 +12,7 @@ use crate::catalog::{self, Table};
 use crate::commands::kafka::Trouble;
 use crate::commands::postgres as connect;
 use crate::commands::sample::Sampled;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Reason, Rejection, Slots};
 use crate::failure::Failure;
@@ -120,6 +120,10 @@ impl Rehearsal<'_> {
         let offsets = Offsets::new(&TableName::parse(&self.config.offsets.table), &nobody);
         let dead_letters =
             DeadLetters::new(&TableName::parse(&self.config.errors.dead_letter_table), &nobody);
+        let dead_letters = match self.config.errors.dead_letters {
+            config::DeadLetters::Table => dead_letters,
+            config::DeadLetters::Topic => dead_letters.to_nowhere(),
+        };
         connection.batch_execute(&format!("{BEGIN}; {LIMITS}"))?;
         offsets.create(&mut connection)?;
         dead_letters.create(&mut connection)?;

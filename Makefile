@@ -4,7 +4,7 @@ PROFILE := checked
 # Where rustup puts cargo, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint bench docs
+.PHONY: help setup demo down test lint bench chart docs
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,9 @@ lint: setup ## format and clippy, warnings as errors
 bench: setup ## throughput against `psql \copy` of the same rows in the same run
 	cargo build --release --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench
+
+chart: ## the Helm chart: lint, schemas, unit tests, every rendered object and configuration (needs Go and Python)
+	@tests/kubernetes/chart.sh
 
 docs: setup ## docs/reference.md anew, from the code
 	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins

@@ -34,8 +34,9 @@ bench: setup ## throughput against `psql \copy` of the same rows in the same run
 chart: ## the Helm chart: lint, schemas, unit tests, every rendered object and configuration (needs Go and Python)
 	@tests/kubernetes/chart.sh
 
-docs: setup ## docs/reference.md anew, from the code
+docs: setup ## docs/reference.md anew, from the code, and what the chart knows of it
 	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins
 	mkdir -p docs
 	{ $${CARGO_TARGET_DIR:-target}/$(PROFILE)/sink-connector reference && \
 	  $${CARGO_TARGET_DIR:-target}/$(PROFILE)/producer reference; } > docs/reference.md
+	tests/kubernetes/config_schema.py

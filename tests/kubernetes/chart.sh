@@ -51,7 +51,8 @@ readme_is_current() {
 # rendered VALUES: by Helm, judged object by object.
 rendered() {
     "$helm" template ls "$chart" --namespace scores -f "$1" |
-        "$python" tests/kubernetes/rendered.py --values "$1" --kubernetes "$kubernetes" --crds "$tools/crds" --write "$work/toml/$2"
+        "$python" tests/kubernetes/rendered.py --values "$1" --kubernetes "$kubernetes" --crds "$tools/crds" \
+            --write "$work/toml/$2"
 }
 
 # accepted NAME: the binaries take every configuration that these values rendered. The producer has no `config`, but reads it

@@ -4,9 +4,9 @@
     helm template … -f VALUES | rendered.py --values VALUES --kubernetes 1.35 --crds FOLDER --write FOLDER
 
 Refused are: keys given twice; objects that their strict JSON schema does not take (Kubernetes' own, and those of the custom
-resource definitions); two objects of one name; a ConfigMap or Secret that a pod needs and neither the release makes nor the
-values name, or that a hook needs before it is made; a selector that does not find its pods; a pod that Pod Security "restricted" would
-refuse, that gets a token, or that has no requests or memory limit.
+resource definitions); names and labels that are none, or too long; two objects of one name; a ConfigMap or Secret that a pod
+needs and neither the release makes nor the values name, or that a hook needs before it is made; a selector that does not
+find its pods; a pod that Pod Security "restricted" would refuse, that gets a token, or that has no requests or memory limit.
 """
 
 import argparse
@@ -43,6 +43,9 @@ def strict(schema):
     if schema.get("x-kubernetes-int-or-string"):
         schema.pop("anyOf", None)
         schema["type"] = ["integer", "string"]
+    if isinstance(schema.get("pattern"), str):
+        # Go takes flags anywhere, Python at the beginning only.
+        schema["pattern"] = schema["pattern"].replace("^(?i)", "(?i)^")
     open_ended = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
     if isinstance(schema.get("properties"), dict) and not open_ended:
         schema["additionalProperties"] = False
@@ -76,6 +79,20 @@ def schema_errors(document: dict, kubernetes: str, crds: dict):
         yield f"at {'.'.join(str(step) for step in error.path)}: {error.message}"
     except kubernetes_validate.SchemaNotFoundError:
         yield f"no schema for {document['apiVersion']}"
+
+
+def name_errors(document: dict):
+    """What the API server has no schema for: names that others are made from, and values of labels."""
+    name = document["metadata"]["name"]
+    # Pods of a Job carry its name in a label; a CronJob's Jobs add eleven characters to it.
+    longest = {"CronJob": 52, "Job": 63, "Service": 63, "Pod": 63}.get(document["kind"], 253)
+    if len(name) > longest or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
+        yield "has a name that is none, or too long"
+    labels = dict(document["metadata"].get("labels", {}))
+    labels |= pod_of(document)[0].get("labels", {}) if pod_of(document) else {}
+    for key, value in labels.items():
+        if len(value) > 63 or not re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", value):
+            yield f"has a label {key} whose value is none: {value}"
 
 
 def pod_of(document: dict):
@@ -209,11 +226,16 @@ def main() -> None:
     arguments.add_argument("--write", type=pathlib.Path, required=True)
     options = arguments.parse_args()
 
-    documents = [document for document in yaml.load_all(sys.stdin, Loader) if document]
+    try:
+        documents = [document for document in yaml.load_all(sys.stdin, Loader) if document]
+    except yaml.YAMLError as error:
+        sys.exit(str(error))
     crds = crd_schemas(options.crds)
     errors = []
     for document in documents:
-        errors += [f"{title(document)} {error}" for error in schema_errors(copy.deepcopy(document), options.kubernetes, crds)]
+        wrong = schema_errors(copy.deepcopy(document), options.kubernetes, crds)
+        errors += [f"{title(document)} {error}" for error in wrong]
+        errors += [f"{title(document)} {error}" for error in name_errors(document)]
         if pod := pod_of(document):
             errors += [f"{title(document)}: {error}" for error in pod_errors(pod[1])]
     names = [f"{document['kind']} {document['metadata']['name']}" for document in documents]

@@ -21,6 +21,9 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- $own = $own | default dict }}
 {{- if dig "enabled" true $own }}
 {{- $where := printf "connectors.%s" $id }}
+{{- if or (not (regexMatch "^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$" $id)) (has $id (list "producer" "kafka" "postgres" "jobs" "migration" "test")) }}
+{{- fail (printf "%s: %q becomes part of objects' names: let it be at most 20 of a-z, 0-9 and -, beginning with a letter, and no name that the chart has itself" $where $id) }}
+{{- end }}
 {{- $c := deepCopy $root.Values.sink }}
 {{- include "livescores.lay" (dict "base" $c "over" $own) }}
 {{- $context := dict "root" $root "own" $own "id" $id "where" $where }}
@@ -76,6 +79,15 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- toJson $config -}}
 {{- end }}
 
+{{/* Fails for a librdkafka property that holds a secret, by its name, as the binaries know it. Takes (dict "properties" … "where" …). */}}
+{{- define "livescores.refuseSecrets" -}}
+{{- range $property, $_ := .properties }}
+{{- if and (regexMatch "password|passphrase|secret|key\\.pem|jaas|oauthbearer\\.config" (lower $property)) (not (hasSuffix "_file" $property)) }}
+{{- fail (printf "%s: kafka.properties holds %s, which would be shown in a ConfigMap; put it in a Secret and name it in kafka.secretProperties" $.where $property) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* librdkafka properties as JSON, every value a string: librdkafka has no other, YAML has. */}}
 {{- define "livescores.properties" -}}
 {{- $properties := dict }}
@@ -98,6 +110,7 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- if or (regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@" $config.postgres.url) (regexMatch "(?i)[?&](ssl)?password=" $config.postgres.url) }}
 {{- fail (printf "%s: postgres.url holds a password, which would be shown in a ConfigMap; put it in postgres.existingSecret or postgres.secretData" .where) }}
 {{- end }}
+{{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" .where) }}
 {{- $shutdown := dig "shutdown_timeout_ms" 25000 $config | int }}
 {{- if le (mul (int $c.terminationGracePeriodSeconds) 1000) $shutdown }}
 {{- fail (printf "%s: terminationGracePeriodSeconds (%d) must be longer than config.shutdown_timeout_ms (%d): kubelet would kill the sink while it drains" .where (int $c.terminationGracePeriodSeconds) $shutdown) }}
@@ -130,6 +143,7 @@ the variables that hold its secrets: it has no keys for files.
 {{- $config := dict "kafka" (dict "bootstrap_servers" $kafka.bootstrapServers "properties" $kafka.properties) }}
 {{- include "livescores.lay" (dict "base" $config "over" ($p.config | default dict)) }}
 {{- $_ := set $config.kafka "properties" (include "livescores.properties" $config.kafka.properties | fromJson) }}
+{{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" "producer") }}
 {{- $env := list }}
 {{- if $p.kafkaSecret }}
 {{- range $property, $file := $kafka.secretProperties }}

@@ -11,7 +11,8 @@ under the 63 characters of a label.
 {{- define "livescores.fullname" -}}
 {{- $name := include "livescores.name" . -}}
 {{- $full := .Values.fullnameOverride | default (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) -}}
-{{- $full | trunc 30 | trimSuffix "-" -}}
+{{- /* A release may have dots in its name, a Service may not. */ -}}
+{{- $full | replace "." "-" | trunc 30 | trimSuffix "-" -}}
 {{- end }}
 
 {{/* Labels that never change, for selectors. Takes (dict "root" $ "component" "sink" "connector" "ipl"). */}}

@@ -22,7 +22,7 @@ mkdir -p "$tools/bin" "$tools/crds" "$tools/build"
 exec 9>"$tools/lock"
 flock 9
 
-export GOBIN="$tools/bin" GOFLAGS="-buildvcs=false -trimpath" CGO_ENABLED=0 GOTOOLCHAIN=${GOTOOLCHAIN:-local}
+export GOBIN="$tools/bin" GOFLAGS="-buildvcs=false -trimpath" CGO_ENABLED=0
 
 say() { echo "tools: $*" >&2; }
 

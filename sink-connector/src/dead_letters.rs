@@ -1,7 +1,6 @@
 //! Dead letters in PostgreSQL: refused records with their reason and their bytes, in the batch's own transaction.
 
 use postgres::Client;
-use serde_json::{Map, Value, json};
 
 use crate::batch::records::headers;
 use crate::batch::{Batch, Span};
@@ -67,7 +66,7 @@ impl DeadLetters {
             letters.iter().map(|l| l.rejection.detail.replace('\0', "\u{fffd}")).collect();
         let timestamps: Vec<Option<i64>> = incoming.iter().map(|r| r.timestamp).collect();
         let keys: Vec<Option<&[u8]>> = incoming.iter().map(|r| r.key).collect();
-        let headers: Vec<Option<String>> = incoming.iter().map(|r| r.headers.map(headers_json)).collect();
+        let headers: Vec<Option<String>> = incoming.iter().map(|r| r.headers.map(headers::to_json)).collect();
         let said = |letter: &DeadLetter<'_>, part: fn(&Failure) -> Option<&String>| {
             letter.failure.and_then(part).cloned()
         };
@@ -96,41 +95,5 @@ impl DeadLetters {
             ],
         )?;
         Ok(())
-    }
-}
-
-/// Headers as a JSON array, in their order and with names that repeat. A value that jsonb cannot hold as text is
-/// given as its bytes, in hexadecimal.
-fn headers_json(packed: &[u8]) -> String {
-    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => json!(text),
-        _ => json!({ "hex": bytes.iter().map(|b| format!("{b:02x}")).collect::<String>() }),
-    };
-    let list: Vec<Value> = headers::iter(packed)
-        .map(|(name, value)| {
-            let mut header = Map::new();
-            header.insert("name".to_owned(), json!(name.replace('\0', "\u{fffd}")));
-            header.insert("value".to_owned(), value.map_or(Value::Null, text));
-            Value::Object(header)
-        })
-        .collect();
-    Value::Array(list).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_that_are_not_text_are_kept_as_hexadecimal() {
-        let mut packed = Vec::new();
-        headers::push(&mut packed, "a", Some(b"x"));
-        headers::push(&mut packed, "a", Some(b"\x00\xff"));
-        headers::push(&mut packed, "b", None);
-        let json: Value = serde_json::from_str(&headers_json(&packed)).unwrap();
-        assert_eq!(
-            json,
-            json!([{"name": "a", "value": "x"}, {"name": "a", "value": {"hex": "00ff"}}, {"name": "b", "value": null}])
-        );
     }
 }

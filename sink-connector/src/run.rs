@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use shared::signal::Shutdown;
 
+use crate::batch::origin::Origin;
 use crate::cli::{RunArgs, SummaryFormat};
 use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields, ValueFormat};
 use crate::dead_letters::DeadLetters;
@@ -193,6 +194,7 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
         stopped_by = stopped_by.as_str(),
         records = totals.records,
         rows_written = totals.rows_written,
+        rows_deleted = totals.rows_deleted,
         dead_letters = totals.dead_letters,
         "stopped"
     );
@@ -307,6 +309,10 @@ fn target(table: &TableConfig) -> anyhow::Result<Target> {
             InsertMode::Upsert => Mode::Upsert,
         },
         key: if table.pk_mode == PkMode::None { Vec::new() } else { table.pk_fields.clone() },
+        record_key: table.pk_mode == PkMode::RecordKey,
+        deletes: table.delete_enabled,
+        version_field: table.version_field.clone(),
+        metadata: metadata(table),
         rename: table.rename.iter().map(|(field, column)| (field.clone(), column.clone())).collect(),
         options: Options {
             envelope: envelope(table.value_format),
@@ -320,4 +326,12 @@ fn target(table: &TableConfig) -> anyhow::Result<Target> {
         },
     };
     Ok(Target { wanted, ddl })
+}
+
+/// The columns that are filled with what Kafka knows of a record: those of the metadata, and of such a key.
+fn metadata(table: &TableConfig) -> Vec<(Origin, String)> {
+    let of_key = [Origin::Topic, Origin::Partition, Origin::Offset].into_iter().zip(table.pk_fields.clone());
+    let key = of_key.filter(|_| table.pk_mode == PkMode::Kafka);
+    let named = table.metadata.iter();
+    named.filter_map(|(name, column)| Some((Origin::named(name)?, column.clone()))).chain(key).collect()
 }

@@ -25,7 +25,6 @@ pub(super) fn check(config: &Config) -> Vec<RuleError> {
     for topic in topics {
         let keys = TopicKeys { topic, overrides: config.topics.get(topic) };
         let table = config.topic(topic);
-        broken.extend(unsupported::of_topic(&keys, &table));
         broken.extend(of_table(&keys, &table));
     }
     broken.extend(of_sink(config));
@@ -133,21 +132,28 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
             let problem = format!("{mode:?} needs a key: set pk_mode, or use \"insert\"");
             rule(&["insert_mode", "pk_mode"], problem);
         }
-        (_, PkMode::RecordValue) if table.pk_fields.is_empty() => {
+        (_, from @ (PkMode::RecordValue | PkMode::RecordKey)) if table.pk_fields.is_empty() => {
+            let from = if from == PkMode::RecordValue { "record_value" } else { "record_key" };
             let problem = format!(
-                "must name the key columns of table {:?} with pk_mode = \"record_value\"; for a table without a key \
+                "must name the key columns of table {:?} with pk_mode = {from:?}; for a table without a key \
                  set pk_mode = \"none\" and insert_mode = \"insert\"",
                 table.table
             );
             rule(&["pk_fields", "pk_mode", "table"], problem);
+        }
+        (_, PkMode::Kafka) if table.pk_fields.len() != 3 => {
+            let problem =
+                "must name three columns with pk_mode = \"kafka\", for topic, partition and offset, or none";
+            rule(&["pk_fields", "pk_mode"], problem.into());
         }
         _ => {}
     }
     if let Some(name) = repeated(&table.pk_fields) {
         rule(&["pk_fields"], format!("names {name:?} twice"));
     }
-    if table.delete_enabled && table.pk_mode != PkMode::RecordKey {
-        rule(&["delete_enabled", "pk_mode"], "needs pk_mode = \"record_key\"".into());
+    match (table.delete_enabled, table.pk_mode, table.value_format) {
+        (false, ..) | (_, PkMode::RecordKey, _) | (_, PkMode::RecordValue, ValueFormat::Debezium) => {}
+        _ => rule(&["delete_enabled", "pk_mode"], "needs pk_mode = \"record_key\"".into()),
     }
     if table.value_format == ValueFormat::Debezium && table.insert_mode != InsertMode::Upsert {
         rule(&["value_format", "insert_mode"], "changes of rows need insert_mode = \"upsert\"".into());
@@ -158,6 +164,12 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
     let columns: Vec<&String> = table.rename.values().chain(table.metadata.values()).collect();
     if let Some(column) = repeated(&columns) {
         rule(&["rename", "metadata"], format!("column {column:?} has two sources in rename and metadata"));
+    }
+    // With record_value a column of the key may come from metadata: a topic's name beside an id, say.
+    if matches!(table.pk_mode, PkMode::RecordKey | PkMode::Kafka)
+        && let Some(column) = table.metadata.values().find(|column| table.pk_fields.contains(column))
+    {
+        rule(&["metadata", "pk_fields"], format!("column {column:?} is part of the key already"));
     }
     broken
 }

@@ -2,8 +2,7 @@
 
 use shared::settings::RuleError;
 
-use super::rules::TopicKeys;
-use super::{Config, DeadLetters, PkMode, TableConfig, Tolerance};
+use super::{Config, DeadLetters, Tolerance};
 
 /// What is wanted of the whole sink, but not there yet.
 pub(super) fn of_sink(config: &Config) -> Vec<RuleError> {
@@ -15,22 +14,6 @@ pub(super) fn of_sink(config: &Config) -> Vec<RuleError> {
         .into_iter()
         .filter(|(_, wanted, _)| *wanted)
         .map(|(key, _, what)| refuse(key.to_owned(), what))
-        .collect()
-}
-
-/// What is wanted of one topic, but not there yet.
-pub(super) fn of_topic(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
-    let wanted = [
-        ("pk_mode", table.pk_mode == PkMode::RecordKey, "pk_mode = \"record_key\""),
-        ("pk_mode", table.pk_mode == PkMode::Kafka, "pk_mode = \"kafka\""),
-        ("delete_enabled", table.delete_enabled, "delete_enabled = true"),
-        ("version_field", table.version_field.is_some(), "version_field"),
-        ("metadata", !table.metadata.is_empty(), "[sink.metadata]"),
-    ];
-    wanted
-        .into_iter()
-        .filter(|(_, wanted, _)| *wanted)
-        .map(|(key, _, what)| refuse(keys.key(key), what))
         .collect()
 }
 

@@ -89,7 +89,7 @@ metrics! {
     rows_written: IntCounterVec = "sink_rows_written_total", ["table"];
     /// Records that were committed as deletions of a row.
     rows_deleted: IntCounterVec = "sink_rows_deleted_total", ["table"];
-    /// Records skipped by a declared policy, by reason.
+    /// Records skipped by a declared policy, by reason: superseded, exists, trigger, tombstone, absent, stale.
     records_skipped: IntCounterVec = "sink_records_skipped_total", ["topic", "reason"];
     /// Rejected records that were committed as dead letters, by reason.
     dead_letters: IntCounterVec = "sink_dead_letters_total", ["topic", "reason"];

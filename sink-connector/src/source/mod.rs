@@ -97,6 +97,8 @@ pub struct Totals {
     pub records: u64,
     /// Rows inserted or updated.
     pub rows_written: u64,
+    /// Rows deleted by tombstones.
+    pub rows_deleted: u64,
     /// Records skipped.
     pub skipped: u64,
     /// Dead letters.
@@ -194,11 +196,14 @@ impl Source {
         let pending = self.slots.iter().any(|s| !s.open.is_empty());
         let mut timeout = if pending { POLL_BUSY } else { POLL };
         let consumer = Arc::clone(&self.parts.consumer);
+        // Only the first poll waits: the time is asked for once, for it costs more than what it is for.
+        let mut now = None;
         for _ in 0..BURST {
             match consumer.poll(timeout) {
                 None => break,
                 Some(Ok(message)) => {
-                    if self.take(&message) == take::Taken::Full {
+                    let now = *now.get_or_insert_with(Instant::now);
+                    if self.take(&message, now) == take::Taken::Full {
                         break;
                     }
                 }
@@ -365,6 +370,7 @@ impl Source {
     fn count(&mut self, batch: &crate::batch::Batch, counts: &Counts) {
         self.totals.records += batch.records().count() as u64;
         self.totals.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
+        self.totals.rows_deleted += counts.deleted.iter().map(|(_, n)| n).sum::<u64>();
         self.totals.skipped += counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>();
         self.totals.dead_letters += counts.dead_letters.len() as u64;
     }

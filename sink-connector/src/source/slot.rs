@@ -17,6 +17,9 @@ pub struct Limits {
     pub linger: Duration,
 }
 
+/// Waves of a batch, at most. Each takes some round trips, and the transaction must end well before its deadline.
+const MAX_WAVES: u32 = 1_000;
+
 /// One writer, as the poll thread sees it.
 #[derive(Debug)]
 pub struct Slot {
@@ -54,7 +57,9 @@ impl Slot {
 
     /// The open batch takes no more records.
     pub fn full(&self, limits: &Limits) -> bool {
-        self.open.records().count() >= limits.max_rows || self.open.records().bytes() >= limits.max_bytes
+        self.open.records().count() >= limits.max_rows
+            || self.open.records().bytes() >= limits.max_bytes
+            || self.open.waves() >= MAX_WAVES
     }
 
     /// The open batch should go to the writer now, if it is idle.

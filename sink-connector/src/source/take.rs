@@ -30,7 +30,7 @@ pub struct Last {
 
 impl Source {
     /// Takes a record, unless its partition is not being taken from.
-    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>) -> Taken {
+    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>, now: Instant) -> Taken {
         if !self.last_is(message) && !self.look_up(message) {
             return Taken::Done;
         }
@@ -58,7 +58,6 @@ impl Source {
             key: message.key(),
             headers: packed.then_some(&self.headers),
         };
-        let now = Instant::now();
         let span = slot.open.span(partition, place.handed);
         slot.open.push(span, &last.plan, &incoming, &mut self.fields);
         slot.opened.get_or_insert(now);

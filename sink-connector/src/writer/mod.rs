@@ -3,12 +3,15 @@
 pub mod apply;
 pub mod connection;
 pub mod copy;
+pub mod deletes;
 pub mod keyed;
 pub mod ladder;
 pub mod pieces;
+pub mod stage;
 pub mod statements;
 pub mod transaction;
 pub mod watch;
+pub mod waves;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -320,6 +323,9 @@ impl Writer {
         metrics.batches.with_label_values(&["committed"]).inc();
         for (table, rows) in &counts.written {
             metrics.rows_written.with_label_values(&[table]).inc_by(*rows);
+        }
+        for (table, rows) in &counts.deleted {
+            metrics.rows_deleted.with_label_values(&[table]).inc_by(*rows);
         }
         for (partition, reason, records) in &counts.skipped {
             metrics.records_skipped.with_label_values(&[&*partition.topic, reason.as_str()]).inc_by(*records);

@@ -28,7 +28,8 @@ const BACK: &str = "ROLLBACK TO SAVEPOINT kafka_sink_piece";
 pub enum Care {
     /// All rows at once.
     Whole,
-    /// In runs in which no key comes twice: the table judges its rows, and merged records would hide what it refuses.
+    /// In runs in which no record hides another that the table refuses: it judges its rows, and merged records or
+    /// deletes would.
     Runs,
     /// In runs, each inside a savepoint, halved where the server refuses.
     Halves,
@@ -57,6 +58,8 @@ pub struct Refused {
 pub struct Outcome {
     /// Rows written, by the table's label.
     pub written: BTreeMap<String, u64>,
+    /// Rows deleted by tombstones, by the table's label.
+    pub deleted: BTreeMap<String, u64>,
     /// Skipped records.
     pub skipped: Vec<(TopicPartition, Skip, u64)>,
     /// Dead letters.
@@ -78,6 +81,9 @@ impl Outcome {
         self.refused.extend(part.rejected().iter().map(|r| refused((r.record, r.rejection.clone()))));
         for (label, applied) in applied {
             *self.written.entry(label.clone()).or_default() += applied.written;
+            if applied.deleted > 0 {
+                *self.deleted.entry(label.clone()).or_default() += applied.deleted;
+            }
             self.skipped.extend(applied.skipped.iter().map(|(n, reason)| (partition_of(*n), *reason, 1)));
             self.refused.extend(applied.rejected.into_iter().map(refused));
             if applied.conflicts {

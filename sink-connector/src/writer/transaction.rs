@@ -23,6 +23,8 @@ use crate::writer::pieces::{self, Care, Obstacle, Outcome};
 pub struct Counts {
     /// Rows written, by the table's label.
     pub written: Vec<(String, u64)>,
+    /// Rows deleted by tombstones, by the table's label.
+    pub deleted: Vec<(String, u64)>,
     /// Skipped records: topic, reason, how many.
     pub skipped: Vec<(TopicPartition, Skip, u64)>,
     /// Dead letters: topic, reason.
@@ -264,6 +266,7 @@ fn count(batch: &Batch, outcome: &Outcome) -> Counts {
     };
     let counts = Counts {
         written: outcome.written.iter().map(|(label, rows)| (label.clone(), *rows)).collect(),
+        deleted: outcome.deleted.iter().map(|(label, rows)| (label.clone(), *rows)).collect(),
         skipped: outcome.skipped.clone(),
         dead_letters: outcome
             .refused
@@ -272,6 +275,7 @@ fn count(batch: &Batch, outcome: &Outcome) -> Counts {
             .collect(),
     };
     let accounted = counts.written.iter().map(|(_, n)| n).sum::<u64>()
+        + counts.deleted.iter().map(|(_, n)| n).sum::<u64>()
         + counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>()
         + counts.dead_letters.len() as u64;
     assert_eq!(accounted, batch.records().count() as u64, "every record ends as exactly one outcome");

@@ -122,6 +122,7 @@ fn a_sink_at_work_is_not_disturbed_and_its_rows_are_tried_as_updates() {
     setup.produce(10..12);
     wait::until(SOON, "the sink goes on", || setup.one::<i64>("SELECT count(*) FROM t") == 12);
     assert_eq!(sink.metrics().unwrap().sum("sink_fenced_total"), 0.0);
+    assert_eq!(sink.assert_accounted(), 12);
     sink.sigterm();
     sink.wait(SOON).expect_code(0);
     assert_eq!(setup.one::<i64>("SELECT count(*) FROM sink_offsets WHERE connector LIKE '%check%'"), 0);

@@ -1,16 +1,21 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
 mod batching;
+mod batching_modes;
 mod check;
 mod check_mistakes;
+mod deletes;
 mod envelopes;
 mod frozen;
 mod harness;
 mod hidden_refusals;
 mod hung_database;
 mod infer_ddl;
+mod key_types;
+mod keys;
 mod lost_positions;
 mod memory;
+mod metadata;
 mod moved_logs;
 mod offsets_command;
 mod oracle;
@@ -29,4 +34,5 @@ mod sqlstates;
 mod topics;
 mod transactions;
 mod types;
+mod versions;
 mod waits;

@@ -94,7 +94,7 @@ fn server(
     if !row.get::<_, bool>(5) {
         report.warning(
             "postgres",
-            format!("role {role} has no TEMP privilege, which changing existing rows goes through"),
+            format!("role {role} has no TEMP privilege: rows that exist are changed by slower statements"),
             format!("GRANT TEMPORARY ON DATABASE {} TO {}", ident(&database), ident(&role)),
         );
     }

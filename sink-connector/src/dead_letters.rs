@@ -1,18 +1,28 @@
 //! Dead letters in PostgreSQL: refused records with their reason and their bytes, in the batch's own transaction.
 
+mod stored;
+
+use std::sync::Arc;
+
 use postgres::Client;
 
-use crate::batch::records::headers;
+use crate::batch::records::{Incoming, headers};
 use crate::batch::{Batch, Span};
+use crate::dead_letter_topic::DeadLetterTopic;
 use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::sql::TableName;
+use crate::sqlstate::Class;
+use crate::types::TopicPartition;
 
-/// The table of dead letters of one connector.
-#[derive(Clone, Debug)]
+pub use stored::{Filter, Stored};
+
+/// Where the dead letters of one connector go: its table, or a topic instead of it.
+#[derive(Clone)]
 pub struct DeadLetters {
     table: String,
     connector: String,
+    topic: Option<Arc<DeadLetterTopic>>,
 }
 
 /// One refused record of a batch.
@@ -26,14 +36,36 @@ pub struct DeadLetter<'a> {
     pub failure: Option<&'a Failure>,
 }
 
+impl DeadLetter<'_> {
+    /// The record in its batch, and where it was.
+    pub fn place<'b>(&self, batch: &'b Batch) -> (&'b TopicPartition, Incoming<'b>) {
+        let span = batch.records().get(self.record).span;
+        (&batch.spans()[usize::from(span)].partition, batch.records().incoming(self.record))
+    }
+}
+
 impl DeadLetters {
     /// Dead letters of `connector` in `table`.
     pub fn new(table: &TableName, connector: &str) -> Self {
-        Self { table: table.sql(), connector: connector.to_owned() }
+        Self { table: table.sql(), connector: connector.to_owned(), topic: None }
     }
 
-    /// Creates the table when it is missing.
+    /// Dead letters to a topic, and none in the table.
+    #[must_use]
+    pub fn to_topic(self, topic: DeadLetterTopic) -> Self {
+        Self { topic: Some(Arc::new(topic)), ..self }
+    }
+
+    /// The table's quoted name.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Creates the table when it is missing, and wanted.
     pub fn create(&self, client: &mut Client) -> Result<(), postgres::Error> {
+        if self.topic.is_some() {
+            return Ok(());
+        }
         super::session::create_unless_there(
             client,
             &self.table,
@@ -47,13 +79,41 @@ impl DeadLetters {
         )
     }
 
-    /// Writes `letters` of `batch`. A letter that is there already (a position was reset) is replaced.
+    /// Stores `letters` of `batch`. A letter that is there already (a position was reset) is replaced.
     pub fn write(
         &self,
         client: &mut Client,
         batch: &Batch,
         letters: &[DeadLetter<'_>],
     ) -> Result<(), Failure> {
+        if let Some(topic) = &self.topic {
+            return topic.send(batch, letters);
+        }
+        self.insert(client, batch, letters).map_err(|error| {
+            let mut failure = Failure::from(error);
+            failure.message =
+                format!("dead letters cannot be stored in table {}: {}", self.table, failure.message);
+            if failure.class == Class::Record {
+                // What this table refuses is no record's fault.
+                failure.class = Class::Configuration;
+            }
+            failure
+        })
+    }
+
+    /// The transaction of a batch with dead letters is committed.
+    pub fn committed(&self, batch: &Batch) {
+        if let Some(topic) = &self.topic {
+            topic.committed(batch);
+        }
+    }
+
+    fn insert(
+        &self,
+        client: &mut Client,
+        batch: &Batch,
+        letters: &[DeadLetter<'_>],
+    ) -> Result<(), postgres::Error> {
         let span = |letter: &DeadLetter<'_>| -> &Span {
             &batch.spans()[usize::from(batch.records().get(letter.record).span)]
         };

@@ -75,6 +75,11 @@ impl Failure {
         Self { class: Class::Configuration, ..self }
     }
 
+    /// A table is not there.
+    pub fn undefined_table(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::UNDEFINED_TABLE.code())
+    }
+
     /// A lock was not to be had within lock_timeout.
     pub fn lock_timeout(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())

@@ -94,6 +94,7 @@ pub struct Batch {
     skipped: BTreeMap<(u16, Skip), u64>,
     plans: HashMap<Arc<str>, Arc<Plan>>,
     last_span: usize,
+    probe: bool,
 }
 
 impl Batch {
@@ -174,12 +175,33 @@ impl Batch {
 
     /// The same records encoded again: for plans that changed, or without partitions that were revoked.
     pub fn encode_again(
-        self,
+        &self,
         plan_of: impl Fn(&TopicPartition) -> Option<Arc<Plan>>,
         keep: impl Fn(&TopicPartition) -> bool,
         slots: &mut Slots,
     ) -> Self {
-        let mut batch = Self::default();
+        self.encode_before(plan_of, keep, |_| None, slots)
+    }
+
+    /// The same records but for those at and after `end_of` their partition.
+    pub fn cut(&self, end_of: impl Fn(&TopicPartition) -> Option<Offset>, slots: &mut Slots) -> Self {
+        self.encode_before(|p| self.plans.get(&p.topic).cloned(), |_| true, end_of, slots)
+    }
+
+    /// The records of some partitions.
+    pub fn part(&self, keep: impl Fn(&TopicPartition) -> bool, slots: &mut Slots) -> Self {
+        self.encode_before(|p| self.plans.get(&p.topic).cloned(), keep, |_| None, slots)
+    }
+
+    fn encode_before(
+        &self,
+        plan_of: impl Fn(&TopicPartition) -> Option<Arc<Plan>>,
+        keep: impl Fn(&TopicPartition) -> bool,
+        end_of: impl Fn(&TopicPartition) -> Option<Offset>,
+        slots: &mut Slots,
+    ) -> Self {
+        let mut batch = Self { probe: self.probe, ..Self::default() };
+        let ends: Vec<Option<Offset>> = self.spans.iter().map(|span| end_of(&span.partition)).collect();
         let kept: Vec<Option<(usize, Option<Arc<Plan>>)>> = self
             .spans
             .iter()
@@ -189,14 +211,15 @@ impl Batch {
             })
             .collect();
         for (number, record) in self.records.iter().enumerate() {
-            if let Some((span, plan)) = &kept[usize::from(record.span)] {
+            let cut = ends[usize::from(record.span)].is_some_and(|end| record.offset >= end.0);
+            if let (Some((span, plan)), false) = (&kept[usize::from(record.span)], cut) {
                 let plan = plan.as_ref().expect("a topic with records has a plan");
                 batch.push(*span, plan, &self.records.incoming(records::offset32(number)), slots);
             }
         }
-        for (old, kept) in self.spans.iter().zip(&kept) {
+        for ((old, kept), end) in self.spans.iter().zip(&kept).zip(ends) {
             if let Some((span, _)) = kept {
-                batch.advance(*span, old.next);
+                batch.advance(*span, end.map_or(old.next, |end| end.min(old.next)));
             }
         }
         batch
@@ -289,6 +312,17 @@ impl Batch {
             .map(|((span, reason), n)| (&self.spans[usize::from(*span)].partition, *reason, *n))
     }
 
+    /// The same batch, for a breaker that is open: it was refused before, and is tried again.
+    #[must_use]
+    pub fn into_probe(self) -> Self {
+        Self { probe: true, ..self }
+    }
+
+    /// Whether it was refused before, and is tried again.
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// Whether it moves nothing.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
@@ -311,6 +345,7 @@ impl Batch {
         self.rejected.clear();
         self.skipped.clear();
         self.last_span = 0;
+        self.probe = false;
         // The memory of a plan that has been replaced would never be used again.
         let plans = std::mem::take(&mut self.plans);
         self.tables.retain_mut(|t| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::settings::RuleError;
 
 use super::librdkafka::owned;
-use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, ValueFormat, unsupported};
+use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, ValueFormat};
 use crate::pattern::Pattern;
 
 /// PostgreSQL cuts `application_name` after 63 bytes; a sink's sessions are found by `kafka-sink:<name>`.
@@ -15,7 +15,7 @@ const TOPIC_MAX_CHARS: usize = 249;
 
 /// Every broken rule, each once.
 pub(super) fn check(config: &Config) -> Vec<RuleError> {
-    let mut broken = unsupported::of_sink(config);
+    let mut broken = Vec::new();
     let mut topics: BTreeSet<&str> =
         config.kafka.topics.iter().chain(config.topics.keys()).map(String::as_str).collect();
     if config.kafka.topics_regex.is_some() {
@@ -30,7 +30,7 @@ pub(super) fn check(config: &Config) -> Vec<RuleError> {
     broken.extend(of_sink(config));
     broken.extend(of_kafka(config));
     broken.extend(of_postgres(config));
-    // One line per key: what several topics inherit is one mistake, and "not supported" says more than "needs …".
+    // One line per key: what several topics inherit is one mistake.
     let mut seen = BTreeSet::new();
     broken.retain(|rule| seen.insert(rule.keys.first().cloned()));
     broken

@@ -155,7 +155,7 @@ pub static SCHEMA: Schema = Schema {
             "errors.breaker_ratio",
             0.0,
             1.0,
-            "A larger share of rejected records in a full window pauses the topic.",
+            "A larger share of rejected records in a full window pauses the topic; 1 never does.",
         )
         .or_float(0.5),
         Key::integer("errors.breaker_window_records", 1, 1_000_000, "records", "The breaker's window.")

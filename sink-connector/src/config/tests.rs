@@ -278,21 +278,6 @@ fn rules_between_keys_say_what_to_do() {
 }
 
 #[test]
-fn values_for_later_versions_are_refused_by_name() {
-    for (text, key) in [
-        ("errors.tolerance = 'none'", "errors.tolerance"),
-        ("errors = { dead_letters = 'topic', dead_letter_topic = 'd' }", "errors.dead_letters"),
-    ] {
-        let found = errors(text);
-        let line = found.iter().find(|line| line.starts_with(&format!("{key}: ")));
-        assert!(
-            line.is_some_and(|line| line.ends_with("is not supported by this version")),
-            "{text}: {found:?}"
-        );
-    }
-}
-
-#[test]
 fn every_mistake_is_reported_at_once() {
     let found = errors(
         "nmae = 'x'\nkafka.topic = 'a'\n[batch]\nmax_rows = 'many'\n[sink]\npk_mode = 'none'\ninsert_mode = 'upsrt'\n\

@@ -37,7 +37,11 @@ impl Source {
         let Some(last) = &self.last else { return Taken::Done };
         let (writer, partition) = (last.writer, &last.partition);
         let Some(place) = self.ledger.get_mut(partition) else { return Taken::Done };
-        if place.phase != Phase::Active || message.offset() < place.next.0 || place.dropped {
+        if place.phase != Phase::Active
+            || message.offset() < place.next.0
+            || place.dropped
+            || place.held.is_some()
+        {
             return Taken::Done;
         }
         let slot = &mut self.slots[writer];

@@ -1,6 +1,6 @@
 //! One attempt to commit a batch: fence, check of the tables, rows, dead letters, COMMIT.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use postgres::SimpleQueryMessage;
@@ -12,6 +12,7 @@ use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
 use crate::plan::Plan;
+use crate::policy::{Refusal, Verdict};
 use crate::types::TopicPartition;
 use crate::writer::apply::needs_stage;
 use crate::writer::connection::WriterConnection;
@@ -53,6 +54,11 @@ pub enum Attempt {
         /// The table's label.
         label: String,
     },
+    /// The error policy does not tolerate these records, the first of their partitions: what is before them is to be
+    /// committed.
+    Intolerable(Vec<Refusal>),
+    /// The breakers of these topics are open, and why: nothing of the batch is committed.
+    Tripped(BTreeMap<Arc<str>, String>),
     /// COMMIT was sent, and the connection broke before it was answered.
     Unknown {
         /// How it broke.
@@ -64,10 +70,14 @@ pub enum Attempt {
 
 /// What an attempt needs beside the connection and the batch.
 pub struct Tools<'a> {
-    /// The positions.
+    /// Where dead letters go.
     pub dead_letters: &'a DeadLetters,
     /// Told which step is under way.
     pub enter: &'a dyn Fn(Phase),
+    /// Asked whether a batch with these dead letters may be committed.
+    pub judge: &'a dyn Fn(&Batch, &[DeadLetter<'_>]) -> Verdict,
+    /// The records are dead letters themselves: these are removed, and no position is moved.
+    pub replay: bool,
     /// The transaction is open already, and is somebody else's to end: a rehearsal.
     pub open: bool,
 }
@@ -158,31 +168,30 @@ pub fn write(
         }
     }
     (tools.enter)(Phase::Fence);
-    if let Some(ended) = begin(connection, batch, tools.open)? {
+    if let Some(ended) = begin(connection, batch, tools)? {
         connection.client().batch_execute("ROLLBACK")?;
         return Ok(Err(ended));
     }
     (tools.enter)(Phase::Rows);
     let begun = tables.iter().map(|table| (table.plan.label.clone(), taken(table))).collect();
-    let outcome = match pieces::write(connection, batch, begun, care)? {
+    let mut outcome = match pieces::write(connection, batch, begun, care, tools.judge)? {
         Ok(outcome) => outcome,
         Err(Obstacle::Conflict(label)) => return Ok(Err(Attempt::Conflict { label })),
         Err(Obstacle::Refused(failure)) => return Ok(Err(Attempt::Refused { why: failure.message })),
         Err(Obstacle::Divide(why)) => return Ok(Err(Attempt::Refused { why: why.to_owned() })),
     };
-    let letters: Vec<DeadLetter<'_>> = outcome
-        .refused
-        .iter()
-        .map(|r| DeadLetter { record: r.record, rejection: &r.rejection, failure: r.failure.as_ref() })
-        .collect();
+    let refused = match std::mem::take(&mut outcome.verdict) {
+        Verdict::Commit => None,
+        Verdict::Stop(refusals) => Some(Attempt::Intolerable(refusals)),
+        Verdict::Trip(topics) => Some(Attempt::Tripped(topics)),
+    };
+    if let Some(refused) = refused {
+        connection.client().batch_execute("ROLLBACK")?;
+        return Ok(Err(refused));
+    }
+    let letters = outcome.letters();
     if !letters.is_empty() {
-        // What the table of dead letters refuses is no record's fault.
-        let written = tools.dead_letters.write(connection.client(), batch, &letters);
-        written.map_err(
-            |failure| {
-                if failure.is_the_records() { failure.into_configuration() } else { failure }
-            },
-        )?;
+        tools.dead_letters.write(connection.client(), batch, &letters)?;
     }
     let counts = count(batch, &outcome);
     // Of a batch in pieces the ladder learns nothing.
@@ -210,10 +219,20 @@ fn breaks_off(error: &postgres::Error) -> bool {
 }
 
 /// Opens the transaction in one round trip: fence, lock on each target against ALTER, fingerprint of each.
-fn begin(connection: &mut WriterConnection, batch: &Batch, open: bool) -> Result<Option<Attempt>, Failure> {
+fn begin(
+    connection: &mut WriterConnection,
+    batch: &Batch,
+    tools: &Tools<'_>,
+) -> Result<Option<Attempt>, Failure> {
     connection.begin();
-    let begin = if open { "SELECT 1" } else { BEGIN };
-    let mut sql = format!("{begin}; {}", Offsets::fence(batch.spans()));
+    let begin = if tools.open { "SELECT 1" } else { BEGIN };
+    // Both are two statements, of which the second says how many rows were as expected.
+    let (fence, expected) = if tools.replay {
+        (tools.dead_letters.removal(batch), batch.records().count())
+    } else {
+        (Offsets::fence(batch.spans()), batch.spans().len())
+    };
+    let mut sql = format!("{begin}; {fence}");
     let plans = plans_in_use(batch);
     for plan in &plans {
         let fingerprint = connection.fingerprint_statement(&plan.name)?;
@@ -233,9 +252,9 @@ fn begin(connection: &mut WriterConnection, batch: &Batch, open: bool) -> Result
             _ => {}
         }
     }
-    // BEGIN, the lock of the positions, and then the move.
+    // BEGIN, the lock of the positions or letters, and then the move or removal.
     let moved = commands.get(2).copied().unwrap_or_default();
-    if moved != batch.spans().len() as u64 {
+    if moved != expected as u64 {
         return Ok(Some(Attempt::Fenced));
     }
     let unchanged = plans.len() == fingerprints.len()

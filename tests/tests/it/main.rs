@@ -2,8 +2,12 @@
 
 mod batching;
 mod batching_modes;
+mod breaker;
+mod breaker_refusals;
 mod check;
 mod check_mistakes;
+mod dead_letter_topic;
+mod dead_letters;
 mod deletes;
 mod envelopes;
 mod frozen;
@@ -31,6 +35,7 @@ mod server_errors;
 mod shared_table;
 mod special_tables;
 mod sqlstates;
+mod tolerance;
 mod topics;
 mod transactions;
 mod types;

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::offsets::{Offsets, Owner, Stored};
 use crate::plan::Plan;
 use crate::plans::Target;
+use crate::policy::Verdict;
 use crate::session::Connections;
 use crate::sql::{TableName, ident, literal};
 use crate::sqlstate::Class;
@@ -134,7 +135,13 @@ impl Rehearsal<'_> {
             offsets.place(&mut **connection, &span.partition, &stored)?;
         }
         let mut connection = WriterConnection::new(connection, &offsets)?;
-        let tools = Tools { dead_letters: &dead_letters, enter: &|_| {}, open: true };
+        let tools = Tools {
+            dead_letters: &dead_letters,
+            enter: &|_| {},
+            judge: &|_, _| Verdict::Commit,
+            replay: false,
+            open: true,
+        };
         let care = care.unwrap_or_else(|| Care::least(&batch));
         let outcome = write(&mut connection, &batch, ladders, care, &tools);
         // Also without an answer: a connection that is closed is rolled back.

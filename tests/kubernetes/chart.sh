@@ -69,6 +69,26 @@ accepted() {
     [ "$count" -gt 0 ]
 }
 
+# documented FILE: every example of values in it is rendered, judged and given to the binaries.
+documented() {
+    local examples name count=0 example
+    name=$(basename "$1" .md)
+    examples=$work/examples-$name
+    mkdir -p "$examples"
+    awk -v folder="$examples" '
+        /^```yaml/ { file = folder "/" ++count ".yaml"; next }
+        /^```/ { file = ""; next }
+        file { print > file }' "$1"
+    for example in "$examples"/*.yaml; do
+        # Objects are not values.
+        ! grep -q ^apiVersion: "$example" || continue
+        rendered "$example" "$name-$count" || { echo "values:" && cat "$example" && return 1; }
+        accepted "$name-$count" || return 1
+        count=$((count + 1))
+    done
+    [ "$count" -gt 0 ]
+}
+
 for binary in sink-connector producer; do
     [ -x "$binaries/$binary" ] || cargo build --profile checked -p sink-connector -p producer --bins
 done
@@ -78,6 +98,9 @@ expect "README.md is made from values.yaml" readme_is_current
 expect "scripts" "$tools/python/bin/shellcheck" --exclude=SC2329 tests/kubernetes/*.sh
 expect "script of the test" "$tools/python/bin/shellcheck" --shell=busybox "$chart/files/test.sh"
 expect "unit tests" "$tools/bin/helm-unittest" --strict "$chart"
+for file in docs/kubernetes.md "$chart/README.md"; do
+    expect "$file: examples" documented "$file"
+done
 for values in "$chart"/ci/*-values.yaml; do
     name=$(basename "$values" -values.yaml)
     expect "$name: lint" "$helm" lint --strict --quiet "$chart" -f "$values"

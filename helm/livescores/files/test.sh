@@ -39,14 +39,14 @@ wait_for() {
     echo "ok: $what"
 }
 
-more_rows() { now=$(rows); echo "$now rows written, as before"; [ "$now" -gt "$(cat /work/rows)" ]; }
+more_rows() { now=$(rows); echo "$now rows written, as before"; [ "$now" -gt "$(cat /state/rows)" ]; }
 
 deadline=$(($(date +%s) + TIMEOUT))
 case $1 in
     ready) wait_for "every sink is ready" ready ;;
     before)
         wait_for "every sink is ready" ready
-        rows >/work/rows
+        rows >/state/rows
         ;;
     after) wait_for "the record's row is in the metrics" more_rows ;;
 esac

@@ -37,16 +37,8 @@ pub(super) fn read(
         .set("enable.partition.eof", "true")
         .create()?;
     let metadata = consumer.fetch_metadata(Some(topic), METADATA)?;
-<<<<<<< ours
-    let partitions = metadata
-        .topics()
-        .iter()
-        .filter(|t| t.name() == topic)
-        .flat_map(rdkafka::metadata::MetadataTopic::partitions);
-=======
     let partitions =
         metadata.topics().iter().filter(|t| t.name() == topic).flat_map(MetadataTopic::partitions);
->>>>>>> theirs
     let (mut list, mut ends) = (TopicPartitionList::new(), HashMap::new());
     for number in partitions.map(MetadataPartition::id) {
         let (low, high) = consumer.fetch_watermarks(topic, number, METADATA)?;

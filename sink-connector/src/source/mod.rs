@@ -3,6 +3,7 @@
 
 pub mod bounds;
 pub mod consumer;
+pub mod headers;
 pub mod progress;
 pub mod slot;
 pub mod take;

@@ -12,6 +12,7 @@ mod infer_ddl;
 mod lost_positions;
 mod memory;
 mod moved_logs;
+mod odd_records;
 mod offsets_command;
 mod oracle;
 mod pipeline;

@@ -2,6 +2,7 @@
 //! rebalances. It never waits for PostgreSQL, and it is the only one that changes what is fetched.
 
 pub mod bounds;
+pub mod commits;
 pub mod consumer;
 pub mod headers;
 pub mod progress;
@@ -21,11 +22,12 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use shared::signal::Shutdown;
 
 use self::bounds::{Bounds, Ends, StoppedBy};
+use self::commits::Commits;
 use self::consumer::{Consumer, Rebalanced, cooperative, list_of};
 use self::slot::{Limits, Slot};
 use crate::decode::Slots;
 use crate::events::{Event, Watermarks};
-use crate::health::Health;
+use crate::health::{Component, Health};
 use crate::keeper::{Question, Request};
 use crate::ledger::{Ledger, Phase, Stopped};
 use crate::metrics::Metrics;
@@ -123,11 +125,14 @@ pub struct Source {
     /// A writer gave its batch up because of the shutdown: there is no use in handing over more.
     abandoned: bool,
     beyond: HashMap<TopicPartition, (u32, Instant)>,
+    commits: Commits,
     uncommitted: HashMap<TopicPartition, Offset>,
     next_kafka_commit: Instant,
     next_tick: Instant,
     last_record: Instant,
     joined: bool,
+    /// The group refuses this member; how many commits it had taken when it last said so.
+    outsider: Option<u64>,
     started: Instant,
 }
 
@@ -137,6 +142,7 @@ impl Source {
         let now = Instant::now();
         let slots = parts.writers.iter().map(|batches| Slot::new(batches.clone())).collect();
         Self {
+            commits: Commits::new(&parts.consumer),
             parts,
             ledger: Ledger::default(),
             slots,
@@ -153,6 +159,7 @@ impl Source {
             next_tick: now,
             last_record: now,
             joined: false,
+            outsider: None,
             started: now,
         }
     }
@@ -234,6 +241,16 @@ impl Source {
                     tracing::debug!("the watcher has been asked already");
                 }
             }
+            Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::InconsistentGroupProtocol
+                | RDKafkaErrorCode::GroupMaxSizeReached
+                | RDKafkaErrorCode::InvalidSessionTimeout,
+            ) => {
+                // Nothing is assigned for as long as this lasts, which looks like a group that has enough members.
+                self.parts.health.fail(Component::Group, format!("cannot be a member: {error}"));
+                self.outsider = Some(self.parts.metrics.kafka_commits.with_label_values(&["ok"]).get());
+            }
             _ => tracing::warn!(%error, "Kafka"),
         }
         Ok(())
@@ -245,6 +262,7 @@ impl Source {
         match rebalanced {
             Rebalanced::Assigned(partitions) => {
                 tracing::info!(partitions = partitions.len(), "assigned");
+                self.member();
                 let writers = self.slots.len();
                 let questions: Vec<_> = partitions
                     .into_iter()
@@ -272,6 +290,13 @@ impl Source {
             }
         }
         self.publish();
+    }
+
+    /// The group works with this member.
+    fn member(&mut self) {
+        if self.outsider.take().is_some() {
+            self.parts.health.well(&Component::Group);
+        }
     }
 
     /// Takes partitions out of the open batches; what else is in them is encoded again.
@@ -357,7 +382,9 @@ impl Source {
         self.count(batch, counts);
         for span in batch.spans() {
             self.totals.positions.insert(span.partition.clone(), span.next);
+            // Not of a partition that was revoked meanwhile: another member shows its position.
             if self.ledger.committed(&span.partition, span.next) {
+                self.show_position(&span.partition, span.next);
                 self.uncommitted.insert(span.partition.clone(), span.next);
             }
         }
@@ -421,11 +448,7 @@ impl Source {
             match answer {
                 Ok(position) => {
                     if self.ledger.resolved(&partition, epoch, position) {
-                        self.parts
-                            .metrics
-                            .position
-                            .with_label_values(&[&*partition.topic, &partition.partition.to_string()])
-                            .set(position.0);
+                        self.show_position(&partition, position);
                         // Lag tools do not see a partition that Kafka was never told of, or one that was reset.
                         self.uncommitted.insert(partition.clone(), position);
                         positions.push((partition, position));
@@ -440,6 +463,11 @@ impl Source {
         }
         self.fetch_from(&positions);
         self.publish();
+    }
+
+    fn show_position(&self, partition: &TopicPartition, position: Offset) {
+        let number = partition.partition.to_string();
+        self.parts.metrics.position.with_label_values(&[&*partition.topic, &number]).set(position.0);
     }
 
     /// Assigns partitions at their positions, or moves them there when they are assigned already.
@@ -539,6 +567,10 @@ impl Source {
 
     fn watermarks(&mut self, found: Vec<(TopicPartition, Watermarks)>) {
         let now = Instant::now();
+        let told = found.iter().filter(|(partition, _)| self.ledger.get(partition).is_some()).count();
+        if told == self.ledger.count() {
+            self.ends.told = Some(now);
+        }
         for (partition, Watermarks { low, high }) in found {
             self.ledger.ends_at(&partition, high);
             let Some(place) = self.ledger.get(&partition) else { continue };
@@ -578,7 +610,6 @@ impl Source {
                 }
             }
         }
-        self.ends.told = Some(now);
         self.publish();
     }
 

@@ -1,5 +1,6 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
+mod authorisation;
 mod batching;
 mod check;
 mod check_mistakes;

@@ -88,7 +88,8 @@ fn kafka_is_never_told_more_than_postgresql_holds() {
     assert!(at_work >= INSTANTS * 3 / 5, "the sink was at work at {at_work} of {INSTANTS} instants only");
     assert!(told >= INSTANTS / 2, "Kafka held something to compare at {told} instants only");
     sink.sigterm();
-    assert!(sink.wait(SOON).expect_code(0).assert_accounted() > 0);
+    // The last of them may have come just now: what it did is accounted for, if it was anything.
+    sink.wait(SOON).expect_code(0).assert_accounted();
 }
 
 /// A scene of two partitions with five records each that `latest` is not to read.

@@ -2,7 +2,7 @@
 
 mod stored;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use postgres::Client;
 
@@ -17,12 +17,19 @@ use crate::types::TopicPartition;
 
 pub use stored::{Filter, Stored};
 
+/// The last timestamp that is stored as it came, in milliseconds: of the year 287168, shortly before the end of an
+/// interval. A client that stamps its records in nanoseconds is beyond it, and its dead letters must be stored all the
+/// same: they get `infinity`.
+const LAST_MS: i64 = 9_000_000_000_000_000;
+
 /// The dead letters of one connector.
 #[derive(Clone)]
 pub struct DeadLetters {
     table: String,
     connector: String,
     place: Place,
+    /// Whether the database takes any text; asked at the first letter.
+    any_text: OnceLock<bool>,
 }
 
 /// Where they go.
@@ -55,7 +62,12 @@ impl DeadLetter<'_> {
 impl DeadLetters {
     /// Dead letters of `connector` in `table`.
     pub fn new(table: &TableName, connector: &str) -> Self {
-        Self { table: table.sql(), connector: connector.to_owned(), place: Place::Table }
+        Self {
+            table: table.sql(),
+            connector: connector.to_owned(),
+            place: Place::Table,
+            any_text: OnceLock::new(),
+        }
     }
 
     /// Dead letters to a topic, and none in the table.
@@ -91,6 +103,17 @@ impl DeadLetters {
                 self.table
             ),
         )
+    }
+
+    /// A database with another encoding than UTF-8 refuses what it has no character for; a dead letter must not be
+    /// refused.
+    fn takes_any_text(&self, client: &mut Client) -> Result<bool, postgres::Error> {
+        if let Some(known) = self.any_text.get() {
+            return Ok(*known);
+        }
+        let encoding = "SELECT pg_catalog.current_setting('server_encoding')";
+        let encoding: String = client.query_one(encoding, &[])?.get(0);
+        Ok(*self.any_text.get_or_init(|| matches!(&*encoding, "UTF8" | "SQL_ASCII")))
     }
 
     /// Stores `letters` of `batch`. A letter that is there already (a position was reset) is replaced.
@@ -130,6 +153,7 @@ impl DeadLetters {
         batch: &Batch,
         letters: &[DeadLetter<'_>],
     ) -> Result<(), postgres::Error> {
+        let any_text = self.takes_any_text(client)?;
         let span = |letter: &DeadLetter<'_>| -> &Span {
             &batch.spans()[usize::from(batch.records().get(letter.record).span)]
         };
@@ -139,10 +163,11 @@ impl DeadLetters {
         let offsets: Vec<i64> = incoming.iter().map(|r| r.offset).collect();
         let reasons: Vec<&str> = letters.iter().map(|l| l.rejection.reason.as_str()).collect();
         let details: Vec<String> =
-            letters.iter().map(|l| l.rejection.detail.replace('\0', "\u{fffd}")).collect();
+            letters.iter().map(|l| crate::sql::storable(&l.rejection.detail, any_text)).collect();
         let timestamps: Vec<Option<i64>> = incoming.iter().map(|r| r.timestamp).collect();
         let keys: Vec<Option<&[u8]>> = incoming.iter().map(|r| r.key).collect();
-        let headers: Vec<Option<String>> = incoming.iter().map(|r| r.headers.map(headers::to_json)).collect();
+        let headers: Vec<Option<String>> =
+            incoming.iter().map(|r| r.headers.map(|packed| headers::to_json(packed, any_text))).collect();
         let said = |letter: &DeadLetter<'_>, part: fn(&Failure) -> Option<&String>| {
             letter.failure.and_then(part).cloned()
         };
@@ -155,7 +180,7 @@ impl DeadLetters {
                 "INSERT INTO {} (connector, topic, partition, \"offset\", reason, detail, \"timestamp\", key, headers, payload, \
                     sqlstate, \"constraint\") \
                  SELECT $1, u.topic, u.partition, u.at, u.reason, u.detail, \
-                        'epoch'::timestamptz + u.ms * interval '1 millisecond', u.key, u.headers::jsonb, u.payload, u.sqlstate, u.refusing \
+                        CASE WHEN u.ms > {LAST_MS} THEN 'infinity' ELSE 'epoch'::timestamptz + u.ms * interval '1 millisecond' END, u.key, u.headers::jsonb, u.payload, u.sqlstate, u.refusing \
                  FROM unnest($2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bytea[], \
                              $9::text[], $10::bytea[], $11::text[], $12::text[]) \
                       u(topic, partition, at, reason, detail, ms, key, headers, payload, sqlstate, refusing) \

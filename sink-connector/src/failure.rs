@@ -86,6 +86,11 @@ impl Failure {
         self.sqlstate.as_deref() == Some(SqlState::UNDEFINED_TABLE.code())
     }
 
+    /// A statement was cancelled: it may have waited for a lock for longer than statement_timeout allows.
+    pub fn statement_timeout(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::QUERY_CANCELED.code())
+    }
+
     /// A lock was not to be had within lock_timeout.
     pub fn lock_timeout(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())

@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 pub enum Component {
     /// The connection to Kafka.
     Kafka,
+    /// The membership of the consumer group.
+    Group,
+    /// What Kafka says where partitions begin and end, while a position is looked for.
+    Positions,
     /// PostgreSQL as such: connections, and the tables of positions and dead letters.
     Postgres,
     /// A topic that came by a pattern, and has no target.
@@ -29,6 +33,8 @@ impl Component {
     fn name(&self) -> String {
         match self {
             Self::Kafka => "kafka".to_owned(),
+            Self::Group => "group".to_owned(),
+            Self::Positions => "positions".to_owned(),
             Self::Postgres => "postgres".to_owned(),
             Self::Topic(topic) => format!("topic {topic}"),
             Self::Table(table) => format!("table {table}"),

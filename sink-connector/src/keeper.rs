@@ -184,7 +184,7 @@ impl Keeper {
     }
 
     fn work(&mut self) -> Result<(), Failure> {
-        self.note_ends();
+        let trouble = self.note_ends();
         self.connect()?;
         let shared = Arc::clone(&self.shared);
         let connection = self.connection.as_mut().expect("connected above");
@@ -194,7 +194,6 @@ impl Keeper {
             shared.dead_letters.create(connection)?;
             self.prepared = true;
         }
-        shared.health.well(&Component::Postgres);
         let without_plan = self.renew_plans()?;
         if !self.read_all.is_empty() {
             let connection = self.connection.as_mut().expect("connected above");
@@ -205,7 +204,9 @@ impl Keeper {
             self.read_all.clear();
             self.tell(Event::Stored(all));
         }
-        self.resolve()?;
+        self.resolve(trouble)?;
+        // Only now: what fails every time would otherwise be well for a moment, every time.
+        shared.health.well(&Component::Postgres);
         without_plan.map_or(Ok(()), Err)
     }
 
@@ -243,8 +244,12 @@ impl Keeper {
         Ok(())
     }
 
-    /// Answers the pending questions for positions, as far as Kafka and PostgreSQL answer ours.
-    fn resolve(&mut self) -> Result<(), Failure> {
+    /// Answers the pending questions for positions, as far as Kafka and PostgreSQL answer ours. `trouble` is what Kafka
+    /// has already said of them, for people.
+    fn resolve(&mut self, mut trouble: Option<String>) -> Result<(), Failure> {
+        if self.pending.is_empty() {
+            self.shared.health.well(&Component::Positions);
+        }
         let mut pending = self.pending.clone();
         pending.retain(|partition, _| self.shared.plans.get(&partition.topic).is_some());
         if pending.is_empty() {
@@ -255,12 +260,13 @@ impl Keeper {
         let (cluster_id, ids) = match self.kafka_identity(&names) {
             Ok(known) => known,
             Err(reason) => {
-                self.shared.health.fail(Component::Kafka, reason);
+                self.shared.health.fail(Component::Positions, reason);
                 return Ok(());
             }
         };
         let mut answers = Vec::new();
         let mut histories = BTreeMap::new();
+        let mut outcome = Ok(());
         for (partition, Pending { question, .. }) in &pending {
             let owner = Owner {
                 cluster_id: cluster_id.clone(),
@@ -268,24 +274,42 @@ impl Keeper {
                 target_table: self.shared.plans.table_of(&partition.topic).unwrap_or_default(),
                 topic_id: ids.get(&*partition.topic).cloned(),
             };
-            match self.position(question, &owner)? {
-                Ok(answer) => {
+            match self.position(question, &owner) {
+                Ok(Ok(answer)) => {
                     if let Ok(position) = answer
                         && self.shared.policy.wants_history(partition)
                     {
-                        histories.insert(partition.clone(), self.history(partition, position)?);
+                        match self.history(partition, position) {
+                            Ok(history) => drop(histories.insert(partition.clone(), history)),
+                            Err(failure) => {
+                                outcome = Err(failure);
+                                break;
+                            }
+                        }
                     }
                     self.pending.remove(partition);
                     answers.push((partition.clone(), question.epoch, answer));
                 }
-                Err(reason) => self.shared.health.fail(Component::Kafka, reason),
+                Ok(Err(reason)) => {
+                    trouble.get_or_insert(reason);
+                }
+                Err(failure) => {
+                    outcome = Err(failure);
+                    break;
+                }
             }
         }
         self.shared.policy.remember(histories);
+        // Also when the next question could not be answered: these are not asked again.
         if !answers.is_empty() {
             self.tell(Event::Resolved(answers));
         }
-        Ok(())
+        match trouble {
+            Some(reason) => self.shared.health.fail(Component::Positions, reason),
+            None if outcome.is_ok() => self.shared.health.well(&Component::Positions),
+            None => {}
+        }
+        outcome
     }
 
     /// What the breaker is to remember of a partition. Letters that cannot be read keep nothing from being written: if
@@ -305,10 +329,10 @@ impl Keeper {
     }
 
     /// Notes where the logs end, for `latest`: that is decided by the moment of the assignment, however long
-    /// PostgreSQL is away or a table is missing after it.
-    fn note_ends(&mut self) {
+    /// PostgreSQL is away or a table is missing after it. Returns why Kafka does not say.
+    fn note_ends(&mut self) -> Option<String> {
         if self.identity.auto_offset_reset != AutoOffsetReset::Latest {
-            return;
+            return None;
         }
         for (partition, pending) in &mut self.pending {
             if pending.end.is_some() || pending.question.known {
@@ -321,11 +345,11 @@ impl Keeper {
                 }
                 Err(reason) => {
                     // The others would wait as long. It is tried again.
-                    self.shared.health.fail(Component::Kafka, reason);
-                    return;
+                    return Some(reason);
                 }
             }
         }
+        None
     }
 
     /// The position of one partition: stored, or from Kafka and then stored. The inner error is Kafka's, for people.

@@ -70,15 +70,17 @@ impl Offsets {
             ),
             &[&self.connector, &&*partition.topic, &partition.partition.0],
         )?;
-        Ok(row.map(|row| Stored {
-            next: Offset(row.get(0)),
-            owner: Owner {
-                cluster_id: row.get(1),
-                group_id: row.get(2),
-                target_table: row.get(3),
-                topic_id: row.get(4),
-            },
-        }))
+        // A table that is not as ours was made (the operator named it) is an error to be seen, not a panic.
+        let stored = |row: postgres::Row| {
+            let owner = Owner {
+                cluster_id: row.try_get(1)?,
+                group_id: row.try_get(2)?,
+                target_table: row.try_get(3)?,
+                topic_id: row.try_get(4)?,
+            };
+            Ok(Stored { next: Offset(row.try_get(0)?), owner })
+        };
+        row.map(stored).transpose()
     }
 
     /// All stored positions of the connector in `topic`, by partition.
@@ -91,7 +93,9 @@ impl Offsets {
             &format!("SELECT partition, next_offset FROM {} WHERE connector = $1 AND topic = $2", self.table),
             &[&self.connector, &topic],
         )?;
-        Ok(rows.iter().map(|row| (TopicPartition::new(topic, row.get(0)), Offset(row.get(1)))).collect())
+        rows.iter()
+            .map(|row| Ok((TopicPartition::new(topic, row.try_get(0)?), Offset(row.try_get(1)?))))
+            .collect()
     }
 
     /// Stores the first position of a partition, unless another has done so meanwhile, and survives a crash of the

@@ -1,6 +1,7 @@
 //! `run`: puts the parts together, and takes them apart again.
 
 use std::collections::HashMap;
+use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -87,8 +88,9 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
         started,
         heartbeats: [("poll loop", Arc::clone(&heartbeats[0])), ("supervisor", Arc::clone(&heartbeats[1]))],
     };
-    let listen =
-        config.http.listen.parse().with_context(|| format!("http.listen: {}", config.http.listen))?;
+    let address = || format!("http.listen: {}", config.http.listen);
+    let mut addresses = config.http.listen.to_socket_addrs().with_context(address)?;
+    let listen = addresses.next().with_context(address)?;
     let server = shared::http::serve(listen, Arc::new(status))?;
     tracing::info!(connector = config.name, http = %server.local_addr(), "started");
 

@@ -85,6 +85,18 @@ impl std::fmt::Display for TableName {
     }
 }
 
+/// A text that the database can store: any but with NUL, or else ASCII with the rest escaped.
+pub fn storable(text: &str, any_text: bool) -> String {
+    if any_text {
+        return text.replace('\0', "\u{fffd}");
+    }
+    let mut ascii = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() && c != '\0' { ascii.push(c) } else { ascii.extend(c.escape_unicode()) }
+    }
+    ascii
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +115,11 @@ mod tests {
         assert_eq!(literal("a\\'b"), "E'a\\\\''b'");
         assert_eq!(text_array(["a\"b", "c"].into_iter()), "E'{\"a\\\\\"b\",\"c\"}'");
         assert_eq!(int_array([1, -2].into_iter()), "'{1,-2}'");
+    }
+
+    #[test]
+    fn a_database_with_few_characters_gets_ascii() {
+        assert_eq!(storable("日 é\0x", false), "\\u{65e5} \\u{e9}\\u{0}x");
+        assert_eq!(storable("日 é\0x", true), "日 é\u{fffd}x");
     }
 }

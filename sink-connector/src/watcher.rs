@@ -10,12 +10,15 @@ use rdkafka::consumer::Consumer as _;
 use crate::events::{Event, Watermarks};
 use crate::health::{Component, Health};
 use crate::source::consumer::Consumer;
-use crate::source::topic_ids::topic_ids;
+use crate::source::topic_ids::describe;
 use crate::topics::Topics;
 use crate::types::{Offset, TopicPartition};
 
 /// How long it waits for Kafka to answer one question.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// … once another question of the same look had no answer: there may be hundreds of partitions without a leader.
+const IN_TROUBLE: Duration = Duration::from_millis(500);
 
 /// The partitions that the poll thread wants watched; it writes, the watcher reads.
 pub type Watched = Arc<Mutex<Vec<TopicPartition>>>;
@@ -67,23 +70,28 @@ impl Watcher {
     fn look(&mut self, ids: &mut HashMap<String, String>) -> Result<(), String> {
         let topics = self.topics.now(&self.consumer, KAFKA_TIMEOUT)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        self.compare_ids(&names, ids)?;
-        if self.wants_goal {
-            self.goal(&topics)?;
+        // What is wrong with one topic or partition must not hide where the others stand.
+        let mut trouble = self.compare_ids(&names, ids).err();
+        if self.wants_goal && trouble.is_none() {
+            trouble = self.goal(&topics).err();
         }
         let watched = self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let mut found = Vec::with_capacity(watched.len());
         for partition in watched {
-            found.push((partition.clone(), self.watermarks(&partition)?));
+            let timeout = if trouble.is_none() { KAFKA_TIMEOUT } else { IN_TROUBLE };
+            match self.watermarks(&partition, timeout) {
+                Ok(watermarks) => found.push((partition, watermarks)),
+                Err(reason) => trouble = trouble.or(Some(reason)),
+            }
         }
         self.tell(Event::Watermarks(found));
-        Ok(())
+        trouble.map_or(Ok(()), Err)
     }
 
-    fn watermarks(&self, partition: &TopicPartition) -> Result<Watermarks, String> {
+    fn watermarks(&self, partition: &TopicPartition, timeout: Duration) -> Result<Watermarks, String> {
         let (low, high) = self
             .consumer
-            .fetch_watermarks(&partition.topic, partition.partition.0, KAFKA_TIMEOUT)
+            .fetch_watermarks(&partition.topic, partition.partition.0, timeout)
             .map_err(|error| format!("cannot ask Kafka for the end of {partition}: {error}"))?;
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
@@ -103,7 +111,7 @@ impl Watcher {
             for partition in partitions {
                 let partition = TopicPartition::new(topic.as_str(), partition.id());
                 // An empty log as well: a position before its end says that records were deleted unread.
-                let Watermarks { high, .. } = self.watermarks(&partition)?;
+                let Watermarks { high, .. } = self.watermarks(&partition, KAFKA_TIMEOUT)?;
                 ends.insert(partition, high);
             }
         }
@@ -114,9 +122,9 @@ impl Watcher {
 
     /// A topic that has another id than before was created again.
     fn compare_ids(&self, topics: &[&str], ids: &mut HashMap<String, String>) -> Result<(), String> {
-        let now = topic_ids(&self.consumer, topics, KAFKA_TIMEOUT)?;
-        let missing: Vec<&str> = topics.iter().filter(|t| !now.contains_key(**t)).copied().collect();
-        for (topic, id) in now {
+        let now = describe(&self.consumer, topics, KAFKA_TIMEOUT)?;
+        let missing: Vec<&str> = topics.iter().filter(|t| !now.ids.contains_key(**t)).copied().collect();
+        for (topic, id) in now.ids {
             match ids.insert(topic.clone(), id.clone()) {
                 Some(before) if before != id => {
                     let why = format!(
@@ -128,8 +136,9 @@ impl Watcher {
                 _ => {}
             }
         }
-        if missing.is_empty() {
-            return Ok(());
+        // Such a topic is assigned like any other, and then silent.
+        if !now.unreadable.is_empty() {
+            return Err(format!("not authorised to read topic {}", now.unreadable.join(", ")));
         }
         // A broker without topic ids (before 2.8) names none; whether the topic is there, its metadata tells.
         for topic in missing {

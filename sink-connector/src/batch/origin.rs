@@ -150,7 +150,7 @@ fn fill(
             None => absent(slots),
         },
         Origin::Headers => match incoming.headers {
-            Some(packed) => decoder.put_json(column, &headers::to_json(packed), slots),
+            Some(packed) => decoder.put_json(column, &headers::to_json(packed, true), slots),
             None => absent(slots),
         },
     }

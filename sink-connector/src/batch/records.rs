@@ -116,6 +116,8 @@ pub(super) fn offset32(n: usize) -> u32 {
 pub mod headers {
     use serde_json::{Map, Value, json};
 
+    use crate::sql::storable;
+
     /// Appends one header: its name, and its value or none.
     pub fn push(packed: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
         put(packed, name.as_bytes());
@@ -143,16 +145,16 @@ pub mod headers {
     }
 
     /// Headers as a JSON array, in their order and with names that repeat. A value that jsonb cannot hold as text is
-    /// given as its bytes, in hexadecimal.
-    pub fn to_json(packed: &[u8]) -> String {
+    /// given as its bytes, in hexadecimal; without `any_text`, so is one that is not ASCII.
+    pub fn to_json(packed: &[u8], any_text: bool) -> String {
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-            Ok(text) if !text.contains('\0') => json!(text),
+            Ok(text) if !text.contains('\0') && (any_text || text.is_ascii()) => json!(text),
             _ => json!({ "hex": bytes.iter().map(|b| format!("{b:02x}")).collect::<String>() }),
         };
         let list: Vec<Value> = iter(packed)
             .map(|(name, value)| {
                 let mut header = Map::new();
-                header.insert("name".to_owned(), json!(name.replace('\0', "\u{fffd}")));
+                header.insert("name".to_owned(), json!(storable(name, any_text)));
                 header.insert("value".to_owned(), value.map_or(Value::Null, text));
                 Value::Object(header)
             })
@@ -182,7 +184,7 @@ pub mod headers {
             super::push(&mut packed, "a", Some(b"x"));
             super::push(&mut packed, "a", Some(b"\x00\xff"));
             super::push(&mut packed, "b", None);
-            let json: Value = serde_json::from_str(&super::to_json(&packed)).unwrap();
+            let json: Value = serde_json::from_str(&super::to_json(&packed, true)).unwrap();
             assert_eq!(
                 json,
                 json!([{"name": "a", "value": "x"}, {"name": "a", "value": {"hex": "00ff"}}, {"name": "b", "value": null}])

@@ -12,7 +12,7 @@ use super::kafka::{Kafka, Trouble};
 use crate::batch::records::Incoming;
 use crate::positions::watermarks;
 use crate::source::consumer::list_of;
-use crate::source::take::pack_headers;
+use crate::source::headers;
 use crate::types::{Offset, TopicPartition};
 
 /// How long records are waited for.
@@ -125,7 +125,7 @@ fn passes(code: RDKafkaErrorCode) -> bool {
 
 fn sampled(message: &BorrowedMessage<'_>) -> Sampled {
     let mut packed = Vec::new();
-    let headers = pack_headers(message, &mut packed);
+    let headers = headers::pack(message, &mut packed);
     Sampled {
         partition: TopicPartition::new(message.topic(), message.partition()),
         offset: message.offset(),

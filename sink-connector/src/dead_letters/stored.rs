@@ -103,7 +103,7 @@ impl DeadLetters {
     ) -> Result<Vec<Stored>, postgres::Error> {
         let sql = format!(
             "SELECT topic, partition, \"offset\", reason, detail, \
-                    (extract(epoch FROM \"timestamp\") * 1000)::bigint, \
+                    CASE WHEN isfinite(\"timestamp\") THEN (extract(epoch FROM \"timestamp\") * 1000)::bigint END, \
                     to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
                     sqlstate, \"constraint\", key, payload, headers::text \
              FROM {} WHERE {CONDITION} ORDER BY topic, partition, \"offset\" LIMIT {limit}",
@@ -231,7 +231,7 @@ mod tests {
             constraint: None,
             key: None,
             payload: None,
-            headers: serde_json::from_str(&crate::batch::records::headers::to_json(&packed)).ok(),
+            headers: serde_json::from_str(&crate::batch::records::headers::to_json(&packed, true)).ok(),
         };
         let mut again = Vec::new();
         assert_eq!(stored.incoming(&mut again).headers, Some(packed.as_slice()));

@@ -3,7 +3,9 @@
 
 pub mod bounds;
 mod breakers;
+pub mod commits;
 pub mod consumer;
+pub mod headers;
 pub mod progress;
 pub mod slot;
 pub mod take;
@@ -22,11 +24,12 @@ use shared::signal::Shutdown;
 
 use self::bounds::{Bounds, Ends, StoppedBy};
 use self::breakers::OpenBreakers;
+use self::commits::Commits;
 use self::consumer::{Consumer, Rebalanced, cooperative, list_of};
 use self::slot::{Limits, Slot};
 use crate::decode::Slots;
 use crate::events::{Event, Watermarks};
-use crate::health::Health;
+use crate::health::{Component, Health};
 use crate::keeper::{Question, Request};
 use crate::ledger::{Ledger, Phase, Stopped};
 use crate::metrics::Metrics;
@@ -136,11 +139,14 @@ pub struct Source {
     abandoned: bool,
     breakers: OpenBreakers,
     beyond: HashMap<TopicPartition, (u32, Instant)>,
+    commits: Commits,
     uncommitted: HashMap<TopicPartition, Offset>,
     next_kafka_commit: Instant,
     next_tick: Instant,
     last_record: Instant,
     joined: bool,
+    /// The group refuses this member; how many commits it had taken when it last said so.
+    outsider: Option<u64>,
     started: Instant,
 }
 
@@ -150,6 +156,7 @@ impl Source {
         let now = Instant::now();
         let slots = parts.writers.iter().map(|batches| Slot::new(batches.clone())).collect();
         Self {
+            commits: Commits::new(&parts.consumer),
             parts,
             ledger: Ledger::default(),
             slots,
@@ -167,6 +174,7 @@ impl Source {
             next_tick: now,
             last_record: now,
             joined: false,
+            outsider: None,
             started: now,
         }
     }
@@ -253,6 +261,16 @@ impl Source {
                     tracing::debug!("the watcher has been asked already");
                 }
             }
+            Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::InconsistentGroupProtocol
+                | RDKafkaErrorCode::GroupMaxSizeReached
+                | RDKafkaErrorCode::InvalidSessionTimeout,
+            ) => {
+                // Nothing is assigned for as long as this lasts, which looks like a group that has enough members.
+                self.parts.health.fail(Component::Group, format!("cannot be a member: {error}"));
+                self.outsider = Some(self.parts.metrics.kafka_commits.with_label_values(&["ok"]).get());
+            }
             _ => tracing::warn!(%error, "Kafka"),
         }
         Ok(())
@@ -264,6 +282,7 @@ impl Source {
         match rebalanced {
             Rebalanced::Assigned(partitions) => {
                 tracing::info!(partitions = partitions.len(), "assigned");
+                self.member();
                 let writers = self.slots.len();
                 let questions: Vec<_> = partitions
                     .into_iter()
@@ -294,6 +313,14 @@ impl Source {
     }
 
     /// Partitions are not ours any more, or are not read any more: what was taken of them is dropped.
+    /// The group works with this member.
+    fn member(&mut self) {
+        if self.outsider.take().is_some() {
+            self.parts.health.well(&Component::Group);
+        }
+    }
+
+    /// Takes partitions out of the open batches; what else is in them is encoded again.
     fn without(&mut self, partitions: &[TopicPartition]) {
         self.put_back(partitions);
         self.without_held(partitions);
@@ -391,7 +418,9 @@ impl Source {
         self.count(batch, counts);
         for span in batch.spans() {
             self.totals.positions.insert(span.partition.clone(), span.next);
+            // Not of a partition that was revoked meanwhile: another member shows its position.
             if self.ledger.committed(&span.partition, span.next) {
+                self.show_position(&span.partition, span.next);
                 self.uncommitted.insert(span.partition.clone(), span.next);
             }
         }
@@ -458,11 +487,7 @@ impl Source {
             match answer {
                 Ok(position) => {
                     if self.ledger.resolved(&partition, epoch, position) {
-                        self.parts
-                            .metrics
-                            .position
-                            .with_label_values(&[&*partition.topic, &partition.partition.to_string()])
-                            .set(position.0);
+                        self.show_position(&partition, position);
                         // Lag tools do not see a partition that Kafka was never told of, or one that was reset.
                         self.uncommitted.insert(partition.clone(), position);
                         positions.push((partition, position));
@@ -477,6 +502,11 @@ impl Source {
         }
         self.fetch_from(&positions);
         self.publish();
+    }
+
+    fn show_position(&self, partition: &TopicPartition, position: Offset) {
+        let number = partition.partition.to_string();
+        self.parts.metrics.position.with_label_values(&[&*partition.topic, &number]).set(position.0);
     }
 
     /// Assigns partitions at their positions, or moves them there when they are assigned already.
@@ -577,6 +607,10 @@ impl Source {
 
     fn watermarks(&mut self, found: Vec<(TopicPartition, Watermarks)>) {
         let now = Instant::now();
+        let told = found.iter().filter(|(partition, _)| self.ledger.get(partition).is_some()).count();
+        if told == self.ledger.count() {
+            self.ends.told = Some(now);
+        }
         for (partition, Watermarks { low, high }) in found {
             self.ledger.ends_at(&partition, high);
             let Some(place) = self.ledger.get(&partition) else { continue };
@@ -617,7 +651,6 @@ impl Source {
                 }
             }
         }
-        self.ends.told = Some(now);
         self.publish();
     }
 

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::bounds::StoppedBy;
+use super::commits::Outcome;
 use super::{KAFKA_COMMIT, PATIENCE, Source};
 use crate::keeper::Request;
 use crate::ledger::{Phase, Stopped};
@@ -132,6 +133,11 @@ impl Source {
             self.nudge(&partition);
         }
         self.pass_gaps();
+        self.hear_of_commits();
+        let told = self.parts.metrics.kafka_commits.with_label_values(&["ok"]).get();
+        if self.outsider.is_some_and(|before| told > before) {
+            self.member();
+        }
         if self.parts.bounds.until_end && self.ends.waits_for_others(&self.ledger) {
             self.ask(Request::ReadAll(self.ends.topics()));
         }
@@ -191,6 +197,27 @@ impl Source {
         self.commit_to_kafka();
     }
 
+    /// Counts what became of commits. A position that Kafka did not take, in the middle of a rebalance, say, is told
+    /// again: of a partition without new records it would never hear another.
+    fn hear_of_commits(&mut self) {
+        for Outcome { result, untold } in self.commits.outcomes() {
+            let outcome = match result {
+                Ok(()) => "ok",
+                Err(error) => {
+                    tracing::debug!(%error, "Kafka refused a commit; the positions in PostgreSQL are what counts");
+                    "failed"
+                }
+            };
+            self.parts.metrics.kafka_commits.with_label_values(&[outcome]).inc();
+            for partition in untold {
+                if let Some(place) = self.ledger.get(&partition).filter(|place| place.phase == Phase::Active)
+                {
+                    self.uncommitted.entry(partition).or_insert(place.stored);
+                }
+            }
+        }
+    }
+
     fn commit_to_kafka(&mut self) {
         if self.uncommitted.is_empty() {
             return;
@@ -203,7 +230,7 @@ impl Source {
                 tracing::error!(%partition, %error, "cannot name a position to Kafka");
             }
         }
-        if let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async) {
+        if let Err(error) = self.commits.send(&list) {
             self.parts.metrics.kafka_commits.with_label_values(&["failed"]).inc();
             tracing::debug!(%error, "Kafka was not told the positions; those in PostgreSQL are what counts");
         }

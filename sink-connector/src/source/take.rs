@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rdkafka::Timestamp;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::Source;
-use crate::batch::records::{Incoming, headers};
+use super::{Source, headers};
+use crate::batch::records::Incoming;
 use crate::ledger::Phase;
 use crate::plan::Plan;
 use crate::types::TopicPartition;
@@ -51,7 +51,7 @@ impl Source {
             place.dropped = true;
             return Taken::Full;
         }
-        let packed = pack_headers(message, &mut self.headers);
+        let packed = headers::pack(message, &mut self.headers);
         let incoming = Incoming {
             offset: message.offset(),
             timestamp: match message.timestamp() {
@@ -95,14 +95,4 @@ impl Source {
         self.last = Some(Last { writer: place.writer, partition, plan });
         true
     }
-}
-
-/// Packs the record's headers; false when it has none.
-pub(crate) fn pack_headers(message: &BorrowedMessage<'_>, packed: &mut Vec<u8>) -> bool {
-    let Some(list) = message.headers() else { return false };
-    packed.clear();
-    for header in list.iter() {
-        headers::push(packed, header.key, header.value);
-    }
-    true
 }

@@ -1,5 +1,7 @@
 //! The ids of topics: a topic that was deleted and created again has another one, whatever its offsets look like.
 //!
+//! The same answer says which of them this client may read.
+//!
 //! librdkafka knows them (KIP-516, DescribeTopics), rdkafka does not offer them. The calls here are those of
 //! librdkafka's `examples/describe_topics.c`, each with the ownership that rdkafka.h documents for it.
 #![allow(unsafe_code)]
@@ -15,6 +17,15 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::source::consumer::Consumer;
 
+/// What the cluster says of its topics.
+#[derive(Debug, Default)]
+pub struct Described {
+    /// Ids by name. A topic that does not exist, or a broker without ids, gives none.
+    pub ids: HashMap<String, String>,
+    /// Topics that this client may see but not read.
+    pub unreadable: Vec<String>,
+}
+
 /// Asks the cluster for the ids of `topics`. A topic that does not exist, or a broker without ids, gives none.
 ///
 /// # Errors
@@ -24,6 +35,14 @@ pub fn topic_ids(
     topics: &[&str],
     timeout: Duration,
 ) -> Result<HashMap<String, String>, String> {
+    Ok(describe(consumer, topics, timeout)?.ids)
+}
+
+/// Asks the cluster about `topics`.
+///
+/// # Errors
+/// A text for people, when the broker did not answer within `timeout` or refused.
+pub fn describe(consumer: &Consumer, topics: &[&str], timeout: Duration) -> Result<Described, String> {
     let names: Vec<CString> = topics
         .iter()
         .map(|t| CString::new(*t).map_err(|_| format!("topic name {t:?} has a NUL byte")))
@@ -41,6 +60,10 @@ pub fn topic_ids(
         );
         let mut message = [0 as std::ffi::c_char; 256];
         rd::rd_kafka_AdminOptions_set_request_timeout(options.0, millis, message.as_mut_ptr(), message.len());
+        let refused = rd::rd_kafka_AdminOptions_set_include_authorized_operations(options.0, 1);
+        if !refused.is_null() {
+            rd::rd_kafka_error_destroy(refused);
+        }
         let collection = Owned(
             rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()),
             rd::rd_kafka_TopicCollection_destroy,
@@ -61,7 +84,7 @@ pub fn topic_ids(
         }
         let mut count = 0;
         let descriptions = rd::rd_kafka_DescribeTopics_result_topics(result, ptr::addr_of_mut!(count));
-        let mut ids = HashMap::new();
+        let mut described = Described::default();
         for index in 0..count {
             let description = *descriptions.add(index);
             let error = rd::rd_kafka_TopicDescription_error(description);
@@ -69,13 +92,23 @@ pub fn topic_ids(
             if rd::rd_kafka_error_code(error) == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !id.is_null() {
                 let name = text(rd::rd_kafka_TopicDescription_name(description));
                 let id = text(rd::rd_kafka_Uuid_base64str(id));
+                // None: a broker without an authorizer, or of before 2.3.
+                let mut allowed = 0;
+                let operations = rd::rd_kafka_TopicDescription_authorized_operations(
+                    description,
+                    ptr::addr_of_mut!(allowed),
+                );
+                let read = rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ;
+                if !operations.is_null() && !(0..allowed).any(|n| *operations.add(n) == read) {
+                    described.unreadable.push(name.clone());
+                }
                 // The id of all zeros, as text, means that the broker has none.
                 if id != "AAAAAAAAAAAAAAAAAAAAAA" {
-                    ids.insert(name, id);
+                    described.ids.insert(name, id);
                 }
             }
         }
-        Ok(ids)
+        Ok(described)
     }
 }
 

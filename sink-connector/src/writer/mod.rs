@@ -321,7 +321,7 @@ impl Writer {
         let class = failure.class.word();
         self.shared.metrics.retries.with_label_values(&[class]).inc();
         self.shared.metrics.batches.with_label_values(&["failed"]).inc();
-        if failure.lock_timeout() {
+        if failure.lock_timeout() || failure.statement_timeout() {
             self.watch.was_locked_out();
         }
         self.shared.health.fail(Component::Writer(self.number), failure.to_string());
@@ -399,7 +399,6 @@ impl Writer {
             let (topic, partition) = (&*span.partition.topic, span.partition.partition.to_string());
             metrics.records_consumed.with_label_values(&[topic, &partition]).inc_by(span.records);
             metrics.bytes_consumed.with_label_values(&[topic]).inc_by(span.bytes);
-            metrics.position.with_label_values(&[topic, &partition]).set(span.next.0);
         }
         if batch.records().count() > 0 {
             metrics.batch_rows.observe(batch.records().count() as f64);

@@ -1,5 +1,6 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
+mod authorisation;
 mod batching;
 mod batching_modes;
 mod breaker;
@@ -22,6 +23,7 @@ mod memory;
 mod metadata;
 mod moved_logs;
 mod neighbours;
+mod odd_records;
 mod offsets_command;
 mod oracle;
 mod pipeline;

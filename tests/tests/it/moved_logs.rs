@@ -138,6 +138,35 @@ fn retention_past_the_position_of_a_sink_that_is_held_behind_stops_the_partition
     assert_eq!(numbers, (0..i32::try_from(position).unwrap()).collect::<Vec<_>>());
 }
 
+#[test]
+fn where_a_topic_stands_is_told_while_another_is_missing() {
+    let scene = Scene::new(2, 1);
+    let (deleted, stays) = (0, 1);
+    let sink = scene.config.run();
+    for topic in [deleted, stays] {
+        scene.produce(topic, 0, 0..3);
+        scene.wait_for(topic, 0, 0..3);
+    }
+    scene.kafka.delete_topic(&scene.topics[deleted]);
+    let missing = format!("topic {} does not exist", scene.topics[deleted]);
+    wait::until(SOON, "/readyz names the topic", || {
+        sink.get("/readyz").is_ok_and(|(status, body)| status == 503 && body.contains(&missing))
+    });
+    let mut holder = tests::postgres::connect(&scene.url);
+    let mut hold = holder.transaction().unwrap();
+    hold.batch_execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
+    scene.produce(stays, 0, 3..8);
+    let lag_is = |wanted: f64| {
+        let lag = || sink.metrics().unwrap().value("sink_lag_records", &[("topic", &scene.topics[stays])]);
+        wait::holds(SOON, "the lag is told", lag, |lag| *lag == Some(wanted));
+    };
+    lag_is(5.0);
+    hold.rollback().unwrap();
+    lag_is(0.0);
+    scene.assert_numbers(stays, 0, 0..8);
+    scene.end(&sink);
+}
+
 /// A sink's session waits for a lock of the target table.
 pub fn waits_for_lock(url: &str) -> bool {
     tests::postgres::connect(url)

@@ -47,7 +47,8 @@ fn kafka_is_never_told_more_than_postgresql_holds() {
         .property("heartbeat.interval.ms", "300");
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
     let (mut at_work, mut told, mut kills) = (0, 0, 0);
-    let mut sink = config.run();
+    let work = || config.start(&["run", "--summary", "json"]);
+    let mut sink = work();
     for instant in 0..INSTANTS {
         let before: i64 = if instant == 0 { 0 } else { stored(&mut client).values().sum() };
         if before + SUPPLY > produced {
@@ -61,7 +62,7 @@ fn kafka_is_never_told_more_than_postgresql_holds() {
             // Between this death and the next one's work, positions rest; the instants after it see them move again.
             sink.sigkill();
             kills += 1;
-            sink = config.run();
+            sink = work();
             wait::until(SOON, "the next sink writes", || stored(&mut client).values().sum::<i64>() > before);
         }
         // Commits are too quick to be caught between two reads: now and then one is held open.
@@ -86,6 +87,9 @@ fn kafka_is_never_told_more_than_postgresql_holds() {
     assert_eq!(kills, INSTANTS / 10);
     assert!(at_work >= INSTANTS * 3 / 5, "the sink was at work at {at_work} of {INSTANTS} instants only");
     assert!(told >= INSTANTS / 2, "Kafka held something to compare at {told} instants only");
+    sink.sigterm();
+    // The last of them may have come just now: what it did is accounted for, if it was anything.
+    sink.wait(SOON).expect_code(0).assert_accounted();
 }
 
 /// A scene of two partitions with five records each that `latest` is not to read.
@@ -178,4 +182,65 @@ fn a_group_that_others_left_goes_on_where_they_were() {
     scene.assert_numbers(0, 0, 7..10);
     scene.assert_numbers(0, 1, 4..10);
     scene.assert_numbers(0, 2, 0..10);
+}
+
+#[test]
+fn positions_that_were_found_are_used_whatever_keeps_those_of_other_partitions() {
+    const PARTITIONS: i32 = 8;
+    let mut scene = Scene::new(1, PARTITIONS);
+    scene.drain();
+    for partition in 0..PARTITIONS {
+        scene.produce(0, partition, 0..3);
+    }
+    // As if an operator had put one back by hand, and not yet committed it.
+    let mut client = tests::postgres::connect(&scene.url);
+    let row = "CREATE TABLE kept AS SELECT * FROM sink_offsets; DELETE FROM sink_offsets";
+    client.batch_execute(row).unwrap();
+    let mut open = client.transaction().unwrap();
+    open.execute("INSERT INTO sink_offsets SELECT * FROM kept WHERE partition = 4", &[]).unwrap();
+    let url = format!("{}?options=-c%20lock_timeout%3D1s", scene.url);
+    // Kafka knows nothing of this group, so that first positions are stored.
+    let group = scene.config.group_id().to_owned();
+    scene.kafka.delete_group(&group);
+    scene.config = scene.config.set("postgres.url", url);
+    let sink = scene.config.run();
+    let reason = "lock timeout";
+    wait::until(SOON, "one position has to wait", || {
+        sink.get("/readyz").is_ok_and(|(status, body)| status == 503 && body.contains(reason))
+    });
+    open.commit().unwrap();
+    for partition in 0..PARTITIONS {
+        scene.wait_for(0, partition, 0..3);
+    }
+    sink.wait_ready(SOON);
+    scene.end(&sink);
+}
+
+#[test]
+fn a_table_of_positions_that_is_not_as_the_sink_makes_it_is_waited_for() {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("strange", 1);
+    kafka.produce_one(&topic, Record::json(&json!({"id": 1})));
+    let columns = "connector text, topic text, partition int, updated_at timestamptz DEFAULT now(), group_id text, \
+                   target_table text, topic_id text, PRIMARY KEY (connector, topic, partition)";
+    for (others, reason) in
+        [("next_offset bigint", "cluster_id"), ("next_offset numeric, cluster_id text", "numeric")]
+    {
+        let url = postgres.database("strange");
+        let mut client = tests::postgres::connect(&url);
+        client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+        client.batch_execute(&format!("CREATE TABLE sink_offsets ({columns}, {others})")).unwrap();
+        let sink = SinkConfig::new(kafka.bootstrap(), &url).topic(&topic).table("t").pk_fields(&["id"]).run();
+        let says = || sink.get("/readyz").is_ok_and(|(status, body)| status == 503 && body.contains(reason));
+        wait::until(SOON, &format!("/readyz says {reason}"), says);
+        wait::stays(Duration::from_millis(2_500), "it says so all the time", says);
+        client.batch_execute("DROP TABLE sink_offsets").unwrap();
+        client
+            .batch_execute(&format!(
+                "CREATE TABLE sink_offsets ({columns}, next_offset bigint, cluster_id text)"
+            ))
+            .unwrap();
+        wait::until(SOON, "it goes on by itself", || has_rows(&mut client));
+        assert_eq!(sink.assert_accounted(), 1);
+    }
 }

@@ -238,6 +238,8 @@ impl Writer {
                         |p: &TopicPartition| firsts.iter().find(|f| f.partition == *p).map(|f| f.offset);
                     batch = batch.cut(end, &mut Slots::default());
                     care = Care::least(&batch);
+                    // It came past the fence, and so an answer that was lost before was no.
+                    unknown = None;
                     // A later attempt may have had to stop even earlier.
                     refused.retain(|old| !firsts.iter().any(|new| new.partition == old.partition));
                     refused.extend(firsts);

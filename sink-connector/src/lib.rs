@@ -7,6 +7,7 @@ pub mod batch;
 pub mod catalog;
 pub mod cli;
 pub mod commands;
+pub mod committer;
 pub mod config;
 pub mod dead_letters;
 pub mod decode;

@@ -12,6 +12,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use shared::signal::Shutdown;
 
 use crate::cli::{RunArgs, SummaryFormat};
+use crate::committer;
 use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields, ValueFormat};
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Envelope, NullBytes, Options};
@@ -143,11 +144,17 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     };
     spawn("watcher", move || watcher.run(&watcher_requests))?;
 
+    // Without a place to wait in: what it cannot take now is outdated when it can.
+    let (committer_in, committer_positions) = bounded(0);
+    let (teller, told) = (Arc::clone(&consumer), Arc::clone(&metrics));
+    spawn("committer", move || committer::run(&teller, &told, &committer_positions))?;
+
     let source = Source::new(Parts {
         consumer: Arc::clone(&consumer),
         writers: batches,
         events,
         keeper: keeper_in,
+        committer: committer_in,
         watcher: watcher_in,
         watched,
         plans,

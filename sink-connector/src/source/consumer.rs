@@ -94,17 +94,6 @@ impl ConsumerContext for Context {
         }
         self.note(Rebalanced::Revoked(partitions), kind);
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        let outcome = match &result {
-            Ok(()) => "ok",
-            Err(error) => {
-                tracing::debug!(%error, "Kafka refused a commit; the positions in PostgreSQL are what counts");
-                "failed"
-            }
-        };
-        self.metrics.kafka_commits.with_label_values(&[outcome]).inc();
-    }
 }
 
 /// Whether partitions come and go one by one.

@@ -64,6 +64,8 @@ pub struct Parts {
     pub events: Receiver<Event>,
     /// Questions to the keeper.
     pub keeper: Sender<Request>,
+    /// Positions to tell Kafka; it takes them when it has nothing else to do.
+    pub committer: Sender<TopicPartitionList>,
     /// Questions to the watcher.
     pub watcher: Sender<LookNow>,
     /// What the watcher watches.
@@ -248,6 +250,7 @@ impl Source {
                 let questions: Vec<_> = partitions
                     .into_iter()
                     .map(|partition| {
+                        self.begin_metrics(&partition);
                         let epoch = self.ledger.assign(partition.clone(), writers);
                         Question { partition, epoch, known: false }
                     })
@@ -420,11 +423,6 @@ impl Source {
             match answer {
                 Ok(position) => {
                     if self.ledger.resolved(&partition, epoch, position) {
-                        self.parts
-                            .metrics
-                            .position
-                            .with_label_values(&[&*partition.topic, &partition.partition.to_string()])
-                            .set(position.0);
                         // Lag tools do not see a partition that Kafka was never told of, or one that was reset.
                         self.uncommitted.insert(partition.clone(), position);
                         positions.push((partition, position));

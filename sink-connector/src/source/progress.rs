@@ -7,6 +7,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::bounds::StoppedBy;
 use super::{KAFKA_COMMIT, PATIENCE, Source};
+use crate::decode::Reason;
 use crate::keeper::Request;
 use crate::ledger::{Phase, Stopped};
 use crate::types::{Offset, TopicPartition};
@@ -185,25 +186,22 @@ impl Source {
             return;
         }
         self.next_kafka_commit = now + KAFKA_COMMIT;
-        self.commit_to_kafka();
+        // While it still waits for Kafka, positions only become newer.
+        if self.parts.committer.try_send(self.uncommitted()).is_ok() {
+            self.uncommitted.clear();
+        }
     }
 
-    fn commit_to_kafka(&mut self) {
-        if self.uncommitted.is_empty() {
-            return;
-        }
+    fn uncommitted(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        for (partition, next) in std::mem::take(&mut self.uncommitted) {
+        for (partition, next) in &self.uncommitted {
             let mut element = list.add_partition(&partition.topic, partition.partition.0);
             element.set_metadata(&self.parts.commit_metadata);
             if let Err(error) = element.set_offset(KafkaOffset::Offset(next.0)) {
                 tracing::error!(%partition, %error, "cannot name a position to Kafka");
             }
         }
-        if let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async) {
-            self.parts.metrics.kafka_commits.with_label_values(&["failed"]).inc();
-            tracing::debug!(%error, "Kafka was not told the positions; those in PostgreSQL are what counts");
-        }
+        list
     }
 
     /// All the records that a bounded run wants are in batches.
@@ -244,7 +242,12 @@ impl Source {
         }
         self.publish();
         // Closing the consumer waits for the answer, but not for ever.
-        self.commit_to_kafka();
+        if self.uncommitted.is_empty() {
+            return;
+        }
+        if let Err(error) = self.parts.consumer.commit(&self.uncommitted(), CommitMode::Async) {
+            tracing::debug!(%error, "Kafka was not told the positions; those in PostgreSQL are what counts");
+        }
     }
 
     /// Publishes where every partition stands, as metrics and for /status.
@@ -264,11 +267,14 @@ impl Source {
                     }
                 }
             }
-            if let (Some(lag), false) = (place.lag(), place.phase == Phase::Resolving) {
-                metrics
-                    .lag_records
-                    .with_label_values(&[&*partition.topic, &partition.partition.to_string()])
-                    .set(lag);
+            if place.known && place.phase != Phase::Resolving {
+                // Of one instant: alerts add them up to where the partition ends.
+                let number = partition.partition.to_string();
+                let labels = [&*partition.topic, number.as_str()];
+                metrics.position.with_label_values(&labels).set(place.stored.0);
+                if let Some(lag) = place.lag() {
+                    metrics.lag_records.with_label_values(&labels).set(lag);
+                }
             }
         }
         metrics.partitions_paused.with_label_values(&["writer"]).set(waiting);
@@ -278,6 +284,18 @@ impl Source {
         }
         let paused: Vec<bool> = self.slots.iter().map(|slot| slot.paused).collect();
         self.parts.board.publish(&self.ledger, &paused);
+    }
+
+    /// What is counted of a partition that is ours from now on begins at 0: the first of anything would be no increase.
+    pub(super) fn begin_metrics(&self, partition: &TopicPartition) {
+        let metrics = &self.parts.metrics;
+        let topic = &*partition.topic;
+        let _begun = metrics.records_consumed.with_label_values(&[topic, &partition.partition.to_string()]);
+        let _begun = metrics.bytes_consumed.with_label_values(&[topic]);
+        let _begun = metrics.breaker_open.with_label_values(&[topic]);
+        for reason in Reason::ALL {
+            let _begun = metrics.dead_letters.with_label_values(&[topic, reason.as_str()]);
+        }
     }
 
     /// A partition that is not ours any more has no position and no lag here.

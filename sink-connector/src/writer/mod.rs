@@ -331,7 +331,6 @@ impl Writer {
             let (topic, partition) = (&*span.partition.topic, span.partition.partition.to_string());
             metrics.records_consumed.with_label_values(&[topic, &partition]).inc_by(span.records);
             metrics.bytes_consumed.with_label_values(&[topic]).inc_by(span.bytes);
-            metrics.position.with_label_values(&[topic, &partition]).set(span.next.0);
         }
         if batch.records().count() > 0 {
             metrics.batch_rows.observe(batch.records().count() as f64);

@@ -4,7 +4,7 @@ PROFILE := checked
 # Where rustup puts cargo, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint bench docs
+.PHONY: help setup demo down test lint bench docs monitoring
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -36,3 +36,8 @@ docs: setup ## docs/reference.md anew, from the code
 	mkdir -p docs
 	{ $${CARGO_TARGET_DIR:-target}/$(PROFILE)/sink-connector reference && \
 	  $${CARGO_TARGET_DIR:-target}/$(PROFILE)/producer reference; } > docs/reference.md
+
+monitoring: ## the plain alert rules and the dashboards anew, from their sources
+	cargo build --profile $(PROFILE) -p tests --bin monitoring
+	mkdir -p monitoring helm/livescores/files/dashboards
+	$${CARGO_TARGET_DIR:-target}/$(PROFILE)/monitoring

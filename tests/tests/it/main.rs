@@ -1,5 +1,6 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
+mod alerts;
 mod batching;
 mod check;
 mod check_mistakes;
@@ -11,6 +12,7 @@ mod hung_database;
 mod infer_ddl;
 mod lost_positions;
 mod memory;
+mod monitoring;
 mod moved_logs;
 mod offsets_command;
 mod oracle;

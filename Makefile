@@ -4,7 +4,7 @@ PROFILE := checked
 # Where rustup puts cargo, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint bench docs monitoring
+.PHONY: help setup demo down test lint bench chart docs monitoring
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -31,11 +31,15 @@ bench: setup ## throughput against `psql \copy` of the same rows in the same run
 	cargo build --release --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench
 
-docs: setup ## docs/reference.md anew, from the code
+chart: ## the Helm chart: lint, schemas, unit tests, every rendered object and configuration (needs Go and Python)
+	@tests/kubernetes/chart.sh
+
+docs: setup ## docs/reference.md anew, from the code, and what the chart knows of it
 	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins
 	mkdir -p docs
 	{ $${CARGO_TARGET_DIR:-target}/$(PROFILE)/sink-connector reference && \
 	  $${CARGO_TARGET_DIR:-target}/$(PROFILE)/producer reference; } > docs/reference.md
+	tests/kubernetes/config_schema.py
 
 monitoring: ## the plain alert rules and the dashboards anew, from their sources
 	cargo build --profile $(PROFILE) -p tests --bin monitoring

@@ -27,6 +27,8 @@ pub struct Column {
     pub kind: Kind,
     /// Of a domain: the type it is over, which holds any value of it without its constraints.
     pub unconstrained_type: Option<String>,
+    /// Its text is compared byte by byte: its collation is C.
+    pub bytewise: bool,
     /// NULL is refused, by the column or by its domain.
     pub not_null: bool,
     /// A value is made up when the row does not carry one: DEFAULT, of the column or of its type, or identity.
@@ -110,8 +112,9 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
     let columns = client
         .query(
             "SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.atthasdef OR a.attidentity = 'd' \
-             FROM pg_catalog.pg_attribute a \
+                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.atthasdef OR a.attidentity = 'd', \
+                    COALESCE(k.collcollate IN ('C', 'POSIX'), false) \
+             FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation k ON k.oid = a.attcollation \
              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
                AND a.attidentity <> 'a' ORDER BY a.attnum",
             &[&oid],
@@ -128,6 +131,7 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
                 base_type_name: row.get(4),
                 kind: resolved.kind,
                 unconstrained_type: resolved.unconstrained,
+                bytewise: row.get(7),
                 not_null: row.get::<_, bool>(5) || resolved.not_null,
                 has_default: row.get::<_, bool>(6) || resolved.has_default,
             }

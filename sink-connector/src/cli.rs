@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::EXIT_CODES;
 use crate::commands::check::{self, CheckArgs};
 use crate::commands::config::{self, ConfigArgs};
+use crate::commands::dead_letters::{self, DeadLettersCommand};
 use crate::commands::infer_ddl::{self, InferDdlArgs};
 use crate::commands::offsets::{self, OffsetsCommand};
 use crate::config::Flag;
@@ -75,6 +76,9 @@ pub enum Command {
     /// Show the positions, or choose them anew
     #[command(subcommand, after_help = offsets::AFTER)]
     Offsets(OffsetsCommand),
+    /// List dead letters, write them after all, or discard them
+    #[command(subcommand, after_help = dead_letters::AFTER)]
+    DeadLetters(DeadLettersCommand),
     /// Propose a table from the newest records of a topic
     #[command(after_help = infer_ddl::AFTER)]
     InferDdl(InferDdlArgs),
@@ -213,6 +217,10 @@ mod tests {
             "offsets reset --to-offset -1",
             "offsets reset --to-datetime yesterday",
             "infer-ddl",
+            "dead-letters",
+            "dead-letters list --partition -1",
+            "dead-letters replay --since yesterday",
+            "dead-letters discard --output xml",
         ] {
             assert_eq!(parse(&format!("sink-connector {line}")).unwrap_err().exit_code(), 2, "{line}");
         }
@@ -228,6 +236,10 @@ mod tests {
             "offsets show --help",
             "offsets reset --help",
             "infer-ddl --help",
+            "dead-letters --help",
+            "dead-letters list --help",
+            "dead-letters replay --help",
+            "dead-letters discard --help",
             "config --help",
         ] {
             let help = parse(&format!("sink-connector {line}")).unwrap_err();

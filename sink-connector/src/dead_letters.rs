@@ -1,19 +1,36 @@
 //! Dead letters in PostgreSQL: refused records with their reason and their bytes, in the batch's own transaction.
 
-use postgres::Client;
-use serde_json::{Map, Value, json};
+mod stored;
 
-use crate::batch::records::headers;
+use std::sync::Arc;
+
+use postgres::Client;
+
+use crate::batch::records::{Incoming, headers};
 use crate::batch::{Batch, Span};
+use crate::dead_letter_topic::DeadLetterTopic;
 use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::sql::TableName;
+use crate::sqlstate::Class;
+use crate::types::TopicPartition;
 
-/// The table of dead letters of one connector.
-#[derive(Clone, Debug)]
+pub use stored::{Filter, Stored};
+
+/// The dead letters of one connector.
+#[derive(Clone)]
 pub struct DeadLetters {
     table: String,
     connector: String,
+    place: Place,
+}
+
+/// Where they go.
+#[derive(Clone)]
+enum Place {
+    Table,
+    Topic(Arc<DeadLetterTopic>),
+    Nowhere,
 }
 
 /// One refused record of a batch.
@@ -27,14 +44,42 @@ pub struct DeadLetter<'a> {
     pub failure: Option<&'a Failure>,
 }
 
+impl DeadLetter<'_> {
+    /// The record in its batch, and where it was.
+    pub fn place<'b>(&self, batch: &'b Batch) -> (&'b TopicPartition, Incoming<'b>) {
+        let span = batch.records().get(self.record).span;
+        (&batch.spans()[usize::from(span)].partition, batch.records().incoming(self.record))
+    }
+}
+
 impl DeadLetters {
     /// Dead letters of `connector` in `table`.
     pub fn new(table: &TableName, connector: &str) -> Self {
-        Self { table: table.sql(), connector: connector.to_owned() }
+        Self { table: table.sql(), connector: connector.to_owned(), place: Place::Table }
     }
 
-    /// Creates the table when it is missing.
+    /// Dead letters to a topic, and none in the table.
+    #[must_use]
+    pub fn to_topic(self, topic: DeadLetterTopic) -> Self {
+        Self { place: Place::Topic(Arc::new(topic)), ..self }
+    }
+
+    /// Not stored at all: for a rehearsal where a topic would get them.
+    #[must_use]
+    pub fn to_nowhere(self) -> Self {
+        Self { place: Place::Nowhere, ..self }
+    }
+
+    /// The table's quoted name.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Creates the table when it is missing, and wanted.
     pub fn create(&self, client: &mut Client) -> Result<(), postgres::Error> {
+        if !matches!(self.place, Place::Table) {
+            return Ok(());
+        }
         super::session::create_unless_there(
             client,
             &self.table,
@@ -48,13 +93,43 @@ impl DeadLetters {
         )
     }
 
-    /// Writes `letters` of `batch`. A letter that is there already (a position was reset) is replaced.
+    /// Stores `letters` of `batch`. A letter that is there already (a position was reset) is replaced.
     pub fn write(
         &self,
         client: &mut Client,
         batch: &Batch,
         letters: &[DeadLetter<'_>],
     ) -> Result<(), Failure> {
+        match &self.place {
+            Place::Table => {}
+            Place::Topic(topic) => return topic.send(batch, letters),
+            Place::Nowhere => return Ok(()),
+        }
+        self.insert(client, batch, letters).map_err(|error| {
+            let mut failure = Failure::from(error);
+            failure.message =
+                format!("dead letters cannot be stored in table {}: {}", self.table, failure.message);
+            if failure.class == Class::Record {
+                // What this table refuses is no record's fault.
+                failure.class = Class::Configuration;
+            }
+            failure
+        })
+    }
+
+    /// The transaction of a batch with dead letters is committed.
+    pub fn committed(&self, batch: &Batch) {
+        if let Place::Topic(topic) = &self.place {
+            topic.committed(batch);
+        }
+    }
+
+    fn insert(
+        &self,
+        client: &mut Client,
+        batch: &Batch,
+        letters: &[DeadLetter<'_>],
+    ) -> Result<(), postgres::Error> {
         let span = |letter: &DeadLetter<'_>| -> &Span {
             &batch.spans()[usize::from(batch.records().get(letter.record).span)]
         };
@@ -67,7 +142,7 @@ impl DeadLetters {
             letters.iter().map(|l| l.rejection.detail.replace('\0', "\u{fffd}")).collect();
         let timestamps: Vec<Option<i64>> = incoming.iter().map(|r| r.timestamp).collect();
         let keys: Vec<Option<&[u8]>> = incoming.iter().map(|r| r.key).collect();
-        let headers: Vec<Option<String>> = incoming.iter().map(|r| r.headers.map(headers_json)).collect();
+        let headers: Vec<Option<String>> = incoming.iter().map(|r| r.headers.map(headers::to_json)).collect();
         let said = |letter: &DeadLetter<'_>, part: fn(&Failure) -> Option<&String>| {
             letter.failure.and_then(part).cloned()
         };
@@ -96,41 +171,5 @@ impl DeadLetters {
             ],
         )?;
         Ok(())
-    }
-}
-
-/// Headers as a JSON array, in their order and with names that repeat. A value that jsonb cannot hold as text is
-/// given as its bytes, in hexadecimal.
-fn headers_json(packed: &[u8]) -> String {
-    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => json!(text),
-        _ => json!({ "hex": bytes.iter().map(|b| format!("{b:02x}")).collect::<String>() }),
-    };
-    let list: Vec<Value> = headers::iter(packed)
-        .map(|(name, value)| {
-            let mut header = Map::new();
-            header.insert("name".to_owned(), json!(name.replace('\0', "\u{fffd}")));
-            header.insert("value".to_owned(), value.map_or(Value::Null, text));
-            Value::Object(header)
-        })
-        .collect();
-    Value::Array(list).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_that_are_not_text_are_kept_as_hexadecimal() {
-        let mut packed = Vec::new();
-        headers::push(&mut packed, "a", Some(b"x"));
-        headers::push(&mut packed, "a", Some(b"\x00\xff"));
-        headers::push(&mut packed, "b", None);
-        let json: Value = serde_json::from_str(&headers_json(&packed)).unwrap();
-        assert_eq!(
-            json,
-            json!([{"name": "a", "value": "x"}, {"name": "a", "value": {"hex": "00ff"}}, {"name": "b", "value": null}])
-        );
     }
 }

@@ -3,7 +3,7 @@
 use postgres::error::SqlState;
 use thiserror::Error;
 
-use crate::sqlstate::{Class, again, classify};
+use crate::sqlstate::{self, Class, again, classify};
 
 /// A failed operation on PostgreSQL.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -56,6 +56,12 @@ impl Failure {
         self.class == Class::Record
     }
 
+    /// The operator is to mend it, but it may be that of some records only.
+    pub fn may_be_the_records(&self) -> bool {
+        self.class == Class::Configuration
+            && self.sqlstate.as_deref().is_some_and(sqlstate::may_be_the_records)
+    }
+
     /// One statement met the same row twice (`INSERT … ON CONFLICT DO UPDATE`).
     pub fn cardinality_violation(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::CARDINALITY_VIOLATION.code())
@@ -73,6 +79,11 @@ impl Failure {
     /// The same, for the operator to mend.
     pub fn into_configuration(self) -> Self {
         Self { class: Class::Configuration, ..self }
+    }
+
+    /// A table is not there.
+    pub fn undefined_table(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::UNDEFINED_TABLE.code())
     }
 
     /// A lock was not to be had within lock_timeout.

@@ -21,6 +21,8 @@ pub enum Component {
     Writer(usize),
     /// A writer's transaction that is past its deadline.
     Transaction(usize),
+    /// The breakers of all topics.
+    Breaker,
 }
 
 impl Component {
@@ -32,6 +34,7 @@ impl Component {
             Self::Table(table) => format!("table {table}"),
             Self::Writer(number) => format!("writer {number}"),
             Self::Transaction(number) => format!("transaction of writer {number}"),
+            Self::Breaker => "breaker".to_owned(),
         }
     }
 }

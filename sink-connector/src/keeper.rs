@@ -2,13 +2,14 @@
 //! plans, finds and stores first positions, notices when PostgreSQL is away or back, and frees positions that a
 //! frozen sink holds.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer as _;
 
+use crate::breaker::History;
 use crate::config::AutoOffsetReset;
 use crate::events::Event;
 use crate::failure::Failure;
@@ -259,6 +260,7 @@ impl Keeper {
             }
         };
         let mut answers = Vec::new();
+        let mut histories = BTreeMap::new();
         for (partition, Pending { question, .. }) in &pending {
             let owner = Owner {
                 cluster_id: cluster_id.clone(),
@@ -268,16 +270,38 @@ impl Keeper {
             };
             match self.position(question, &owner)? {
                 Ok(answer) => {
+                    if let Ok(position) = answer
+                        && self.shared.policy.wants_history(partition)
+                    {
+                        histories.insert(partition.clone(), self.history(partition, position)?);
+                    }
                     self.pending.remove(partition);
                     answers.push((partition.clone(), question.epoch, answer));
                 }
                 Err(reason) => self.shared.health.fail(Component::Kafka, reason),
             }
         }
+        self.shared.policy.remember(histories);
         if !answers.is_empty() {
             self.tell(Event::Resolved(answers));
         }
         Ok(())
+    }
+
+    /// What the breaker is to remember of a partition. Letters that cannot be read keep nothing from being written: if
+    /// none can be stored either, the first one will say so.
+    fn history(&mut self, partition: &TopicPartition, position: Offset) -> Result<History, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let connection = self.connection.as_mut().expect("connected before anything is resolved");
+        let letters = shared.dead_letters.below(connection, partition, position, shared.policy.window());
+        match letters {
+            Ok(letters) => Ok(History { position: position.0, letters }),
+            Err(error) if error.as_db_error().is_some() => {
+                tracing::warn!(%partition, %error, "cannot read its dead letters; the breaker begins without them");
+                Ok(History { position: position.0, letters: Vec::new() })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Notes where the logs end, for `latest`: that is decided by the moment of the assignment, however long

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::types::{Offset, TopicPartition};
 
@@ -95,9 +96,16 @@ pub struct Place {
     pub settled: bool,
     /// A record was taken since the last idle tick.
     pub busy: bool,
+    /// The breaker of its topic is open, and why: nothing is taken from it.
+    pub held: Option<Arc<str>>,
 }
 
 impl Place {
+    /// Its position is known, and its log can be read.
+    pub fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
     /// Records between the stored position and the end, if both are known.
     pub fn lag(&self) -> Option<i64> {
         self.end.filter(|_| self.known).map(|end| (end.0 - self.stored.0).max(0))
@@ -128,6 +136,7 @@ impl Ledger {
             dropped: false,
             settled: false,
             busy: false,
+            held: None,
         };
         self.places.insert(partition, place);
         self.epochs

@@ -4,11 +4,13 @@
 //! `sqlstate` are pure. ARCHITECTURE.md is the map.
 
 pub mod batch;
+pub mod breaker;
 pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod committer;
 pub mod config;
+pub mod dead_letter_topic;
 pub mod dead_letters;
 pub mod decode;
 pub mod encode;
@@ -22,6 +24,7 @@ pub mod offsets;
 pub mod pattern;
 pub mod plan;
 pub mod plans;
+pub mod policy;
 pub mod positions;
 pub mod pulse;
 pub mod run;

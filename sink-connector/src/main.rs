@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         }
         Command::Check(args) => commands::check::run(&config, args),
         Command::Offsets(command) => commands::offsets::run(&config, &command),
+        Command::DeadLetters(command) => commands::dead_letters::run(&config, &command),
         Command::InferDdl(args) => commands::infer_ddl::run(&config, &args),
         Command::Config(args) => commands::config::run(&config, args),
         Command::Reference => commands::reference::run(),

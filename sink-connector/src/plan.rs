@@ -1,11 +1,15 @@
 //! How the records of one topic become rows of one table: the catalog and the configuration, resolved.
 
+mod resolve;
+
 use thiserror::Error;
 
+use crate::batch::origin::Origin;
+use crate::batch::version::Order;
 use crate::catalog::judges::Index;
 use crate::catalog::{Column, Table};
-use crate::decode::{Decoder, Field, Options};
-use crate::sql::{TableName, ident};
+use crate::decode::{Decoder, DecoderError, Field, KeyDecoder, Options};
+use crate::sql::TableName;
 
 /// What happens to a record whose key the table already holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +31,14 @@ pub struct Wanted {
     pub mode: Mode,
     /// Columns that identify a row; empty for an unkeyed table.
     pub key: Vec<String>,
+    /// The key's columns come from the record's key, not from its value.
+    pub record_key: bool,
+    /// A tombstone deletes the row of its key.
+    pub deletes: bool,
+    /// The field whose older values do not overwrite newer ones.
+    pub version_field: Option<String>,
+    /// Columns that are filled with what Kafka knows of a record.
+    pub metadata: Vec<(Origin, String)>,
     /// `(field, column)`: fields stored under another name.
     pub rename: Vec<(String, String)>,
     /// What the decoder is to do with doubtful input.
@@ -53,6 +65,15 @@ pub enum Format {
     Binary,
     /// Their text: a column of the table has a type that only its input function reads.
     Text,
+}
+
+/// The column that says which of two records of a key is the newer.
+#[derive(Clone, Copy, Debug)]
+pub struct Version {
+    /// Its index in [`Plan::columns`].
+    pub column: usize,
+    /// How its values are compared; `None`: by the server only.
+    pub order: Option<Order>,
 }
 
 /// The resolved plan. Immutable: a changed table makes a new one.
@@ -83,8 +104,18 @@ pub struct Plan {
     pub rules: bool,
     /// LOCK TABLE works on it: everything but foreign tables.
     pub lockable: bool,
+    /// The version's column, with `version_field`.
+    pub version: Option<Version>,
+    /// A tombstone deletes the row of its key.
+    pub deletes: bool,
     /// From payload to fields.
     pub decoder: Decoder,
+    /// The key's fields come from the record's key.
+    pub record_key: bool,
+    /// From the record's key to the key's fields, where they come from there; or from a row that is gone.
+    pub key_decoder: Option<KeyDecoder>,
+    /// Columns that are filled with what Kafka knows of a record.
+    pub origins: Vec<(usize, Origin)>,
     /// What the table must still look like when a batch of this plan is written.
     pub fingerprint: String,
 }
@@ -102,6 +133,58 @@ pub enum PlanError {
         column: String,
         /// Those there are.
         columns: String,
+    },
+    /// A column in `[sink.metadata]` is not there.
+    #[error("metadata.{what} names column {column:?}, but {table} has no such column; it has: {columns}")]
+    NoMetadataColumn {
+        /// The table.
+        table: String,
+        /// What the column was to take.
+        what: &'static str,
+        /// The name that was not found.
+        column: String,
+        /// Those there are.
+        columns: String,
+    },
+    /// A column cannot hold what it is to be filled with.
+    #[error(
+        "column {column:?} of {table} has type {type_name}, which cannot take the {what} of a record: {types} can"
+    )]
+    MetadataType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
+        /// What the column was to take.
+        what: &'static str,
+        /// Types that can.
+        types: &'static str,
+    },
+    /// No column takes the version's field, or the key does.
+    #[error(
+        "version_field names {field:?}, but {table} has no column outside the key that takes it; its columns: {columns}"
+    )]
+    NoVersionColumn {
+        /// The table.
+        table: String,
+        /// The field.
+        field: String,
+        /// The columns there are.
+        columns: String,
+    },
+    /// The server cannot compare the versions.
+    #[error(
+        "version_field needs values with an order, and column {column:?} of {table} has type {type_name}"
+    )]
+    VersionType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
     },
     /// No unique index arbitrates conflicts on `pk_fields`.
     #[error("{table} has no usable unique index on ({columns}), which pk_fields needs; create one: {ddl}")]
@@ -147,20 +230,33 @@ impl Plan {
                     column: column.name.clone(),
                 }
             })
-            .collect();
+            .collect::<Vec<_>>();
         let binary = table.columns.iter().all(|column| column.kind.is_binary());
-        let key = if wanted.key.is_empty() { None } else { Some(find_key(wanted, table)?) };
-        let decoder = Decoder::new(fields, wanted.options).map_err(|error| PlanError::Ambiguous {
+        let key = if wanted.key.is_empty() { None } else { Some(resolve::find_key(wanted, table)?) };
+        let origins = resolve::find_origins(wanted, table)?;
+        let from_key: &[usize] = key.as_ref().filter(|_| wanted.record_key).map_or(&[], |key| &key.columns);
+        let taken: Vec<bool> = (0..fields.len())
+            .map(|column| !from_key.contains(&column) && origins.iter().all(|(c, _)| *c != column))
+            .collect();
+        let version = resolve::find_version(wanted, table, &fields, key.as_ref())?;
+        let ambiguous = |error: DecoderError| PlanError::Ambiguous {
             table: table.full_name.clone(),
             detail: error.to_string(),
-        })?;
+        };
+        let key_decoder = key
+            .as_ref()
+            .filter(|_| wanted.record_key || wanted.deletes)
+            .map(|key| KeyDecoder::new(fields.clone(), key.columns.clone(), wanted.options))
+            .transpose()
+            .map_err(ambiguous)?;
+        let decoder = Decoder::taking(fields, taken, wanted.options).map_err(ambiguous)?;
         let others = |index: &&Index| key.as_ref().is_none_or(|key: &Key| key.index_oid != index.oid);
         let other_indexes: Vec<&Index> = table.judges.indexes.iter().filter(others).collect();
         // Text is read by the types' input functions, which may refuse it.
         let judged = !binary
             || table.judges.refuses
             || other_indexes.iter().any(|index| index.exclusive || index.refuses);
-        let exclusive = exclusive_columns(table, key.as_ref(), &other_indexes);
+        let exclusive = resolve::exclusive_columns(table, key.as_ref(), &other_indexes);
         Ok(Self {
             target: wanted.table.sql(),
             name: wanted.table.clone(),
@@ -174,7 +270,12 @@ impl Plan {
             insert_only: table.judges.insert_only,
             rules: table.judges.rules,
             lockable: table.kind != 'f',
+            version,
+            deletes: wanted.deletes,
             decoder,
+            record_key: wanted.record_key,
+            key_decoder,
+            origins,
             fingerprint: table.fingerprint.clone(),
         })
     }
@@ -189,43 +290,4 @@ impl Plan {
         let column = &self.columns[column];
         column.not_null && !column.has_default
     }
-}
-
-fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError> {
-    let columns = wanted
-        .key
-        .iter()
-        .map(|name| {
-            table.columns.iter().position(|c| c.name == *name).ok_or_else(|| PlanError::NoKeyColumn {
-                table: table.full_name.clone(),
-                column: name.clone(),
-                columns: table.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "),
-            })
-        })
-        .collect::<Result<Vec<_>, PlanError>>()?;
-    let index = table
-        .unique_indexes
-        .iter()
-        .find(|i| i.columns.len() == wanted.key.len() && i.columns.iter().all(|c| wanted.key.contains(c)))
-        .ok_or_else(|| {
-            let quoted = wanted.key.iter().map(|c| ident(c)).collect::<Vec<_>>().join(", ");
-            PlanError::NoUniqueIndex {
-                table: table.full_name.clone(),
-                columns: wanted.key.join(", "),
-                ddl: format!("CREATE UNIQUE INDEX CONCURRENTLY ON {} ({quoted})", wanted.table.sql()),
-            }
-        })?;
-    let loose = wanted.key.iter().any(|name| !table.judges.exact_columns.contains(name));
-    Ok(Key { columns, index: index.name.clone(), index_oid: index.oid, loose })
-}
-
-/// Columns, beside the key's, in which rows can be in each other's way.
-fn exclusive_columns(table: &Table, key: Option<&Key>, indexes: &[&Index]) -> Vec<usize> {
-    let in_the_way = |name: &String| {
-        indexes.iter().any(|i| i.exclusive && (i.columns.is_empty() || i.columns.contains(name)))
-    };
-    (0..table.columns.len())
-        .filter(|column| !key.is_some_and(|key| key.columns.contains(column)))
-        .filter(|column| in_the_way(&table.columns[*column].name))
-        .collect()
 }

@@ -11,9 +11,11 @@ use anyhow::Context as _;
 use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use shared::signal::Shutdown;
 
+use crate::batch::origin::Origin;
 use crate::cli::{RunArgs, SummaryFormat};
 use crate::committer;
-use crate::config::{Config, InsertMode, PkMode, TableConfig, UnknownFields, ValueFormat};
+use crate::config::{self, Config, InsertMode, PkMode, TableConfig, UnknownFields, ValueFormat};
+use crate::dead_letter_topic::DeadLetterTopic;
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Envelope, NullBytes, Options};
 use crate::health::Health;
@@ -22,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::offsets::Offsets;
 use crate::plan::{Mode, Wanted};
 use crate::plans::{Ddl, Plans, Target, TargetOf};
+use crate::policy::Policy;
 use crate::positions::commit_metadata;
 use crate::pulse::Pulse;
 use crate::session::Connections;
@@ -62,11 +65,12 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     let connections = Connections::new(&postgres.0, postgres.1.clone(), size);
     let plans = Arc::new(Plans::new(targets(config)?, target_of(config), Arc::clone(&health)));
     let offsets_table = TableName::parse(&config.offsets.table);
-    let dead_letter_table = TableName::parse(&config.errors.dead_letter_table);
+    let policy = Arc::new(Policy::new(&config.errors));
     let parts = Arc::new(Shared {
         connections: connections.clone(),
         offsets: Offsets::new(&offsets_table, &config.name),
-        dead_letters: DeadLetters::new(&dead_letter_table, &config.name),
+        dead_letters: dead_letters(config, &shutdown),
+        policy: Arc::clone(&policy),
         plans: Arc::clone(&plans),
         health: Arc::clone(&health),
         metrics: Arc::clone(&metrics),
@@ -158,6 +162,8 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
         watcher: watcher_in,
         watched,
         plans,
+        policy,
+        breaker_retry: config.errors.breaker_retry,
         metrics,
         health,
         board,
@@ -200,6 +206,7 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
         stopped_by = stopped_by.as_str(),
         records = totals.records,
         rows_written = totals.rows_written,
+        rows_deleted = totals.rows_deleted,
         dead_letters = totals.dead_letters,
         "stopped"
     );
@@ -208,6 +215,11 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
     }
     if stopped_by == StoppedBy::Deadline {
         return ExitCode::from(5);
+    }
+    // A signal may have come first; that a record was not tolerated is to be known all the same.
+    if stopped_by == StoppedBy::ErrorPolicy || !totals.refused.is_empty() {
+        say_why(totals);
+        return ExitCode::from(4);
     }
     // A signal ends a run wherever it stands; a bound that was reached without these was not.
     if stopped_by != StoppedBy::Signal && !totals.stopped.is_empty() {
@@ -220,6 +232,45 @@ fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration
         return ExitCode::from(3);
     }
     ExitCode::SUCCESS
+}
+
+/// What the error policy stopped at, and what to do about it.
+fn say_why(totals: &Totals) {
+    for refusal in &totals.refused {
+        tracing::error!(
+            topic = &*refusal.partition.topic,
+            partition = refusal.partition.partition.0,
+            offset = refusal.offset.0,
+            "stopped before a rejected record, as errors.tolerance = \"none\" says: {} at offset {}: {}. What is before \
+             it is written. Mend the table or the configuration; or go on past it, with tolerance = \"all\" (it becomes a \
+             dead letter) or with `sink-connector offsets reset --topic {} --partition {} --to-offset {}`",
+            refusal.partition,
+            refusal.offset,
+            refusal.reason,
+            refusal.partition.topic,
+            refusal.partition.partition,
+            refusal.offset.0 + 1,
+        );
+    }
+    if let Some(reason) = &totals.stays_open {
+        tracing::error!(
+            "stopped, because a breaker stays open: {reason}. Nothing of the refused batch is written"
+        );
+    }
+}
+
+/// Where dead letters go.
+fn dead_letters(config: &Config, shutdown: &Shutdown) -> DeadLetters {
+    let table = TableName::parse(&config.errors.dead_letter_table);
+    let letters = DeadLetters::new(&table, &config.name);
+    match (&config.errors.dead_letters, &config.errors.dead_letter_topic) {
+        (config::DeadLetters::Topic, Some(topic)) => {
+            let properties = config.kafka.librdkafka().map(|(k, v)| (k.to_owned(), v.to_owned()));
+            let servers = &config.kafka.bootstrap_servers;
+            letters.to_topic(DeadLetterTopic::new(topic, &config.name, servers, properties, shutdown.clone()))
+        }
+        (config::DeadLetters::Topic | config::DeadLetters::Table, _) => letters,
+    }
 }
 
 /// Leaves the group, on a thread of its own: closing a consumer can hang, and the process must not.
@@ -286,7 +337,7 @@ pub fn targets(config: &Config) -> anyhow::Result<HashMap<String, Target>> {
 }
 
 /// Makes the targets of topics that match the pattern, when there is one.
-fn target_of(config: &Config) -> Option<TargetOf> {
+pub fn target_of(config: &Config) -> Option<TargetOf> {
     config.kafka.topics_regex.as_ref()?;
     let config = config.clone();
     Some(Box::new(move |topic| target(&config.topic(topic)).map_err(|error| format!("{error:#}"))))
@@ -314,6 +365,10 @@ fn target(table: &TableConfig) -> anyhow::Result<Target> {
             InsertMode::Upsert => Mode::Upsert,
         },
         key: if table.pk_mode == PkMode::None { Vec::new() } else { table.pk_fields.clone() },
+        record_key: table.pk_mode == PkMode::RecordKey,
+        deletes: table.delete_enabled,
+        version_field: table.version_field.clone(),
+        metadata: metadata(table),
         rename: table.rename.iter().map(|(field, column)| (field.clone(), column.clone())).collect(),
         options: Options {
             envelope: envelope(table.value_format),
@@ -327,4 +382,12 @@ fn target(table: &TableConfig) -> anyhow::Result<Target> {
         },
     };
     Ok(Target { wanted, ddl })
+}
+
+/// The columns that are filled with what Kafka knows of a record: those of the metadata, and of such a key.
+fn metadata(table: &TableConfig) -> Vec<(Origin, String)> {
+    let of_key = [Origin::Topic, Origin::Partition, Origin::Offset].into_iter().zip(table.pk_fields.clone());
+    let key = of_key.filter(|_| table.pk_mode == PkMode::Kafka);
+    let named = table.metadata.iter();
+    named.filter_map(|(name, column)| Some((Origin::named(name)?, column.clone()))).chain(key).collect()
 }

@@ -118,6 +118,15 @@ pub fn again(sqlstate: &str, constraint: Option<&str>, source: &str) -> Class {
     find(sqlstate, constraint, source, true)
 }
 
+/// Whether an error for the operator may be that of some records and not of their neighbours: a trigger that stumbles
+/// over a value, say. Not so where the table or the server is at fault whatever the record holds, and not for a missing
+/// partition, which somebody will make.
+#[must_use]
+pub fn may_be_the_records(sqlstate: &str) -> bool {
+    let never = ["22", "23", "26", "28", "3D", "53", "XX"];
+    classify(sqlstate, None, "") == Configuration && !never.iter().any(|class| sqlstate.starts_with(class))
+}
+
 fn find(sqlstate: &str, constraint: Option<&str>, source: &str, again: bool) -> Class {
     let fits = |rule: &&Rule| {
         let code = if rule.code.len() == 2 { sqlstate.starts_with(rule.code) } else { sqlstate == rule.code };
@@ -182,6 +191,16 @@ mod tests {
         assert_eq!(classify("23514", None, "ExecFindPartition"), Configuration);
         assert_eq!(classify("23514", None, "exec_stmt_raise"), Record);
         assert_eq!(classify("23505", None, ""), Record);
+    }
+
+    #[test]
+    fn some_errors_for_the_operator_may_be_the_records() {
+        for code in "42703 42883 0A000 55000 21000 P0002 99999".split_whitespace() {
+            assert!(may_be_the_records(code), "{code}");
+        }
+        for code in "23514 22P04 2200H 28P01 3D000 26000 53400 XX001 40001 P0001 22003".split_whitespace() {
+            assert!(!may_be_the_records(code), "{code}");
+        }
     }
 
     #[test]

@@ -29,12 +29,16 @@ impl Board {
             .map(|(partition, place)| {
                 let cause = match &place.phase {
                     Phase::Resolving => Some("position"),
+                    Phase::Active if place.held.is_some() => Some("breaker"),
                     Phase::Active if paused[place.writer] => Some("writer"),
                     Phase::Active => None,
                     Phase::Stopped(why) => Some(why.as_str()),
                 };
-                let detail =
-                    if let Phase::Stopped(why) = &place.phase { Some(why.to_string()) } else { None };
+                let detail = match &place.phase {
+                    Phase::Stopped(why) => Some(why.to_string()),
+                    Phase::Active => place.held.as_ref().map(ToString::to_string),
+                    Phase::Resolving => None,
+                };
                 let position = (place.known && place.phase != Phase::Resolving).then_some(place.stored.0);
                 json!({
                     "topic": &*partition.topic,

@@ -18,7 +18,7 @@ pub fn summary(totals: &Totals, stopped_by: StoppedBy, took: Duration) -> Value 
     json!({
         "records": totals.records,
         "rows_written": totals.rows_written,
-        "rows_deleted": 0,
+        "rows_deleted": totals.rows_deleted,
         "skipped": totals.skipped,
         "dead_letters": totals.dead_letters,
         "duration_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

@@ -1,8 +1,10 @@
 //! A batch: what commits in one transaction. Pure: records go in, rows, dead letters and positions come out.
 
+pub mod origin;
 pub mod records;
 pub mod rows;
 pub mod shape;
+pub mod version;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 
 use self::records::{Incoming, Records};
 use self::rows::{Pushed, Rows};
-use crate::decode::{Rejection, Slots};
+use crate::decode::{Opened, Rejection, Slots};
 use crate::plan::Plan;
 use crate::types::{Offset, TopicPartition};
 
@@ -25,11 +27,16 @@ pub enum Skip {
     Trigger,
     /// A tombstone, and deleting is not enabled.
     Tombstone,
+    /// A tombstone, and its key is not there.
+    Absent,
+    /// The key is there with a newer version.
+    Stale,
 }
 
 impl Skip {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Superseded, Self::Exists, Self::Trigger, Self::Tombstone];
+    pub const ALL: [Self; 6] =
+        [Self::Superseded, Self::Exists, Self::Trigger, Self::Tombstone, Self::Absent, Self::Stale];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +45,8 @@ impl Skip {
             Self::Exists => "exists",
             Self::Trigger => "trigger",
             Self::Tombstone => "tombstone",
+            Self::Absent => "absent",
+            Self::Stale => "stale",
         }
     }
 }
@@ -85,6 +94,7 @@ pub struct Batch {
     skipped: BTreeMap<(u16, Skip), u64>,
     plans: HashMap<Arc<str>, Arc<Plan>>,
     last_span: usize,
+    probe: bool,
 }
 
 impl Batch {
@@ -118,23 +128,40 @@ impl Batch {
         place.next = Offset(incoming.offset + 1);
         place.records += 1;
         place.bytes += size as u64;
-        let opened = match incoming.payload.map_or(Ok(None), |value| plan.decoder.open(value)) {
-            Ok(opened) => opened,
-            Err(rejection) => return self.rejected.push(Rejected { record, rejection }),
-        };
-        let Some(payload) = &opened else {
-            self.skip(span16, Skip::Tombstone, 1);
-            return;
-        };
-        let outcome = match plan.decoder.decode(payload, slots) {
-            Ok(()) => self.table(plan).push(plan, record, slots),
-            Err(rejection) => Pushed::Rejected(rejection),
-        };
-        match outcome {
+        match self.place(span, plan, record, incoming, slots) {
             Pushed::Row => {}
-            Pushed::Superseding => self.skip(span16, Skip::Superseded, 1),
-            Pushed::Exists => self.skip(span16, Skip::Exists, 1),
+            Pushed::Superseding | Pushed::SupersedingDeleted => self.skip(span16, Skip::Superseded, 1),
+            Pushed::Skipped(reason) => self.skip(span16, reason, 1),
             Pushed::Rejected(rejection) => self.rejected.push(Rejected { record, rejection }),
+        }
+    }
+
+    fn place(
+        &mut self,
+        span: usize,
+        plan: &Arc<Plan>,
+        record: u32,
+        incoming: &Incoming<'_>,
+        slots: &mut Slots,
+    ) -> Pushed {
+        let partition = &self.spans[span].partition;
+        let opened = match incoming.payload {
+            Some(value) => plan.decoder.open(value),
+            None => Ok(Opened::Gone { before: None }),
+        };
+        match opened {
+            Ok(Opened::Row(row)) => match origin::read(plan, partition, incoming, &row, slots) {
+                Ok(()) => self.table(plan).push(plan, record, slots),
+                Err(rejection) => Pushed::Rejected(rejection),
+            },
+            Ok(Opened::Gone { before }) => {
+                match origin::read_gone(plan, incoming, before.as_deref(), slots) {
+                    Ok(true) => self.table(plan).push_delete(plan, record, slots),
+                    Ok(false) => Pushed::Skipped(Skip::Tombstone),
+                    Err(rejection) => Pushed::Rejected(rejection),
+                }
+            }
+            Err(rejection) => Pushed::Rejected(rejection),
         }
     }
 
@@ -148,12 +175,33 @@ impl Batch {
 
     /// The same records encoded again: for plans that changed, or without partitions that were revoked.
     pub fn encode_again(
-        self,
+        &self,
         plan_of: impl Fn(&TopicPartition) -> Option<Arc<Plan>>,
         keep: impl Fn(&TopicPartition) -> bool,
         slots: &mut Slots,
     ) -> Self {
-        let mut batch = Self::default();
+        self.encode_before(plan_of, keep, |_| None, slots)
+    }
+
+    /// The same records but for those at and after `end_of` their partition.
+    pub fn cut(&self, end_of: impl Fn(&TopicPartition) -> Option<Offset>, slots: &mut Slots) -> Self {
+        self.encode_before(|p| self.plans.get(&p.topic).cloned(), |_| true, end_of, slots)
+    }
+
+    /// The records of some partitions.
+    pub fn part(&self, keep: impl Fn(&TopicPartition) -> bool, slots: &mut Slots) -> Self {
+        self.encode_before(|p| self.plans.get(&p.topic).cloned(), keep, |_| None, slots)
+    }
+
+    fn encode_before(
+        &self,
+        plan_of: impl Fn(&TopicPartition) -> Option<Arc<Plan>>,
+        keep: impl Fn(&TopicPartition) -> bool,
+        end_of: impl Fn(&TopicPartition) -> Option<Offset>,
+        slots: &mut Slots,
+    ) -> Self {
+        let mut batch = Self { probe: self.probe, ..Self::default() };
+        let ends: Vec<Option<Offset>> = self.spans.iter().map(|span| end_of(&span.partition)).collect();
         let kept: Vec<Option<(usize, Option<Arc<Plan>>)>> = self
             .spans
             .iter()
@@ -163,14 +211,15 @@ impl Batch {
             })
             .collect();
         for (number, record) in self.records.iter().enumerate() {
-            if let Some((span, plan)) = &kept[usize::from(record.span)] {
+            let cut = ends[usize::from(record.span)].is_some_and(|end| record.offset >= end.0);
+            if let (Some((span, plan)), false) = (&kept[usize::from(record.span)], cut) {
                 let plan = plan.as_ref().expect("a topic with records has a plan");
                 batch.push(*span, plan, &self.records.incoming(records::offset32(number)), slots);
             }
         }
-        for (old, kept) in self.spans.iter().zip(&kept) {
+        for ((old, kept), end) in self.spans.iter().zip(&kept).zip(ends) {
             if let Some((span, _)) = kept {
-                batch.advance(*span, old.next);
+                batch.advance(*span, end.map_or(old.next, |end| end.min(old.next)));
             }
         }
         batch
@@ -183,7 +232,8 @@ impl Batch {
         slice
     }
 
-    /// Runs of records, in their order, in which no key of a table that judges its rows comes twice.
+    /// Runs of records, in their order, in which no record hides what a table that judges its rows would refuse: no key
+    /// comes twice, and nothing is deleted beside what is written.
     pub fn runs(&self, slots: &mut Slots) -> Vec<Range<u32>> {
         let end = records::offset32(self.records.count());
         let (mut runs, mut start, mut run) = (Vec::new(), 0, Self::default());
@@ -203,10 +253,10 @@ impl Batch {
         runs
     }
 
-    /// Whether a key of a table that judges its rows comes more than once: a record that the table would refuse may
-    /// be merged into one that it takes.
+    /// Whether a key of a table that judges its rows comes more than once, or is deleted beside others that are
+    /// written: a record that the table would refuse may be merged into one that it takes, or find its way free.
     pub fn hides_refusals(&self) -> bool {
-        self.tables.iter().any(|table| table.plan.judged && table.rows.repeats() > 0)
+        self.tables.iter().any(|table| table.plan.judged && table.rows.hides())
     }
 
     fn push_into(&self, other: &mut Self, number: u32, slots: &mut Slots) {
@@ -262,6 +312,17 @@ impl Batch {
             .map(|((span, reason), n)| (&self.spans[usize::from(*span)].partition, *reason, *n))
     }
 
+    /// The same batch, for a breaker that is open: it was refused before, and is tried again.
+    #[must_use]
+    pub fn into_probe(self) -> Self {
+        Self { probe: true, ..self }
+    }
+
+    /// Whether it was refused before, and is tried again.
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// Whether it moves nothing.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
@@ -272,6 +333,11 @@ impl Batch {
         self.records.bytes() + self.tables.iter().map(|t| t.rows.bytes()).sum::<usize>()
     }
 
+    /// How often, at most, one key is written by itself because its records cannot be merged.
+    pub fn waves(&self) -> u32 {
+        self.tables.iter().map(|t| t.rows.waves()).max().unwrap_or_default()
+    }
+
     /// Forgets everything and keeps the memory, for the next batch of the same writer.
     pub fn clear(&mut self) {
         self.spans.clear();
@@ -279,6 +345,7 @@ impl Batch {
         self.rejected.clear();
         self.skipped.clear();
         self.last_span = 0;
+        self.probe = false;
         // The memory of a plan that has been replaced would never be used again.
         let plans = std::mem::take(&mut self.plans);
         self.tables.retain_mut(|t| {

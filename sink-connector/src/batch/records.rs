@@ -114,6 +114,8 @@ pub(super) fn offset32(n: usize) -> u32 {
 
 /// Headers of a record, packed into bytes that an arena can hold.
 pub mod headers {
+    use serde_json::{Map, Value, json};
+
     /// Appends one header: its name, and its value or none.
     pub fn push(packed: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
         put(packed, name.as_bytes());
@@ -140,6 +142,24 @@ pub mod headers {
         })
     }
 
+    /// Headers as a JSON array, in their order and with names that repeat. A value that jsonb cannot hold as text is
+    /// given as its bytes, in hexadecimal.
+    pub fn to_json(packed: &[u8]) -> String {
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => json!(text),
+            _ => json!({ "hex": bytes.iter().map(|b| format!("{b:02x}")).collect::<String>() }),
+        };
+        let list: Vec<Value> = iter(packed)
+            .map(|(name, value)| {
+                let mut header = Map::new();
+                header.insert("name".to_owned(), json!(name.replace('\0', "\u{fffd}")));
+                header.insert("value".to_owned(), value.map_or(Value::Null, text));
+                Value::Object(header)
+            })
+            .collect();
+        Value::Array(list).to_string()
+    }
+
     fn put(packed: &mut Vec<u8>, part: &[u8]) {
         packed.extend_from_slice(&super::offset32(part.len()).to_be_bytes());
         packed.extend_from_slice(part);
@@ -154,6 +174,21 @@ pub mod headers {
 
     #[cfg(test)]
     mod tests {
+        use serde_json::{Value, json};
+
+        #[test]
+        fn headers_that_are_not_text_are_kept_as_hexadecimal() {
+            let mut packed = Vec::new();
+            super::push(&mut packed, "a", Some(b"x"));
+            super::push(&mut packed, "a", Some(b"\x00\xff"));
+            super::push(&mut packed, "b", None);
+            let json: Value = serde_json::from_str(&super::to_json(&packed)).unwrap();
+            assert_eq!(
+                json,
+                json!([{"name": "a", "value": "x"}, {"name": "a", "value": {"hex": "00ff"}}, {"name": "b", "value": null}])
+            );
+        }
+
         #[test]
         fn headers_come_back() {
             let mut packed = Vec::new();

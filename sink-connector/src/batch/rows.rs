@@ -4,10 +4,13 @@
 //! but not make one, so what it means depends on whether the key exists: such rows stay *incomplete*, chained to
 //! the later rows of their key, until the writer has looked.
 
-use std::hash::{BuildHasher, RandomState};
+mod follow;
 
-use hashbrown::HashTable;
+use std::hash::BuildHasher;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::Skip;
 use super::records::offset32;
 use super::shape::{ColumnSet, Shapes};
 use crate::decode::{Reason, Rejection, SlotRef, Slots};
@@ -20,6 +23,18 @@ pub struct Tuple {
     end: u32,
     /// The number of its shape.
     pub shape: u32,
+}
+
+/// What a row does to its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// It is written, by the plan's mode.
+    Write,
+    /// It is deleted.
+    Delete {
+        /// An earlier record of the batch, merged into this, made sure that it is there.
+        certain: bool,
+    },
 }
 
 /// One row.
@@ -37,7 +52,30 @@ pub struct Row {
     pub incomplete: bool,
     /// A later row of its key speaks for it.
     pub superseded: bool,
+    /// What it does.
+    pub op: Op,
+    /// Rows of one key that cannot be merged are applied one after the other: in waves, each with a key once.
+    pub wave: u32,
+    /// The row of its key in the wave before.
+    pub after: Option<u32>,
     key: (u32, u32),
+}
+
+impl Row {
+    fn new(record: u32, tuple: Tuple, op: Op) -> Self {
+        Self {
+            record,
+            tuple,
+            if_exists: None,
+            incomplete_before: None,
+            incomplete: false,
+            superseded: false,
+            op,
+            wave: 0,
+            after: None,
+            key: (0, 0),
+        }
+    }
 }
 
 /// What became of a record that was pushed.
@@ -47,8 +85,10 @@ pub enum Pushed {
     Row,
     /// It is a row now, and an earlier record of the batch is merged into it.
     Superseding,
-    /// The batch holds an earlier record of its key, and the first wins.
-    Exists,
+    /// It is skipped, because of an earlier record of its key.
+    Skipped(Skip),
+    /// It deletes what an earlier record of the batch has made, which is merged into it; nothing remains to be done.
+    SupersedingDeleted,
     /// It cannot be written.
     Rejected(Rejection),
 }
@@ -61,9 +101,12 @@ pub struct Rows {
     rows: Vec<Row>,
     shapes: Shapes,
     latest: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     present: ColumnSet,
     repeats: u32,
+    deletes: u32,
+    deleted: u64,
+    waves: u32,
 }
 
 impl Rows {
@@ -82,81 +125,65 @@ impl Rows {
             self.buffer.truncate(tuple.start as usize);
             return Pushed::Rejected(missing_field(plan, column));
         }
-        let mut row = Row {
-            record,
-            tuple,
-            if_exists: None,
-            incomplete_before: None,
-            incomplete: missing.is_some(),
-            superseded: false,
-            key: (0, 0),
-        };
-        if plan.key.is_none() {
-            self.rows.push(row);
-            return Pushed::Row;
-        }
-        let key_start = self.keys.len();
-        if let Err(rejection) = push_key(&mut self.keys, plan, slots) {
-            self.keys.truncate(key_start);
+        if let Some(version) = plan.version
+            && !matches!(slots.get(version.column), SlotRef::Value(_))
+        {
             self.buffer.truncate(tuple.start as usize);
-            return Pushed::Rejected(rejection);
+            return Pushed::Rejected(without_version(plan, version.column));
         }
-        row.key = (offset32(key_start), offset32(self.keys.len()));
-        let number = offset32(self.rows.len());
-        let Some(previous) = self.latest_or_insert(row.key, number) else {
-            self.rows.push(row);
-            return Pushed::Row;
-        };
-        self.repeats += 1;
-        self.keys.truncate(key_start);
-        row.key = self.rows[previous as usize].key;
-        let pushed = match plan.mode {
-            Mode::Upsert => self.follow_upsert(plan, previous, &mut row),
-            Mode::InsertIgnore => self.follow_ignore(previous, &mut row),
-            Mode::Insert => Pushed::Rejected(duplicate(plan)),
-        };
-        if matches!(pushed, Pushed::Row | Pushed::Superseding) {
-            self.set_latest(row.key, number);
-            self.rows.push(row);
-        } else {
+        let row = Row { incomplete: missing.is_some(), ..Row::new(record, tuple, Op::Write) };
+        let pushed = self.place(plan, slots, row, Self::follow);
+        if !matches!(pushed, Pushed::Row | Pushed::Superseding) {
             self.buffer.truncate(tuple.start as usize);
         }
         pushed
     }
 
-    /// An upsert of a key that the batch holds already: field by field over what came before.
-    fn follow_upsert(&mut self, plan: &Plan, previous: u32, row: &mut Row) -> Pushed {
-        let before = self.rows[previous as usize].clone();
-        let over = |rows: &mut Self, tuple| rows.merge(plan, tuple, row.tuple);
-        if before.incomplete {
-            row.incomplete_before = Some(previous);
-            let merged = over(self, before.tuple);
-            if row.incomplete {
-                row.tuple = merged;
-            } else {
-                row.if_exists = Some(merged);
-            }
-            self.rows[previous as usize].superseded = true;
-            // Whether the earlier record is merged or rejected is known only when the key has been looked up.
-            return Pushed::Row;
-        }
-        row.if_exists = before.if_exists.map(|tuple| over(self, tuple));
-        row.tuple = over(self, before.tuple);
-        row.incomplete = false;
-        row.incomplete_before = before.incomplete_before;
-        self.rows[previous as usize].superseded = true;
-        Pushed::Superseding
+    /// Takes in the tombstone that is `record`; of `slots` the key's are there.
+    pub fn push_delete(&mut self, plan: &Plan, record: u32, slots: &Slots) -> Pushed {
+        let nothing = Tuple { start: 0, end: 0, shape: 0 };
+        let row = Row::new(record, nothing, Op::Delete { certain: false });
+        self.place(plan, slots, row, Self::follow_by_delete)
     }
 
-    /// An insert_ignore of a key that the batch holds already: the first that can be inserted wins.
-    fn follow_ignore(&mut self, previous: u32, row: &mut Row) -> Pushed {
-        let before = &mut self.rows[previous as usize];
-        if !before.incomplete {
-            return Pushed::Exists;
+    /// Finds the place of a row among those of its key. `follow` says what it is after an earlier one.
+    fn place(
+        &mut self,
+        plan: &Plan,
+        slots: &Slots,
+        mut row: Row,
+        follow: impl FnOnce(&mut Self, &Plan, u32, &mut Row) -> Pushed,
+    ) -> Pushed {
+        if plan.key.is_none() {
+            self.add(row);
+            return Pushed::Row;
         }
-        before.superseded = true;
-        row.incomplete_before = Some(previous);
-        Pushed::Row
+        let key_start = self.keys.len();
+        if let Err(rejection) = push_key(&mut self.keys, plan, slots) {
+            self.keys.truncate(key_start);
+            return Pushed::Rejected(rejection);
+        }
+        row.key = (offset32(key_start), offset32(self.keys.len()));
+        let number = offset32(self.rows.len());
+        let Some(previous) = self.latest_or_insert(row.key, number) else {
+            self.add(row);
+            return Pushed::Row;
+        };
+        self.repeats += 1;
+        self.keys.truncate(key_start);
+        row.key = self.rows[previous as usize].key;
+        let pushed = follow(self, plan, previous, &mut row);
+        if matches!(pushed, Pushed::Row | Pushed::Superseding) {
+            self.waves = self.waves.max(row.wave + 1);
+            self.set_latest(row.key, number);
+            self.add(row);
+        }
+        pushed
+    }
+
+    fn add(&mut self, row: Row) {
+        self.deletes += u32::from(row.op != Op::Write);
+        self.rows.push(row);
     }
 
     /// The latest row of this key; if there is none, `number`, which is about to be pushed, becomes it.
@@ -259,9 +286,24 @@ impl Rows {
         &self.rows
     }
 
-    /// How many records came for a key that was there already.
-    pub fn repeats(&self) -> u32 {
-        self.repeats
+    /// Whether a record may hide that the table would refuse another: merged into it, or deleting what is in its way.
+    pub fn hides(&self) -> bool {
+        self.repeats > 0 || (self.deletes > 0 && (self.deletes as usize) < self.rows.len())
+    }
+
+    /// Whether rows are to be deleted.
+    pub fn deletes(&self) -> bool {
+        self.deletes > 0
+    }
+
+    /// Records that deleted what an earlier record of the batch had made.
+    pub fn deleted(&self) -> u64 {
+        self.deleted
+    }
+
+    /// How many waves they take: see [`Row::wave`]. Without a key that comes twice, none are counted.
+    pub fn waves(&self) -> u32 {
+        self.waves
     }
 
     /// The shapes of the tuples.
@@ -286,6 +328,9 @@ impl Rows {
         self.rows.clear();
         self.latest.clear();
         self.repeats = 0;
+        self.deletes = 0;
+        self.deleted = 0;
+        self.waves = 0;
         self.shapes = Shapes::default();
     }
 }
@@ -334,6 +379,16 @@ pub fn missing_field(plan: &Plan, column: usize) -> Rejection {
         reason: Reason::MissingField,
         column: Some(name.clone()),
         detail: format!("column {name:?} is NOT NULL without a default, and the record has no such field"),
+    }
+}
+
+/// The rejection of a record without a version.
+fn without_version(plan: &Plan, column: usize) -> Rejection {
+    let name = &plan.columns[column].name;
+    Rejection {
+        reason: Reason::MissingField,
+        column: Some(name.clone()),
+        detail: format!("column {name:?} takes the version_field, and the record has none, or null"),
     }
 }
 

@@ -10,7 +10,6 @@ mod sections;
 mod table;
 #[cfg(test)]
 mod tests;
-mod unsupported;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

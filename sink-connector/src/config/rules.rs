@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::settings::RuleError;
 
 use super::librdkafka::owned;
-use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, ValueFormat, unsupported};
+use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, ValueFormat};
 use crate::pattern::Pattern;
 
 /// PostgreSQL cuts `application_name` after 63 bytes; a sink's sessions are found by `kafka-sink:<name>`.
@@ -15,7 +15,7 @@ const TOPIC_MAX_CHARS: usize = 249;
 
 /// Every broken rule, each once.
 pub(super) fn check(config: &Config) -> Vec<RuleError> {
-    let mut broken = unsupported::of_sink(config);
+    let mut broken = Vec::new();
     let mut topics: BTreeSet<&str> =
         config.kafka.topics.iter().chain(config.topics.keys()).map(String::as_str).collect();
     if config.kafka.topics_regex.is_some() {
@@ -25,13 +25,12 @@ pub(super) fn check(config: &Config) -> Vec<RuleError> {
     for topic in topics {
         let keys = TopicKeys { topic, overrides: config.topics.get(topic) };
         let table = config.topic(topic);
-        broken.extend(unsupported::of_topic(&keys, &table));
         broken.extend(of_table(&keys, &table));
     }
     broken.extend(of_sink(config));
     broken.extend(of_kafka(config));
     broken.extend(of_postgres(config));
-    // One line per key: what several topics inherit is one mistake, and "not supported" says more than "needs …".
+    // One line per key: what several topics inherit is one mistake.
     let mut seen = BTreeSet::new();
     broken.retain(|rule| seen.insert(rule.keys.first().cloned()));
     broken
@@ -133,21 +132,28 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
             let problem = format!("{mode:?} needs a key: set pk_mode, or use \"insert\"");
             rule(&["insert_mode", "pk_mode"], problem);
         }
-        (_, PkMode::RecordValue) if table.pk_fields.is_empty() => {
+        (_, from @ (PkMode::RecordValue | PkMode::RecordKey)) if table.pk_fields.is_empty() => {
+            let from = if from == PkMode::RecordValue { "record_value" } else { "record_key" };
             let problem = format!(
-                "must name the key columns of table {:?} with pk_mode = \"record_value\"; for a table without a key \
+                "must name the key columns of table {:?} with pk_mode = {from:?}; for a table without a key \
                  set pk_mode = \"none\" and insert_mode = \"insert\"",
                 table.table
             );
             rule(&["pk_fields", "pk_mode", "table"], problem);
+        }
+        (_, PkMode::Kafka) if table.pk_fields.len() != 3 => {
+            let problem =
+                "must name three columns with pk_mode = \"kafka\", for topic, partition and offset, or none";
+            rule(&["pk_fields", "pk_mode"], problem.into());
         }
         _ => {}
     }
     if let Some(name) = repeated(&table.pk_fields) {
         rule(&["pk_fields"], format!("names {name:?} twice"));
     }
-    if table.delete_enabled && table.pk_mode != PkMode::RecordKey {
-        rule(&["delete_enabled", "pk_mode"], "needs pk_mode = \"record_key\"".into());
+    match (table.delete_enabled, table.pk_mode, table.value_format) {
+        (false, ..) | (_, PkMode::RecordKey, _) | (_, PkMode::RecordValue, ValueFormat::Debezium) => {}
+        _ => rule(&["delete_enabled", "pk_mode"], "needs pk_mode = \"record_key\"".into()),
     }
     if table.value_format == ValueFormat::Debezium && table.insert_mode != InsertMode::Upsert {
         rule(&["value_format", "insert_mode"], "changes of rows need insert_mode = \"upsert\"".into());
@@ -158,6 +164,12 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
     let columns: Vec<&String> = table.rename.values().chain(table.metadata.values()).collect();
     if let Some(column) = repeated(&columns) {
         rule(&["rename", "metadata"], format!("column {column:?} has two sources in rename and metadata"));
+    }
+    // With record_value a column of the key may come from metadata: a topic's name beside an id, say.
+    if matches!(table.pk_mode, PkMode::RecordKey | PkMode::Kafka)
+        && let Some(column) = table.metadata.values().find(|column| table.pk_fields.contains(column))
+    {
+        rule(&["metadata", "pk_fields"], format!("column {column:?} is part of the key already"));
     }
     broken
 }

@@ -6,6 +6,9 @@ use shared::settings::{Key, Schema};
 pub(super) const DEFAULT_TABLE: &str = "ipl_livescores";
 /// Its key.
 pub(super) const DEFAULT_PK_FIELD: &str = "match_id";
+/// The key columns of `pk_mode = "kafka"`, as kafka-connect-jdbc names them.
+pub(super) const DEFAULT_KAFKA_PK_FIELDS: [&str; 3] =
+    ["__connect_topic", "__connect_partition", "__connect_offset"];
 /// Its DDL, of which a copy is inside the binary.
 pub(super) const DEFAULT_DDL_FILE: &str = "config/ipl_livescores.sql";
 /// What is read when neither `kafka.topics` nor `kafka.topics_regex` is given.
@@ -70,13 +73,21 @@ pub static SCHEMA: Schema = Schema {
         Key::choice(
             "sink.pk_mode",
             &["none", "record_value", "record_key", "kafka"],
-            "Where the key comes from: nowhere, fields of the value, the record's key, or topic, partition and offset.",
+            "Where the key comes from: nowhere, fields of the value, the record's key (an object with the fields of \
+             pk_fields; for one field also a JSON scalar or bare text), or topic, partition and offset.",
         )
         .or("record_value"),
         Key::list("sink.pk_fields", "The columns of the key, which need a unique index.")
-            .depends("`[\"match_id\"]` for the table `ipl_livescores`, else none"),
-        Key::boolean("sink.delete_enabled", "A tombstone deletes by key; needs `pk_mode = \"record_key\"`.")
-            .or_boolean(false),
+            .depends(
+                "`[\"match_id\"]` for the table `ipl_livescores`; with `pk_mode = \"kafka\"` \
+                 `[\"__connect_topic\", \"__connect_partition\", \"__connect_offset\"]`; else none",
+            ),
+        Key::boolean(
+            "sink.delete_enabled",
+            "A tombstone deletes by key; needs `pk_mode = \"record_key\"`. One whose key is not there is skipped \
+             (`absent`); without it all are skipped (`tombstone`).",
+        )
+        .or_boolean(false),
         Key::text(
             "sink.ddl_file",
             "SQL that runs once when the table is missing; without it the table must exist.",
@@ -97,12 +108,18 @@ pub static SCHEMA: Schema = Schema {
             "Plain JSON, Connect's `{\"schema\", \"payload\"}` envelope, or Debezium's change events.",
         )
         .or("json"),
-        Key::text("sink.version_field", "Upsert unless the stored row's value of this field is newer."),
+        Key::text(
+            "sink.version_field",
+            "Upsert unless the stored row's value of this field is newer: an older record is skipped (`stale`), of \
+             equal ones the later wins, a record without it is rejected, a tombstone deletes whatever the version.",
+        ),
         Key::map("sink.rename", &[], "`field = \"column\"`: stored under another name."),
         Key::map(
             "sink.metadata",
             &["topic", "partition", "offset", "timestamp", "key", "headers"],
-            "`offset = \"column\"`: a column for something that is not in the value.",
+            "`offset = \"column\"`: a column for something that is not in the value; a field of the column's name is \
+             then not read. topic: text; partition: int4 or int8; offset: int8; timestamp: timestamptz, timestamp or \
+             int8 (milliseconds since 1970); key: text or bytea; headers: json or jsonb.",
         ),
         Key::tables(
             "topics",
@@ -138,7 +155,7 @@ pub static SCHEMA: Schema = Schema {
             "errors.breaker_ratio",
             0.0,
             1.0,
-            "A larger share of rejected records in a full window pauses the topic.",
+            "A larger share of rejected records in a full window pauses the topic; 1 never does.",
         )
         .or_float(0.5),
         Key::integer("errors.breaker_window_records", 1, 1_000_000, "records", "The breaker's window.")

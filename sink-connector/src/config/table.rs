@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{DEFAULT_DDL_FILE, DEFAULT_PK_FIELD, DEFAULT_TABLE};
+use super::schema::{DEFAULT_DDL_FILE, DEFAULT_KAFKA_PK_FIELDS, DEFAULT_PK_FIELD, DEFAULT_TABLE};
 
 const BUNDLED_DDL: &str = include_str!("../../../config/ipl_livescores.sql");
 
@@ -168,10 +168,14 @@ impl TableConfig {
             overrides.map_or_else(|| self.clone(), |overrides| self.overridden(overrides.clone()));
         resolved.table = resolved.table.replace("${topic}", topic);
         let bundled = resolved.table == DEFAULT_TABLE;
-        if resolved.pk_mode == PkMode::None {
-            resolved.pk_fields.clear();
-        } else if bundled && resolved.pk_mode == PkMode::RecordValue && resolved.pk_fields.is_empty() {
-            resolved.pk_fields = vec![DEFAULT_PK_FIELD.to_owned()];
+        match resolved.pk_mode {
+            PkMode::None => resolved.pk_fields.clear(),
+            _ if !resolved.pk_fields.is_empty() => {}
+            PkMode::Kafka => resolved.pk_fields = DEFAULT_KAFKA_PK_FIELDS.map(str::to_owned).to_vec(),
+            PkMode::RecordValue | PkMode::RecordKey if bundled => {
+                resolved.pk_fields = vec![DEFAULT_PK_FIELD.to_owned()];
+            }
+            PkMode::RecordValue | PkMode::RecordKey => {}
         }
         if bundled && resolved.ddl_file.is_none() {
             resolved.ddl_file = Some(PathBuf::from(DEFAULT_DDL_FILE));

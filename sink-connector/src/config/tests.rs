@@ -241,6 +241,19 @@ fn rules_between_keys_say_what_to_do() {
         ("sink.table = 'x'", "sink.pk_fields", "must name the key columns of table \"x\""),
         ("sink.pk_fields = ['a', 'a']", "sink.pk_fields", "names \"a\" twice"),
         ("sink.rename = { a = 'c', b = 'c' }", "sink.rename", "column \"c\" has two sources"),
+        ("sink = { table = 'x', pk_mode = 'record_key' }", "sink.pk_fields", "must name the key columns"),
+        ("sink = { pk_mode = 'kafka', pk_fields = ['a'] }", "sink.pk_fields", "three columns"),
+        (
+            "sink = { pk_mode = 'kafka', metadata = { topic = '__connect_topic' } }",
+            "sink.metadata",
+            "column \"__connect_topic\" is part of the key already",
+        ),
+        ("sink.delete_enabled = true", "sink.delete_enabled", "needs pk_mode = \"record_key\""),
+        (
+            "sink = { insert_mode = 'insert', version_field = 'v' }",
+            "sink.version_field",
+            "needs insert_mode = \"upsert\"",
+        ),
         ("topics.'a.b'.table = 'x'", "sink.pk_fields", "must name the key columns of table \"x\""),
         ("topics.'a.b'.pk_fields = ['x', 'x']", "topics.\"a.b\".pk_fields", "twice"),
         ("name = 'é'", "name", "printable ASCII"),
@@ -262,26 +275,6 @@ fn rules_between_keys_say_what_to_do() {
     let long = errors(&format!("name = '{}'", "x".repeat(53)));
     assert_eq!(long, ["name: is longer than 52 characters"]);
     load(&format!("name = '{}'", "x".repeat(52)));
-}
-
-#[test]
-fn values_for_later_versions_are_refused_by_name() {
-    for (text, key) in [
-        ("sink.pk_mode = 'record_key'", "sink.pk_mode"),
-        ("sink.pk_mode = 'kafka'", "sink.pk_mode"),
-        ("sink = { pk_mode = 'record_key', delete_enabled = true }", "sink.delete_enabled"),
-        ("sink.version_field = 'v'", "sink.version_field"),
-        ("sink.metadata.offset = 'o'", "sink.metadata"),
-        ("errors.tolerance = 'none'", "errors.tolerance"),
-        ("errors = { dead_letters = 'topic', dead_letter_topic = 'd' }", "errors.dead_letters"),
-    ] {
-        let found = errors(text);
-        let line = found.iter().find(|line| line.starts_with(&format!("{key}: ")));
-        assert!(
-            line.is_some_and(|line| line.ends_with("is not supported by this version")),
-            "{text}: {found:?}"
-        );
-    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Values that wrap their row: Kafka Connect's `{"schema", "payload"}` (its JsonConverter), and Debezium's change
-//! events. What comes out is the row as plain JSON, or nothing where the value says that the row is gone.
+//! events. What comes out is the row as plain JSON, or that the row is gone.
 
 use super::logical::{self, Schema};
 use super::rejection::excerpt;
@@ -18,30 +18,41 @@ pub enum Envelope {
     Debezium,
 }
 
+/// What an envelope holds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Opened<'a> {
+    /// A row, as [`Decoder::decode`] takes it.
+    Row(Cow<'a, [u8]>),
+    /// The row is gone.
+    Gone {
+        /// What it was, or only its key, where the value says it.
+        before: Option<Cow<'a, [u8]>>,
+    },
+}
+
 impl Envelope {
-    /// The row in a value, as the text of a JSON object; `None` is a tombstone.
+    /// What a value holds, each row as the text of a JSON object.
     ///
     /// # Errors
     /// The value is no such envelope, or an event that is no change of a row.
-    pub(super) fn open<'a>(
-        self,
-        value: &'a [u8],
-        decoder: &Decoder,
-    ) -> Result<Option<Cow<'a, str>>, Rejection> {
+    pub(super) fn open<'a>(self, value: &'a [u8], decoder: &Decoder) -> Result<Opened<'a>, Rejection> {
         let text = utf8(value)?;
         let members = members(text)?;
         let wrapped = (member(&members, "schema"), member(&members, "payload"));
         match (self, wrapped) {
             (Envelope::Connect, (Some(schema), Some(payload))) => {
                 let schema = Schema::read(schema)?;
-                Ok(row(payload).map(|row| logical::convert(row, schema.as_ref(), decoder, false)))
+                Ok(match row(payload) {
+                    Some(row) => Opened::Row(bytes(logical::convert(row, schema.as_ref(), decoder, false))),
+                    None => Opened::Gone { before: None },
+                })
             }
             (Envelope::Connect, (schema, _)) => {
                 let missing = if schema.is_none() { "schema" } else { "payload" };
                 Err(invalid(format!("expected {{\"schema\": …, \"payload\": …}}, but there is no {missing}")))
             }
             (Envelope::Debezium, (Some(schema), Some(payload))) => {
-                let Some(event) = row(payload) else { return Ok(None) };
+                let Some(event) = row(payload) else { return Ok(Opened::Gone { before: None }) };
                 let schema = Schema::read(schema)?;
                 change(event, schema.as_ref(), decoder)
             }
@@ -59,8 +70,7 @@ pub(super) fn open_key<'a>(key: &'a [u8], decoder: &Decoder) -> Cow<'a, [u8]> {
         Some(logical::convert(payload, schema.as_ref(), decoder, false))
     };
     match opened() {
-        Some(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
-        Some(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+        Some(text) => bytes(text),
         None => Cow::Borrowed(key),
     }
 }
@@ -70,24 +80,33 @@ fn change<'a>(
     event: &'a str,
     schema: Option<&Schema<'_>>,
     decoder: &Decoder,
-) -> Result<Option<Cow<'a, str>>, Rejection> {
+) -> Result<Opened<'a>, Rejection> {
     let members = members(event)?;
     let Some(op) = member(&members, "op") else {
         let what = "expected a change event of Debezium with op, before and after (what its ExtractNewRecordState \
                     makes of them is value_format json or json_schema)";
         return Err(invalid(format!("{what}, got {}", excerpt(event))));
     };
+    let image = |name| {
+        let image = member(&members, name).and_then(row)?;
+        let schema = schema.and_then(|schema| schema.field(name));
+        Some(bytes(logical::convert(image, schema, decoder, true)))
+    };
     match op.trim_matches('"') {
-        "c" | "u" | "r" => {
-            let Some(after) = member(&members, "after").and_then(row) else {
-                return Err(invalid(format!("a change event with op {op} and without after")));
-            };
-            let schema = schema.and_then(|schema| schema.field("after"));
-            Ok(Some(logical::convert(after, schema, decoder, true)))
-        }
-        "d" => Ok(None),
+        "c" | "u" | "r" => match image("after") {
+            Some(after) => Ok(Opened::Row(after)),
+            None => Err(invalid(format!("a change event with op {op} and without after"))),
+        },
+        "d" => Ok(Opened::Gone { before: image("before") }),
         "t" => Err(unsupported("TRUNCATE of the source table (op \"t\") is not carried out")),
         _ => Err(unsupported(&format!("a change event with op {}", excerpt(op)))),
+    }
+}
+
+fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 

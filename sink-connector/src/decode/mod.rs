@@ -2,6 +2,7 @@
 
 mod array;
 mod envelope;
+mod key;
 mod logical;
 mod record;
 mod rejection;
@@ -9,7 +10,8 @@ mod slots;
 mod value;
 
 pub use crate::encode::NullBytes;
-pub use envelope::Envelope;
+pub use envelope::{Envelope, Opened};
+pub use key::KeyDecoder;
 pub use rejection::{Reason, Rejection};
 pub use slots::{SlotRef, Slots};
 
@@ -64,6 +66,8 @@ pub enum DecoderError {
 pub struct Decoder {
     fields: Vec<Field>,
     by_name: HashMap<String, usize>,
+    /// Fields that are read; the columns of the others are filled from elsewhere.
+    taken: Vec<bool>,
     options: Options,
 }
 
@@ -73,8 +77,17 @@ impl Decoder {
     /// # Errors
     /// Two fields of one name.
     pub fn new(fields: Vec<Field>, options: Options) -> Result<Decoder, DecoderError> {
+        let all = vec![true; fields.len()];
+        Decoder::taking(fields, all, options)
+    }
+
+    /// A decoder that reads the fields which are `taken`, and skips the others without a look at their values.
+    ///
+    /// # Errors
+    /// Two taken fields of one name.
+    pub fn taking(fields: Vec<Field>, taken: Vec<bool>, options: Options) -> Result<Decoder, DecoderError> {
         let mut by_name = HashMap::with_capacity(fields.len());
-        for (index, field) in fields.iter().enumerate() {
+        for (index, field) in fields.iter().enumerate().filter(|(index, _)| taken[*index]) {
             if let Some(first) = by_name.insert(field.name.clone(), index) {
                 return Err(DecoderError::DuplicateField {
                     field: field.name.clone(),
@@ -83,7 +96,7 @@ impl Decoder {
                 });
             }
         }
-        Ok(Decoder { fields, by_name, options })
+        Ok(Decoder { fields, by_name, taken, options })
     }
 
     /// The fields, in the order of the slots.
@@ -107,22 +120,18 @@ impl Decoder {
         record::read(self, text, slots)
     }
 
-    /// The row in a value's envelope, as [`Decoder::decode`] takes it; `None` where it says that the row is gone.
+    /// What a value's envelope holds; without one the value is the row.
     ///
     /// # Errors
     /// The value is no such envelope, or an event that is no change of a row.
     #[inline]
-    pub fn open<'a>(&self, value: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, Rejection> {
-        let Some(envelope) = self.options.envelope else { return Ok(Some(Cow::Borrowed(value))) };
-        Ok(envelope.open(value, self)?.map(|row| match row {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        }))
+    pub fn open<'a>(&self, value: &'a [u8]) -> Result<Opened<'a>, Rejection> {
+        let Some(envelope) = self.options.envelope else { return Ok(Opened::Row(Cow::Borrowed(value))) };
+        envelope.open(value, self)
     }
 
     /// The key in its envelope, where values have one as well; any other key is itself.
-    #[must_use]
-    pub fn open_key<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
+    fn open_key<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
         if self.options.envelope.is_some() { envelope::open_key(key, self) } else { Cow::Borrowed(key) }
     }
 
@@ -131,12 +140,33 @@ impl Decoder {
         self.by_name.get(name).map(|index| &self.fields[*index].kind)
     }
 
+    /// Encodes JSON text that is no part of a record's value into the column of field `index`.
+    ///
+    /// # Errors
+    /// The column cannot hold it.
+    pub fn put_json(&self, index: usize, text: &str, slots: &mut Slots) -> Result<(), Rejection> {
+        value::encode_raw(text, &self.fields[index], index, self.options, slots)
+    }
+
+    /// Encodes text that is no part of a record's value into the column of field `index`.
+    ///
+    /// # Errors
+    /// The column cannot hold it.
+    pub fn put_text(&self, index: usize, text: &str, slots: &mut Slots) -> Result<(), Rejection> {
+        value::encode_bare(text, &self.fields[index], index, self.options, slots)
+    }
+
     /// The field of a name. Records mostly keep their order, so `hint`, the field after the last, is tried first.
     fn find(&self, name: &str, hint: usize) -> Option<usize> {
         match self.fields.get(hint) {
-            Some(field) if field.name == name => Some(hint),
+            Some(field) if field.name == name && self.taken[hint] => Some(hint),
             _ => self.by_name.get(name).copied(),
         }
+    }
+
+    /// Whether a field without a column is one that a column is named after, but not filled from.
+    fn is_filled_elsewhere(&self, name: &str) -> bool {
+        self.fields.iter().zip(&self.taken).any(|(field, taken)| !taken && field.name == name)
     }
 }
 

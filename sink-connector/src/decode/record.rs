@@ -163,7 +163,10 @@ struct KeySeed<'a, 's, 'de> {
 impl KeySeed<'_, '_, '_> {
     fn find<E: serde::de::Error>(&mut self, name: &str) -> Result<Option<usize>, E> {
         let field = self.decoder.find(name, self.hint);
-        if field.is_none() && self.decoder.options.reject_unknown_fields {
+        if field.is_none()
+            && self.decoder.options.reject_unknown_fields
+            && !self.decoder.is_filled_elsewhere(name)
+        {
             let detail = format!("no column takes the field {:?}", excerpt(name));
             return Err(leave(self.state, reject(Reason::UnknownField, detail)));
         }

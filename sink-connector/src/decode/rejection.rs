@@ -79,6 +79,12 @@ impl Reason {
             Reason::Refused => "refused",
         }
     }
+
+    /// Whether the value itself was refused, and not the row that it made.
+    #[must_use]
+    pub fn is_of_the_value(self) -> bool {
+        !matches!(self, Reason::DuplicateKey | Reason::MissingField | Reason::Refused)
+    }
 }
 
 impl fmt::Display for Reason {

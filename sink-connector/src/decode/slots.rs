@@ -63,10 +63,18 @@ impl Slots {
     }
 
     /// Every field absent, for a record of `fields` fields. Keeps the buffers.
-    pub(super) fn reset(&mut self, fields: usize) {
+    pub fn reset(&mut self, fields: usize) {
         self.bytes.clear();
         self.slots.clear();
         self.slots.resize(fields, ABSENT);
+    }
+
+    /// Stores the bytes of a field that is not read from JSON; false as with [`Slots::set_value`].
+    #[must_use]
+    pub fn put(&mut self, index: usize, bytes: &[u8]) -> bool {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.set_value(index, start..self.bytes.len())
     }
 
     /// The buffer to append a field's bytes to, before [`Slots::set_value`].
@@ -74,7 +82,8 @@ impl Slots {
         &mut self.bytes
     }
 
-    pub(super) fn set_null(&mut self, index: usize) {
+    /// Makes a field null.
+    pub fn set_null(&mut self, index: usize) {
         self.slots[index] = NULL;
     }
 

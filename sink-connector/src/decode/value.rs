@@ -107,6 +107,19 @@ pub(super) fn encode_element(
     }
 }
 
+/// Encodes a field from text that is not JSON.
+pub(super) fn encode_bare(
+    text: &str,
+    field: &Field,
+    index: usize,
+    options: Options,
+    slots: &mut Slots,
+) -> Result<(), Rejection> {
+    resolve_nul(text, options.null_bytes)
+        .and_then(|text| put(slots, index, |out| encode(&field.kind, Value::Str(&text), out)))
+        .map_err(|error| refuse(field, error, &format!("{text:?}")))
+}
+
 /// Stores what `encode` appends as the value of a field.
 fn put(
     slots: &mut Slots,

@@ -89,11 +89,11 @@ metrics! {
     rows_written: IntCounterVec = "sink_rows_written_total", ["table"];
     /// Records that were committed as deletions of a row.
     rows_deleted: IntCounterVec = "sink_rows_deleted_total", ["table"];
-    /// Records skipped by a declared policy, by reason.
+    /// Records skipped by a declared policy, by reason: superseded, exists, trigger, tombstone, absent, stale.
     records_skipped: IntCounterVec = "sink_records_skipped_total", ["topic", "reason"];
     /// Rejected records that were committed as dead letters, by reason.
     dead_letters: IntCounterVec = "sink_dead_letters_total", ["topic", "reason"];
-    /// Batches by outcome: committed, fenced or failed (rolled back, then tried again).
+    /// Batches by outcome: committed, fenced, failed (rolled back, then tried again) or breaker (rolled back, and tried again when the breaker does).
     batches: IntCounterVec = "sink_batches_total", ["outcome"];
     /// Records in a committed batch.
     batch_rows: Histogram = "sink_batch_rows", [], ROWS;
@@ -143,7 +143,7 @@ impl Metrics {
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION]).set(1);
         // A series that begins at 1 has no increase; those whose labels are known begin at 0.
         for (counter, values) in [
-            (&metrics.batches, ["committed", "fenced", "failed"].as_slice()),
+            (&metrics.batches, ["committed", "fenced", "failed", "breaker"].as_slice()),
             (&metrics.retries, &["transient", "configuration"]),
             (&metrics.rebalances, &["assign", "revoke", "lost"]),
             (&metrics.kafka_commits, &["ok", "failed"]),

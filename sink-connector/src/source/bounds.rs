@@ -39,6 +39,8 @@ pub enum StoppedBy {
     Signal,
     /// `--deadline`.
     Deadline,
+    /// `errors.tolerance = "none"`, or a breaker that stays open.
+    ErrorPolicy,
 }
 
 impl StoppedBy {
@@ -50,6 +52,7 @@ impl StoppedBy {
             Self::Idle => "idle",
             Self::Signal => "signal",
             Self::Deadline => "deadline",
+            Self::ErrorPolicy => "error_policy",
         }
     }
 }
@@ -69,6 +72,15 @@ impl Ends {
     /// Every partition's stored position has reached the end that it had at the start. One that has stopped counts:
     /// it gets no further.
     pub fn reached(&self, ledger: &Ledger) -> bool {
+        self.all(ledger, done)
+    }
+
+    /// The same, but for partitions whose breaker is open.
+    pub fn reached_but_for_held(&self, ledger: &Ledger) -> bool {
+        self.all(ledger, |place, end| place.held.is_some() || done(place, end))
+    }
+
+    fn all(&self, ledger: &Ledger, done: impl Fn(&Place, Offset) -> bool) -> bool {
         let Some(goal) = &self.goal else { return false };
         goal.iter().all(|(partition, end)| match ledger.get(partition) {
             Some(place) => done(place, *end),
@@ -109,12 +121,27 @@ pub fn nothing_is_left(ledger: &Ledger) -> bool {
     ledger.count() > 0 && ledger.iter().all(|(_, place)| matches!(place.phase, Phase::Stopped(_)))
 }
 
+/// Whether every partition of ours is at its end, as told after `since`, with everything stored, or waits for an open
+/// breaker.
+pub fn at_the_end_but_for_held(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
+    ends.told.is_some_and(|told| told >= since)
+        && ledger.iter().all(|(_, place)| match place.phase {
+            Phase::Resolving => false,
+            Phase::Active => place.held.is_some() || is_at_end(place),
+            Phase::Stopped(_) => true,
+        })
+}
+
+fn is_at_end(place: &Place) -> bool {
+    place.stored == place.next && place.end == Some(place.stored)
+}
+
 /// Whether every partition of ours is at its end, as told after `since`, with everything stored.
 pub fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
     ends.told.is_some_and(|told| told >= since)
         && ledger.iter().all(|(_, place)| match place.phase {
             Phase::Resolving => false,
-            Phase::Active => place.stored == place.next && place.end == Some(place.stored),
+            Phase::Active => is_at_end(place),
             Phase::Stopped(_) => true,
         })
 }

@@ -2,6 +2,7 @@
 //! rebalances. It never waits for PostgreSQL, and it is the only one that changes what is fetched.
 
 pub mod bounds;
+mod breakers;
 pub mod consumer;
 pub mod progress;
 pub mod slot;
@@ -20,6 +21,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use shared::signal::Shutdown;
 
 use self::bounds::{Bounds, Ends, StoppedBy};
+use self::breakers::OpenBreakers;
 use self::consumer::{Consumer, Rebalanced, cooperative, list_of};
 use self::slot::{Limits, Slot};
 use crate::decode::Slots;
@@ -29,6 +31,7 @@ use crate::keeper::{Question, Request};
 use crate::ledger::{Ledger, Phase, Stopped};
 use crate::metrics::Metrics;
 use crate::plans::Plans;
+use crate::policy::{Policy, Refusal};
 use crate::status::Board;
 use crate::types::{Offset, TopicPartition};
 use crate::watcher::{LookNow, Watched};
@@ -72,6 +75,10 @@ pub struct Parts {
     pub watched: Watched,
     /// Plans by topic.
     pub plans: Arc<Plans>,
+    /// What rejected records do.
+    pub policy: Arc<Policy>,
+    /// How often an open breaker tries again.
+    pub breaker_retry: Duration,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Health.
@@ -99,6 +106,8 @@ pub struct Totals {
     pub records: u64,
     /// Rows inserted or updated.
     pub rows_written: u64,
+    /// Rows deleted by tombstones.
+    pub rows_deleted: u64,
     /// Records skipped.
     pub skipped: u64,
     /// Dead letters.
@@ -107,6 +116,10 @@ pub struct Totals {
     pub positions: HashMap<TopicPartition, Offset>,
     /// Partitions of ours that wait for the operator, and why.
     pub stopped: Vec<(TopicPartition, Stopped)>,
+    /// Rejected records that the error policy stopped before, the first of each partition.
+    pub refused: Vec<Refusal>,
+    /// Why a breaker stayed open, if that ended the run.
+    pub stays_open: Option<Arc<str>>,
 }
 
 /// The thread's state.
@@ -123,6 +136,7 @@ pub struct Source {
     taken: u64,
     /// A writer gave its batch up because of the shutdown: there is no use in handing over more.
     abandoned: bool,
+    breakers: OpenBreakers,
     beyond: HashMap<TopicPartition, (u32, Instant)>,
     uncommitted: HashMap<TopicPartition, Offset>,
     next_kafka_commit: Instant,
@@ -148,6 +162,7 @@ impl Source {
             totals: Totals::default(),
             taken: 0,
             abandoned: false,
+            breakers: OpenBreakers::new(),
             beyond: HashMap::new(),
             uncommitted: HashMap::new(),
             next_kafka_commit: now,
@@ -163,6 +178,7 @@ impl Source {
     /// # Errors
     /// What librdkafka calls fatal: a fenced static member, for one.
     pub fn run(mut self) -> Result<(StoppedBy, Totals), KafkaError> {
+        self.note_breakers();
         let stopped_by = loop {
             self.heartbeat();
             self.hear();
@@ -170,6 +186,7 @@ impl Source {
                 break stopped_by;
             }
             let now = Instant::now();
+            self.retry_breakers(now);
             self.hand_over_due(now);
             self.tell_kafka(now);
             if now >= self.next_tick {
@@ -196,11 +213,14 @@ impl Source {
         let pending = self.slots.iter().any(|s| !s.open.is_empty());
         let mut timeout = if pending { POLL_BUSY } else { POLL };
         let consumer = Arc::clone(&self.parts.consumer);
+        // Only the first poll waits: the time is asked for once, for it costs more than what it is for.
+        let mut now = None;
         for _ in 0..BURST {
             match consumer.poll(timeout) {
                 None => break,
                 Some(Ok(message)) => {
-                    if self.take(&message) == take::Taken::Full {
+                    let now = *now.get_or_insert_with(Instant::now);
+                    if self.take(&message, now) == take::Taken::Full {
                         break;
                     }
                 }
@@ -276,8 +296,15 @@ impl Source {
         self.publish();
     }
 
-    /// Takes partitions out of the open batches; what else is in them is encoded again.
+    /// Partitions are not ours any more, or are not read any more: what was taken of them is dropped.
     fn without(&mut self, partitions: &[TopicPartition]) {
+        self.put_back(partitions);
+        self.without_held(partitions);
+        self.close_passed();
+    }
+
+    /// Takes partitions out of the open batches; what else is in them is encoded again.
+    fn put_back(&mut self, partitions: &[TopicPartition]) {
         for slot in &mut self.slots {
             if slot.open.spans().iter().any(|s| partitions.contains(&s.partition)) {
                 let opened = slot.opened;
@@ -337,8 +364,12 @@ impl Source {
             return;
         }
         match report {
-            Report::Committed { batch, counts, .. } => {
+            Report::Committed { batch, counts, refused, .. } => {
                 self.committed(writer, &batch, &counts);
+                self.totals.refused.extend(refused);
+                if batch.is_probe() {
+                    self.probe_passed(writer, &batch);
+                }
                 self.slots[writer].recycle(batch);
                 self.freed(writer);
             }
@@ -346,6 +377,10 @@ impl Source {
                 self.resolve_again(writer);
                 self.slots[writer].recycle(batch);
                 self.freed(writer);
+            }
+            Report::Tripped { batch, topics, .. } => {
+                self.slots[writer].in_flight = None;
+                self.tripped(writer, &batch, &topics);
             }
             Report::Abandoned { .. } => {
                 self.slots[writer].in_flight = None;
@@ -368,6 +403,7 @@ impl Source {
     fn count(&mut self, batch: &crate::batch::Batch, counts: &Counts) {
         self.totals.records += batch.records().count() as u64;
         self.totals.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
+        self.totals.rows_deleted += counts.deleted.iter().map(|(_, n)| n).sum::<u64>();
         self.totals.skipped += counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>();
         self.totals.dead_letters += counts.dead_letters.len() as u64;
     }
@@ -403,6 +439,8 @@ impl Source {
         self.taken -= slot.in_flight.take().unwrap_or(0) + slot.open.records().count() as u64;
         slot.drop_open();
         self.last = None;
+        self.forget_held(writer);
+        self.close_passed();
         let partitions = self.ledger.of_writer(writer);
         let questions: Vec<_> = partitions
             .into_iter()
@@ -459,6 +497,7 @@ impl Source {
                 self.pause(writer);
             }
         }
+        self.pause_held();
         *self.parts.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             self.ledger.iter().map(|(p, _)| p.clone()).collect();
         if self.parts.watcher.try_send(LookNow).is_err() {
@@ -568,6 +607,7 @@ impl Source {
                 if place.lag().is_some_and(|lag| lag > 0)
                     && !place.busy
                     && stored == next
+                    && place.held.is_none()
                     && !self.slots[place.writer].paused
                 {
                     // There are records and none came: librdkafka stops fetching after some errors.
@@ -611,6 +651,15 @@ impl Source {
         if bounds.max_records.is_some_and(|max| self.totals.records >= max) {
             return Some(StoppedBy::MaxRecords);
         }
+        if !self.totals.refused.is_empty() {
+            return Some(StoppedBy::ErrorPolicy);
+        }
+        if bounds.bounded()
+            && let Some(reason) = self.nothing_but_held()
+        {
+            self.totals.stays_open = Some(reason);
+            return Some(StoppedBy::ErrorPolicy);
+        }
         // Stored positions say nothing of the logs before those that are ours have been looked at.
         if bounds.until_end && self.joined && self.ends.reached(&self.ledger) {
             return Some(StoppedBy::End);
@@ -630,6 +679,10 @@ impl Source {
             return Some(StoppedBy::Idle);
         }
         if bounds.deadline.is_some_and(|deadline| self.started.elapsed() >= deadline) {
+            self.totals.stays_open = self.held_while_idle();
+            if self.totals.stays_open.is_some() {
+                return Some(StoppedBy::ErrorPolicy);
+            }
             return Some(StoppedBy::Deadline);
         }
         None

@@ -15,6 +15,9 @@ use crate::types::{Offset, TopicPartition};
 impl Source {
     /// Gives every batch that is due to its writer, if that is idle.
     pub(super) fn hand_over_due(&mut self, now: Instant) {
+        if !self.totals.refused.is_empty() {
+            return;
+        }
         for writer in 0..self.slots.len() {
             let slot = &mut self.slots[writer];
             if slot.in_flight.is_some() || !slot.due(&self.parts.limits, now) {
@@ -26,7 +29,7 @@ impl Source {
 
     fn hand_over(&mut self, writer: usize) {
         let slot = &mut self.slots[writer];
-        let batch = slot.take_open();
+        let batch = slot.take_next();
         slot.in_flight = Some(batch.records().count() as u64);
         for span in batch.spans() {
             self.ledger.handed_over(&span.partition, span.next);
@@ -91,7 +94,7 @@ impl Source {
             .filter_map(|p| {
                 self.ledger
                     .get(&p)
-                    .filter(|place| place.phase == Phase::Active)
+                    .filter(|place| place.is_active() && place.held.is_none())
                     .map(|place| place.next)
                     .map(|n| (p, n))
             })
@@ -120,7 +123,7 @@ impl Source {
         let dropped: Vec<TopicPartition> = self
             .ledger
             .iter()
-            .filter(|(_, place)| place.dropped && place.phase == Phase::Active && !enough)
+            .filter(|(_, place)| place.dropped && place.is_active() && place.held.is_none() && !enough)
             .filter(|(_, place)| {
                 !self.slots[place.writer].paused && !self.slots[place.writer].full(&self.parts.limits)
             })
@@ -218,9 +221,9 @@ impl Source {
         }
         loop {
             self.heartbeat();
-            if stopped_by == StoppedBy::Signal && !self.abandoned {
+            if stopped_by == StoppedBy::Signal && !self.abandoned && self.totals.refused.is_empty() {
                 for writer in 0..self.slots.len() {
-                    if self.slots[writer].in_flight.is_none() && !self.slots[writer].open.is_empty() {
+                    if self.slots[writer].in_flight.is_none() && self.slots[writer].waits() {
                         self.hand_over(writer);
                     }
                 }
@@ -256,10 +259,11 @@ impl Source {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         metrics.partitions_assigned.set(count(self.ledger.count()));
         let mut stopped = [0_i64; Stopped::ALL.len()];
-        let (mut waiting, mut resolving) = (0, 0);
+        let (mut waiting, mut resolving, mut held) = (0, 0, 0);
         for (partition, place) in self.ledger.iter() {
             match &place.phase {
                 Phase::Resolving => resolving += 1,
+                Phase::Active if place.held.is_some() => held += 1,
                 Phase::Active => waiting += i64::from(self.slots[place.writer].paused),
                 Phase::Stopped(why) => {
                     for (name, n) in Stopped::ALL.iter().zip(&mut stopped) {
@@ -279,6 +283,7 @@ impl Source {
         }
         metrics.partitions_paused.with_label_values(&["writer"]).set(waiting);
         metrics.partitions_paused.with_label_values(&["position"]).set(resolving);
+        metrics.partitions_paused.with_label_values(&["breaker"]).set(held);
         for (name, n) in Stopped::ALL.iter().zip(stopped) {
             metrics.partitions_stopped.with_label_values(&[name]).set(n);
         }

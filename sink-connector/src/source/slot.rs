@@ -1,5 +1,6 @@
 //! The poll thread's side of a writer: the batch that is being filled, and whether another is being written.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -17,6 +18,9 @@ pub struct Limits {
     pub linger: Duration,
 }
 
+/// Waves of a batch, at most. Each takes some round trips, and the transaction must end well before its deadline.
+const MAX_WAVES: u32 = 1_000;
+
 /// One writer, as the poll thread sees it.
 #[derive(Debug)]
 pub struct Slot {
@@ -24,6 +28,8 @@ pub struct Slot {
     pub batches: Sender<Batch>,
     /// The writer's generation: it is counted up when the writer is replaced.
     pub generation: u64,
+    /// Batches that go to the writer before the open one: what a breaker left of a batch, or tries again.
+    pub first: VecDeque<Batch>,
     /// The batch that is being filled.
     pub open: Batch,
     /// When its first record came.
@@ -43,6 +49,7 @@ impl Slot {
         Self {
             batches,
             generation: 0,
+            first: VecDeque::new(),
             open: Batch::default(),
             opened: None,
             in_flight: None,
@@ -54,13 +61,25 @@ impl Slot {
 
     /// The open batch takes no more records.
     pub fn full(&self, limits: &Limits) -> bool {
-        self.open.records().count() >= limits.max_rows || self.open.records().bytes() >= limits.max_bytes
+        self.open.records().count() >= limits.max_rows
+            || self.open.records().bytes() >= limits.max_bytes
+            || self.open.waves() >= MAX_WAVES
     }
 
-    /// The open batch should go to the writer now, if it is idle.
+    /// A batch should go to the writer now, if it is idle.
     pub fn due(&self, limits: &Limits, now: Instant) -> bool {
-        !self.open.is_empty()
-            && (self.full(limits) || self.opened.is_none_or(|opened| now >= opened + limits.linger))
+        let lingered = self.opened.is_none_or(|opened| now >= opened + limits.linger);
+        !self.first.is_empty() || !self.open.is_empty() && (self.full(limits) || lingered)
+    }
+
+    /// Whether there is anything that the writer has not got yet.
+    pub fn waits(&self) -> bool {
+        !self.first.is_empty() || !self.open.is_empty()
+    }
+
+    /// Takes the batch that goes to the writer next.
+    pub fn take_next(&mut self) -> Batch {
+        self.first.pop_front().unwrap_or_else(|| self.take_open())
     }
 
     /// Takes the open batch, and puts an empty one with used memory in its place.

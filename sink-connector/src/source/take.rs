@@ -30,14 +30,18 @@ pub struct Last {
 
 impl Source {
     /// Takes a record, unless its partition is not being taken from.
-    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>) -> Taken {
+    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>, now: Instant) -> Taken {
         if !self.last_is(message) && !self.look_up(message) {
             return Taken::Done;
         }
         let Some(last) = &self.last else { return Taken::Done };
         let (writer, partition) = (last.writer, &last.partition);
         let Some(place) = self.ledger.get_mut(partition) else { return Taken::Done };
-        if place.phase != Phase::Active || message.offset() < place.next.0 || place.dropped {
+        if place.phase != Phase::Active
+            || message.offset() < place.next.0
+            || place.dropped
+            || place.held.is_some()
+        {
             return Taken::Done;
         }
         let slot = &mut self.slots[writer];
@@ -58,7 +62,6 @@ impl Source {
             key: message.key(),
             headers: packed.then_some(&self.headers),
         };
-        let now = Instant::now();
         let span = slot.open.span(partition, place.handed);
         slot.open.push(span, &last.plan, &incoming, &mut self.fields);
         slot.opened.get_or_insert(now);

@@ -1,6 +1,5 @@
 //! Writes the rows of one plan inside the batch's transaction, on the rung that the ladder chose.
 
-use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use bytes::BytesMut;
@@ -14,8 +13,10 @@ use crate::encode::{Kind, oid, write_text};
 use crate::failure::Failure;
 use crate::plan::{Mode, Plan};
 use crate::writer::connection::WriterConnection;
+use crate::writer::deletes::delete;
 use crate::writer::keyed::{self, Fates};
 use crate::writer::ladder::Rung;
+use crate::writer::waves::{Wave, waves};
 use crate::writer::{copy, statements};
 
 /// What a plan's rows came to; true once the transaction commits.
@@ -23,6 +24,8 @@ use crate::writer::{copy, statements};
 pub struct Applied {
     /// Rows inserted or updated.
     pub written: u64,
+    /// Rows deleted by tombstones.
+    pub deleted: u64,
     /// Records skipped, by number.
     pub skipped: Vec<(u32, Skip)>,
     /// Records rejected, by number.
@@ -41,6 +44,7 @@ pub enum Outcome {
 }
 
 const EQUAL_KEYS: &str = "keys that differ in their bytes are equal for the server";
+const ALTERED: &str = "a trigger gives rows other keys";
 const RELEASED: &str = "an update gives up what keeps another row out of a unique index";
 
 /// Whether the rung works through a staging table, which must then exist before the transaction begins.
@@ -56,84 +60,106 @@ pub fn apply(
     rows: &Rows,
     rung: Rung,
 ) -> Result<Outcome, Failure> {
-    let sorted = by_key(plan, rows);
-    if rung == Rung::Plain {
-        let tuples: Vec<(u32, Tuple)> = sorted.iter().map(|&n| (n, rows.rows()[n as usize].tuple)).collect();
-        let written = insert(connection, plan, rows, &tuples)?;
-        let mut applied = Applied { written, ..Applied::default() };
-        refused_by_trigger(rows, tuples.len() as u64 - written, &mut applied);
-        return Ok(Outcome::Applied(applied));
-    }
-    let Some(existing) = lookup(connection, plan, rows, &sorted)? else {
+    let waves = waves(plan, rows);
+    // Where nothing is looked up and nothing deleted, the unique index itself objects.
+    if (rung > Rung::Plain || rows.deletes()) && has_equal_keys(connection, plan, rows, &waves)? {
         return Ok(Outcome::Divide(EQUAL_KEYS));
-    };
-    let mut fates = keyed::decide(plan, rows, |n| existing.contains(&n));
-    let place: BTreeMap<u32, usize> = sorted.iter().enumerate().map(|(place, &n)| (n, place)).collect();
-    fates.insert.sort_unstable_by_key(|(n, _)| place[n]);
-    fates.update.sort_unstable_by_key(|(n, _)| place[n]);
-    let Some(updated) = update(connection, plan, rows, &fates)? else {
-        return Ok(Outcome::Divide(RELEASED));
-    };
-    let staged = if rung == Rung::Stage {
+    }
+    let mut applied = Applied { deleted: rows.deleted(), ..Applied::default() };
+    for wave in &waves {
+        delete(connection, plan, rows, &wave.deletes, &mut applied)?;
+        if let Some(why) = write(connection, plan, rows, rung, &wave.writes, &mut applied)? {
+            return Ok(Outcome::Divide(why));
+        }
+    }
+    Ok(Outcome::Applied(applied))
+}
+
+/// Whether keys of the batch that differ in their bytes are equal for the server.
+fn has_equal_keys(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    waves: &[Wave],
+) -> Result<bool, Failure> {
+    // The first wave has every key once.
+    let Some(first) = waves.first() else { return Ok(false) };
+    let numbers = [&first.deletes[..], &first.writes[..]].concat();
+    if numbers.len() < 2 || plan.key.as_ref().is_none_or(|key| !key.loose) {
+        return Ok(false);
+    }
+    let statement = connection.prepared(&statements::count_keys(plan))?;
+    let arrays = key_parameters(plan, rows, &numbers);
+    let keys: i64 = connection.client().query_one(&statement, &arrays.as_parameters())?.get(0);
+    Ok(keys.unsigned_abs() < numbers.len() as u64)
+}
+
+/// Writes the rows with these numbers, which are of different keys and in their order; or says why they must be
+/// divided.
+fn write(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    rung: Rung,
+    numbers: &[u32],
+    applied: &mut Applied,
+) -> Result<Option<&'static str>, Failure> {
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    if rung == Rung::Plain {
+        let tuples: Vec<(u32, Tuple)> = numbers.iter().map(|&n| (n, rows.rows()[n as usize].tuple)).collect();
+        let written = insert(connection, plan, rows, &tuples)?;
+        applied.written += written;
+        skip_some(rows, tuples.len() as u64 - written, Skip::Trigger, applied);
+        return Ok(None);
+    }
+    let existing = lookup(connection, plan, rows, numbers)?;
+    let mut fates = keyed::decide(plan, rows, numbers, |n| existing.contains(&n));
+    let Some(updated) = update(connection, plan, rows, &fates)? else { return Ok(Some(RELEASED)) };
+    let inserted = if rung == Rung::Stage {
         insert_staged(connection, plan, rows, &mut fates)?
     } else {
         Some(insert(connection, plan, rows, &fates.insert)?)
     };
-    let Some(inserted) = staged else { return Ok(Outcome::Divide(EQUAL_KEYS)) };
-    let refused = (fates.insert.len() + fates.update.len()) as u64 - inserted - updated;
-    let mut applied = Applied {
-        written: inserted + updated,
-        skipped: fates.skipped,
-        rejected: fates.rejected,
-        conflicts: fates.conflicts,
-    };
-    refused_by_trigger(rows, refused, &mut applied);
-    Ok(Outcome::Applied(applied))
+    let Some(inserted) = inserted else { return Ok(Some(ALTERED)) };
+    applied.written += updated + inserted;
+    applied.skipped.append(&mut fates.skipped);
+    applied.rejected.append(&mut fates.rejected);
+    applied.conflicts |= fates.conflicts;
+    // A row that exists is left alone if it is newer, or if a trigger says so; one of the two cannot be told from the
+    // other.
+    let left_alone = if plan.version.is_some() { Skip::Stale } else { Skip::Trigger };
+    skip_some(rows, fates.update.len() as u64 - updated, left_alone, applied);
+    let not_inserted = if rung == Rung::Stage { left_alone } else { Skip::Trigger };
+    skip_some(rows, fates.insert.len() as u64 - inserted, not_inserted, applied);
+    Ok(None)
 }
 
-/// Rows in the order of their keys: writers that meet lock in one order, and the index is walked, not jumped about.
-fn by_key(plan: &Plan, rows: &Rows) -> Vec<u32> {
-    let mut numbers: Vec<u32> = keyed::heads(rows).map(|(n, _)| n).collect();
-    if plan.key.is_some() {
-        numbers.sort_unstable_by(|a, b| {
-            let key = |n: u32| rows.key(&rows.rows()[n as usize]);
-            key(*a).cmp(key(*b))
-        });
-    }
-    numbers
-}
-
-/// A trigger may have refused rows silently; which ones, COPY does not tell.
-fn refused_by_trigger(rows: &Rows, refused: u64, applied: &mut Applied) {
+/// Some of the rows were passed over silently; which ones, COPY and UPDATE do not tell.
+fn skip_some(rows: &Rows, records: u64, reason: Skip, applied: &mut Applied) {
     if let Some(row) = rows.rows().first() {
-        applied.skipped.extend((0..refused).map(|_| (row.record, Skip::Trigger)));
+        applied.skipped.extend((0..records).map(|_| (row.record, reason)));
     }
 }
 
-/// Which of the rows' keys exist; `None` when two of them are one row's.
+/// Which of the rows' keys exist.
 fn lookup(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,
     numbers: &[u32],
-) -> Result<Option<HashSet<u32>>, Failure> {
+) -> Result<HashSet<u32>, Failure> {
     if numbers.is_empty() {
-        return Ok(Some(HashSet::new()));
+        return Ok(HashSet::new());
     }
-    let arrays = key_arrays(plan, rows, numbers.iter().map(|&n| &rows.rows()[n as usize]));
-    let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|a| a as &(dyn ToSql + Sync)).collect();
     let statement = connection.prepared(&statements::lookup(plan))?;
-    let found = connection.client().query(&statement, &parameters)?;
-    if plan.mode == Mode::Upsert && statements::is_loose(plan) {
-        let places: HashSet<&str> = found.iter().map(|row| row.get(1)).collect();
-        if places.len() < found.len() {
-            return Ok(None);
-        }
-    }
+    let arrays = key_parameters(plan, rows, numbers);
+    let found = connection.client().query(&statement, &arrays.as_parameters())?;
     // Ordinals count from 1.
     let number =
         |row: &postgres::Row| usize::try_from(row.get::<_, i32>(0) - 1).expect("ordinals are positive");
-    Ok(Some(found.iter().map(|row| numbers[number(row)]).collect()))
+    Ok(found.iter().map(|row| numbers[number(row)]).collect())
 }
 
 /// Tuples of one shape go together, in the order in which their shapes first appear.
@@ -161,10 +187,9 @@ fn insert(
         if shape.columns.is_empty() {
             written += counted(plan, insert_defaults(connection, plan, group.len())?, &group);
         } else if plan.insert_only {
-            let stage = connection.stage_of(plan);
-            stage_rows(connection, &stage, plan, rows, &group)?;
-            let sql = statements::insert_plainly(&stage, plan, shape);
-            written += counted(plan, connection.client().execute(&sql, &[])?, &group);
+            let staged = connection.stage(plan, rows, &group)?;
+            let sql = statements::insert_plainly(&staged.source, plan, shape);
+            written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
         } else {
             let sql = copy::statement(&plan.target, plan, &shape.columns, false);
             written += connection.copy(&sql, plan, rows, &group, false)?;
@@ -187,19 +212,6 @@ fn counted(plan: &Plan, count: u64, group: &[(u32, Tuple)]) -> u64 {
     if plan.rules { all } else { count.min(all) }
 }
 
-fn stage_rows(
-    connection: &mut WriterConnection,
-    stage: &str,
-    plan: &Plan,
-    rows: &Rows,
-    group: &[(u32, Tuple)],
-) -> Result<(), Failure> {
-    connection.empty_stage(stage)?;
-    let sql = copy::statement(stage, plan, &rows.shapes().get(group[0].1.shape).columns, true);
-    connection.copy(&sql, plan, rows, group, true)?;
-    Ok(())
-}
-
 /// Updates rows that exist, and returns how many; `None` when one gives up what may keep another row of these out:
 /// applied one by one, that other row might be refused.
 fn update(
@@ -211,26 +223,25 @@ fn update(
     let alone = fates.update.len() + fates.insert.len() == 1;
     let mut written = 0;
     for (shape, group) in by_shape(&fates.update) {
-        let stage = connection.stage_of(plan);
         let shape = rows.shapes().get(shape);
-        let Some(sql) = statements::update(&stage, plan, shape) else {
+        if !statements::updates(plan, shape) {
             written += group.len() as u64;
             continue;
-        };
-        stage_rows(connection, &stage, plan, rows, &group)?;
-        let releases = statements::releases(&stage, plan, shape).filter(|_| !alone);
+        }
+        let staged = connection.stage(plan, rows, &group)?;
+        let releases = statements::releases(&staged.source, plan, shape).filter(|_| !alone);
         if let Some(releases) = releases
-            && connection.client().query_one(&releases, &[])?.get(0)
+            && connection.client().query_one(&releases, &staged.parameters())?.get(0)
         {
             return Ok(None);
         }
-        written += counted(plan, connection.client().execute(&sql, &[])?, &group);
+        let sql = statements::update(&staged.source, plan, shape);
+        written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
     }
     Ok(Some(written))
 }
 
-/// Inserts rows whose keys may appear meanwhile, and returns how many; `None` when keys of theirs are one key for the
-/// server.
+/// Inserts rows whose keys may appear meanwhile, and returns how many; `None` when they do not become what they are.
 fn insert_staged(
     connection: &mut WriterConnection,
     plan: &Plan,
@@ -239,12 +250,11 @@ fn insert_staged(
 ) -> Result<Option<u64>, Failure> {
     let mut written = 0;
     for (shape, group) in by_shape(&fates.insert.clone()) {
-        let stage = connection.stage_of(plan);
-        stage_rows(connection, &stage, plan, rows, &group)?;
-        let sql = statements::insert(&stage, plan, rows.shapes().get(shape));
+        let staged = connection.stage(plan, rows, &group)?;
+        let sql = statements::insert(&staged.source, plan, rows.shapes().get(shape));
         let alone = group.len() == 1;
         if plan.mode == Mode::Upsert {
-            match connection.client().execute(&sql, &[]).map_err(Failure::from) {
+            match connection.client().execute(&sql, &staged.parameters()).map_err(Failure::from) {
                 Ok(count) => written += counted(plan, count, &group),
                 Err(failure) if failure.cardinality_violation() && !alone => return Ok(None),
                 Err(failure) => return Err(failure),
@@ -252,7 +262,7 @@ fn insert_staged(
             continue;
         }
         let (mut inserted, mut left_out) = (0, Vec::new());
-        for row in connection.client().query(&sql, &[])? {
+        for row in connection.client().query(&sql, &staged.parameters())? {
             match row.get::<_, Option<i32>>(0) {
                 Some(ordinal) => {
                     left_out.push(u32::try_from(ordinal).expect("the ordinal is the row's number"));
@@ -267,10 +277,25 @@ fn insert_staged(
         }
         written += inserted;
         // Of a key that is not there now, a trigger has refused the row.
-        let Some(there) = lookup(connection, plan, rows, &left_out)? else { return Ok(None) };
+        let there = lookup(connection, plan, rows, &left_out)?;
         left_out.iter().filter(|n| there.contains(n)).for_each(|n| keyed::overtaken(plan, rows, *n, fates));
     }
     Ok(Some(written))
+}
+
+/// The keys of the rows with these numbers, as parameters of a statement that unnests them.
+pub fn key_parameters(plan: &Plan, rows: &Rows, numbers: &[u32]) -> KeyParameters {
+    KeyParameters(key_arrays(plan, rows, numbers.iter().map(|&n| &rows.rows()[n as usize])))
+}
+
+/// One array for each key column.
+pub struct KeyParameters(Vec<BinaryArray>);
+
+impl KeyParameters {
+    /// As the client wants them.
+    pub fn as_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
+    }
 }
 
 /// The keys of `wanted` as one binary array for each key column.

@@ -10,6 +10,7 @@ use crate::offsets::Offsets;
 use crate::plan::Plan;
 use crate::session::{self, Backend, Connection};
 use crate::sql::TableName;
+use crate::writer::stage::{Stage, Staged};
 use crate::writer::{copy, statements};
 
 /// A session that is ready to write.
@@ -19,7 +20,7 @@ pub struct WriterConnection {
     pub backend: Backend,
     statements: HashMap<String, Statement>,
     fingerprints: HashMap<TableName, String>,
-    stages: HashMap<String, String>,
+    stages: HashMap<String, Stage>,
     stage_used: bool,
     buffer: Vec<u8>,
 }
@@ -73,22 +74,37 @@ impl WriterConnection {
         Ok(format!("EXECUTE {name}"))
     }
 
-    /// Makes the plan's staging table. Outside the transaction: a rollback must not take it away unnoticed.
+    /// Makes the plan's staging table, if the role may have one. Outside the transaction: a rollback must not take it
+    /// away unnoticed.
     pub fn create_stage(&mut self, plan: &Plan) -> Result<(), Failure> {
-        if !self.stages.contains_key(&plan.fingerprint) {
-            let stage = format!("pg_temp.kafka_sink_stage_{}", self.stages.len());
-            self.connection.batch_execute(&statements::create_stage(&stage, plan))?;
-            self.stages.insert(plan.fingerprint.clone(), stage);
+        if self.stages.contains_key(&plan.fingerprint) {
+            return Ok(());
         }
+        let may = "SELECT pg_catalog.has_database_privilege(current_database(), 'TEMP')";
+        let stage = if self.connection.query_one(may, &[])?.get(0) {
+            let table = format!("pg_temp.kafka_sink_stage_{}", self.stages.len());
+            self.connection.batch_execute(&statements::create_stage(&table, plan))?;
+            Stage::Table(table)
+        } else {
+            Stage::Arrays
+        };
+        self.stages.insert(plan.fingerprint.clone(), stage);
         Ok(())
     }
 
-    /// The plan's staging table.
-    pub fn stage_of(&self, plan: &Plan) -> String {
-        self.stages
-            .get(&plan.fingerprint)
-            .cloned()
-            .expect("the stage is made before the transaction that needs it")
+    /// Stages tuples, all of one shape.
+    pub fn stage(&mut self, plan: &Plan, rows: &Rows, tuples: &[(u32, Tuple)]) -> Result<Staged, Failure> {
+        let stage = self.stages.get(&plan.fingerprint).cloned();
+        let columns = tuples.first().map_or(&[][..], |(_, tuple)| &rows.shapes().get(tuple.shape).columns);
+        match stage.expect("the stage is made before the transaction that needs it") {
+            Stage::Arrays => Ok(Staged::in_arrays(plan, rows, tuples, columns)),
+            Stage::Table(table) => {
+                self.empty_stage(&table)?;
+                let sql = copy::statement(&table, plan, columns, true);
+                self.copy(&sql, plan, rows, tuples, true)?;
+                Ok(Staged::in_table(table))
+            }
+        }
     }
 
     /// Forgets that staging tables were used: a transaction begins, and they are empty.
@@ -97,7 +113,7 @@ impl WriterConnection {
     }
 
     /// Empties a staging table that this transaction has used already.
-    pub fn empty_stage(&mut self, stage: &str) -> Result<(), Failure> {
+    fn empty_stage(&mut self, stage: &str) -> Result<(), Failure> {
         if std::mem::replace(&mut self.stage_used, true) {
             self.connection.batch_execute(&format!("DELETE FROM {stage}"))?;
         }

@@ -1,7 +1,7 @@
 //! What becomes of each row once it is known which keys exist. Pure.
 
 use crate::batch::Skip;
-use crate::batch::rows::{Row, Rows, Tuple, duplicate, missing_field};
+use crate::batch::rows::{Op, Row, Rows, Tuple, duplicate, missing_field};
 use crate::decode::Rejection;
 use crate::plan::{Mode, Plan};
 
@@ -20,20 +20,19 @@ pub struct Fates {
     pub conflicts: bool,
 }
 
-/// Rows that speak for their key: the latest of each.
-pub fn heads(rows: &Rows) -> impl Iterator<Item = (u32, &Row)> {
-    (0_u32..).zip(rows.rows()).filter(|(_, row)| !row.superseded)
-}
-
 /// Whether the rows can be written without knowing which keys exist.
 pub fn independent_of_existing(rows: &Rows) -> bool {
-    rows.rows().iter().all(|row| !row.incomplete && row.incomplete_before.is_none())
+    let after_a_write = |row: &Row| row.after.is_some_and(|n| rows.rows()[n as usize].op == Op::Write);
+    let depends = |row: &Row| row.incomplete || row.incomplete_before.is_some();
+    rows.rows().iter().all(|row| row.op != Op::Write || (!depends(row) && !after_a_write(row)))
 }
 
-/// Decides the fate of every row. `exists` tells it of a row that speaks for its key.
-pub fn decide(plan: &Plan, rows: &Rows, exists: impl Fn(u32) -> bool) -> Fates {
+/// Decides the fate of the rows with these numbers, which speak for their keys. `exists` tells whether the key of
+/// one exists.
+pub fn decide(plan: &Plan, rows: &Rows, numbers: &[u32], exists: impl Fn(u32) -> bool) -> Fates {
     let mut fates = Fates::default();
-    for (number, row) in heads(rows) {
+    for &number in numbers {
+        let row = &rows.rows()[number as usize];
         if exists(number) {
             fates.conflicts = true;
             for before in chain(rows, row) {

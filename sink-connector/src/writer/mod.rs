@@ -3,14 +3,17 @@
 pub mod apply;
 pub mod connection;
 pub mod copy;
+pub mod deletes;
 pub mod keyed;
 pub mod ladder;
 pub mod pieces;
+pub mod stage;
 pub mod statements;
 pub mod transaction;
 pub mod watch;
+pub mod waves;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -32,9 +35,11 @@ use crate::metrics::Metrics;
 use crate::offsets::Offsets;
 use crate::plan::Plan;
 use crate::plans::Plans;
+use crate::policy::{Policy, Refusal};
 use crate::pulse::Pulse;
 use crate::session::Connections;
 use crate::sqlstate::Class;
+use crate::types::TopicPartition;
 
 /// Backoff between two attempts at the same batch.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -57,6 +62,19 @@ pub enum Report {
         batch: Batch,
         /// What it came to.
         counts: Counts,
+        /// The records that it had to stop before, by the error policy.
+        refused: Vec<Refusal>,
+    },
+    /// The breakers of these topics are open, and why: nothing of the batch is committed.
+    Tripped {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+        /// The batch, not written.
+        batch: Batch,
+        /// Why each of the breakers is open.
+        topics: BTreeMap<Arc<str>, String>,
     },
     /// The stored positions are not those that the batch was read from: read them again.
     Fenced {
@@ -81,6 +99,7 @@ impl Report {
     pub fn from(&self) -> (usize, u64) {
         match self {
             Self::Committed { writer, generation, .. }
+            | Self::Tripped { writer, generation, .. }
             | Self::Fenced { writer, generation, .. }
             | Self::Abandoned { writer, generation } => (*writer, *generation),
         }
@@ -95,6 +114,8 @@ pub struct Shared {
     pub offsets: Offsets,
     /// The dead letters.
     pub dead_letters: DeadLetters,
+    /// What rejected records do.
+    pub policy: Arc<Policy>,
     /// The plans in force.
     pub plans: Arc<Plans>,
     /// Where trouble is noted.
@@ -114,6 +135,7 @@ impl Shared {
             connections,
             offsets: self.offsets.clone(),
             dead_letters: self.dead_letters.clone(),
+            policy: Arc::clone(&self.policy),
             plans: Arc::clone(&self.plans),
             health: Arc::clone(&self.health),
             metrics: Arc::clone(&self.metrics),
@@ -143,6 +165,8 @@ impl Writer {
     pub fn run(mut self, batches: &Receiver<Batch>, events: &Sender<Event>) {
         for batch in batches {
             let report = self.write(batch);
+            // Of a batch that is committed, nothing is in hand any more.
+            self.shared.policy.dropped(self.number);
             if events.send(Event::Report(Box::new(report))).is_err() {
                 return;
             }
@@ -155,6 +179,11 @@ impl Writer {
         let (writer, generation) = (self.number, self.generation);
         let mut unknown: Option<Counts> = None;
         let mut waits = Waits::default();
+        let mut refused: Vec<Refusal> = Vec::new();
+        if batch.is_probe() {
+            // What the plan of that time refused, the table of today may take. If it cannot be read, the attempt says so.
+            batch = self.encode_again(batch).0;
+        }
         let mut care = Care::least(&batch);
         let mut last_state: Option<String> = None;
         loop {
@@ -163,14 +192,14 @@ impl Writer {
             let failure = match self.attempt(&batch, care) {
                 Ok(Attempt::Committed(counts)) => {
                     self.committed(&batch, &counts, started.elapsed());
-                    return Report::Committed { writer, generation, batch, counts };
+                    return Report::Committed { writer, generation, batch, counts, refused };
                 }
                 Ok(Attempt::Fenced) => match self.lost_answer(&batch, unknown.is_some()) {
                     Ok(true) => {
                         // The answer that was lost was yes, to the last attempt that came as far as COMMIT.
                         let counts = unknown.take().expect("a lost answer leaves its counts");
                         self.committed(&batch, &counts, started.elapsed());
-                        return Report::Committed { writer, generation, batch, counts };
+                        return Report::Committed { writer, generation, batch, counts, refused };
                     }
                     Ok(false) => {
                         self.shared.metrics.fenced.inc();
@@ -207,6 +236,21 @@ impl Writer {
                     self.shared.metrics.batches.with_label_values(&["refused"]).inc();
                     continue;
                 }
+                Ok(Attempt::Intolerable(firsts)) => {
+                    let end =
+                        |p: &TopicPartition| firsts.iter().find(|f| f.partition == *p).map(|f| f.offset);
+                    batch = batch.cut(end, &mut Slots::default());
+                    care = Care::least(&batch);
+                    // A later attempt may have had to stop even earlier.
+                    refused.retain(|old| !firsts.iter().any(|new| new.partition == old.partition));
+                    refused.extend(firsts);
+                    continue;
+                }
+                Ok(Attempt::Tripped(topics)) => {
+                    self.shared.metrics.batches.with_label_values(&["breaker"]).inc();
+                    self.shared.health.well(&Component::Writer(writer));
+                    return Report::Tripped { writer, generation, batch, topics };
+                }
                 Ok(Attempt::Unknown { failure, counts }) => {
                     unknown = Some(counts);
                     failure
@@ -229,10 +273,16 @@ impl Writer {
             if self.shared.shutdown.requested() {
                 return Report::Abandoned { writer, generation };
             }
+            if failure.undefined_table() {
+                self.make_dead_letters();
+            }
             if failure.class == Class::Configuration && self.connection.is_none() {
                 // The table may be another one by now. If it cannot be read, the next attempt says why.
                 batch = self.encode_again(batch).0;
                 care = Care::least(&batch);
+            }
+            if failure.may_be_the_records() && batch.records().count() > 1 {
+                care = Care::Suspects;
             }
         }
     }
@@ -248,7 +298,9 @@ impl Writer {
         let tools = Tools {
             dead_letters: &self.shared.dead_letters,
             enter: &|phase| self.watch.enter(phase),
+            judge: &|batch, letters| self.shared.policy.judge(self.number, batch, letters),
             open: false,
+            replay: false,
         };
         let outcome = attempt(connection, batch, &mut self.ladders, care, &tools);
         self.watch.enter(Phase::Idle);
@@ -303,6 +355,17 @@ impl Writer {
         }
     }
 
+    /// The table of dead letters is made at the start; one that was dropped or renamed since is made anew.
+    fn make_dead_letters(&self) {
+        let made = self.shared.connections.open().and_then(|mut connection| {
+            self.shared.dead_letters.create(&mut connection).map_err(Failure::from)
+        });
+        if let Err(failure) = made {
+            // If it is missing, the next attempt says so.
+            tracing::debug!(%failure, "cannot make the table of dead letters");
+        }
+    }
+
     /// After a COMMIT whose answer was lost: whether the stored positions are those that the batch moves to.
     fn lost_answer(&mut self, batch: &Batch, asked: bool) -> Result<bool, Failure> {
         match self.connection.as_mut() {
@@ -315,11 +378,16 @@ impl Writer {
 
     fn committed(&self, batch: &Batch, counts: &Counts, took: Duration) {
         self.shared.health.well(&Component::Writer(self.number));
+        self.shared.policy.committed(self.number);
+        self.shared.dead_letters.committed(batch);
         let metrics = &self.shared.metrics;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics.batches.with_label_values(&["committed"]).inc();
         for (table, rows) in &counts.written {
             metrics.rows_written.with_label_values(&[table]).inc_by(*rows);
+        }
+        for (table, rows) in &counts.deleted {
+            metrics.rows_deleted.with_label_values(&[table]).inc_by(*rows);
         }
         for (partition, reason, records) in &counts.skipped {
             metrics.records_skipped.with_label_values(&[&*partition.topic, reason.as_str()]).inc_by(*records);

@@ -3,14 +3,18 @@
 //! The result must equal applying the records one by one. So pieces are runs of records in their order, and what is
 //! halved is a run. The first try of a batch has no savepoint; only one that was refused is begun again with them.
 
+mod suspects;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use crate::batch::rows::Rows;
 use crate::batch::{Batch, Skip};
+use crate::dead_letters::DeadLetter;
 use crate::decode::{Reason, Rejection, Slots};
 use crate::failure::Failure;
 use crate::plan::Plan;
+use crate::policy::Verdict;
 use crate::types::TopicPartition;
 use crate::writer::apply::{self, Applied};
 use crate::writer::connection::WriterConnection;
@@ -23,15 +27,21 @@ const NEXT_SAVEPOINT: &str =
     "SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT kafka_sink_piece; SAVEPOINT kafka_sink_piece";
 const BACK: &str = "ROLLBACK TO SAVEPOINT kafka_sink_piece";
 
+/// Refused records between two judgements, of which each looks at the whole batch.
+const JUDGE_EVERY: usize = 16;
+
 /// How carefully a batch is written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Care {
     /// All rows at once.
     Whole,
-    /// In runs in which no key comes twice: the table judges its rows, and merged records would hide what it refuses.
+    /// In runs in which no record hides another that the table refuses: it judges its rows, and merged records or
+    /// deletes would.
     Runs,
     /// In runs, each inside a savepoint, halved where the server refuses.
     Halves,
+    /// As in halves, and a record may be suspected of a failure that seems to be the operator's to mend.
+    Suspects,
 }
 
 impl Care {
@@ -52,20 +62,33 @@ pub struct Refused {
     pub failure: Option<Failure>,
 }
 
-/// What the records came to; true once the transaction commits.
+/// What the records came to; true once the transaction commits. With another verdict than to commit, only a part of
+/// them was looked at.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Rows written, by the table's label.
     pub written: BTreeMap<String, u64>,
+    /// Rows deleted by tombstones, by the table's label.
+    pub deleted: BTreeMap<String, u64>,
     /// Skipped records.
     pub skipped: Vec<(TopicPartition, Skip, u64)>,
     /// Dead letters.
     pub refused: Vec<Refused>,
     /// Tables of which keys existed.
     pub conflicts: Vec<String>,
+    /// What is to be done about the refused records.
+    pub verdict: Verdict,
 }
 
 impl Outcome {
+    /// The refused records as dead letters.
+    pub fn letters(&self) -> Vec<DeadLetter<'_>> {
+        self.refused
+            .iter()
+            .map(|r| DeadLetter { record: r.record, rejection: &r.rejection, failure: r.failure.as_ref() })
+            .collect()
+    }
+
     /// Adds what a part of the batch came to; its record 0 is the batch's record `base`.
     fn add(&mut self, part: &Batch, applied: Vec<(String, Applied)>, base: u32) {
         let partition_of = |record: u32| {
@@ -78,6 +101,9 @@ impl Outcome {
         self.refused.extend(part.rejected().iter().map(|r| refused((r.record, r.rejection.clone()))));
         for (label, applied) in applied {
             *self.written.entry(label.clone()).or_default() += applied.written;
+            if applied.deleted > 0 {
+                *self.deleted.entry(label.clone()).or_default() += applied.deleted;
+            }
             self.skipped.extend(applied.skipped.iter().map(|(n, reason)| (partition_of(*n), *reason, 1)));
             self.refused.extend(applied.rejected.into_iter().map(refused));
             if applied.conflicts {
@@ -97,6 +123,9 @@ pub enum Obstacle {
     /// Its records must be applied in smaller parts.
     Divide(&'static str),
 }
+
+/// Asked whether a batch with these dead letters may be committed.
+pub type Judge<'a> = dyn Fn(&Batch, &[DeadLetter<'_>]) -> Verdict + 'a;
 
 /// Which rung each table is written on, by its label.
 pub type Rungs = HashMap<String, Rung>;
@@ -121,23 +150,24 @@ pub fn write(
     batch: &Batch,
     rungs: Rungs,
     care: Care,
+    judge: &Judge<'_>,
 ) -> Result<Result<Outcome, Obstacle>, Failure> {
-    let mut pieces =
-        Pieces { connection, batch, rungs, care, slots: Slots::default(), outcome: Outcome::default() };
-    if care == Care::Whole {
-        return Ok(pieces.tables(batch)?.map(|applied| {
-            pieces.outcome.add(batch, applied, 0);
-            pieces.outcome
-        }));
+    let mut pieces = Pieces {
+        connection,
+        batch,
+        rungs,
+        care,
+        judge,
+        judge_at: 1,
+        slots: Slots::default(),
+        outcome: Outcome::default(),
+        passed: HashMap::new(),
+    };
+    if let Some(obstacle) = pieces.all()? {
+        return Ok(Err(obstacle));
     }
-    if care == Care::Halves {
-        pieces.connection.client().batch_execute(SAVEPOINT)?;
-    }
-    for run in batch.runs(&mut pieces.slots) {
-        if let Some(obstacle) = pieces.run(run)? {
-            return Ok(Err(obstacle));
-        }
-    }
+    pieces.convict()?;
+    pieces.judge();
     Ok(Ok(pieces.outcome))
 }
 
@@ -146,14 +176,42 @@ struct Pieces<'a> {
     batch: &'a Batch,
     rungs: Rungs,
     care: Care,
+    judge: &'a Judge<'a>,
+    /// So many refused records ask for the next judgement.
+    judge_at: usize,
     slots: Slots,
     outcome: Outcome,
+    /// Where records are suspected: of each table, by its label, the records of which some were written last.
+    passed: HashMap<String, Range<u32>>,
 }
 
 impl Pieces<'_> {
+    /// Writes all records, or those up to a verdict; returns the obstacle that this care cannot cope with.
+    fn all(&mut self) -> Result<Option<Obstacle>, Failure> {
+        let batch = self.batch;
+        if self.care == Care::Whole {
+            return Ok(match self.tables(batch)? {
+                Ok(applied) => {
+                    self.outcome.add(batch, applied, 0);
+                    None
+                }
+                Err(obstacle) => Some(obstacle),
+            });
+        }
+        if self.care >= Care::Halves {
+            self.connection.client().batch_execute(SAVEPOINT)?;
+        }
+        for run in batch.runs(&mut self.slots) {
+            if let Some(obstacle) = self.run(run)? {
+                return Ok(Some(obstacle));
+            }
+        }
+        Ok(None)
+    }
+
     /// Writes a run; returns the obstacle that this care cannot cope with.
     fn run(&mut self, run: Range<u32>) -> Result<Option<Obstacle>, Failure> {
-        if self.care == Care::Halves {
+        if self.care >= Care::Halves {
             self.halve(run, false)?;
             return Ok(None);
         }
@@ -170,16 +228,22 @@ impl Pieces<'_> {
     /// Writes these records, halved until those that are refused stand alone; true when none was. `guilty`: one of
     /// them is known to be refused, so there is no use in trying them together.
     fn halve(&mut self, records: Range<u32>, guilty: bool) -> Result<bool, Failure> {
+        if self.outcome.verdict != Verdict::Commit {
+            // Nothing is committed: there is no use in writing the rest.
+            return Ok(false);
+        }
         let alone = records.len() == 1;
         let mut refused = guilty;
         if alone || !guilty {
             let part = self.batch.slice(records.clone(), &mut self.slots);
             match self.piece(&part)? {
                 Ok(applied) => {
+                    self.acquit(&applied, &records);
                     self.outcome.add(&part, applied, records.start);
                     return Ok(true);
                 }
                 Err(Obstacle::Refused(failure)) if alone => {
+                    self.suspect(&part, &failure)?;
                     self.refuse(records.start, failure);
                     return Ok(false);
                 }
@@ -199,6 +263,18 @@ impl Pieces<'_> {
     fn refuse(&mut self, record: u32, failure: Failure) {
         let rejection = Rejection { reason: Reason::Refused, column: None, detail: failure.message.clone() };
         self.outcome.refused.push(Refused { record, rejection, failure: Some(failure) });
+        if self.outcome.refused.len() >= self.judge_at && self.care == Care::Halves {
+            self.judge();
+        }
+    }
+
+    /// Asks whether the batch may be committed with what is refused so far, the rest as if it were written. When it
+    /// may not, it may not with more either: a batch of which everything is refused need not be tried to its end.
+    fn judge(&mut self) {
+        if self.outcome.verdict == Verdict::Commit {
+            self.judge_at = self.outcome.refused.len() + JUDGE_EVERY;
+            self.outcome.verdict = (self.judge)(self.batch, &self.outcome.letters());
+        }
     }
 
     /// Writes a piece inside the savepoint, which is there again afterwards, whatever happened; climbs where keys
@@ -210,7 +286,7 @@ impl Pieces<'_> {
                     Ok(()) => return Ok(Ok(applied)),
                     Err(error) => {
                         let failure = Failure::from(error);
-                        if !failure.is_the_records() {
+                        if !self.is_the_records(&failure) {
                             return Err(failure);
                         }
                         self.roll_back()?;
@@ -242,7 +318,7 @@ impl Pieces<'_> {
                     self.roll_back()?;
                     return Ok(Err(Obstacle::Divide(why)));
                 }
-                Err(failure) if failure.is_the_records() => {
+                Err(failure) if self.is_the_records(&failure) => {
                     self.roll_back()?;
                     let own = rung < Rung::Stage && self.is_own_conflict(&table.plan, &failure)?;
                     return Ok(Err(if own { Obstacle::Conflict(label) } else { Obstacle::Refused(failure) }));
@@ -254,7 +330,7 @@ impl Pieces<'_> {
     }
 
     fn roll_back(&mut self) -> Result<(), Failure> {
-        let back = if self.care == Care::Halves { BACK } else { "ROLLBACK" };
+        let back = if self.care >= Care::Halves { BACK } else { "ROLLBACK" };
         Ok(self.connection.client().batch_execute(back)?)
     }
 

@@ -8,34 +8,15 @@ use crate::sql::ident;
 use crate::writer::copy::ORDINAL;
 
 /// Which of the keys given as arrays exist, by their place in the arrays. An upsert locks the rows that it will
-/// change, in the order of the keys, so that two writers cannot wait for each other; where keys of different bytes may
-/// be equal for the server, it also says which row each key is.
+/// change, in the order of the keys, so that two writers cannot wait for each other.
 pub fn lookup(plan: &Plan) -> String {
-    let keys: Vec<_> = plan.key_columns().collect();
-    let arrays: Vec<String> = keys
-        .iter()
-        .zip(1..)
-        .map(|(c, n)| format!("${n}::{}[]", if looks_up_text(c) { "text" } else { &c.base_type_name }))
-        .collect();
-    let names: Vec<String> = (1..=keys.len()).map(|n| format!("k{n}")).collect();
-    let equal: Vec<String> = keys
-        .iter()
-        .zip(&names)
-        .map(|(c, name)| {
-            let cast = if looks_up_text(c) { format!("::{}", c.base_type_name) } else { String::new() };
-            format!("t.{} = u.{name}{cast}", ident(&c.name))
-        })
-        .collect();
-    let source = format!("unnest({}) WITH ORDINALITY u({}, ordinal)", arrays.join(", "), names.join(", "));
-    let (target, equal) = (&plan.target, equal.join(" AND "));
+    let (keys, equal, target) = (unnested(plan), equal_to_unnested(plan), &plan.target);
     match plan.mode {
         Mode::Upsert => format!(
-            "SELECT u.ordinal::int4{} FROM {source} JOIN {target} t ON {equal} ORDER BY u.ordinal \
-             FOR NO KEY UPDATE OF t",
-            if is_loose(plan) { ", t.tableoid::text || t.ctid::text" } else { "" }
+            "SELECT u.ordinal::int4 FROM {keys} JOIN {target} t ON {equal} ORDER BY u.ordinal FOR NO KEY UPDATE OF t"
         ),
         Mode::Insert | Mode::InsertIgnore => format!(
-            "SELECT u.ordinal::int4 FROM {source} WHERE EXISTS (SELECT 1 FROM {target} t WHERE {equal})"
+            "SELECT u.ordinal::int4 FROM {keys} WHERE EXISTS (SELECT 1 FROM {target} t WHERE {equal})"
         ),
     }
 }
@@ -44,6 +25,70 @@ pub fn lookup(plan: &Plan) -> String {
 /// has nothing but text.
 pub fn looks_up_text(column: &Column) -> bool {
     !column.kind.is_binary() || matches!(column.kind, Kind::Array(_))
+}
+
+/// Deletes the keys given as arrays. For each that was there: its place in the arrays, and whether it is gone (a
+/// trigger may keep it). They are locked in their order, where the mode needs the privilege for that anyway.
+pub fn delete(plan: &Plan) -> String {
+    let (keys, equal, target) = (unnested(plan), equal_to_unnested(plan), &plan.target);
+    let names = key_names(plan).join(", ");
+    let lock = if plan.mode == Mode::Upsert { " FOR UPDATE OF t" } else { "" };
+    format!(
+        "WITH u AS MATERIALIZED (SELECT u.ordinal, {names} FROM {keys} JOIN {target} t ON {equal} ORDER BY u.ordinal{lock}), \
+         gone AS (DELETE FROM {target} t USING u WHERE {equal} RETURNING u.ordinal) \
+         SELECT u.ordinal::int4, gone.ordinal IS NOT NULL FROM u LEFT JOIN gone USING (ordinal)"
+    )
+}
+
+/// How many of the keys given as arrays differ for the server.
+pub fn count_keys(plan: &Plan) -> String {
+    // No row of the target takes part; but its columns lend the keys their collations.
+    let keys: Vec<String> = plan
+        .key_columns()
+        .zip(key_values(plan))
+        .map(|(c, value)| format!("coalesce(t.{}, {value})", ident(&c.name)))
+        .collect();
+    format!(
+        "SELECT count(*) FROM (SELECT DISTINCT {} FROM {} LEFT JOIN {} t ON false) k",
+        keys.join(", "),
+        unnested(plan),
+        plan.target
+    )
+}
+
+fn key_names(plan: &Plan) -> Vec<String> {
+    (1..=plan.key_columns().count()).map(|n| format!("k{n}")).collect()
+}
+
+/// The keys given as arrays, as rows `u` of `k1`, `k2` … and `ordinal`.
+fn unnested(plan: &Plan) -> String {
+    let arrays: Vec<String> = plan
+        .key_columns()
+        .zip(1..)
+        .map(|(c, n)| format!("${n}::{}[]", if looks_up_text(c) { "text" } else { &c.base_type_name }))
+        .collect();
+    format!("unnest({}) WITH ORDINALITY u({}, ordinal)", arrays.join(", "), key_names(plan).join(", "))
+}
+
+/// The values of a row `u`, each of its column's type.
+fn key_values(plan: &Plan) -> Vec<String> {
+    plan.key_columns()
+        .zip(key_names(plan))
+        .map(|(c, name)| match looks_up_text(c) {
+            true => format!("u.{name}::{}", c.base_type_name),
+            false => format!("u.{name}"),
+        })
+        .collect()
+}
+
+/// That row `t` of the target has the key of row `u`.
+fn equal_to_unnested(plan: &Plan) -> String {
+    let equal: Vec<String> = plan
+        .key_columns()
+        .zip(key_values(plan))
+        .map(|(c, value)| format!("t.{} = {value}", ident(&c.name)))
+        .collect();
+    equal.join(" AND ")
 }
 
 /// A staging table for the plan: its columns without its constraints, those of domains included, and which row of the
@@ -65,23 +110,21 @@ pub fn create_stage(stage: &str, plan: &Plan) -> String {
     )
 }
 
-/// Writes staged rows of keys that exist; `None` when the shape has nothing beside the key.
-pub fn update(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
+/// Whether a record of this shape changes anything in a row that exists.
+pub fn updates(plan: &Plan, shape: &Shape) -> bool {
+    changed(plan, shape).next().is_some()
+}
+
+/// Writes staged rows of keys that exist, for a shape that [`updates`].
+pub fn update(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let set: Vec<String> = changed(plan, shape).map(|c| format!("{c} = s.{c}")).collect();
-    if set.is_empty() {
-        return None;
-    }
-    Some(format!(
-        "UPDATE {} t SET {} FROM {stage} s WHERE {}",
+    let newer = newer(plan, "s").map(|newer| format!(" AND {newer}")).unwrap_or_default();
+    format!(
+        "UPDATE {} t SET {} FROM {stage} s WHERE {}{newer}",
         plan.target,
         set.join(", "),
         key_equality(plan, "t", "s")
-    ))
-}
-
-/// Whether keys of different bytes may be equal for the server.
-pub fn is_loose(plan: &Plan) -> bool {
-    plan.key.as_ref().is_some_and(|key| key.loose)
+    )
 }
 
 /// Whether a staged update changes what keeps other rows out (of a unique index beside the key's, say); `None` when
@@ -111,7 +154,7 @@ pub fn insert_plainly(stage: &str, plan: &Plan, shape: &Shape) -> String {
         shape.columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name)).collect();
     let columns = columns.join(", ");
     let (target, ordinal) = (&plan.target, ident(ORDINAL));
-    format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} ORDER BY {ordinal}")
+    format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} s ORDER BY {ordinal}")
 }
 
 /// Inserts staged rows whatever others do meanwhile. In upsert mode a key that has appeared is updated; otherwise
@@ -124,7 +167,7 @@ pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let keys = keys.join(", ");
     let (target, ordinal) = (&plan.target, ident(ORDINAL));
     let insert = format!(
-        "INSERT INTO {target} ({columns}) SELECT {columns} FROM {stage} ORDER BY {ordinal} ON CONFLICT ({keys})"
+        "INSERT INTO {target} AS t ({columns}) SELECT {columns} FROM {stage} s ORDER BY {ordinal} ON CONFLICT ({keys})"
     );
     if plan.mode != Mode::Upsert {
         return format!(
@@ -139,7 +182,14 @@ pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
         // Nothing changes; but a row counts, and one that a trigger refuses does not.
         set = plan.key_columns().map(|c| ident(&c.name)).map(|c| format!("{c} = excluded.{c}")).collect();
     }
-    format!("{insert} DO UPDATE SET {}", set.join(", "))
+    let newer = newer(plan, "excluded").map(|newer| format!(" WHERE {newer}")).unwrap_or_default();
+    format!("{insert} DO UPDATE SET {}{newer}", set.join(", "))
+}
+
+/// That the version of row `from` is not older than that of row `t` of the target, if the plan has one.
+fn newer(plan: &Plan, from: &str) -> Option<String> {
+    let column = ident(&plan.columns[plan.version?.column].name);
+    Some(format!("(t.{column} IS NULL OR {from}.{column} >= t.{column})"))
 }
 
 /// Columns that a record of this shape changes in a row that exists, quoted.

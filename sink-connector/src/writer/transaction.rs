@@ -1,6 +1,6 @@
 //! One attempt to commit a batch: fence, check of the tables, rows, dead letters, COMMIT.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use postgres::SimpleQueryMessage;
@@ -12,6 +12,7 @@ use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
 use crate::plan::Plan;
+use crate::policy::{Refusal, Verdict};
 use crate::types::TopicPartition;
 use crate::writer::apply::needs_stage;
 use crate::writer::connection::WriterConnection;
@@ -23,6 +24,8 @@ use crate::writer::pieces::{self, Care, Obstacle, Outcome};
 pub struct Counts {
     /// Rows written, by the table's label.
     pub written: Vec<(String, u64)>,
+    /// Rows deleted by tombstones, by the table's label.
+    pub deleted: Vec<(String, u64)>,
     /// Skipped records: topic, reason, how many.
     pub skipped: Vec<(TopicPartition, Skip, u64)>,
     /// Dead letters: topic, reason.
@@ -51,6 +54,11 @@ pub enum Attempt {
         /// The table's label.
         label: String,
     },
+    /// The error policy does not tolerate these records, the first of their partitions: what is before them is to be
+    /// committed.
+    Intolerable(Vec<Refusal>),
+    /// The breakers of these topics are open, and why: nothing of the batch is committed.
+    Tripped(BTreeMap<Arc<str>, String>),
     /// COMMIT was sent, and the connection broke before it was answered.
     Unknown {
         /// How it broke.
@@ -62,10 +70,14 @@ pub enum Attempt {
 
 /// What an attempt needs beside the connection and the batch.
 pub struct Tools<'a> {
-    /// The positions.
+    /// Where dead letters go.
     pub dead_letters: &'a DeadLetters,
     /// Told which step is under way.
     pub enter: &'a dyn Fn(Phase),
+    /// Asked whether a batch with these dead letters may be committed.
+    pub judge: &'a dyn Fn(&Batch, &[DeadLetter<'_>]) -> Verdict,
+    /// The records are dead letters themselves: these are removed, and no position is moved.
+    pub replay: bool,
     /// The transaction is open already, and is somebody else's to end: a rehearsal.
     pub open: bool,
 }
@@ -128,7 +140,7 @@ pub fn attempt(
             match (failure.is_the_records(), care) {
                 // A deferred constraint; with halves it would have spoken before.
                 (true, Care::Whole | Care::Runs) => Ok(Attempt::Refused { why: failure.message }),
-                (true, Care::Halves) => Err(failure.into_configuration()),
+                (true, Care::Halves | Care::Suspects) => Err(failure.into_configuration()),
                 (false, _) => Err(failure),
             }
         }
@@ -150,37 +162,36 @@ pub fn write(
         tables.iter().map(|table| pieces::rung(&table.plan, &table.rows, taken(table), care)).collect();
     for (table, rung) in tables.iter().zip(&rungs) {
         // Halves may climb, and a staging table cannot be made then.
-        let highest = if care == Care::Halves { Rung::Stage } else { *rung };
+        let highest = if care >= Care::Halves { Rung::Stage } else { *rung };
         if needs_stage(&table.plan, highest) {
             connection.create_stage(&table.plan)?;
         }
     }
     (tools.enter)(Phase::Fence);
-    if let Some(ended) = begin(connection, batch, tools.open)? {
+    if let Some(ended) = begin(connection, batch, tools)? {
         connection.client().batch_execute("ROLLBACK")?;
         return Ok(Err(ended));
     }
     (tools.enter)(Phase::Rows);
     let begun = tables.iter().map(|table| (table.plan.label.clone(), taken(table))).collect();
-    let outcome = match pieces::write(connection, batch, begun, care)? {
+    let mut outcome = match pieces::write(connection, batch, begun, care, tools.judge)? {
         Ok(outcome) => outcome,
         Err(Obstacle::Conflict(label)) => return Ok(Err(Attempt::Conflict { label })),
         Err(Obstacle::Refused(failure)) => return Ok(Err(Attempt::Refused { why: failure.message })),
         Err(Obstacle::Divide(why)) => return Ok(Err(Attempt::Refused { why: why.to_owned() })),
     };
-    let letters: Vec<DeadLetter<'_>> = outcome
-        .refused
-        .iter()
-        .map(|r| DeadLetter { record: r.record, rejection: &r.rejection, failure: r.failure.as_ref() })
-        .collect();
+    let refused = match std::mem::take(&mut outcome.verdict) {
+        Verdict::Commit => None,
+        Verdict::Stop(refusals) => Some(Attempt::Intolerable(refusals)),
+        Verdict::Trip(topics) => Some(Attempt::Tripped(topics)),
+    };
+    if let Some(refused) = refused {
+        connection.client().batch_execute("ROLLBACK")?;
+        return Ok(Err(refused));
+    }
+    let letters = outcome.letters();
     if !letters.is_empty() {
-        // What the table of dead letters refuses is no record's fault.
-        let written = tools.dead_letters.write(connection.client(), batch, &letters);
-        written.map_err(
-            |failure| {
-                if failure.is_the_records() { failure.into_configuration() } else { failure }
-            },
-        )?;
+        tools.dead_letters.write(connection.client(), batch, &letters)?;
     }
     let counts = count(batch, &outcome);
     // Of a batch in pieces the ladder learns nothing.
@@ -208,10 +219,20 @@ fn breaks_off(error: &postgres::Error) -> bool {
 }
 
 /// Opens the transaction in one round trip: fence, lock on each target against ALTER, fingerprint of each.
-fn begin(connection: &mut WriterConnection, batch: &Batch, open: bool) -> Result<Option<Attempt>, Failure> {
+fn begin(
+    connection: &mut WriterConnection,
+    batch: &Batch,
+    tools: &Tools<'_>,
+) -> Result<Option<Attempt>, Failure> {
     connection.begin();
-    let begin = if open { "SELECT 1" } else { BEGIN };
-    let mut sql = format!("{begin}; {}", Offsets::fence(batch.spans()));
+    let begin = if tools.open { "SELECT 1" } else { BEGIN };
+    // Both are two statements, of which the second says how many rows were as expected.
+    let (fence, expected) = if tools.replay {
+        (tools.dead_letters.removal(batch), batch.records().count())
+    } else {
+        (Offsets::fence(batch.spans()), batch.spans().len())
+    };
+    let mut sql = format!("{begin}; {fence}");
     let plans = plans_in_use(batch);
     for plan in &plans {
         let fingerprint = connection.fingerprint_statement(&plan.name)?;
@@ -231,9 +252,9 @@ fn begin(connection: &mut WriterConnection, batch: &Batch, open: bool) -> Result
             _ => {}
         }
     }
-    // BEGIN, the lock of the positions, and then the move.
+    // BEGIN, the lock of the positions or letters, and then the move or removal.
     let moved = commands.get(2).copied().unwrap_or_default();
-    if moved != batch.spans().len() as u64 {
+    if moved != expected as u64 {
         return Ok(Some(Attempt::Fenced));
     }
     let unchanged = plans.len() == fingerprints.len()
@@ -264,6 +285,7 @@ fn count(batch: &Batch, outcome: &Outcome) -> Counts {
     };
     let counts = Counts {
         written: outcome.written.iter().map(|(label, rows)| (label.clone(), *rows)).collect(),
+        deleted: outcome.deleted.iter().map(|(label, rows)| (label.clone(), *rows)).collect(),
         skipped: outcome.skipped.clone(),
         dead_letters: outcome
             .refused
@@ -272,6 +294,7 @@ fn count(batch: &Batch, outcome: &Outcome) -> Counts {
             .collect(),
     };
     let accounted = counts.written.iter().map(|(_, n)| n).sum::<u64>()
+        + counts.deleted.iter().map(|(_, n)| n).sum::<u64>()
         + counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>()
         + counts.dead_letters.len() as u64;
     assert_eq!(accounted, batch.records().count() as u64, "every record ends as exactly one outcome");

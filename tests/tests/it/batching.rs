@@ -73,8 +73,7 @@ fn outcome(records: &[Record], table: &str, mode: &str, max_rows: u32) -> (Vec<S
         .set("batch.linger_ms", 200)
         .finish(&["run", "--until-end", "--summary", "json"], Duration::from_secs(120))
         .expect_code(0);
-    let accounted = run.count("rows_written") + run.count("skipped") + run.count("dead_letters");
-    assert_eq!((run.count("records"), accounted), (RECORDS as i64, RECORDS as i64));
+    assert_eq!(run.assert_accounted(), RECORDS as i64);
     let text = |client: &mut postgres::Client, sql: &str| -> Vec<String> {
         client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
     };

@@ -122,6 +122,7 @@ fn a_sink_at_work_is_not_disturbed_and_its_rows_are_tried_as_updates() {
     setup.produce(10..12);
     wait::until(SOON, "the sink goes on", || setup.one::<i64>("SELECT count(*) FROM t") == 12);
     assert_eq!(sink.metrics().unwrap().sum("sink_fenced_total"), 0.0);
+    assert_eq!(sink.assert_accounted(), 12);
     sink.sigterm();
     sink.wait(SOON).expect_code(0);
     assert_eq!(setup.one::<i64>("SELECT count(*) FROM sink_offsets WHERE connector LIKE '%check%'"), 0);
@@ -189,6 +190,33 @@ fn what_a_table_does_to_the_guarantees_is_said() {
     assert_says(&output, "warning", "table t", &["has triggers: audit"]);
     let output = check(&setup.config.clone().table("u"), 1);
     assert_says(&output, "error", "table u", &["UNLOGGED", "SET LOGGED"]);
+}
+
+#[test]
+fn dead_letters_in_a_topic_need_that_topic_and_no_table_and_none_is_sent() {
+    let setup = Setup::new("CREATE TABLE t (id int PRIMARY KEY, name text)");
+    setup.kafka.produce(&setup.topic, [Record::new("{").partition(1)]);
+    let letters = tests::names::unique("check_letters");
+    let config = setup.config.clone().set("errors.dead_letters", "topic");
+    let config = config.set("errors.dead_letter_topic", letters.as_str());
+    let output = check(&config, 1);
+    assert_says(
+        &output,
+        "error",
+        "dead letter topic",
+        &[&letters, "does not exist", "errors.dead_letter_topic"],
+    );
+    setup.kafka.create_topic(&letters, 1, &[]);
+    let output = wait::holds(SOON, "it is seen", || config.finish(&["check"], SOON), |o| o.code == Some(0));
+    assert_says(&output, "ok", "dead letter topic", &["exists"]);
+    assert!(!output.stdout.contains("dead letter table"), "{}", output.stdout);
+    assert_says(
+        &output,
+        "warning",
+        &format!("sample of {}", setup.topic),
+        &["1 of 11 records", "invalid_json"],
+    );
+    assert_eq!(setup.kafka.end_offsets(&letters), [0]);
 }
 
 #[test]

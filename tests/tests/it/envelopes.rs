@@ -134,3 +134,62 @@ fn change_events_are_applied_with_and_without_a_schema() {
         assert_eq!(letters(&mut client), expected);
     }
 }
+
+#[test]
+fn a_deletion_deletes_by_the_records_key_or_by_the_row_before_it() {
+    let Services { kafka, postgres } = Services::shared();
+    for pk_mode in ["record_key", "record_value"] {
+        let topic = kafka.topic("deletions", 1);
+        let url = postgres.database("deletions");
+        let mut client = tests::postgres::connect(&url);
+        client
+            .batch_execute(
+                "CREATE TABLE t (id date PRIMARY KEY, v text NOT NULL); \
+                 INSERT INTO t SELECT '1970-01-01'::date + i, 'old' FROM generate_series(1, 6) i",
+            )
+            .unwrap();
+        let fields = json!([column("id", "int32", "io.debezium.time.Date")]);
+        let image = |name: &str| json!({"field": name, "type": "struct", "fields": fields});
+        let schema = json!({"type": "struct", "fields": [image("before"), image("after")]});
+        let key_schema = json!({"type": "struct", "fields": fields});
+        let event = |id: u32, op: &str, before: Value, after: Value| {
+            let event = json!({"before": before, "after": after, "op": op, "source": {"lsn": 9}});
+            let key = json!({"schema": key_schema, "payload": {"id": id}});
+            Record::json(&json!({"schema": schema, "payload": event})).key(key.to_string())
+        };
+        let gone = |id: u32| event(id, "d", json!({"id": id, "v": null}), Value::Null);
+        kafka.produce(
+            &topic,
+            [
+                gone(1),
+                // What Debezium sends after a deletion, for compaction.
+                Record::tombstone(json!({"schema": key_schema, "payload": {"id": 1}}).to_string()),
+                event(2, "u", Value::Null, json!({"id": 2, "v": "new"})),
+                gone(2),
+                event(2, "c", Value::Null, json!({"id": 2, "v": "again"})),
+                // Without REPLICA IDENTITY there is no row before.
+                event(3, "d", Value::Null, Value::Null),
+                gone(9),
+                // Without a schema a date is text: nothing says that a number counts days.
+                Record::json(&json!({"op": "d", "before": {"id": "1970-01-06", "v": null}}))
+                    .key(r#"{"id": "1970-01-06"}"#),
+            ],
+        );
+        let run = config(&topic, &url, "debezium")
+            .pk_mode(pk_mode)
+            .set("sink.delete_enabled", true)
+            .finish(&["run", "--until-end", "--deadline", "60s", "--summary", "json"], MINUTE)
+            .expect_code(0);
+        assert_eq!(run.assert_accounted(), 8);
+        let by_key = pk_mode == "record_key";
+        let left: &[&str] = if by_key {
+            &["(1970-01-03,again)", "(1970-01-05,old)", "(1970-01-07,old)"]
+        } else {
+            &["(1970-01-03,again)", "(1970-01-04,old)", "(1970-01-05,old)", "(1970-01-07,old)"]
+        };
+        assert_eq!(texts(&mut client), left, "{pk_mode}");
+        let refused = if by_key { vec![] } else { vec![(5, "invalid_envelope".to_owned())] };
+        assert_eq!(letters(&mut client), refused, "{pk_mode}");
+        assert_eq!(run.count("rows_deleted"), if by_key { 4 } else { 3 }, "{pk_mode}: {}", run.summary());
+    }
+}

@@ -49,6 +49,7 @@ fn assert_accounted(sink: &Sink, records: u32) {
         },
         |counts| counts.iter().all(|n| *n == f64::from(records)),
     );
+    assert_eq!(sink.assert_accounted(), u64::from(records));
     sink.wait_ready(LONG);
     sink.sigterm();
     sink.wait(LONG).expect_code(0);

@@ -75,7 +75,7 @@ fn the_proposed_table_is_accepted_and_takes_the_same_records() {
         sink = sink.topic_set(&topic, key, value.clone());
     }
     let run = sink.finish(&["run", "--until-end", "--summary", "json"], SOON).expect_code(0);
-    assert_eq!((run.count("rows_written"), run.count("dead_letters")), (7, 0), "{}", run.stderr);
+    assert_eq!((run.assert_accounted(), run.count("rows_written")), (7, 7), "{}", run.stderr);
     let table = format!("\"{topic}\"");
     let row = client
         .query_one(

@@ -74,13 +74,13 @@ impl Scene {
     /// Writes what there is, and leaves the group.
     #[track_caller]
     pub fn drain(&self) {
-        self.config.finish(&["run", "--until-end"], SOON).expect_code(0);
+        self.bounded(&["--until-end"]).expect_code(0);
     }
 
-    /// A bounded run, with its summary.
+    /// A bounded run, with its summary, in which every record has become something.
     #[track_caller]
     pub fn bounded(&self, bound: &[&str]) -> Output {
-        self.config.finish(&[&["run"], bound, &SUMMARY].concat(), SOON)
+        run(&self.config, bound)
     }
 
     /// The stored position, if there is one.
@@ -122,13 +122,22 @@ impl Scene {
         assert!(sink.is_running());
     }
 
-    /// SIGTERM ends it with 0, stopped partitions or not.
+    /// SIGTERM ends it with 0, stopped partitions or not; every record has become something.
     #[track_caller]
     pub fn end(&self, sink: &Sink) {
+        sink.assert_accounted();
         assert_eq!(sink.get("/livez").unwrap().0, 200);
         sink.sigterm();
         sink.wait(SOON).expect_code(0);
     }
+}
+
+/// A bounded run of this configuration, with its summary, in which every record has become something.
+#[track_caller]
+pub fn run(config: &SinkConfig, bound: &[&str]) -> Output {
+    let output = config.finish(&[&["run"], bound, &SUMMARY].concat(), SOON);
+    output.assert_accounted();
+    output
 }
 
 fn status_of(sink: &Sink, topic: &str, partition: i32) -> Value {
@@ -231,7 +240,7 @@ fn a_position_of_another_group_table_or_cluster_is_not_taken_over() {
         (same_cluster.table("t2"), ["target table", "\"t\"", "\"t2\""]),
         (there, ["cluster", scene.kafka.cluster_id(), elsewhere.cluster_id()]),
     ] {
-        let run = config.finish(&["run", "--until-end"], SOON).expect_code(1);
+        let run = run(&config, &["--until-end"]).expect_code(1);
         for word in words {
             assert!(run.stderr.contains(word), "{word} is not in: {}", run.stderr);
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{Output, Record, SinkConfig};
 
-use crate::lost_positions::{SOON, Scene};
+use crate::lost_positions::{self, SOON, Scene};
 
 #[track_caller]
 fn run(config: &SinkConfig, args: &[&str], code: i32) -> Output {
@@ -184,11 +184,11 @@ fn a_changed_target_table_is_taken_on_by_a_reset() {
     let mut client = tests::postgres::connect(&scene.url);
     client.batch_execute("CREATE TABLE t2 (LIKE t)").unwrap();
     let config = scene.config.clone().table("t2");
-    let stopped = config.finish(&["run", "--until-end"], SOON).expect_code(1);
+    let stopped = lost_positions::run(&config, &["--until-end"]).expect_code(1);
     assert!(stopped.stderr.contains("foreign_position"), "{}", stopped.stderr);
     run(&config, &["reset", "--to-offset", "3", "--execute"], 0);
     scene.produce(0, 0, 5..7);
-    config.finish(&["run", "--until-end"], SOON).expect_code(0);
+    assert_eq!(lost_positions::run(&config, &["--until-end"]).expect_code(0).count("records"), 4);
     let numbers: Vec<i32> =
         client.query("SELECT n FROM t2 ORDER BY n", &[]).unwrap().iter().map(|row| row.get(0)).collect();
     assert_eq!(numbers, [3, 4, 5, 6]);

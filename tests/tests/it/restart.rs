@@ -90,6 +90,7 @@ fn killed_again_and_again(services: &Services, table: &Table, faults: bool) {
     let run =
         config.finish(&["run", "--until-end", "--summary", "json"], Duration::from_secs(180)).expect_code(0);
     assert!(run.count("rows_written") > 0);
+    run.assert_accounted();
     expected.assert_exactly_once(&mut tests::postgres::connect(&url), "t");
 }
 

@@ -14,6 +14,7 @@ const RECOVERY: Duration = Duration::from_secs(5);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// The bounded runs' `--deadline`.
 const DEADLINE: Duration = Duration::from_secs(5);
+const GIVES_UP: [&str; 6] = ["run", "--until-end", "--deadline", "5s", "--summary", "json"];
 
 /// Enough to be at work for a while, a hundred at a time.
 const RECORDS: u32 = 100_000;
@@ -62,7 +63,8 @@ fn assert_ends_at_once(sink: &Sink) {
 /// A bounded run gives up at its deadline, and not long after it.
 #[track_caller]
 fn assert_gives_up(config: &SinkConfig) {
-    let run = config.finish(&["run", "--until-end", "--deadline", "5s"], PATIENCE).expect_code(5);
+    let run = config.finish(&GIVES_UP, PATIENCE).expect_code(5);
+    assert_eq!(run.assert_accounted(), 0);
     assert!(run.elapsed >= DEADLINE && run.elapsed <= DEADLINE + GOODBYE, "it took {:?}", run.elapsed);
 }
 
@@ -196,7 +198,8 @@ fn a_sink_whose_postgres_dies_in_mid_run_ends_at_once_when_asked_and_goes_on_whe
 fn a_bounded_run_whose_postgres_dies_gives_up_at_its_deadline() {
     let kafka = &Services::shared().kafka;
     let postgres = Postgres::start(tests::PostgresOptions::default()).unwrap();
-    let (sink, _) = stopped_in_mid_run(&postgres, kafka, &["run", "--until-end", "--deadline", "5s"]);
+    let (sink, _) = stopped_in_mid_run(&postgres, kafka, &GIVES_UP);
     let run = sink.wait(PATIENCE).expect_code(5);
+    assert!(run.assert_accounted() > 0);
     assert!(run.elapsed <= DEADLINE + GOODBYE, "it took {:?}\n{}", run.elapsed, run.stderr);
 }

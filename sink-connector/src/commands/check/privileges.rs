@@ -106,9 +106,11 @@ pub fn privileges(
 
 /// What writing as `wanted` needs.
 pub fn needed(wanted: &Wanted) -> &'static [&'static str] {
-    match (wanted.key.is_empty(), wanted.mode) {
-        (true, _) => &["INSERT"],
-        (false, Mode::Insert | Mode::InsertIgnore) => &["SELECT", "INSERT"],
-        (false, Mode::Upsert) => &["SELECT", "INSERT", "UPDATE"],
+    match (wanted.key.is_empty(), wanted.mode, wanted.deletes) {
+        (true, ..) => &["INSERT"],
+        (false, Mode::Insert | Mode::InsertIgnore, false) => &["SELECT", "INSERT"],
+        (false, Mode::Insert | Mode::InsertIgnore, true) => &["SELECT", "INSERT", "DELETE"],
+        (false, Mode::Upsert, false) => &["SELECT", "INSERT", "UPDATE"],
+        (false, Mode::Upsert, true) => &["SELECT", "INSERT", "UPDATE", "DELETE"],
     }
 }

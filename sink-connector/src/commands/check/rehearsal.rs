@@ -12,13 +12,14 @@ use crate::catalog::{self, Table};
 use crate::commands::kafka::Trouble;
 use crate::commands::postgres as connect;
 use crate::commands::sample::Sampled;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Reason, Rejection, Slots};
 use crate::failure::Failure;
 use crate::offsets::{Offsets, Owner, Stored};
 use crate::plan::Plan;
 use crate::plans::Target;
+use crate::policy::Verdict;
 use crate::session::Connections;
 use crate::sql::{TableName, ident, literal};
 use crate::sqlstate::Class;
@@ -119,6 +120,10 @@ impl Rehearsal<'_> {
         let offsets = Offsets::new(&TableName::parse(&self.config.offsets.table), &nobody);
         let dead_letters =
             DeadLetters::new(&TableName::parse(&self.config.errors.dead_letter_table), &nobody);
+        let dead_letters = match self.config.errors.dead_letters {
+            config::DeadLetters::Table => dead_letters,
+            config::DeadLetters::Topic => dead_letters.to_nowhere(),
+        };
         connection.batch_execute(&format!("{BEGIN}; {LIMITS}"))?;
         offsets.create(&mut connection)?;
         dead_letters.create(&mut connection)?;
@@ -134,7 +139,13 @@ impl Rehearsal<'_> {
             offsets.place(&mut **connection, &span.partition, &stored)?;
         }
         let mut connection = WriterConnection::new(connection, &offsets)?;
-        let tools = Tools { dead_letters: &dead_letters, enter: &|_| {}, open: true };
+        let tools = Tools {
+            dead_letters: &dead_letters,
+            enter: &|_| {},
+            judge: &|_, _| Verdict::Commit,
+            replay: false,
+            open: true,
+        };
         let care = care.unwrap_or_else(|| Care::least(&batch));
         let outcome = write(&mut connection, &batch, ladders, care, &tools);
         // Also without an answer: a connection that is closed is rolled back.

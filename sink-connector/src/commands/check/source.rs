@@ -7,7 +7,7 @@ use crate::commands::kafka::Kafka;
 use crate::commands::offsets::standing;
 use crate::commands::postgres;
 use crate::commands::sample::{Sampled, newest};
-use crate::config::Config;
+use crate::config::{Config, DeadLetters};
 use crate::session::Connections;
 use crate::types::TopicPartition;
 
@@ -30,7 +30,26 @@ pub fn look(config: &Config, kafka: &Kafka, report: &mut Report) -> BTreeMap<Str
             Err(trouble) => report.trouble(&format!("topic {topic}"), &trouble),
         }
     }
+    if let (DeadLetters::Topic, Some(letters)) =
+        (config.errors.dead_letters, &config.errors.dead_letter_topic)
+    {
+        dead_letter_topic(letters, kafka, report);
+    }
     topics
+}
+
+/// Whether this user may write to it, no client can ask; that it is there and seen says the most.
+fn dead_letter_topic(topic: &str, kafka: &Kafka, report: &mut Report) {
+    match kafka.partitions(topic) {
+        Ok(partitions) => {
+            report.ok("dead letter topic", format!("{topic} exists, {} partitions", partitions.len()));
+        }
+        Err(trouble) => report.error(
+            "dead letter topic",
+            trouble.problem,
+            "create it, correct errors.dead_letter_topic, or grant WRITE on it, and READ for the breaker's memory",
+        ),
+    }
 }
 
 /// Looks at the group; false when it may not be used, and so no position be asked for.

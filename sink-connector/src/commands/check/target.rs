@@ -9,7 +9,7 @@ use super::privileges::{may_create, missing_privileges, needed, own_table, privi
 use super::rehearsal::{prepare, table_of};
 use crate::catalog::Table;
 use crate::commands::postgres as connect;
-use crate::config::Config;
+use crate::config::{Config, DeadLetters};
 use crate::failure::Failure;
 use crate::plan::{Mode, Plan};
 use crate::plans::Target;
@@ -29,12 +29,13 @@ pub fn look(
         report.error("postgres", Failure::from(error).to_string(), "see the server's log");
         return usable;
     }
-    let own = [
-        ("offsets table", &config.offsets.table, &["SELECT", "INSERT", "UPDATE"][..]),
-        ("dead letter table", &config.errors.dead_letter_table, &["SELECT", "INSERT", "UPDATE"]),
-    ];
+    let wanted = &["SELECT", "INSERT", "UPDATE"];
+    let mut own = vec![("offsets table", &config.offsets.table)];
+    if config.errors.dead_letters == DeadLetters::Table {
+        own.push(("dead letter table", &config.errors.dead_letter_table));
+    }
     let mut own_well = true;
-    for (subject, table, wanted) in own {
+    for (subject, table) in own {
         let name = TableName::parse(table);
         match own_table(client, subject, &name, wanted, report) {
             Ok(well) => own_well &= well,
@@ -94,7 +95,7 @@ fn server(
     if !row.get::<_, bool>(5) {
         report.warning(
             "postgres",
-            format!("role {role} has no TEMP privilege, which changing existing rows goes through"),
+            format!("role {role} has no TEMP privilege: rows that exist are changed by slower statements"),
             format!("GRANT TEMPORARY ON DATABASE {} TO {}", ident(&database), ident(&role)),
         );
     }

@@ -16,7 +16,7 @@ use super::kafka::Kafka;
 use super::sample::newest;
 use super::{Output, print_json};
 use crate::config::{Config, InsertMode, PkMode};
-use crate::decode::{Decoder, Options};
+use crate::decode::{Decoder, Opened, Options};
 use crate::sql::TableName;
 
 /// What `infer-ddl --help` ends with.
@@ -60,9 +60,12 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
     let opener = Decoder::new(Vec::new(), Options { envelope, ..Options::default() })?;
     for record in &records {
         // A value that is no such envelope is counted by the survey, as it came.
-        let opened =
-            record.payload.as_deref().map(|value| opener.open(value).unwrap_or(Some(Cow::Borrowed(value))));
-        survey.add(record.key.as_deref(), opened.flatten().as_deref());
+        let row = record.payload.as_deref().and_then(|value| match opener.open(value) {
+            Ok(Opened::Row(row)) => Some(row),
+            Ok(Opened::Gone { before }) => before,
+            Err(_) => Some(Cow::Borrowed(value)),
+        });
+        survey.add(record.key.as_deref(), row.as_deref());
     }
     if survey.fields().is_empty() {
         bail!(

@@ -1,4 +1,4 @@
-use crate::decode::{Decoder, Envelope, Field, Options, Reason, Rejection, SlotRef, Slots};
+use crate::decode::{Decoder, Envelope, Field, Opened, Options, Reason, Rejection, SlotRef, Slots};
 use crate::encode::{Array, Kind, oid, write_text};
 use serde_json::json;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn decoder(envelope: Envelope) -> Decoder {
 /// The columns of a value that are not absent, as text; `None` for a tombstone.
 fn row(envelope: Envelope, value: &str) -> Result<Option<String>, Rejection> {
     let decoder = decoder(envelope);
-    let Some(row) = decoder.open(value.as_bytes())? else { return Ok(None) };
+    let Opened::Row(row) = decoder.open(value.as_bytes())? else { return Ok(None) };
     let mut slots = Slots::new(0);
     decoder.decode(&row, &mut slots)?;
     let shown =

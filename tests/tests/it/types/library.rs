@@ -25,6 +25,10 @@ pub fn plan(client: &mut Client, table: &str) -> Plan {
         table: TableName::parse(table),
         mode: Mode::Insert,
         key: Vec::new(),
+        record_key: false,
+        deletes: false,
+        version_field: None,
+        metadata: Vec::new(),
         rename: Vec::new(),
         options: Options {
             reject_unknown_fields: true,

@@ -21,7 +21,9 @@ fn config(topic: &str, url: &str) -> SinkConfig {
 }
 
 fn until_end(config: &SinkConfig) -> Output {
-    config.finish(&["run", "--until-end", "--summary", "json"], MINUTE * 2).expect_code(0)
+    let run = config.finish(&["run", "--until-end", "--summary", "json"], MINUTE * 2).expect_code(0);
+    run.assert_accounted();
+    run
 }
 
 /// Runs the sink over a topic with these records once.
@@ -207,8 +209,8 @@ fn a_label_that_the_enum_gets_while_the_sink_runs_is_no_dead_letter() {
     tests::postgres::connect(&url).batch_execute("ALTER TYPE mood ADD VALUE 'newer'").unwrap();
     kafka.produce_one(&topic, Record::json(&json!({"id": 3, "a": ["newer"]})));
     rows(3);
-    let metrics = sink.metrics().unwrap();
-    assert_eq!(metrics.sum("sink_dead_letters_total"), 0.0);
+    assert_eq!(sink.assert_accounted(), 3);
+    assert_eq!(sink.metrics().unwrap().sum("sink_dead_letters_total"), 0.0);
 }
 
 #[test]

@@ -1,0 +1,52 @@
+# `helm test`: a record goes in at one end, and the sinks' metrics say that its row came out at the other.
+# Runs in busybox, before the producer ("before") and after it ("after"); with nothing to produce only "ready".
+# Takes SERVICE (fully qualified), PORT, TIMEOUT (seconds).
+set -eu
+
+# Addresses of the sinks. Asked anew each time: pods come and go.
+sinks() {
+    nslookup "$SERVICE" 2>/dev/null |
+        awk '/^Name:/ { named = 1 } named && /^Address/ { print $NF ~ /:/ ? "[" $NF "]" : $NF }' | sort -u
+}
+
+# Rows written, over all tables and all sinks.
+rows() {
+    for sink in $(sinks); do
+        wget -q -T 5 -O - "http://$sink:$PORT/metrics" || true
+    done | awk '/^sink_rows_written_total[{ ]/ { rows += $NF } END { printf "%d\n", rows }'
+}
+
+# Whether every sink can write to its table; says why not.
+ready() {
+    [ -n "$(sinks)" ] || { echo "$SERVICE has no pods"; return 1; }
+    for sink in $(sinks); do
+        wget -q -T 5 -O /dev/null "http://$sink:$PORT/readyz" || {
+            echo "$sink is not ready:"
+            wget -q -T 5 -O - "http://$sink:$PORT/status" || true
+            return 1
+        }
+    done
+}
+
+# wait_for WHAT COMMAND…
+wait_for() {
+    what=$1
+    shift
+    until said=$("$@"); do
+        [ "$(date +%s)" -lt "$deadline" ] || { echo "$said"; echo "failed: not within $TIMEOUT s: $what"; exit 1; }
+        sleep 1
+    done
+    echo "ok: $what"
+}
+
+more_rows() { now=$(rows); echo "$now rows written, as before"; [ "$now" -gt "$(cat /state/rows)" ]; }
+
+deadline=$(($(date +%s) + TIMEOUT))
+case $1 in
+    ready) wait_for "every sink is ready" ready ;;
+    before)
+        wait_for "every sink is ready" ready
+        rows >/state/rows
+        ;;
+    after) wait_for "the record's row is in the metrics" more_rows ;;
+esac

@@ -1,0 +1,162 @@
+{{/*
+Every enabled connector with all that its templates need, as JSON {"<id>": {…}}: the settings of .Values.sink with its own
+over them, and beside them what follows from these:
+
+  config        the effective configuration, a table to be written as TOML
+  toml          that, written
+  fullname      name of its objects
+  labels        its selector labels
+  kafkaSecret   name of the Secret mounted at /run/secrets/kafka, if any
+  postgresSecret
+  port          of /metrics and the probes
+
+Refuses, with the way out, what Kubernetes would accept and nobody could want.
+*/}}
+{{- define "livescores.connectors" -}}
+{{- $root := . }}
+{{- $all := dict }}
+{{- $names := dict }}
+{{- $groups := dict }}
+{{- range $id, $own := .Values.connectors }}
+{{- $own = $own | default dict }}
+{{- if dig "enabled" true $own }}
+{{- $where := printf "connectors.%s" $id }}
+{{- if or (not (regexMatch "^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$" $id)) (has $id (list "producer" "kafka" "postgres" "jobs" "migration" "test")) }}
+{{- fail (printf "%s: %q becomes part of objects' names: let it be at most 20 of a-z, 0-9 and -, beginning with a letter, and no name that the chart has itself" $where $id) }}
+{{- end }}
+{{- $c := deepCopy $root.Values.sink }}
+{{- include "livescores.lay" (dict "base" $c "over" $own) }}
+{{- $context := dict "root" $root "own" $own "id" $id "where" $where }}
+{{- $_ := set $c "kafkaSecret" (include "livescores.secretName" (merge (dict "kind" "kafka") $context)) }}
+{{- $_ := set $c "postgresSecret" (include "livescores.secretName" (merge (dict "kind" "postgres") $context)) }}
+{{- $_ := set $c "fullname" (printf "%s-%s" (include "livescores.fullname" $root) $id) }}
+{{- $_ := set $c "labels" (include "livescores.selectorLabels" (dict "root" $root "component" "sink" "connector" $id)) }}
+{{- $config := include "livescores.sinkConfig" (merge (dict "connector" $c) $context) | fromJson }}
+{{- $_ := set $c "config" $config }}
+{{- $_ := set $c "toml" (include "livescores.toml" (dict "table" $config "path" "")) }}
+{{- $listen := dig "http" "listen" "0.0.0.0:9464" $config }}
+{{- $_ := set $c "port" (include "livescores.listenPort" (dict "listen" $listen "where" $where "default" 9464) | int) }}
+{{- include "livescores.refuse" (dict "connector" $c "where" $where) }}
+{{- $group := printf "%s at %s" $config.kafka.group_id $config.kafka.bootstrap_servers }}
+{{- if hasKey $names $config.name }}
+{{- fail (printf "%s and %s have the same config.name %q: it is the key of their positions; give each its own" (get $names $config.name) $where $config.name) }}
+{{- end }}
+{{- if hasKey $groups $group }}
+{{- fail (printf "%s and %s share the consumer group %s; give each its own config.kafka.group_id" (get $groups $group) $where $group) }}
+{{- end }}
+{{- $_ := set $names $config.name $where }}
+{{- $_ := set $groups $group $where }}
+{{- $_ := set $all $id $c }}
+{{- end }}
+{{- end }}
+{{- toJson $all -}}
+{{- end }}
+
+{{/* The effective configuration of a connector as JSON: the connections, then its config over them. */}}
+{{- define "livescores.sinkConfig" -}}
+{{- $c := .connector }}
+{{- $kafka := deepCopy .root.Values.kafka }}
+{{- include "livescores.lay" (dict "base" $kafka "over" ($c.kafka | default dict)) }}
+{{- $postgres := deepCopy .root.Values.postgres }}
+{{- include "livescores.lay" (dict "base" $postgres "over" ($c.postgres | default dict)) }}
+{{- $properties := include "livescores.properties" $kafka.properties | fromJson }}
+{{- if $c.kafkaSecret }}
+{{- range $property, $file := $kafka.secretProperties }}
+{{- $_ := set $properties (printf "%s_file" $property) (printf "/run/secrets/kafka/%s" $file) }}
+{{- end }}
+{{- else if $kafka.secretProperties }}
+{{- fail (printf "%s: kafka.secretProperties needs kafka.existingSecret or kafka.secretData" .where) }}
+{{- end }}
+{{- $config := dict "name" .id "kafka" (dict "bootstrap_servers" $kafka.bootstrapServers "properties" $properties) "postgres" (dict "url" $postgres.url) }}
+{{- if and $c.postgresSecret $postgres.passwordKey }}
+{{- $_ := set $config.postgres "password_file" (printf "/run/secrets/postgres/%s" $postgres.passwordKey) }}
+{{- end }}
+{{- include "livescores.lay" (dict "base" $config "over" ($c.config | default dict)) }}
+{{- $_ := set $config.kafka "properties" (include "livescores.properties" $config.kafka.properties | fromJson) }}
+{{- if not $config.kafka.group_id }}
+{{- $_ := set $config.kafka "group_id" $config.name }}
+{{- end }}
+{{- toJson $config -}}
+{{- end }}
+
+{{/* Fails for a librdkafka property that holds a secret, by its name, as the binaries know it. Takes (dict "properties" … "where" …). */}}
+{{- define "livescores.refuseSecrets" -}}
+{{- range $property, $_ := .properties }}
+{{- if and (regexMatch "password|passphrase|secret|key\\.pem|jaas|oauthbearer\\.config" (lower $property)) (not (hasSuffix "_file" $property)) }}
+{{- fail (printf "%s: kafka.properties holds %s, which would be shown in a ConfigMap; put it in a Secret and name it in kafka.secretProperties" $.where $property) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* librdkafka properties as JSON, every value a string: librdkafka has no other, YAML has. */}}
+{{- define "livescores.properties" -}}
+{{- $properties := dict }}
+{{- range $property, $value := . }}
+{{- $_ := set $properties $property (kindIs "string" $value | ternary $value (toRawJson $value)) }}
+{{- end }}
+{{- toJson $properties -}}
+{{- end }}
+
+{{/* Fails for a connector that Kubernetes would run but that could not be right. */}}
+{{- define "livescores.refuse" -}}
+{{- $c := .connector }}
+{{- $config := $c.config }}
+{{- if not (or $config.kafka.topics $config.kafka.topics_regex) }}
+{{- fail (printf "%s: set config.kafka.topics or config.kafka.topics_regex" .where) }}
+{{- end }}
+{{- if not (dig "sink" "table" "" $config) }}
+{{- fail (printf "%s: set config.sink.table" .where) }}
+{{- end }}
+{{- if or (regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@" $config.postgres.url) (regexMatch "(?i)[?&](ssl)?password=" $config.postgres.url) }}
+{{- fail (printf "%s: postgres.url holds a password, which would be shown in a ConfigMap; put it in postgres.existingSecret or postgres.secretData" .where) }}
+{{- end }}
+{{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" .where) }}
+{{- $shutdown := dig "shutdown_timeout_ms" 25000 $config | int }}
+{{- if le (mul (int $c.terminationGracePeriodSeconds) 1000) $shutdown }}
+{{- fail (printf "%s: terminationGracePeriodSeconds (%d) must be longer than config.shutdown_timeout_ms (%d): kubelet would kill the sink while it drains" .where (int $c.terminationGracePeriodSeconds) $shutdown) }}
+{{- end }}
+{{- if and $c.hpa.enabled $c.keda.enabled }}
+{{- fail (printf "%s: hpa and keda are both enabled, and would scale against each other; choose one" .where) }}
+{{- end }}
+{{- if and (hasKey $config.kafka.properties "group.instance.id") (or $c.hpa.enabled $c.keda.enabled (gt (int $c.replicas) 1) (ne $c.strategy.type "Recreate")) }}
+{{- fail (printf "%s: kafka.properties sets group.instance.id, and two pods with the same one fence each other; leave it out, or use one replica and strategy.type Recreate" .where) }}
+{{- end }}
+{{- if and (ne (toString $c.podDisruptionBudget.minAvailable) "") (ne (toString $c.podDisruptionBudget.maxUnavailable) "") $c.podDisruptionBudget.enabled }}
+{{- fail (printf "%s: podDisruptionBudget takes minAvailable or maxUnavailable, not both; set the other to \"\"" .where) }}
+{{- end }}
+{{- if hasKey $c.files "sink-connector.toml" }}
+{{- fail (printf "%s.files: sink-connector.toml is made from config" .where) }}
+{{- end }}
+{{- end }}
+
+{{/*
+The producer like a connector: its settings and "config", "toml", "fullname", "labels", "kafkaSecret", "port", and "secretEnv",
+the variables that hold its secrets: it has no keys for files.
+*/}}
+{{- define "livescores.producer" -}}
+{{- $p := deepCopy .Values.producer }}
+{{- $kafka := deepCopy .Values.kafka }}
+{{- include "livescores.lay" (dict "base" $kafka "over" ($p.kafka | default dict)) }}
+{{- $_ := set $p "kafkaSecret" (include "livescores.secretName" (dict "root" . "kind" "kafka" "own" $p "id" "producer" "where" "producer")) }}
+{{- $_ := set $p "fullname" (printf "%s-producer" (include "livescores.fullname" .)) }}
+{{- $_ := set $p "labels" (include "livescores.selectorLabels" (dict "root" . "component" "producer")) }}
+{{- $config := dict "kafka" (dict "bootstrap_servers" $kafka.bootstrapServers "properties" $kafka.properties) }}
+{{- include "livescores.lay" (dict "base" $config "over" ($p.config | default dict)) }}
+{{- $_ := set $config.kafka "properties" (include "livescores.properties" $config.kafka.properties | fromJson) }}
+{{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" "producer") }}
+{{- $env := list }}
+{{- if $p.kafkaSecret }}
+{{- range $property, $file := $kafka.secretProperties }}
+{{- $variable := $property | replace "_" "__" | replace "." "_" | upper | printf "PRODUCER__KAFKA__PROPERTIES__%s" }}
+{{- $env = append $env (dict "name" $variable "valueFrom" (dict "secretKeyRef" (dict "name" $p.kafkaSecret "key" $file))) }}
+{{- end }}
+{{- else if $kafka.secretProperties }}
+{{- fail "producer: kafka.secretProperties needs kafka.existingSecret or kafka.secretData" }}
+{{- end }}
+{{- $_ := set $p "secretEnv" $env }}
+{{- $_ := set $p "config" $config }}
+{{- $_ := set $p "toml" (include "livescores.toml" (dict "table" $config "path" "")) }}
+{{- $listen := dig "http" "listen" "0.0.0.0:9465" $config }}
+{{- $_ := set $p "port" (include "livescores.listenPort" (dict "listen" $listen "where" "producer" "default" 9465) | int) }}
+{{- toJson $p -}}
+{{- end }}

@@ -1,0 +1,270 @@
+{{/* Names and labels. */}}
+
+{{- define "livescores.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end }}
+
+{{/*
+Prefix of every object's name. Short enough that the longest suffix ("-<connector>-check" and that of a Job's pod; a connector has at most 20) stays
+under the 63 characters of a label.
+*/}}
+{{- define "livescores.fullname" -}}
+{{- $name := include "livescores.name" . -}}
+{{- $full := .Values.fullnameOverride | default (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) -}}
+{{- /* A release may have dots in its name, a Service may not. */ -}}
+{{- $full | replace "." "-" | trunc 30 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* Labels that never change, for selectors. Takes (dict "root" $ "component" "sink" "connector" "ipl"). */}}
+{{- define "livescores.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "livescores.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- with .connector }}
+livescores/connector: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of every object. Takes what selectorLabels takes. */}}
+{{- define "livescores.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "livescores.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- with .root.Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of pods: a new chart version that changes nothing else does not roll them. Takes what selectorLabels takes and "pod". */}}
+{{- define "livescores.podLabels" -}}
+{{- $labels := include "livescores.selectorLabels" . | fromYaml }}
+{{- toYaml (merge $labels (.pod.podLabels | default dict) .root.Values.labels) -}}
+{{- end }}
+
+{{/* metadata of an object. Takes (dict "root" $ "name" "x" "component" … "connector" … "annotations" (dict …)). */}}
+{{- define "livescores.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "livescores.labels" . | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "livescores.serviceAccountName" -}}
+{{- .Values.serviceAccount.create | ternary (include "livescores.fullname" .) "default" | default "default" | coalesce .Values.serviceAccount.name -}}
+{{- end }}
+
+{{/* An image reference. Takes (dict "root" $ "image" .Values.sink.image "ours" true). */}}
+{{- define "livescores.image" -}}
+{{- $repository := .image.repository -}}
+{{- if and .ours .root.Values.image.registry -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .root.Values.image.registry) $repository -}}
+{{- end -}}
+{{- $tag := .image.tag | default (.ours | ternary .root.Chart.AppVersion "") -}}
+{{- $repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .image.digest }}@{{ . }}{{ end -}}
+{{- end }}
+
+{{/* Values. */}}
+
+{{/*
+Lays map .over onto map .base in place: maps key by key, everything else replaced, null removes. Helm's mergeOverwrite
+would let false, 0 and "" lose against what is there.
+*/}}
+{{- define "livescores.lay" -}}
+{{- range $key, $value := .over }}
+{{- if kindIs "invalid" $value }}
+{{- $_ := unset $.base $key }}
+{{- else if and (kindIs "map" $value) (kindIs "map" (get $.base $key)) }}
+{{- include "livescores.lay" (dict "base" (get $.base $key) "over" $value) }}
+{{- else }}
+{{- $_ := set $.base $key (deepCopy $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+A table as TOML. JSON's strings, numbers, booleans and lists are TOML as they stand, while toToml would write every number
+of values.yaml as a float. Takes (dict "table" … "path" "").
+*/}}
+{{- define "livescores.toml" -}}
+{{- range $key, $value := .table }}
+{{- if not (or (kindIs "map" $value) (kindIs "invalid" $value)) }}
+{{- include "livescores.tomlKey" $key }} = {{ toRawJson $value }}
+{{ end }}
+{{- end }}
+{{- range $key, $value := .table }}
+{{- if and (kindIs "map" $value) $value }}
+{{- $path := printf "%s%s%s" $.path (empty $.path | ternary "" ".") (include "livescores.tomlKey" $key) }}
+{{- $scalars := false }}
+{{- range $value }}{{ if not (kindIs "map" .) }}{{ $scalars = true }}{{ end }}{{ end }}
+{{- if $scalars }}
+[{{ $path }}]
+{{ end }}
+{{- include "livescores.toml" (dict "table" $value "path" $path) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "livescores.tomlKey" -}}
+{{- regexMatch "^[A-Za-z0-9_-]+$" . | ternary . (toRawJson .) -}}
+{{- end }}
+
+{{/* Ports of "host:port,host:port" as JSON, hosts without one taking .default. Takes (dict "hosts" "…" "default" 9092). */}}
+{{- define "livescores.ports" -}}
+{{- $ports := list }}
+{{- range splitList "," .hosts }}
+{{- $port := regexFind ":[0-9]+$" (trim .) | trimPrefix ":" | default $.default | int }}
+{{- if not (has $port $ports) }}{{ $ports = append $ports $port }}{{ end }}
+{{- end }}
+{{- dict "ports" $ports | toJson -}}
+{{- end }}
+
+{{/* The port of "address:port". */}}
+{{- define "livescores.listenPort" -}}
+{{- $port := regexFind "[0-9]+$" .listen | int }}
+{{- if or (lt $port 1) (regexMatch "^(127\\.|localhost|\\[::1\\])" .listen) }}
+{{- fail (printf "%s: http.listen is %q, where neither kubelet nor Prometheus could reach it; use an address such as 0.0.0.0:%d" .where .listen .default) }}
+{{- end }}
+{{- $port -}}
+{{- end }}
+
+{{/*
+Name of the Secret for "kafka" or "postgres", or nothing. The nearest setting wins: the connector's before the shared one.
+Takes (dict "root" $ "kind" "kafka" "own" (settings of the connector or producer) "id" "ipl" "where" "connectors.ipl").
+*/}}
+{{- define "livescores.secretName" -}}
+{{- $own := get .own .kind | default dict }}
+{{- $shared := get .root.Values .kind }}
+{{- $full := include "livescores.fullname" .root }}
+{{- if and $own.existingSecret $own.secretData }}
+{{- fail (printf "%s.%s: existingSecret and secretData are both set; leave one of them out" .where .kind) }}
+{{- else if and $shared.existingSecret $shared.secretData }}
+{{- fail (printf "%s: existingSecret and secretData are both set; leave one of them out" .kind) }}
+{{- else if $own.existingSecret }}{{ $own.existingSecret }}
+{{- else if $own.secretData }}{{ printf "%s-%s-%s%s" $full .id .kind (.suffix | default "") }}
+{{- else if $shared.existingSecret }}{{ $shared.existingSecret }}
+{{- else if $shared.secretData }}{{ printf "%s-%s%s" $full .kind (.suffix | default "") }}
+{{- end }}
+{{- end }}
+
+{{/* Pods. */}}
+
+{{/* Fields of a pod's spec that every workload shares. Takes (dict "root" $ "pod" (settings) "labels" (selector labels) "hook" false). */}}
+{{- define "livescores.pod" -}}
+{{- if not .hook }}
+serviceAccountName: {{ include "livescores.serviceAccountName" .root }}
+{{- else if .root.Values.serviceAccount.name }}
+{{- if not .root.Values.serviceAccount.create }}
+serviceAccountName: {{ .root.Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .pod.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .labels }}
+{{- with .pod.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  {{- $constraint := deepCopy . }}
+  {{- if not $constraint.labelSelector }}
+  {{- $_ := set $constraint "labelSelector" (dict "matchLabels" (fromYaml $.labels)) }}
+  {{- end }}
+  {{- toYaml (list $constraint) | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- with .pod.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Environment of a container. Takes (dict "pod" (settings) "more" (list of entries)). */}}
+{{- define "livescores.env" -}}
+{{- with concat (.more | default list) (.pod.env | default list) }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Mounts of configuration and Secrets. Takes (dict "kafkaSecret" "…" "postgresSecret" "…" "pod" (settings)). */}}
+{{- define "livescores.volumeMounts" -}}
+- name: config
+  mountPath: /etc/livescores
+  readOnly: true
+{{- if .kafkaSecret }}
+- name: kafka
+  mountPath: /run/secrets/kafka
+  readOnly: true
+{{- end }}
+{{- if .postgresSecret }}
+- name: postgres
+  mountPath: /run/secrets/postgres
+  readOnly: true
+{{- end }}
+{{- with .pod.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The volumes of volumeMounts. Takes the same and "configMap". */}}
+{{- define "livescores.volumes" -}}
+- name: config
+  configMap:
+    name: {{ .configMap }}
+{{- if .kafkaSecret }}
+- name: kafka
+  secret:
+    secretName: {{ .kafkaSecret }}
+    defaultMode: 0440
+{{- end }}
+{{- if .postgresSecret }}
+- name: postgres
+  secret:
+    secretName: {{ .postgresSecret }}
+    defaultMode: 0440
+{{- end }}
+{{- with .pod.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* metadata.annotations of a hook. Takes (dict "on" "pre-install,pre-upgrade" "weight" -5). */}}
+{{- define "livescores.hook" -}}
+helm.sh/hook: {{ .on }}
+helm.sh/hook-weight: {{ .weight | quote }}
+{{/* Succeeded ones go, so that uninstall leaves nothing; a failed one stays for its log. */ -}}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{/* `helm install` and `helm test` print what a Job or pod said; a failed check names its reason there and then. */ -}}
+helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
+{{- end }}

@@ -1,0 +1,67 @@
+{{/* The producer's pod template, of its CronJob or Deployment. Takes (dict "root" $ "producer" …). */}}
+{{- define "livescores.producerPod" -}}
+{{- $p := .producer }}
+{{- $deployment := eq $p.mode "deployment" }}
+metadata:
+  labels:
+    {{- include "livescores.podLabels" (dict "root" .root "component" "producer" "pod" $p) | nindent 4 }}
+  annotations:
+    checksum/config: {{ $p.toml | sha256sum }}
+    checksum/secrets: {{ list .root.Values.kafka.secretData $p.kafka | toJson | sha256sum }}
+    {{- with $p.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "livescores.pod" (dict "root" .root "pod" $p "labels" ($deployment | ternary $p.labels "")) | trim | nindent 2 }}
+  terminationGracePeriodSeconds: {{ $p.terminationGracePeriodSeconds }}
+  {{- if not $deployment }}
+  # A new pod for each attempt, up to backoffLimit: the failed one keeps its log.
+  restartPolicy: Never
+  {{- end }}
+  {{- with $p.initContainers }}
+  initContainers:
+    {{- tpl (toYaml .) $.root | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: producer
+      {{- include "livescores.producerContainer" (dict "root" .root "producer" $p "command" ($deployment | ternary "run" "once")) | nindent 6 }}
+      {{- if $deployment }}
+      ports:
+        - name: http
+          containerPort: {{ $p.port }}
+          protocol: TCP
+      {{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
+      {{ $probe }}:
+        httpGet:
+          path: {{ eq $probe "readinessProbe" | ternary "/readyz" "/livez" }}
+          port: http
+        {{- toYaml (get $p.probes $probe) | nindent 8 }}
+      {{- end }}
+      {{- end }}
+    {{- with $p.extraContainers }}
+    {{- tpl (toYaml .) $.root | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "livescores.volumes" (dict "configMap" $p.fullname "kafkaSecret" $p.kafkaSecret "pod" $p) | trim | nindent 4 }}
+{{- end }}
+
+{{/* The producer's container but its name, ports and probes. Takes (dict "root" $ "producer" … "command" "once" "args" (list)). */}}
+{{- define "livescores.producerContainer" -}}
+{{- $p := .producer -}}
+image: {{ include "livescores.image" (dict "root" .root "image" $p.image "ours" true) | quote }}
+imagePullPolicy: {{ $p.image.pullPolicy | default .root.Values.image.pullPolicy }}
+args:
+  - --config
+  - /etc/livescores/producer.toml
+  - {{ .command }}
+  {{- with .args | default $p.extraArgs }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- include "livescores.env" (dict "pod" $p "more" $p.secretEnv) }}
+resources:
+  {{- toYaml $p.resources | nindent 2 }}
+securityContext:
+  {{- toYaml .root.Values.containerSecurityContext | nindent 2 }}
+volumeMounts:
+  {{- include "livescores.volumeMounts" (dict "kafkaSecret" $p.kafkaSecret "pod" $p) | trim | nindent 2 }}
+{{- end }}

@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Judges what the chart renders, from standard input, and writes every TOML to a folder for the binaries to judge.
+
+    helm template … -f VALUES | rendered.py --values VALUES --kubernetes 1.35 --crds FOLDER --write FOLDER
+
+Refused are: keys given twice; objects that their strict JSON schema does not take (Kubernetes' own, and those of the custom
+resource definitions); names and labels that are none, or too long; two objects of one name; a ConfigMap or Secret that a pod
+needs and neither the release makes nor the values name, or that a hook needs before it is made; a selector that does not
+find its pods; a pod that Pod Security "restricted" would refuse, that gets a token, or that has no requests or memory limit.
+"""
+
+import argparse
+import copy
+import pathlib
+import re
+import sys
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which a key is given once."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"given twice: {sorted(twice)}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def strict(schema):
+    """A CRD's schema, with unknown fields refused where the API server would drop them."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: value if key in ("default", "enum") else strict(value) for key, value in schema.items()}
+    if schema.get("x-kubernetes-int-or-string"):
+        schema.pop("anyOf", None)
+        schema["type"] = ["integer", "string"]
+    if isinstance(schema.get("pattern"), str):
+        # Go takes flags anywhere, Python at the beginning only.
+        schema["pattern"] = schema["pattern"].replace("^(?i)", "(?i)^")
+    open_ended = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+    if isinstance(schema.get("properties"), dict) and not open_ended:
+        schema["additionalProperties"] = False
+    return schema
+
+
+def crd_schemas(folder: pathlib.Path) -> dict:
+    """(apiVersion, kind) → JSON schema, of every CRD in the folder."""
+    schemas = {}
+    for file in sorted(folder.glob("*.yaml")):
+        spec = yaml.safe_load(file.read_text())["spec"]
+        for version in spec["versions"]:
+            schema = strict(version["schema"]["openAPIV3Schema"])
+            schema["properties"]["metadata"] = {"type": "object"}
+            schemas[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
+    return schemas
+
+
+def title(document: dict) -> str:
+    return f"{document['kind']} {document['metadata']['name']}"
+
+
+def schema_errors(document: dict, kubernetes: str, crds: dict):
+    crd = crds.get((document["apiVersion"], document["kind"]))
+    try:
+        if crd is None:
+            kubernetes_validate.validate(document, kubernetes, strict=True)
+        else:
+            jsonschema.validate(document, crd)
+    except (kubernetes_validate.ValidationError, jsonschema.ValidationError) as error:
+        yield f"at {'.'.join(str(step) for step in error.path)}: {error.message}"
+    except kubernetes_validate.SchemaNotFoundError:
+        yield f"no schema for {document['apiVersion']}"
+
+
+def name_errors(document: dict):
+    """What the API server has no schema for: names that others are made from, and values of labels."""
+    name = document["metadata"]["name"]
+    # Pods of a Job carry its name in a label; a CronJob's Jobs add eleven characters to it.
+    longest = {"CronJob": 52, "Job": 63, "Service": 63, "Pod": 63}.get(document["kind"], 253)
+    if len(name) > longest or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
+        yield "has a name that is none, or too long"
+    labels = dict(document["metadata"].get("labels", {}))
+    labels |= pod_of(document)[0].get("labels", {}) if pod_of(document) else {}
+    for key, value in labels.items():
+        if len(value) > 63 or not re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", value):
+            yield f"has a label {key} whose value is none: {value}"
+
+
+def pod_of(document: dict):
+    """Metadata and spec of the pod that the object makes, if it makes any."""
+    spec = document.get("spec", {})
+    if document["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    if document["kind"] == "Pod":
+        return document["metadata"], spec
+    template = spec.get("template") if document["kind"] in ("CronJob", "Deployment", "Job") else None
+    return (template["metadata"], template["spec"]) if template else None
+
+
+def pod_errors(spec: dict):
+    """What Pod Security "restricted", or an operator, would object to."""
+    pod = spec.get("securityContext", {})
+    if spec.get("automountServiceAccountToken") is not False:
+        yield "gets a token of the Kubernetes API"
+    for flag in ("hostNetwork", "hostPID", "hostIPC"):
+        if spec.get(flag):
+            yield f"{flag}"
+    for volume in spec.get("volumes", []):
+        if not set(volume) - {"name"} <= VOLUMES:
+            yield f"volume {volume['name']} is of a kind that is not allowed"
+    volumes = {volume["name"] for volume in spec.get("volumes", [])}
+    for container in spec.get("initContainers", []) + spec["containers"]:
+        own = container.get("securityContext", {})
+        name = container["name"]
+        if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
+            yield f"container {name} may escalate its privileges"
+        if own.get("capabilities", {}).get("drop") != ["ALL"] or own.get("capabilities", {}).get("add"):
+            yield f"container {name} keeps capabilities"
+        if own.get("runAsNonRoot", pod.get("runAsNonRoot")) is not True or own.get("runAsUser", pod.get("runAsUser")) == 0:
+            yield f"container {name} may run as root"
+        if own.get("seccompProfile", pod.get("seccompProfile", {})).get("type") not in ("RuntimeDefault", "Localhost"):
+            yield f"container {name} has no seccomp profile"
+        if own.get("readOnlyRootFilesystem") is not True:
+            yield f"container {name} may write to its image"
+        resources = container.get("resources", {})
+        if not {"cpu", "memory"} <= set(resources.get("requests", {})) or "memory" not in resources.get("limits", {}):
+            yield f"container {name} has no requests or no memory limit"
+        for mount in container.get("volumeMounts", []):
+            if mount["name"] not in volumes:
+                yield f"container {name} mounts {mount['name']}, which is no volume"
+
+
+def needed(spec: dict):
+    """(kind, name) of every ConfigMap and Secret that the pod needs to start."""
+    for volume in spec.get("volumes", []):
+        if "configMap" in volume:
+            yield "ConfigMap", volume["configMap"]["name"]
+        if "secret" in volume:
+            yield "Secret", volume["secret"]["secretName"]
+    for container in spec.get("initContainers", []) + spec["containers"]:
+        for variable in container.get("env", []):
+            if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+                yield "Secret", reference["name"]
+
+
+def order(document: dict):
+    """When Helm makes the object: hooks of an install by weight, then the release, then the test's hooks by weight."""
+    annotations = document["metadata"].get("annotations", {})
+    hook = annotations.get("helm.sh/hook", "")
+    weight = int(annotations.get("helm.sh/hook-weight", 0))
+    return (-1, weight) if "pre-install" in hook else (1, weight) if hook == "test" else (0, 0)
+
+
+def reference_errors(documents: list, values: str):
+    made = {(document["kind"], document["metadata"]["name"]): order(document) for document in documents}
+    for document in documents:
+        if not (pod := pod_of(document)):
+            continue
+        for need in needed(pod[1]):
+            if need in made:
+                if made[need] > order(document) or (made[need] == order(document) and made[need] != (0, 0)):
+                    yield f"{title(document)} needs {' '.join(need)} before it is made"
+                # What a hook with this policy leaves behind is gone when the release runs.
+                elif made[need][0] == -1 and order(document)[0] != -1:
+                    yield f"{title(document)} needs {' '.join(need)}, which is deleted after its hook"
+            elif need[1] not in values:
+                yield f"{title(document)} needs {' '.join(need)}, which nothing makes"
+
+
+def selector_errors(documents: list):
+    pods = [pod_of(document)[0].get("labels", {}) for document in documents if pod_of(document)]
+    for document in documents:
+        spec = document.get("spec", {})
+        selector = {
+            "Service": lambda: {"matchLabels": spec["selector"]},
+            "Deployment": lambda: spec["selector"],
+            "PodDisruptionBudget": lambda: spec["selector"],
+            "NetworkPolicy": lambda: spec["podSelector"],
+            "PodMonitor": lambda: spec["selector"],
+        }.get(document["kind"])
+        if selector and not any(matches(selector(), labels) for labels in pods):
+            yield f"{title(document)} selects no pod"
+        if document["kind"] == "ServiceMonitor":
+            services = [other["metadata"]["labels"] for other in documents if other["kind"] == "Service"]
+            if not any(matches(spec["selector"], labels) for labels in services):
+                yield f"{title(document)} selects no service"
+
+
+def matches(selector: dict, labels: dict) -> bool:
+    equal = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    return equal and all(
+        labels.get(expression["key"]) in expression["values"] for expression in selector.get("matchExpressions", [])
+    )
+
+
+def write_configurations(documents: list, folder: pathlib.Path) -> None:
+    """Every ConfigMap with a TOML as a folder, paths of mounts turned into paths below it, Secrets' files made up."""
+    for document in documents:
+        data = document.get("data", {})
+        if document["kind"] != "ConfigMap" or not any(name.endswith(".toml") for name in data):
+            continue
+        place = folder / document["metadata"]["name"]
+        place.mkdir(parents=True, exist_ok=True)
+        for name, content in data.items():
+            for secret in re.findall(r"/run/secrets/([\w./-]+)", content):
+                (place / secret).parent.mkdir(parents=True, exist_ok=True)
+                (place / secret).write_text("made up\n")
+            content = content.replace("/run/secrets", str(place)).replace("/etc/livescores", str(place))
+            (place / name).write_text(content)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--values", type=pathlib.Path, required=True)
+    arguments.add_argument("--kubernetes", required=True)
+    arguments.add_argument("--crds", type=pathlib.Path, required=True)
+    arguments.add_argument("--write", type=pathlib.Path, required=True)
+    options = arguments.parse_args()
+
+    try:
+        documents = [document for document in yaml.load_all(sys.stdin, Loader) if document]
+    except yaml.YAMLError as error:
+        sys.exit(str(error))
+    crds = crd_schemas(options.crds)
+    errors = []
+    for document in documents:
+        wrong = schema_errors(copy.deepcopy(document), options.kubernetes, crds)
+        errors += [f"{title(document)} {error}" for error in wrong]
+        errors += [f"{title(document)} {error}" for error in name_errors(document)]
+        if pod := pod_of(document):
+            errors += [f"{title(document)}: {error}" for error in pod_errors(pod[1])]
+    names = [f"{document['kind']} {document['metadata']['name']}" for document in documents]
+    errors += [f"{name} is there twice" for name in sorted({name for name in names if names.count(name) > 1})]
+    errors += reference_errors(documents, options.values.read_text())
+    errors += selector_errors(documents)
+    write_configurations(documents, options.write)
+    if errors or not documents:
+        sys.exit("\n".join(errors) or "nothing was rendered")
+    print(f"{len(documents)} objects")
+
+
+main()

@@ -4,7 +4,7 @@ PROFILE := checked
 # Where rustup puts cargo, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint bench chart docs
+.PHONY: help setup demo down test lint bench chart docs monitoring
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -40,3 +40,8 @@ docs: setup ## docs/reference.md anew, from the code, and what the chart knows o
 	{ $${CARGO_TARGET_DIR:-target}/$(PROFILE)/sink-connector reference && \
 	  $${CARGO_TARGET_DIR:-target}/$(PROFILE)/producer reference; } > docs/reference.md
 	tests/kubernetes/config_schema.py
+
+monitoring: ## the plain alert rules and the dashboards anew, from their sources
+	cargo build --profile $(PROFILE) -p tests --bin monitoring
+	mkdir -p monitoring helm/livescores/files/dashboards
+	$${CARGO_TARGET_DIR:-target}/$(PROFILE)/monitoring

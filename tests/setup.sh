@@ -23,10 +23,11 @@ has g++ || packages+=(g++)
 has make || packages+=(make)
 has perl || packages+=(perl)
 has curl || packages+=(curl)
+{ has prometheus && has promtool; } || packages+=(prometheus)
 
 if [ ${#packages[@]} -gt 0 ]; then
   if [ "$(id -u)" -ne 0 ] || ! has apt-get; then
-    echo "Missing: ${packages[*]} (Java 17 or newer; the PostgreSQL server and psql). Please install them." >&2
+    echo "Missing: ${packages[*]} (Java 17 or newer; the PostgreSQL server and psql; Prometheus with promtool). Please install them." >&2
     exit 1
   fi
   echo "Installing: ${packages[*]}"
@@ -45,6 +46,13 @@ if [ ${#packages[@]} -gt 0 ]; then
   if ! has_postgres; then
     apt-get install -q -y --no-install-recommends postgresql-common </dev/null
     sed -i -E "s/^#?create_main_cluster.*/create_main_cluster = false/" /etc/postgresql-common/createcluster.conf
+  fi
+  # Nor is Debian's Prometheus to start on port 9090: what a policy forbids is installed and not started.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
   fi
   apt-get install -q -y --no-install-recommends "${packages[@]}" </dev/null
 fi

@@ -7,8 +7,10 @@
 //! that was started ends with the process that started it, however that process ends (see [`reaper`]).
 
 pub mod config;
+pub mod exporter;
 pub mod kafka;
 pub mod metrics;
+pub mod monitoring;
 pub mod naive;
 pub mod names;
 pub mod oracle;
@@ -17,6 +19,7 @@ pub mod paths;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod reaper;
 pub mod record;
 pub mod runner;
@@ -32,6 +35,7 @@ pub use metrics::Metrics;
 pub use oracle::{Expected, Verdict};
 pub use output::Output;
 pub use postgres::{Postgres, PostgresOptions};
+pub use prometheus::{Prometheus, Target};
 pub use record::Record;
 pub use runner::{Producer, Sink};
 pub use services::Services;

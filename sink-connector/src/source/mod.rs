@@ -287,6 +287,7 @@ impl Source {
                 let questions: Vec<_> = partitions
                     .into_iter()
                     .map(|partition| {
+                        self.begin_metrics(&partition);
                         let epoch = self.ledger.assign(partition.clone(), writers);
                         Question { partition, epoch, known: false }
                     })
@@ -418,9 +419,7 @@ impl Source {
         self.count(batch, counts);
         for span in batch.spans() {
             self.totals.positions.insert(span.partition.clone(), span.next);
-            // Not of a partition that was revoked meanwhile: another member shows its position.
             if self.ledger.committed(&span.partition, span.next) {
-                self.show_position(&span.partition, span.next);
                 self.uncommitted.insert(span.partition.clone(), span.next);
             }
         }
@@ -487,7 +486,6 @@ impl Source {
             match answer {
                 Ok(position) => {
                     if self.ledger.resolved(&partition, epoch, position) {
-                        self.show_position(&partition, position);
                         // Lag tools do not see a partition that Kafka was never told of, or one that was reset.
                         self.uncommitted.insert(partition.clone(), position);
                         positions.push((partition, position));
@@ -502,11 +500,6 @@ impl Source {
         }
         self.fetch_from(&positions);
         self.publish();
-    }
-
-    fn show_position(&self, partition: &TopicPartition, position: Offset) {
-        let number = partition.partition.to_string();
-        self.parts.metrics.position.with_label_values(&[&*partition.topic, &number]).set(position.0);
     }
 
     /// Assigns partitions at their positions, or moves them there when they are assigned already.

@@ -8,6 +8,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use super::bounds::StoppedBy;
 use super::commits::Outcome;
 use super::{KAFKA_COMMIT, PATIENCE, Source};
+use crate::decode::Reason;
 use crate::keeper::Request;
 use crate::ledger::{Phase, Stopped};
 use crate::types::{Offset, TopicPartition};
@@ -295,11 +296,14 @@ impl Source {
                     }
                 }
             }
-            if let (Some(lag), false) = (place.lag(), place.phase == Phase::Resolving) {
-                metrics
-                    .lag_records
-                    .with_label_values(&[&*partition.topic, &partition.partition.to_string()])
-                    .set(lag);
+            if place.known && place.phase != Phase::Resolving {
+                // Of one instant: alerts add them up to where the partition ends.
+                let number = partition.partition.to_string();
+                let labels = [&*partition.topic, number.as_str()];
+                metrics.position.with_label_values(&labels).set(place.stored.0);
+                if let Some(lag) = place.lag() {
+                    metrics.lag_records.with_label_values(&labels).set(lag);
+                }
             }
         }
         metrics.partitions_paused.with_label_values(&["writer"]).set(waiting);
@@ -310,6 +314,18 @@ impl Source {
         }
         let paused: Vec<bool> = self.slots.iter().map(|slot| slot.paused).collect();
         self.parts.board.publish(&self.ledger, &paused);
+    }
+
+    /// What is counted of a partition that is ours from now on begins at 0: the first of anything would be no increase.
+    pub(super) fn begin_metrics(&self, partition: &TopicPartition) {
+        let metrics = &self.parts.metrics;
+        let topic = &*partition.topic;
+        let _begun = metrics.records_consumed.with_label_values(&[topic, &partition.partition.to_string()]);
+        let _begun = metrics.bytes_consumed.with_label_values(&[topic]);
+        let _begun = metrics.breaker_open.with_label_values(&[topic]);
+        for reason in Reason::ALL {
+            let _begun = metrics.dead_letters.with_label_values(&[topic, reason.as_str()]);
+        }
     }
 
     /// A partition that is not ours any more has no position and no lag here.

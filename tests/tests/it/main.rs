@@ -1,5 +1,6 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
+mod alerts;
 mod authorisation;
 mod batching;
 mod batching_modes;
@@ -21,6 +22,7 @@ mod keys;
 mod lost_positions;
 mod memory;
 mod metadata;
+mod monitoring;
 mod moved_logs;
 mod neighbours;
 mod odd_records;

@@ -60,7 +60,8 @@ pub(super) fn format(dir: &Path, port: u16, options: &KafkaOptions) -> Result<St
 }
 
 // A killed broker may register again only when its old session has run out: 3 s instead of 9. Consumers may have
-// sessions as short as a second, so that tests need not wait six for one to run out.
+// sessions as short as a second, so that tests need not wait six for one to run out. Records may carry timestamps of long
+// ago, which retention would delete at its first look, after five minutes.
 fn properties(dir: &Path, port: u16, options: &KafkaOptions) -> String {
     let controller = ports::free();
     let mut text = format!(
@@ -88,6 +89,7 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 group.min.session.timeout.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
+log.retention.ms=-1
 ",
         dir = dir.display()
     );

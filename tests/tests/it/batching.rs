@@ -74,6 +74,15 @@ fn outcome(records: &[Record], table: &str, mode: &str, max_rows: u32) -> (Vec<S
         .finish(&["run", "--until-end", "--summary", "json"], Duration::from_secs(120))
         .expect_code(0);
     assert_eq!(run.assert_accounted(), RECORDS as i64);
+    // A letter knows when its transaction began: so many there were, and large ones where they were to be large.
+    let letters =
+        client.query_one("SELECT count(*), count(DISTINCT created_at) FROM sink_dead_letters", &[]).unwrap();
+    let (letters, transactions): (i64, i64) = (letters.get(0), letters.get(1));
+    match max_rows {
+        1 => assert_eq!(transactions, letters, "each record in a transaction of its own"),
+        7 => assert!(transactions > letters / 7, "{transactions} transactions for {letters} letters"),
+        _ => assert!(transactions <= 3, "{transactions} transactions for {letters} letters"),
+    }
     let text = |client: &mut postgres::Client, sql: &str| -> Vec<String> {
         client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
     };

@@ -249,3 +249,25 @@ fn columns_of_types_without_equality_are_updated_beside_an_index_that_may_read_t
     assert_eq!((run.count("rows_written"), run.count("dead_letters")), (91, 9));
     assert_eq!(case.texts("SELECT count(*)::text FROM t WHERE (j->>'u')::int = id + 1 AND p[1] = 2"), ["91"]);
 }
+
+#[test]
+fn a_domain_refuses_what_is_too_long_for_its_type_with_and_without_temporary_tables() {
+    for temp in [true, false] {
+        let role = names::unique("cutting").replace('-', "_");
+        let mut case = Case::new(&format!(
+            "CREATE DOMAIN flags AS bit(3); CREATE TABLE t (id int PRIMARY KEY, v flags); \
+             INSERT INTO t SELECT generate_series(0, 9); CREATE ROLE \"{role}\" LOGIN; \
+             GRANT ALL ON t TO \"{role}\"; GRANT CREATE, USAGE ON SCHEMA public TO \"{role}\""
+        ));
+        if !temp {
+            let here = case.texts("SELECT current_database()::text").remove(0);
+            case.client.batch_execute(&format!("REVOKE TEMP ON DATABASE \"{here}\" FROM PUBLIC")).unwrap();
+        }
+        let flags = |id| if id == 5 { "10101" } else { "101" };
+        case.produce((0..20).map(|id| json!({"id": id, "v": flags(id)})));
+        case.url = case.url.replace("postgres@", &format!("{role}@"));
+        let run = case.drain(&case.config("upsert"));
+        assert_eq!((run.count("rows_written"), run.count("dead_letters")), (19, 1), "temp: {temp}");
+        assert_eq!(case.texts("SELECT id::text FROM t WHERE v IS NULL"), ["5"], "temp: {temp}");
+    }
+}

@@ -35,6 +35,8 @@ pub struct Wanted {
     pub record_key: bool,
     /// A tombstone deletes the row of its key.
     pub deletes: bool,
+    /// The target may be UNLOGGED.
+    pub allow_unlogged: bool,
     /// The field whose older values do not overwrite newer ones.
     pub version_field: Option<String>,
     /// Columns that are filled with what Kafka knows of a record.
@@ -197,7 +199,10 @@ pub enum PlanError {
         ddl: String,
     },
     /// A crash of the server would empty the table, but not the positions.
-    #[error("{table} is UNLOGGED: a crash of the server would empty it; ALTER TABLE {table} SET LOGGED")]
+    #[error(
+        "{table} is UNLOGGED: a crash of the server would empty it, and its records would not be read again; \
+         ALTER TABLE {table} SET LOGGED, or allow it with allow_unlogged = true"
+    )]
     Unlogged {
         /// The table.
         table: String,
@@ -215,7 +220,7 @@ pub enum PlanError {
 impl Plan {
     /// Resolves what is `wanted` against the `table` that there is.
     pub fn new(wanted: &Wanted, table: &Table) -> Result<Self, PlanError> {
-        if table.unlogged {
+        if table.unlogged && !wanted.allow_unlogged {
             return Err(PlanError::Unlogged { table: table.full_name.clone() });
         }
         let fields = table

@@ -362,6 +362,7 @@ fn target(table: &TableConfig) -> anyhow::Result<Target> {
         key: if table.pk_mode == PkMode::None { Vec::new() } else { table.pk_fields.clone() },
         record_key: table.pk_mode == PkMode::RecordKey,
         deletes: table.delete_enabled,
+        allow_unlogged: table.allow_unlogged,
         version_field: table.version_field.clone(),
         metadata: metadata(table),
         rename: table.rename.iter().map(|(field, column)| (field.clone(), column.clone())).collect(),

@@ -155,7 +155,7 @@ impl Batch {
                 Err(rejection) => Pushed::Rejected(rejection),
             },
             Ok(Opened::Gone { before }) => {
-                match origin::read_gone(plan, incoming, before.as_deref(), slots) {
+                match origin::read_gone(plan, partition, incoming, before.as_deref(), slots) {
                     Ok(true) => self.table(plan).push_delete(plan, record, slots),
                     Ok(false) => Pushed::Skipped(Skip::Tombstone),
                     Err(rejection) => Pushed::Rejected(rejection),

@@ -91,6 +91,7 @@ pub fn read(
 /// the row as it was, where the value says it.
 pub fn read_gone(
     plan: &Plan,
+    partition: &TopicPartition,
     incoming: &Incoming<'_>,
     before: Option<&[u8]>,
     slots: &mut Slots,
@@ -99,7 +100,14 @@ pub fn read_gone(
     slots.reset(plan.columns.len());
     match before {
         _ if plan.record_key => decoder.decode(incoming.key, slots)?,
-        Some(row) => decoder.decode_row(row, slots)?,
+        Some(row) => {
+            decoder.decode_row(row, slots)?;
+            // A column of the key may come from metadata: the topic beside an id, say.
+            let key = plan.key.as_ref().map_or(&[][..], |key| &key.columns);
+            for &(column, origin) in plan.origins.iter().filter(|(column, _)| key.contains(column)) {
+                fill(plan, column, origin, partition, incoming, slots)?;
+            }
+        }
         // Debezium sends a tombstone after the event that says the same.
         None if incoming.payload.is_none() => return Ok(false),
         None => {

@@ -48,7 +48,8 @@ pub struct Resolved {
     pub not_null: bool,
     /// The type has a default of its own.
     pub has_default: bool,
-    /// Of a domain: the type that holds its values, without the domain's constraints, as SQL writes it.
+    /// Of a domain: the type that holds its values, without the domain's constraints, as SQL writes it. Without a
+    /// modifier as well: a cast to bit(3) cuts off what the column itself refuses.
     pub unconstrained: Option<String>,
 }
 
@@ -80,7 +81,7 @@ impl Types {
                  ON t.oid = CASE y.typtype WHEN 'd' THEN y.typbasetype ELSE y.typelem END) \
              SELECT DISTINCT y.oid, pg_catalog.format_type(y.oid, NULL), y.typtype = 'e', \
                y.typtype = 'd', y.typbasetype, y.typtypmod, \
-               CASE WHEN y.typtype = 'd' THEN pg_catalog.format_type(y.typbasetype, y.typtypmod) END, \
+               CASE WHEN y.typtype = 'd' THEN pg_catalog.format_type(y.typbasetype, -1) END, \
                e.typarray = y.oid, y.typelem, coalesce(e.typdelim, ',')::text, y.typnotnull, \
                y.typdefault IS NOT NULL, \
                (SELECT p.prosrc FROM pg_catalog.pg_proc p WHERE p.oid = y.typinput) = 'textin' \
@@ -191,7 +192,7 @@ mod tests {
         let types = [
             (20_000, Type { is_enum: true, labels: vec!["sad".into()], ..plain("mood") }),
             (20_001, Type { element: Some(20_000), ..plain("mood[]") }),
-            (20_002, Type { base: Some((oid::VARCHAR, 9, "character varying(5)".into())), ..plain("code") }),
+            (20_002, Type { base: Some((oid::VARCHAR, 9, "character varying".into())), ..plain("code") }),
             (20_003, Type { base: Some((20_002, -1, "code".into())), not_null: true, ..plain("must") }),
             (20_004, Type { element: Some(20_002), ..plain("code[]") }),
             (20_005, Type { base: Some((20_004, -1, "code[]".into())), ..plain("codes") }),
@@ -207,7 +208,7 @@ mod tests {
         let code = types().resolve(20_003, -1);
         assert_eq!(code.kind, Kind::VarChar { max_chars: Some(5) });
         assert!(code.not_null);
-        assert_eq!(code.unconstrained.as_deref(), Some("character varying(5)"));
+        assert_eq!(code.unconstrained.as_deref(), Some("character varying"));
     }
 
     #[test]

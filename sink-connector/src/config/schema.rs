@@ -84,8 +84,14 @@ pub static SCHEMA: Schema = Schema {
             ),
         Key::boolean(
             "sink.delete_enabled",
-            "A tombstone deletes by key; needs `pk_mode = \"record_key\"`. One whose key is not there is skipped \
+            "A tombstone deletes by key; needs `pk_mode = \"record_key\"`, or `record_value` with Debezium's deletions. One whose key is not there is skipped \
              (`absent`); without it all are skipped (`tombstone`).",
+        )
+        .or_boolean(false),
+        Key::boolean(
+            "sink.allow_unlogged",
+            "Write an UNLOGGED table. A crash of the server empties it, but not the positions: what it held is not \
+             read again. Without it the table is refused.",
         )
         .or_boolean(false),
         Key::text(

@@ -26,6 +26,8 @@ pub struct TableConfig {
     pub pk_fields: Vec<String>,
     /// A tombstone deletes by key.
     pub delete_enabled: bool,
+    /// The target may be UNLOGGED.
+    pub allow_unlogged: bool,
     /// SQL that makes the table; [`TableConfig::ddl`] reads it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ddl_file: Option<PathBuf>,
@@ -67,6 +69,9 @@ pub struct TableOverrides {
     /// See [`TableConfig::delete_enabled`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete_enabled: Option<bool>,
+    /// See [`TableConfig::allow_unlogged`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_unlogged: Option<bool>,
     /// See [`TableConfig::ddl_file`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ddl_file: Option<PathBuf>,
@@ -191,6 +196,7 @@ impl TableConfig {
             pk_mode: overrides.pk_mode.unwrap_or(base.pk_mode),
             pk_fields: overrides.pk_fields.unwrap_or(base.pk_fields),
             delete_enabled: overrides.delete_enabled.unwrap_or(base.delete_enabled),
+            allow_unlogged: overrides.allow_unlogged.unwrap_or(base.allow_unlogged),
             ddl_file: overrides.ddl_file.or(base.ddl_file),
             unknown_fields: overrides.unknown_fields.unwrap_or(base.unknown_fields),
             unwrap_single_element_arrays: overrides

@@ -134,8 +134,12 @@ pub fn releases(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
         .exclusive
         .iter()
         .filter(|column| shape.present.contains(**column))
-        .map(|column| ident(&plan.columns[*column].name))
-        .map(|c| format!("t.{c} IS DISTINCT FROM s.{c}"))
+        .map(|column| {
+            let (column, name) = (&plan.columns[*column], ident(&plan.columns[*column].name));
+            // json, points and others have no equality; an index over an expression may read them all the same.
+            let of = if may_lack_equality(&column.kind) { "::text" } else { "" };
+            format!("t.{name}{of} IS DISTINCT FROM s.{name}{of}")
+        })
         .collect();
     if columns.is_empty() {
         return None;
@@ -146,6 +150,11 @@ pub fn releases(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
         key_equality(plan, "t", "s"),
         columns.join(" OR ")
     ))
+}
+
+/// Whether the server may have no `=` for values of a type.
+fn may_lack_equality(kind: &Kind) -> bool {
+    matches!(kind, Kind::Json | Kind::Array(_)) || !kind.is_binary()
 }
 
 /// Inserts staged rows where COPY cannot.

@@ -179,6 +179,21 @@ fn records_that_do_not_fit_the_table_are_told_by_reason_and_place() {
 }
 
 #[test]
+fn fields_are_looked_for_inside_envelopes_and_not_where_columns_are_filled_from_elsewhere() {
+    let setup = Setup::new("CREATE TABLE t (id int PRIMARY KEY, name text, at timestamptz)");
+    let topic = setup.kafka.topic("check_envelope", 1);
+    let event = |op: &str| json!({"op": op, "before": null, "after": {"name": "n", "extra": 1}});
+    setup.kafka.produce(&topic, [Record::json(&event("c")).key("1"), Record::json(&event("u")).key("1")]);
+    let config =
+        setup.config.clone().topic(&topic).pk_mode("record_key").set("sink.value_format", "debezium");
+    let output = check(&config.set("sink.metadata.timestamp", "at"), 0);
+    let sample = format!("sample of {topic}");
+    assert_says(&output, "warning", &sample, &["fields without a column are left out: \"extra\""]);
+    assert!(!output.stdout.contains("\"op\""), "{}", output.stdout);
+    assert!(!output.stdout.contains("no record has a field"), "{}", output.stdout);
+}
+
+#[test]
 fn what_a_table_does_to_the_guarantees_is_said() {
     let setup = Setup::new(
         "CREATE TABLE t (id int PRIMARY KEY, name text); \
@@ -189,7 +204,9 @@ fn what_a_table_does_to_the_guarantees_is_said() {
     let output = check(&setup.config, 0);
     assert_says(&output, "warning", "table t", &["has triggers: audit"]);
     let output = check(&setup.config.clone().table("u"), 1);
-    assert_says(&output, "error", "table u", &["UNLOGGED", "SET LOGGED"]);
+    assert_says(&output, "error", "table u", &["UNLOGGED", "SET LOGGED", "allow_unlogged = true"]);
+    let output = check(&setup.config.clone().table("u").set("sink.allow_unlogged", true), 0);
+    assert_says(&output, "warning", "table u", &["UNLOGGED", "a crash of the server empties it"]);
 }
 
 #[test]

@@ -230,6 +230,45 @@ fn letters_that_the_server_refused_are_replayed_one_by_one_where_it_still_refuse
 }
 
 #[test]
+fn a_letter_that_still_meets_an_error_of_the_operators_does_not_keep_the_others_from_a_replay() {
+    let mut scene = Scene::new(
+        "stumbling",
+        "CREATE TABLE t (id int PRIMARY KEY, n int); \
+         CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN IF NEW.n < 0 THEN PERFORM 1 FROM missing; ELSIF NEW.n = 7 THEN RAISE EXCEPTION 'no'; END IF; \
+           RETURN NEW; END $$; \
+         CREATE TRIGGER stumble BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION stumble()",
+    );
+    let record = |id: i32, n: i32| Record::json(&json!({"id": id, "n": n}));
+    scene.produce((0..20).map(|id| {
+        record(
+            id,
+            if id == 3 {
+                -1
+            } else if id % 5 == 0 {
+                7
+            } else {
+                id + 100
+            },
+        )
+    }));
+    scene.run();
+    assert_eq!((scene.count("t"), scene.count("sink_dead_letters")), (15, 5));
+    let mend = "CREATE OR REPLACE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN IF NEW.n < 0 THEN PERFORM 1 FROM missing; END IF; RETURN NEW; END $$";
+    scene.client.batch_execute(mend).unwrap();
+    let replayed = scene.command(&["replay"]);
+    assert_eq!((&replayed["rows_written"], &replayed["failed"]), (&json!(4), &json!(1)), "{replayed}");
+    let left = scene.command(&["list"]);
+    assert_eq!(
+        (&left["total"], &left["dead_letters"][0]["sqlstate"]),
+        (&json!(1), &json!("42P01")),
+        "{left}"
+    );
+    assert_eq!(scene.count("t"), 19);
+}
+
+#[test]
 fn replays_side_by_side_and_killed_write_every_letter_once() {
     let ddl = "CREATE TABLE t (id int, n int)";
     let mut scene = Scene::new("replayed_twice", ddl);

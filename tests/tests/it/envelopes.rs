@@ -193,3 +193,31 @@ fn a_deletion_deletes_by_the_records_key_or_by_the_row_before_it() {
         assert_eq!(run.count("rows_deleted"), if by_key { 4 } else { 3 }, "{pk_mode}: {}", run.summary());
     }
 }
+
+#[test]
+fn a_deletion_finds_the_part_of_its_key_that_comes_from_metadata() {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("tenants", 1);
+    let url = postgres.database("tenants");
+    let mut client = tests::postgres::connect(&url);
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int, source text, PRIMARY KEY (id, source)); INSERT INTO t VALUES (1, 'other')",
+        )
+        .unwrap();
+    // A field of the column's name is not read.
+    let event = |id: u32, op: &str, image: &str| {
+        Record::json(&json!({"op": op, image: {"id": id, "source": "other"}}))
+    };
+    kafka.produce(&topic, [event(1, "c", "after"), event(2, "c", "after"), event(1, "d", "before")]);
+    let run = config(&topic, &url, "debezium")
+        .pk_fields(&["id", "source"])
+        .set("sink.metadata.topic", "source")
+        .set("sink.delete_enabled", true)
+        .set("batch.max_rows", 2)
+        .finish(&["run", "--until-end", "--deadline", "60s", "--summary", "json"], MINUTE)
+        .expect_code(0);
+    assert_eq!((run.count("rows_deleted"), run.count("dead_letters")), (1, 0), "{}", run.summary());
+    let left: Vec<String> = texts(&mut client);
+    assert_eq!(left, ["(1,other)".to_owned(), format!("(2,{topic})")]);
+}

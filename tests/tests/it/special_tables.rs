@@ -218,3 +218,56 @@ fn foreign_tables_are_filled() {
     assert_eq!(case.texts("SELECT count(*)::text FROM heap WHERE v = id"), ["95"]);
     assert_eq!(case.texts("SELECT DISTINCT sqlstate FROM sink_dead_letters"), ["23505"]);
 }
+
+#[test]
+fn an_unlogged_table_is_written_only_where_that_is_allowed() {
+    let mut case = Case::new("CREATE UNLOGGED TABLE t (id int PRIMARY KEY, v int)");
+    case.produce(numbered(0..100));
+    let refused = case.config("upsert");
+    let sink = refused.run();
+    let answer = || sink.get("/readyz").map_err(|error| error.to_string());
+    wait::holds(PATIENCE, "/readyz names the key that allows it", answer, |answer| {
+        answer.as_ref().is_ok_and(|(status, body)| *status == 503 && body.contains("allow_unlogged"))
+    })
+    .unwrap();
+    assert_eq!(case.texts("SELECT count(*)::text FROM t"), ["0"]);
+    sink.sigkill();
+    let run = case.drain(&refused.topic_set(&case.topic, "allow_unlogged", true));
+    assert_eq!(run.count("rows_written"), 100);
+    assert_eq!(case.texts("SELECT count(*)::text FROM t WHERE v = id"), ["100"]);
+}
+
+#[test]
+fn columns_of_types_without_equality_are_updated_beside_an_index_that_may_read_them() {
+    let ddl = "CREATE TABLE t (id int PRIMARY KEY, v int, j json, js json[], p point); \
+         CREATE UNIQUE INDEX other ON t ((j->>'u')) WHERE v >= 0; \
+         INSERT INTO t SELECT n, n, json_build_object('u', n), NULL, NULL FROM generate_series(0, 9) n";
+    let mut case = Case::new(ddl);
+    case.produce((0..100).map(|id| json!({"id": id, "v": id, "j": {"u": id + 1}, "js": [{}], "p": "(1,2)"})));
+    let run = case.drain(&case.config("upsert"));
+    // Applied one by one, each of the first nine meets the next one's old value.
+    assert_eq!((run.count("rows_written"), run.count("dead_letters")), (91, 9));
+    assert_eq!(case.texts("SELECT count(*)::text FROM t WHERE (j->>'u')::int = id + 1 AND p[1] = 2"), ["91"]);
+}
+
+#[test]
+fn a_domain_refuses_what_is_too_long_for_its_type_with_and_without_temporary_tables() {
+    for temp in [true, false] {
+        let role = names::unique("cutting").replace('-', "_");
+        let mut case = Case::new(&format!(
+            "CREATE DOMAIN flags AS bit(3); CREATE TABLE t (id int PRIMARY KEY, v flags); \
+             INSERT INTO t SELECT generate_series(0, 9); CREATE ROLE \"{role}\" LOGIN; \
+             GRANT ALL ON t TO \"{role}\"; GRANT CREATE, USAGE ON SCHEMA public TO \"{role}\""
+        ));
+        if !temp {
+            let here = case.texts("SELECT current_database()::text").remove(0);
+            case.client.batch_execute(&format!("REVOKE TEMP ON DATABASE \"{here}\" FROM PUBLIC")).unwrap();
+        }
+        let flags = |id| if id == 5 { "10101" } else { "101" };
+        case.produce((0..20).map(|id| json!({"id": id, "v": flags(id)})));
+        case.url = case.url.replace("postgres@", &format!("{role}@"));
+        let run = case.drain(&case.config("upsert"));
+        assert_eq!((run.count("rows_written"), run.count("dead_letters")), (19, 1), "temp: {temp}");
+        assert_eq!(case.texts("SELECT id::text FROM t WHERE v IS NULL"), ["5"], "temp: {temp}");
+    }
+}

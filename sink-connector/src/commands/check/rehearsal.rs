@@ -14,7 +14,7 @@ use crate::commands::postgres as connect;
 use crate::commands::sample::Sampled;
 use crate::config::{self, Config};
 use crate::dead_letters::DeadLetters;
-use crate::decode::{Reason, Rejection, Slots};
+use crate::decode::{Opened, Reason, Rejection, Slots};
 use crate::failure::Failure;
 use crate::offsets::{Offsets, Owner, Stored};
 use crate::plan::Plan;
@@ -211,17 +211,24 @@ impl Rehearsal<'_> {
         };
         let mut carried = BTreeSet::new();
         for record in records.iter().filter_map(|record| record.payload.as_deref()) {
-            if let Ok(Value::Object(object)) = serde_json::from_slice(record) {
+            let Ok(Opened::Row(row)) = plan.decoder.open(record) else { continue };
+            if let Ok(Value::Object(object)) = serde_json::from_slice(&row) {
                 carried.extend(object.keys().map(|field| column_of(field)));
             }
         }
-        let columns: BTreeSet<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
+        let mut columns: BTreeSet<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
         let list =
             |names: Vec<&String>| names.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", ");
         let without_column: Vec<&String> = carried.difference(&columns).collect();
         if !without_column.is_empty() && !wanted.options.reject_unknown_fields {
             let text = format!("fields without a column are left out: {}", list(without_column));
             report.warning(subject, text, "add columns, or name them in sink.rename");
+        }
+        // What is filled from elsewhere is not looked for in the value.
+        let of_key = plan.key_columns().filter(|_| plan.record_key).map(|column| &column.name);
+        let of_origins = plan.origins.iter().map(|(column, _)| &plan.columns[*column].name);
+        for name in of_key.chain(of_origins) {
+            columns.remove(name);
         }
         let without_field: Vec<&String> = columns.difference(&carried).collect();
         if !without_field.is_empty() {

@@ -144,7 +144,19 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
         }
         client.batch_execute("ROLLBACK")?;
         match Plan::new(&target.wanted, &table) {
-            Ok(plan) => report.ok(&subject, described(&plan)),
+            Ok(plan) => {
+                report.ok(&subject, described(&plan));
+                if table.unlogged {
+                    report.warning(
+                        &subject,
+                        "it is UNLOGGED: a crash of the server empties it, but not the positions",
+                        format!(
+                            "ALTER TABLE {} SET LOGGED; after a crash, offsets reset reads everything again",
+                            name.sql()
+                        ),
+                    );
+                }
+            }
             Err(error) => report.error(&subject, error.to_string(), "then run check again"),
         }
         Ok(())

@@ -136,7 +136,8 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
         return Err(Usage(problem).into());
     }
     let letters = DeadLetters::new(&TableName::parse(&config.errors.dead_letter_table), &config.name);
-    let mut connection = postgres::open(&postgres::pool(config)?, config)?;
+    let connections = postgres::pool(config)?;
+    let mut connection = postgres::open(&connections, config)?;
     anyhow::ensure!(
         session::exists(&mut connection, letters.table())?,
         "there is no table {}, which the sink makes when it first runs: has this connector run on this database?",
@@ -150,7 +151,8 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
             list(&shown, total, args.output)?;
         }
         DeadLettersCommand::Replay(args) => {
-            let replayed = replay::replay(config, connection, &letters, &args.filter.filter())?;
+            drop(connection);
+            let replayed = replay::replay(config, &connections, &letters, &args.filter.filter())?;
             replayed.print(args.output)?;
         }
         DeadLettersCommand::Discard(args) => {

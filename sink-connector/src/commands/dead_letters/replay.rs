@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::batch::Batch;
-use crate::commands::{Output, print_json};
+use crate::commands::{Output, postgres, print_json};
 use crate::config::Config;
 use crate::dead_letters::{DeadLetters, Filter, Stored};
 use crate::decode::Slots;
@@ -17,7 +17,7 @@ use crate::offsets::Offsets;
 use crate::plan::Plan;
 use crate::plans::Plans;
 use crate::policy::Verdict;
-use crate::session::Connection;
+use crate::session::Connections;
 use crate::sql::TableName;
 use crate::types::{Offset, TopicPartition};
 use crate::writer::connection::WriterConnection;
@@ -70,7 +70,9 @@ impl Replayed {
 
 struct Replay<'a> {
     config: &'a Config,
+    connections: &'a Connections,
     connection: WriterConnection,
+    offsets: &'a Offsets,
     letters: &'a DeadLetters,
     plans: Plans,
     in_force: HashMap<Arc<str>, Arc<Plan>>,
@@ -81,14 +83,16 @@ struct Replay<'a> {
 /// Replays the letters that are meant, each once.
 pub(super) fn replay(
     config: &Config,
-    connection: Connection,
+    connections: &Connections,
     letters: &DeadLetters,
     filter: &Filter,
 ) -> anyhow::Result<Replayed> {
     let offsets = Offsets::new(&TableName::parse(&config.offsets.table), &config.name);
     let mut replay = Replay {
         config,
-        connection: WriterConnection::new(connection, &offsets)?,
+        connections,
+        connection: WriterConnection::new(postgres::open(connections, config)?, &offsets)?,
+        offsets: &offsets,
         letters,
         plans: Plans::new(
             crate::run::targets(config)?,
@@ -141,7 +145,16 @@ impl Replay<'_> {
                 open: false,
             };
             care = care.max(Care::least(&batch));
-            match attempt(&mut self.connection, &batch, &mut self.ladders, care, &tools)? {
+            let tried = match attempt(&mut self.connection, &batch, &mut self.ladders, care, &tools) {
+                // What waits for the operator may be that of one letter, which must not keep the others.
+                Err(failure) if failure.may_be_the_records() && care < Care::Suspects => {
+                    self.reconnect()?;
+                    care = Care::Suspects;
+                    continue;
+                }
+                tried => tried?,
+            };
+            match tried {
                 Attempt::Committed(counts) => {
                     replayed.add(&counts);
                     return Ok(Some(last));
@@ -160,6 +173,16 @@ impl Replay<'_> {
             }
         }
         bail!("the dead letters or the table do not stay the same for long enough")
+    }
+
+    /// A connection in place of one on which something failed.
+    fn reconnect(&mut self) -> anyhow::Result<()> {
+        let fresh = WriterConnection::new(postgres::open(self.connections, self.config)?, self.offsets)?;
+        let mut failed = std::mem::replace(&mut self.connection, fresh);
+        // It holds the letters until it is rolled back; without an answer, closing it does that.
+        let rolled_back = failed.client().batch_execute("ROLLBACK");
+        failed.discard();
+        Ok(rolled_back?)
     }
 
     fn batch(&mut self, stored: &[Stored], replayed: &mut Replayed) -> Result<Batch, Failure> {

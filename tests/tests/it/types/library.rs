@@ -27,6 +27,7 @@ pub fn plan(client: &mut Client, table: &str) -> Plan {
         key: Vec::new(),
         record_key: false,
         deletes: false,
+        allow_unlogged: false,
         version_field: None,
         metadata: Vec::new(),
         rename: Vec::new(),

@@ -80,7 +80,7 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 grep -E '^sink_(rows_written_total|dead_letters_total|partitions_assigned|batches_total|fenced_total|lag_records)|^process_resident' \
-  <<<"$metrics" | sed 's/^/  /'
+  <<<"$metrics" | grep -vE '^sink_(dead_letters|batches)_total.* 0$' | sed 's/^/  /'
 awk '
   /^sink_record_latency_seconds_bucket/ { match($0, /le="[^"]*"/); le = substr($0, RSTART + 4, RLENGTH - 5); count[le] += $NF; if (!(le in at)) { at[le] = ++n; bound[n] = le } }
   END {

@@ -122,7 +122,11 @@ pub fn positions(
     if stopped.count() == 0 {
         let stored = standings.iter().filter(|s| s.stored.is_some()).count();
         let lag: i64 = standings.iter().filter_map(standing::Standing::lag).sum();
-        let text = format!("{stored} of {} partitions have one, lag {lag}", standings.len());
+        let mut text = format!("{stored} of {} partitions have one", standings.len());
+        // What has no position yet has no lag: where it begins is decided when the sink first runs.
+        if stored > 0 {
+            text.push_str(&format!(", lag {lag}"));
+        }
         report.ok("positions", text);
     }
 }

@@ -230,7 +230,11 @@ fn properties(
     }
     if !rules.is_empty() {
         let text = format!("has rules: {}", rules.join(", "));
-        report.warning(subject, text, "COPY passes rules by; use triggers, or a table without rules");
+        report.warning(
+            subject,
+            text,
+            "rows are written by INSERT, which is slower than COPY, and what rules make of them is not counted",
+        );
     }
     if row.get(2) {
         report.warning(

@@ -33,8 +33,10 @@ impl Pieces<'_> {
 
     /// The only record of `part` has failed. That ends the attempt if it is not about records.
     pub(super) fn suspect(&mut self, part: &Batch, failure: &Failure) -> Result<(), Failure> {
+        // What is wrong with other records says nothing about the table.
+        let suspects = self.outcome.refused.iter().filter_map(|refused| refused.failure.as_ref());
         let hopeless = failure.class == Class::Configuration
-            && self.outcome.refused.len() >= SUSPECTS
+            && suspects.filter(|failure| failure.class == Class::Configuration).count() >= SUSPECTS
             && part.tables().any(|table| !self.passed.contains_key(&table.plan.label));
         if hopeless { Err(failure.clone()) } else { Ok(()) }
     }

@@ -4,10 +4,10 @@ PROFILE := checked
 # Where rustup puts cargo, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint bench chart docs monitoring
+.PHONY: help setup demo down test lint bench chart chart-if-go cluster-test docs monitoring
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: ## install, or name, what is missing: Java, Maven, PostgreSQL, a C toolchain, Rust
 	@tests/setup.sh
@@ -19,13 +19,18 @@ down: ## stop the demo's services and delete their data
 	@tests/down.sh
 
 # One profile for clippy, build and tests, so that dependencies are compiled once.
-test: lint ## everything that CI checks: format, clippy, unit tests, tests on a real Kafka and PostgreSQL
+test: lint ## everything that CI checks: format, clippy, unit tests, tests on a real Kafka and PostgreSQL, the chart
 	cargo build --profile $(PROFILE) --workspace --bins --tests
 	cargo test --profile $(PROFILE) --workspace
+	@$(MAKE) --no-print-directory chart-if-go
+
+chart-if-go:
+	@if command -v go >/dev/null; then tests/kubernetes/chart.sh; \
+	else echo "The chart was NOT checked: its tools need Go (https://go.dev/dl)."; fi
 
 lint: setup ## format and clippy, warnings as errors
 	cargo fmt --all --check
-	cargo clippy --profile $(PROFILE) --workspace --all-targets -- -D warnings
+	cargo clippy --profile $(PROFILE) --workspace --all-targets --features tests/cluster -- -D warnings
 
 bench: setup ## throughput against `psql \copy` of the same rows in the same run
 	cargo build --release --workspace --bins
@@ -33,6 +38,9 @@ bench: setup ## throughput against `psql \copy` of the same rows in the same run
 
 chart: ## the Helm chart: lint, schemas, unit tests, every rendered object and configuration (needs Go and Python)
 	@tests/kubernetes/chart.sh
+
+cluster-test: setup ## images and chart on a real Kubernetes that it starts and stops (root, Debian, Go; half an hour at first)
+	@tests/kubernetes/cluster_test.sh
 
 docs: setup ## docs/reference.md anew, from the code, and what the chart knows of it
 	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins

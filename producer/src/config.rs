@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use shared::live_score::TOPIC;
 use shared::log::LogFormat;
-use shared::settings::{Key, Layers, RuleError, Schema, SettingsErrors, millis};
+use shared::settings::properties::{self, property_key, property_of};
+use shared::settings::{Key, Layers, RuleError, Schema, Secret, SettingsErrors, millis};
 
 /// Every key that the producer understands.
 pub static SCHEMA: Schema = Schema {
@@ -18,7 +19,8 @@ pub static SCHEMA: Schema = Schema {
         Key::text("kafka.topic", "Topic to publish to.").or(TOPIC),
         Key::properties(
             "kafka.properties",
-            "Any librdkafka property, except those that hold the producer's guarantees.",
+            "Any librdkafka property, except those that hold the producer's guarantees. `\"sasl.password_file\"` reads \
+             `sasl.password` from a file; so does any name with `_file` at its end.",
         ),
         Key::integer("producer.batch_size", 1, 1_000_000_000, "records", "Records per batch.")
             .or_integer(100),
@@ -90,6 +92,9 @@ pub struct Kafka {
     /// librdkafka properties, by name.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+    /// What `…_file` properties held, by the name without `_file`.
+    #[serde(skip)]
+    secrets: BTreeMap<String, Secret>,
 }
 
 /// `[producer]`: what to publish.
@@ -132,6 +137,11 @@ pub struct Log {
 }
 
 impl Kafka {
+    /// The user's librdkafka properties, those from files included: secrets in clear.
+    pub fn librdkafka(&self) -> impl Iterator<Item = (&str, &str)> {
+        properties::librdkafka(&self.properties, &self.secrets)
+    }
+
     /// How long a record may wait to be acknowledged; after that it has failed.
     pub fn delivery_timeout(&self) -> Duration {
         let given = DELIVERY_TIMEOUT.iter().find_map(|name| self.properties.get(*name));
@@ -157,17 +167,23 @@ impl Settings {
     /// # Errors
     /// Every mistake of every layer, each with its key and its origin.
     pub fn load(layers: Layers) -> Result<Self, SettingsErrors> {
-        let loaded = layers.load::<Self>()?;
-        let mut broken = Vec::new();
-        let settings = &loaded.settings;
+        let mut loaded = layers.load::<Self>()?;
+        let settings = &mut loaded.settings;
+        let (secrets, mut broken) = properties::read_property_files(&settings.kafka.properties);
+        settings.kafka.secrets = secrets;
         if settings.http.listen().is_err() {
             broken.push(RuleError::new(["http.listen"], "is not an address and port such as 0.0.0.0:9465"));
         }
         for (name, why) in OWNED_PROPERTIES {
-            if settings.kafka.properties.contains_key(name) {
-                let key = property_key(name);
-                broken.push(RuleError::new([key], format!("cannot be set: {why}")));
+            for entry in settings.kafka.properties.keys().filter(|entry| property_of(entry) == name) {
+                broken.push(RuleError::new([property_key(entry)], format!("cannot be set: {why}")));
             }
+        }
+        // Whoever waits for records must know it, so that it stands in the settings themselves.
+        for entry in settings.kafka.secrets.keys().filter(|entry| DELIVERY_TIMEOUT.contains(&entry.as_str()))
+        {
+            let key = property_key(&format!("{entry}_file"));
+            broken.push(RuleError::new([key], format!("is no secret: set {entry} itself")));
         }
         for name in DELIVERY_TIMEOUT {
             let Some(millis) = settings.kafka.properties.get(name) else { continue };
@@ -179,11 +195,6 @@ impl Settings {
         }
         loaded.finish(broken)
     }
-}
-
-/// The key of a property as settings show it: quoted when its name has dots.
-fn property_key(name: &str) -> String {
-    if name.contains('.') { format!("kafka.properties.{name:?}") } else { format!("kafka.properties.{name}") }
 }
 
 #[cfg(test)]
@@ -226,6 +237,29 @@ mod tests {
         assert_eq!(settings.kafka.bootstrap_servers, "b:1,c:1");
         assert_eq!(settings.kafka.topic, "c");
         assert_eq!(settings.kafka.delivery_timeout(), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn secrets_are_read_from_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        std::fs::write(&file, "s3cret\n").unwrap();
+        let text =
+            format!("[kafka.properties]\n'sasl.username' = 'u'\n'sasl.password_file' = '{}'", file.display());
+        let settings = Settings::load(Layers::new(&SCHEMA).text("a.toml", &text)).unwrap();
+        let given: Vec<_> = settings.kafka.librdkafka().collect();
+        assert_eq!(given, [("sasl.username", "u"), ("sasl.password", "s3cret")]);
+        assert!(!format!("{settings:?}").contains("s3cret"));
+
+        let text = format!(
+            "[kafka.properties]\nacks_file = '{0}'\n'message.timeout.ms_file' = '{0}'\n\
+             'sasl.password_file' = '/nowhere'",
+            file.display()
+        );
+        let errors = errors(&text);
+        for part in ["acks_file: cannot be set", "set message.timeout.ms itself", "cannot read /nowhere"] {
+            assert!(errors.contains(part), "{part} is missing in:\n{errors}");
+        }
     }
 
     #[test]

@@ -86,11 +86,11 @@ impl Publisher {
     pub fn new(kafka: &Kafka, status: Arc<Status>, shutdown: Shutdown) -> Result<Self, PublishError> {
         let mut config = ClientConfig::new();
         for (names, value) in DEFAULT_PROPERTIES {
-            if !names.iter().any(|name| kafka.properties.contains_key(*name)) {
+            if !kafka.librdkafka().any(|(given, _)| names.contains(&given)) {
                 config.set(names[0], value);
             }
         }
-        for (name, value) in &kafka.properties {
+        for (name, value) in kafka.librdkafka() {
             config.set(name, value);
         }
         config.set("bootstrap.servers", &kafka.bootstrap_servers);

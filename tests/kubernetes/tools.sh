@@ -3,7 +3,9 @@
 #
 #   tools=$(tests/kubernetes/tools.sh); "$tools/bin/helm" version
 #
-# Needs Go, for the Go modules, and Python 3 with venv. About ten minutes the first time on two cores, nothing after.
+# `tools.sh cluster` adds Kubernetes itself, built from its Go modules, and Debian's container tools: a control plane and a
+# node without Docker. Needs Go, for the Go modules, and Python 3 with venv; the container tools need root. The first time on
+# two cores it takes about ten minutes, with `cluster` half an hour; after that, nothing.
 set -euo pipefail
 
 HELM=3.22.0
@@ -13,7 +15,9 @@ SHELLCHECK=0.11.0.1          # PyPI
 KUBERNETES_VALIDATE=1.37.0   # PyPI; ships the JSON schemas of Kubernetes up to this version
 PROMETHEUS_OPERATOR=0.85.0   # for its CRDs only
 KEDA=2.21.0                  # for its CRDs only
-KUBERNETES=1.35              # what helm says that it renders for
+KUBERNETES=1.35.4            # the cluster, and what helm says that it renders for
+ETCD=3.6.16
+COREDNS=1.14.7
 
 tools=${LIVESCORES_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/livescores-tools}
 mkdir -p "$tools/bin" "$tools/crds" "$tools/build"
@@ -83,6 +87,7 @@ need python3 "apt-get install python3-venv"
 
 # A helm from `go install` believes in Kubernetes 1.20 unless told at link time.
 minor=${KUBERNETES#1.}
+minor=${minor%%.*}
 k8s_version=
 for package in pkg/chartutil pkg/lint/rules; do
     k8s_version+=" -X helm.sh/helm/v3/$package.k8sVersionMajor=1 -X helm.sh/helm/v3/$package.k8sVersionMinor=$minor"
@@ -96,5 +101,58 @@ crds github.com/kedacore/keda/v2 "$KEDA" config/crd/bases keda.sh_{scaledobjects
 go_install helm-docs "github.com/norwoodj/helm-docs/cmd/helm-docs@v$HELM_DOCS" "-X main.version=$HELM_DOCS"
 go_build helm-unittest github.com/helm-unittest/helm-unittest "$HELM_UNITTEST" \
     github.com/helm-unittest/helm-unittest/cmd/helm-unittest
+
+# Kubernetes' own components, in one build. Its go.mod points to its libraries in local folders (./staging); the same
+# libraries are modules of their own, whose version 0.x.y goes with Kubernetes 1.x.y.
+kubernetes() {
+    missing "kubernetes-$KUBERNETES" || return 0
+    say "building Kubernetes $KUBERNETES"
+    local source=$tools/build/kubernetes.module gomod component flags='' packages=()
+    local components=(kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet kube-proxy)
+    mkdir -p "$source"
+    gomod=$(cd "$source" && go mod download -json "k8s.io/kubernetes@v$KUBERNETES" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
+    sed -e 's#^module .*#module tools.local/build#' \
+        -e "s#=> \./staging/src/\(k8s.io/[A-Za-z0-9._-]*\)#=> \1 v0.${KUBERNETES#1.}#" "$gomod" >"$source/go.mod"
+    sed -n "s#^\t\(k8s.io/[a-z-]*\) v0\.0\.0.*#replace \1 => \1 v0.${KUBERNETES#1.}#p" "$gomod" |
+        { grep -q '=> k8s.io' "$source/go.mod" || cat >>"$source/go.mod"; }
+    echo "require k8s.io/kubernetes v$KUBERNETES" >>"$source/go.mod"
+    for component in "${components[@]}"; do
+        packages+=("k8s.io/kubernetes/cmd/$component")
+    done
+    { printf '//go:build tools\n\npackage tools\n\n' && printf 'import _ "%s"\n' "${packages[@]}"; } >"$source/tools.go"
+    # Unlinked from a Git checkout, they do not know their version.
+    for variable in gitVersion=v$KUBERNETES gitMajor=1 gitMinor=$minor gitTreeState=clean; do
+        flags+=" -X k8s.io/component-base/version.$variable -X k8s.io/client-go/pkg/version.$variable"
+    done
+    (cd "$source" && GOFLAGS="$GOFLAGS -mod=mod" nice -n 10 go build -p 2 -ldflags "-s -w $flags" -o "$tools/bin/" \
+        "${packages[@]}") >&2
+    done_with "kubernetes-$KUBERNETES"
+}
+
+# Debian's container tools: a runtime for the node, buildah for the images, debootstrap for their local base images.
+container_tools() {
+    local missing=() command package
+    for command in containerd:containerd runc:runc buildah:buildah debootstrap:debootstrap iptables:iptables ip:iproute2 \
+        conntrack:conntrack openssl:openssl; do
+        package=${command#*:}
+        command -v "${command%%:*}" >/dev/null || missing+=("$package")
+    done
+    [ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        say "missing: ${missing[*]}. A node needs root; install them, or run this as root on Debian."
+        exit 1
+    fi
+    say "installing ${missing[*]}"
+    # RUNLEVEL: Debian starts no service that it installs then.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null >&2
+}
+
+if [ "${1:-}" = cluster ]; then
+    container_tools
+    kubernetes
+    go_build etcd go.etcd.io/etcd/server/v3 "$ETCD" go.etcd.io/etcd/server/v3
+    go_install coredns "github.com/coredns/coredns@v$COREDNS"
+fi
 
 echo "$tools"

@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod exporter;
+pub mod http;
 pub mod kafka;
 pub mod metrics;
 pub mod monitoring;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+
+use crate::http;
 
 /// One line of a scrape.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +25,16 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// A scrape of `address`, which is `host:port`.
+    ///
+    /// # Errors
+    /// Nobody answers, or not with metrics.
+    pub fn scrape(address: &str) -> Result<Self> {
+        let (status, body) = http::get(address, "/metrics")?;
+        ensure!(status == 200, "/metrics: {status} {body}");
+        Self::parse(&body)
+    }
+
     /// Parses a scrape.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::output::{Output, tail};
 use crate::process::{Ending, Process};
 use crate::scratch::Scratch;
 use crate::signals::Signal;
-use crate::{paths, ports, wait};
+use crate::{http, paths, ports, wait};
 
 /// One of our binaries, running. Killed on drop; its log is printed then if the test failed.
 pub struct Running {
@@ -172,13 +172,7 @@ impl Running {
     /// # Errors
     /// Nobody answers within two seconds.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(2)))
-            .build()
-            .into();
-        let mut response = agent.get(format!("http://{}{path}", self.http)).call()?;
-        Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
+        http::get(&self.http, path)
     }
 
     /// A scrape of /metrics.
@@ -186,9 +180,7 @@ impl Running {
     /// # Errors
     /// Nobody answers, or not with metrics.
     pub fn metrics(&self) -> Result<Metrics> {
-        let (status, body) = self.get("/metrics")?;
-        ensure!(status == 200, "/metrics: {status} {body}");
-        Metrics::parse(&body)
+        Metrics::scrape(&self.http)
     }
 
     /// Waits until /readyz answers 200.

@@ -130,8 +130,7 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- end }}
 
 {{/*
-The producer like a connector: its settings and "config", "toml", "fullname", "labels", "kafkaSecret", "port", and "secretEnv",
-the variables that hold its secrets: it has no keys for files.
+The producer like a connector: its settings and "config", "toml", "fullname", "labels", "kafkaSecret" and "port".
 */}}
 {{- define "livescores.producer" -}}
 {{- $p := deepCopy .Values.producer }}
@@ -144,16 +143,13 @@ the variables that hold its secrets: it has no keys for files.
 {{- include "livescores.lay" (dict "base" $config "over" ($p.config | default dict)) }}
 {{- $_ := set $config.kafka "properties" (include "livescores.properties" $config.kafka.properties | fromJson) }}
 {{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" "producer") }}
-{{- $env := list }}
 {{- if $p.kafkaSecret }}
 {{- range $property, $file := $kafka.secretProperties }}
-{{- $variable := $property | replace "_" "__" | replace "." "_" | upper | printf "PRODUCER__KAFKA__PROPERTIES__%s" }}
-{{- $env = append $env (dict "name" $variable "valueFrom" (dict "secretKeyRef" (dict "name" $p.kafkaSecret "key" $file))) }}
+{{- $_ := set $config.kafka.properties (printf "%s_file" $property) (printf "/run/secrets/kafka/%s" $file) }}
 {{- end }}
 {{- else if $kafka.secretProperties }}
 {{- fail "producer: kafka.secretProperties needs kafka.existingSecret or kafka.secretData" }}
 {{- end }}
-{{- $_ := set $p "secretEnv" $env }}
 {{- $_ := set $p "config" $config }}
 {{- $_ := set $p "toml" (include "livescores.toml" (dict "table" $config "path" "")) }}
 {{- $listen := dig "http" "listen" "0.0.0.0:9465" $config }}

@@ -205,9 +205,9 @@ hostAliases:
 {{- end }}
 {{- end }}
 
-{{/* Environment of a container. Takes (dict "pod" (settings) "more" (list of entries)). */}}
+{{/* Environment of a container. Takes (dict "pod" (settings)). */}}
 {{- define "livescores.env" -}}
-{{- with concat (.more | default list) (.pod.env | default list) }}
+{{- with .pod.env }}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}

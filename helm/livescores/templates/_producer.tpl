@@ -57,7 +57,7 @@ args:
   {{- with .args | default $p.extraArgs }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- include "livescores.env" (dict "pod" $p "more" $p.secretEnv) }}
+{{- include "livescores.env" (dict "pod" $p) }}
 resources:
   {{- toYaml $p.resources | nindent 2 }}
 securityContext:

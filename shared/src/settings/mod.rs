@@ -25,6 +25,7 @@ mod check;
 mod environment;
 mod errors;
 mod layers;
+pub mod properties;
 pub mod reference;
 mod schema;
 mod secret;

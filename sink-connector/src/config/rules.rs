@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::settings::RuleError;
+use shared::settings::properties::{property_key, property_of};
 
 use super::librdkafka::owned;
 use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, ValueFormat};
@@ -97,7 +98,7 @@ fn of_kafka(config: &Config) -> Vec<RuleError> {
         }
     }
     for name in kafka.properties.keys() {
-        if let Some(instead) = owned(name.strip_suffix("_file").unwrap_or(name)) {
+        if let Some(instead) = owned(property_of(name)) {
             let problem = format!("belongs to the sink and cannot be set here: {instead}");
             broken.push(RuleError::new([property_key(name)], problem));
         }
@@ -172,11 +173,6 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
         rule(&["metadata", "pk_fields"], format!("column {column:?} is part of the key already"));
     }
     broken
-}
-
-/// The display form of a key of `[kafka.properties]`.
-pub(super) fn property_key(name: &str) -> String {
-    if name.contains('.') { format!("kafka.properties.{name:?}") } else { format!("kafka.properties.{name}") }
 }
 
 /// Names the keys of one topic's settings: in its own table if they were given there, else in `[sink]`.

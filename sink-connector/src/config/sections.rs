@@ -1,11 +1,11 @@
 //! The sections of the configuration that belong to the whole sink.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared::settings::{RuleError, Secret, millis, redact_url, redacted};
+use shared::settings::{RuleError, Secret, millis, properties, redact_url, redacted};
 
 use crate::pattern::{InvalidPattern, Pattern};
 use crate::topics::Topics;
@@ -56,11 +56,9 @@ impl Kafka {
 
     /// The user's librdkafka properties, those from files included: secrets in clear.
     pub fn librdkafka(&self) -> impl Iterator<Item = (&str, &str)> {
-        let given = self.properties.iter().filter(|(name, _)| !name.ends_with("_file"));
-        let secrets = self.secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
         // A pattern such as ^.* means no topic of Kafka's own, unless the user says otherwise after this.
         let hidden = self.topics_regex.as_ref().map(|_| ("topic.blacklist", "^__"));
-        hidden.into_iter().chain(given.map(|(name, value)| (name.as_str(), value.as_str()))).chain(secrets)
+        hidden.into_iter().chain(properties::librdkafka(&self.properties, &self.secrets))
     }
 }
 
@@ -221,21 +219,9 @@ impl super::Config {
                 Err(error) => broken.push(RuleError::new(["postgres.password_file"], error.to_string())),
             }
         }
-        for (name, path) in &self.kafka.properties {
-            let Some(property) = name.strip_suffix("_file") else { continue };
-            let key = super::rules::property_key(name);
-            if self.kafka.properties.contains_key(property) {
-                broken.push(RuleError::new(
-                    [key],
-                    format!("{property} is given as well; leave one of them out"),
-                ));
-                continue;
-            }
-            match Secret::read(Path::new(path)) {
-                Ok(secret) => drop(self.kafka.secrets.insert(property.to_owned(), secret)),
-                Err(error) => broken.push(RuleError::new([key], error.to_string())),
-            }
-        }
+        let (secrets, unread) = properties::read_property_files(&self.kafka.properties);
+        self.kafka.secrets = secrets;
+        broken.extend(unread);
         broken
     }
 }

@@ -36,11 +36,21 @@ pub struct KafkaOptions {
     pub port: Option<u16>,
     /// Memory and compiler.
     pub heap: Heap,
+    /// A name under which clients elsewhere reach a second listener of 127.0.0.1, and its port.
+    pub elsewhere: Option<(String, u16)>,
     /// Broker properties that are added to, and win over, the harness's.
     pub properties: Vec<(String, String)>,
 }
 
 impl KafkaOptions {
+    /// Adds a listener on `port` of 127.0.0.1 that tells its clients to come to `host`: for those who reach this
+    /// machine's loopback by another address, such as pods.
+    #[must_use]
+    pub fn elsewhere(mut self, host: &str, port: u16) -> Self {
+        self.elsewhere = Some((host.to_owned(), port));
+        self
+    }
+
     /// Adds a broker property.
     #[must_use]
     pub fn property(mut self, key: &str, value: &str) -> Self {
@@ -64,14 +74,19 @@ pub(super) fn format(dir: &Path, port: u16, options: &KafkaOptions) -> Result<St
 // ago, which retention would delete at its first look, after five minutes.
 fn properties(dir: &Path, port: u16, options: &KafkaOptions) -> String {
     let controller = ports::free();
+    let (mut listeners, mut advertised) = (String::new(), String::new());
+    if let Some((host, port)) = &options.elsewhere {
+        listeners = format!(",ELSEWHERE://127.0.0.1:{port}");
+        advertised = format!(",ELSEWHERE://{host}:{port}");
+    }
     let mut text = format!(
         "\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,ELSEWHERE:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={dir}/data
 num.partitions=4

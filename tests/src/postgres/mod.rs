@@ -3,6 +3,7 @@
 pub mod install;
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -115,6 +116,18 @@ impl Postgres {
     #[track_caller]
     pub fn database(&self, prefix: &str) -> String {
         self.create_database(&names::unique(prefix))
+    }
+
+    /// Lets clients of another network in, with their password; they reach 127.0.0.1 through the kernel's rules.
+    ///
+    /// # Panics
+    /// When the server does not read it.
+    #[track_caller]
+    pub fn allow_from(&self, network: &str) {
+        let rules = self.dir.path().join("data/pg_hba.conf");
+        let mut file = File::options().append(true).open(rules).expect("pg_hba.conf of our cluster");
+        writeln!(file, "host all all {network} scram-sha-256").expect("pg_hba.conf can be written");
+        self.client().batch_execute("SELECT pg_reload_conf()").expect("the server reads it again");
     }
 
     /// A connection to the database `postgres`.

@@ -1,0 +1,51 @@
+//! librdkafka properties as settings hold them: by name, and secret ones from files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::errors::{RuleError, dotted};
+use super::secret::Secret;
+
+/// The end of a property's name whose value is the path of a file that holds the property's value.
+const FILE: &str = "_file";
+
+/// The property that an entry sets: `sasl.password` for `sasl.password_file`.
+#[must_use]
+pub fn property_of(entry: &str) -> &str {
+    entry.strip_suffix(FILE).unwrap_or(entry)
+}
+
+/// The key of an entry of `kafka.properties`, as errors show it.
+#[must_use]
+pub fn property_key(entry: &str) -> String {
+    dotted(&["kafka".to_owned(), "properties".to_owned(), entry.to_owned()])
+}
+
+/// Reads the values that entries ending in `_file` name the files of: by property, and what is wrong with the others.
+#[must_use]
+pub fn read_property_files(given: &BTreeMap<String, String>) -> (BTreeMap<String, Secret>, Vec<RuleError>) {
+    let (mut secrets, mut broken) = (BTreeMap::new(), Vec::new());
+    for (entry, path) in given {
+        let Some(property) = entry.strip_suffix(FILE) else { continue };
+        if given.contains_key(property) {
+            let problem = format!("{property} is given as well; leave one of them out");
+            broken.push(RuleError::new([property_key(entry)], problem));
+            continue;
+        }
+        match Secret::read(Path::new(path)) {
+            Ok(secret) => drop(secrets.insert(property.to_owned(), secret)),
+            Err(error) => broken.push(RuleError::new([property_key(entry)], error.to_string())),
+        }
+    }
+    (secrets, broken)
+}
+
+/// What librdkafka gets: the entries as given, and those from files by their property. Secrets in clear.
+pub fn librdkafka<'a>(
+    given: &'a BTreeMap<String, String>,
+    secrets: &'a BTreeMap<String, Secret>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let plain = given.iter().filter(|(entry, _)| !entry.ends_with(FILE));
+    let plain = plain.map(|(entry, value)| (entry.as_str(), value.as_str()));
+    plain.chain(secrets.iter().map(|(property, secret)| (property.as_str(), secret.expose())))
+}

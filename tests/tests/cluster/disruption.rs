@@ -1,0 +1,144 @@
+//! Pods that go without being asked.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tests::signals::{self, Signal};
+use tests::wait;
+
+use crate::flow::Flow;
+use crate::kubectl::{self, kubectl};
+use crate::release::{POD, Release, names};
+use crate::world::World;
+
+const NODE: &str = "localhost";
+
+/// Lets pods onto the node again, however the test ends.
+struct Drained;
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        kubectl::attempt("kubectl", &["uncordon", NODE]);
+    }
+}
+
+/// `kubectl drain` of this release's pods.
+fn drain(release: &Release, timeout: &str) -> kubectl::Said {
+    let namespace = format!("--timeout={timeout}");
+    // The node of a test has no other pods that matter.
+    let selector = "--pod-selector=app.kubernetes.io/instance=scores";
+    let said = kubectl::attempt("kubectl", &["drain", NODE, "--delete-emptydir-data", selector, &namespace]);
+    assert!(!said.text.contains("unknown flag"), "{}", said.text);
+    let _ = release;
+    said
+}
+
+#[test]
+fn a_drain_takes_one_sink_at_a_time() {
+    let release = Release::new("drained");
+    let topic = World::shared().kafka().topic("drained", 4);
+    let mut values = release.rows(&topic);
+    values["connectors"]["rows"]["replicas"] = json!(2);
+    release.install(&values);
+    let flow = Flow::start(&topic);
+    release.wait_all_write(2);
+    let first = release.wait_sinks(2);
+
+    let drained = Drained;
+    let said = drain(&release, "20s");
+    // One went; the other may not go before there is a new one, which has no node to run on.
+    assert!(
+        !said.succeeded && said.text.contains("would violate the pod's disruption budget"),
+        "{}",
+        said.text
+    );
+    let now = release.sinks();
+    let stayed = now.iter().filter(|pod| pod.ready && names(&first).contains(pod.name.as_str())).count();
+    assert_eq!(stayed, 1, "{now:?}");
+    release.wait_more_rows();
+    drop(drained);
+    release.wait_all_write(2);
+
+    // A sink that cannot write holds up nobody.
+    release.sql("ALTER TABLE rows RENAME TO gone");
+    let not_ready = || release.sinks();
+    wait::holds(POD, "no sink is ready", not_ready, |pods| pods.iter().all(|pod| !pod.ready));
+    let drained = Drained;
+    let said = drain(&release, "60s");
+    assert!(said.succeeded, "{}", said.text);
+    release.sql("ALTER TABLE gone RENAME TO rows");
+    drop(drained);
+    release.wait_all_write(2);
+    flow.finish(&release);
+}
+
+#[test]
+fn a_connector_of_one_pod_lets_a_drain_go_on() {
+    let release = Release::new("single");
+    let topic = World::shared().kafka().topic("single", 2);
+    release.install(&release.rows(&topic));
+    let flow = Flow::start(&topic);
+    release.wait_all_write(1);
+    let drained = Drained;
+    let said = drain(&release, "60s");
+    assert!(said.succeeded, "{}", said.text);
+    drop(drained);
+    release.wait_all_write(1);
+    flow.finish(&release);
+}
+
+/// The process of a pod's container, on this machine.
+fn process_of(release: &Release, pod: &str) -> i32 {
+    let pod = release.json(&["get", "pod", pod]);
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().expect("a running container");
+    let id = id.rsplit('/').next().expect("an id").to_owned();
+    let mut pids = fs::read_dir("/proc").expect("/proc").flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        let cgroup = fs::read_to_string(entry.path().join("cgroup")).ok()?;
+        cgroup.contains(&id).then_some(pid)
+    });
+    pids.next().expect("the container has a process")
+}
+
+#[test]
+fn pods_that_are_killed_lose_and_double_nothing() {
+    let release = Release::new("killed");
+    let topic = World::shared().kafka().topic("killed", 4);
+    let mut values = release.rows(&topic);
+    values["connectors"]["rows"]["replicas"] = json!(2);
+    release.install(&values);
+    let flow = Flow::start(&topic);
+    release.wait_all_write(2);
+
+    // The process, as by the kernel when memory runs out: the container starts again.
+    let victim = release.wait_sinks(2).remove(0).name;
+    signals::send(process_of(&release, &victim), Signal::Kill);
+    let pod = || release.json(&["get", "pod", &victim]);
+    let restarted = |pod: &Value| {
+        let container = &pod["status"]["containerStatuses"][0];
+        container["restartCount"] == 1 && container["lastState"]["terminated"]["exitCode"] == 137
+    };
+    wait::holds(POD, "the container is started again", pod, restarted);
+    release.wait_all_write(2);
+
+    // The pod, without grace: a new one comes.
+    release.kubectl(&["delete", "pod", &victim, "--grace-period=0", "--force"]);
+    release.wait_all_write(2);
+    assert!(!names(&release.sinks()).contains(victim.as_str()));
+
+    // The pod, as a rollout does it: the sink commits what it has, and ends by itself within its grace.
+    let victim = release.wait_sinks(2).remove(0).name;
+    let log = Command::new("kubectl")
+        .args(["--namespace", &release.namespace, "logs", "--follow", "--tail=0", &victim])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("kubectl logs");
+    release.kubectl(&["delete", "pod", &victim]);
+    let log = log.wait_with_output().expect("the end of the log");
+    let log = String::from_utf8_lossy(&log.stdout);
+    assert!(log.contains("\"stopped\"") && log.contains("signal"), "{log}");
+    release.wait_all_write(2);
+    flow.finish(&release);
+    kubectl(&["get", "node", NODE]);
+}

@@ -1,0 +1,48 @@
+//! The first thing that anybody does.
+
+use serde_json::json;
+use tests::wait;
+
+use crate::kubectl;
+use crate::release::{POD, Release};
+use crate::world::World;
+
+/// The pipeline of the defaults: only the addresses are given.
+fn defaults(release: &Release) -> serde_json::Value {
+    let mut values = release.services();
+    values["producer"] = json!({"cronJob": {"schedule": "* * * * *"}});
+    values
+}
+
+#[test]
+fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
+    let release = Release::new("defaults");
+    World::shared().kafka().create_topic("livescores_topic", 3, &[]);
+    // The namespace is what it says: a pod that is not restricted does not come in.
+    let loose = kubectl::attempt(
+        "kubectl",
+        &["--namespace", &release.namespace, "run", "loose", "--image=docker.io/library/busybox:1.37.0"],
+    );
+    assert!(!loose.succeeded && loose.text.contains("restricted"), "{}", loose.text);
+
+    let notes = release.install(&defaults(&release));
+    assert!(notes.contains("STATUS: deployed") && !notes.contains("would violate PodSecurity"), "{notes}");
+    let sinks = release.wait_sinks(1);
+    assert_eq!(release.count("ipl_livescores"), 0, "the sink made its table, and nothing was produced yet");
+
+    let said = release.run_helm("test", &["--logs"]);
+    assert!(said.contains("Phase:          Succeeded"), "{said}");
+    assert!(said.contains("ok: the record's row is in the metrics"), "{said}");
+    assert!(release.count("ipl_livescores") >= 1);
+
+    // By hand, and by its schedule.
+    release.kubectl(&["create", "job", "by-hand", "--from=cronjob/scores-livescores-producer"]);
+    release.kubectl(&["wait", "--for=condition=complete", "job/by-hand", "--timeout=60s"]);
+    wait::until(POD, "its 100 records have rows", || release.count("ipl_livescores") >= 101);
+    let cron_job = || release.json(&["get", "cronjob", "scores-livescores-producer"]);
+    let succeeded = |job: &serde_json::Value| job["status"]["lastSuccessfulTime"].is_string();
+    wait::holds(POD + POD, "a scheduled run succeeds", cron_job, succeeded);
+    wait::until(POD, "its records have rows", || release.count("ipl_livescores") >= 201);
+    let sinks_now = release.wait_sinks(1);
+    assert_eq!(sinks_now, sinks, "no restart, no other pod");
+}

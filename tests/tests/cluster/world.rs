@@ -1,0 +1,56 @@
+//! What pods talk to: Kafka and PostgreSQL on this machine's loopback, which pods reach by another address.
+
+use std::env;
+use std::sync::OnceLock;
+
+use tests::{Kafka, KafkaOptions, Postgres, PostgresOptions, Services};
+
+/// The password of the role `sink`.
+pub const PASSWORD: &str = "what the sink knows";
+
+pub struct World {
+    services: Services,
+    gateway: String,
+    port: u16,
+}
+
+impl World {
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<World> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            // Not any cluster that a kubeconfig happens to lead to.
+            let gateway = env::var("LIVESCORES_GATEWAY").expect("`make cluster-test` starts the cluster");
+            let port = tests::ports::free();
+            let services = Services::start(
+                KafkaOptions::default().elsewhere(&gateway, port),
+                PostgresOptions::default(),
+            )
+            .expect("the services start");
+            services.postgres.allow_from(&format!("{gateway}/24"));
+            services
+                .postgres
+                .client()
+                .batch_execute(&format!("CREATE ROLE sink LOGIN PASSWORD '{PASSWORD}'"))
+                .expect("a role for the sinks");
+            Self { services, gateway, port }
+        })
+    }
+
+    pub fn kafka(&self) -> &Kafka {
+        &self.services.kafka
+    }
+
+    pub fn postgres(&self) -> &Postgres {
+        &self.services.postgres
+    }
+
+    /// The broker as pods reach it.
+    pub fn bootstrap(&self) -> String {
+        format!("{}:{}", self.gateway, self.port)
+    }
+
+    /// A database that belongs to `role`, as pods reach it with that role.
+    pub fn url(&self, role: &str, database: &str) -> String {
+        format!("postgresql://{role}@{}:{}/{database}", self.gateway, self.postgres().port())
+    }
+}

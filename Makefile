@@ -4,7 +4,7 @@ PROFILE := checked
 # Where rustup puts cargo, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint bench chart chart-if-go cluster-test docs monitoring
+.PHONY: help setup demo down test lint bench chart chart-if-go images compose cluster-test docs monitoring
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -12,10 +12,10 @@ help: ## this list
 setup: ## install, or name, what is missing: Java, Maven, PostgreSQL, a C toolchain, Rust
 	@tests/setup.sh
 
-demo: setup ## Kafka and PostgreSQL up, 10,000 live scores produced, written and shown
+demo: ## Kafka and PostgreSQL up, 10,000 live scores produced, written and shown; in containers where Docker answers
 	@tests/demo.sh
 
-down: ## stop the demo's services and delete their data
+down: ## stop what the demo started and delete its data
 	@tests/down.sh
 
 # One profile for clippy, build and tests, so that dependencies are compiled once.
@@ -38,6 +38,12 @@ bench: setup ## throughput against `psql \copy` of the same rows in the same run
 
 chart: ## the Helm chart: lint, schemas, unit tests, every rendered object and configuration (needs Go and Python)
 	@tests/kubernetes/chart.sh
+
+images: ## the container images, built without an engine and looked into (needs root; buildah, runc, debootstrap, podman)
+	@tests/kubernetes/images.sh --check $${CARGO_TARGET_DIR:-target}/images
+
+compose: ## docker-compose.yaml and what it mounts, checked without an engine (needs Python)
+	@tests/compose.sh
 
 cluster-test: setup ## images and chart on a real Kubernetes that it starts and stops (root, Debian, Go; half an hour at first)
 	@tests/kubernetes/cluster_test.sh

@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
 # The whole pipeline once: services up, 10,000 live scores produced, the sink run to the end of the topic, and what
 # came of it; then the sink as a service. Running it again adds as many more.
+#
+# With a container engine that answers it is all of docker-compose.yaml; else, and with DEMO=local, processes of this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/demo_common.sh
+. tests/demo_common.sh
 
-RECORDS=${RECORDS:-10000}
+case ${DEMO:-} in
+  local) ;;
+  compose) exec tests/demo_compose.sh ;;
+  "") ! has_docker || exec tests/demo_compose.sh ;;
+  *) echo "DEMO is local, compose or nothing, not $DEMO" >&2 && exit 2 ;;
+esac
+tests/setup.sh
+
 STREAM=3000
-TOPIC=livescores_topic
-GROUP=ipl_consumer_group
-TABLE=ipl_livescores
-
-step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 step "Building"
 cargo build --release --workspace --bins
@@ -47,7 +53,7 @@ tail -n 1 <<<"$summary"
 
 step "Rows in $TABLE"
 query -At -c "SELECT count(*) FROM $TABLE"
-query -c "SELECT match_id, team1, team2, match_status, score1, wickets1, overs1, winning_team FROM $TABLE LIMIT 5"
+query -c "$SAMPLE"
 
 step "Positions in PostgreSQL, in the same transaction as the rows"
 query -c "SELECT * FROM sink_offsets ORDER BY 1, 2, 3"
@@ -79,15 +85,7 @@ for _ in $(seq 100); do
   [ "$consumed" -ge "$STREAM" ] && break
   sleep 0.1
 done
-grep -E '^sink_(rows_written_total|dead_letters_total|partitions_assigned|batches_total|fenced_total|lag_records)|^process_resident' \
-  <<<"$metrics" | grep -vE '^sink_(dead_letters|batches)_total.* 0$' | sed 's/^/  /'
-awk '
-  /^sink_record_latency_seconds_bucket/ { match($0, /le="[^"]*"/); le = substr($0, RSTART + 4, RLENGTH - 5); count[le] += $NF; if (!(le in at)) { at[le] = ++n; bound[n] = le } }
-  END {
-    all = count["+Inf"]
-    for (q = 1; q <= 2; q++) { want = (q == 1 ? 0.5 : 0.99) * all; for (i = 1; i <= n; i++) if (count[bound[i]] >= want) { limit[q] = bound[i]; break } }
-    printf "  record → commit: half of %d records within %s s, 99 %% within %s s\n", all, limit[1], limit[2]
-  }' <<<"$metrics"
+show_metrics "$metrics"
 kill "$sink_pid"
 wait "$sink_pid"
 sink_pid=

@@ -189,6 +189,7 @@ Y
   }
   hosts {
     $gateway host.internal
+    fallthrough
   }
 }
 Y

@@ -12,7 +12,7 @@ sinks() {
 # Rows written, over all tables and all sinks.
 rows() {
     for sink in $(sinks); do
-        wget -q -T 5 -O - "http://$sink:$PORT/metrics" || true
+        timeout 5 wget -q -O - "http://$sink:$PORT/metrics" || true
     done | awk '/^sink_rows_written_total[{ ]/ { rows += $NF } END { printf "%d\n", rows }'
 }
 
@@ -20,9 +20,9 @@ rows() {
 ready() {
     [ -n "$(sinks)" ] || { echo "$SERVICE has no pods"; return 1; }
     for sink in $(sinks); do
-        wget -q -T 5 -O /dev/null "http://$sink:$PORT/readyz" || {
+        timeout 5 wget -q -O /dev/null "http://$sink:$PORT/readyz" || {
             echo "$sink is not ready:"
-            wget -q -T 5 -O - "http://$sink:$PORT/status" || true
+            timeout 5 wget -q -O - "http://$sink:$PORT/status" || true
             return 1
         }
     done

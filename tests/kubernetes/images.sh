@@ -143,7 +143,8 @@ sources=(Cargo.toml Cargo.lock Dockerfile .dockerignore config shared producer s
 revision=$(git log -1 --format=%H -- "${sources[@]}" 2>/dev/null || true)
 [ -z "$revision" ] || git diff --quiet HEAD -- "${sources[@]}" || revision+=-dirty
 
-arguments=(--build-arg REVISION="$revision")
+# The label once more: buildah finds a LABEL among its layers by its text, whatever the build arguments in it are now.
+arguments=(--build-arg REVISION="$revision" --label "org.opencontainers.image.revision=$revision")
 if [ -n "${RUST_IMAGE:-}" ]; then
     arguments+=(--build-arg RUST_IMAGE="$RUST_IMAGE")
 else
@@ -249,7 +250,7 @@ trusts() {
     esac
     for roots in theirs ours; do
         volume=()
-        [ $roots = theirs ] || volume=(--volume "$work/root.pem:/etc/ssl/certs/ca-certificates.crt:ro")
+        [ "$roots" = theirs ] || volume=(--volume "$work/root.pem:/etc/ssl/certs/ca-certificates.crt:ro")
         timeout 60 podman run --rm --network host --read-only --read-only-tmpfs=false "${volume[@]}" \
             --env "${name}__KAFKA__BOOTSTRAP_SERVERS=localhost:$port" --env "${name}__KAFKA__PROPERTIES__SECURITY_PROTOCOL=ssl" \
             "$image" "${arguments[@]}" >"$work/$roots" 2>&1

@@ -143,8 +143,7 @@ sources=(Cargo.toml Cargo.lock Dockerfile .dockerignore config shared producer s
 revision=$(git log -1 --format=%H -- "${sources[@]}" 2>/dev/null || true)
 [ -z "$revision" ] || git diff --quiet HEAD -- "${sources[@]}" || revision+=-dirty
 
-# The label once more: buildah finds a LABEL among its layers by its text, whatever the build arguments in it are now.
-arguments=(--build-arg REVISION="$revision" --label "org.opencontainers.image.revision=$revision")
+arguments=(--build-arg REVISION="$revision")
 if [ -n "${RUST_IMAGE:-}" ]; then
     arguments+=(--build-arg RUST_IMAGE="$RUST_IMAGE")
 else
@@ -156,9 +155,20 @@ else
 fi
 arguments+=(--build-arg RUNTIME_IMAGE="${RUNTIME_IMAGE:-localhost/runtime:2}")
 
+# buildah finds a LABEL among its layers by its text, whatever the build argument in it is now; so the label is set once more
+# where it is not this build's.
+relabel() {
+    local key=org.opencontainers.image.revision container
+    ! buildah inspect --type image "$1" | grep -q "\"$key\": \"$revision\"" || return 0
+    container=$(buildah from "$1")
+    buildah config --label "$key=$revision" "$container"
+    buildah commit --quiet --rm "$container" "$1" >/dev/null
+}
+
 for target in sink-connector producer; do
     began=$SECONDS
     build "${arguments[@]}" --target "$target" -t "docker.io/livescores/$target:$version" .
+    relabel "docker.io/livescores/$target:$version"
     say "$target in $((SECONDS - began)) s, $(grep -c '^ *Compiling ' "$containers/build.log" || true) crates compiled"
 done
 

@@ -1,5 +1,6 @@
 # `helm test`: a record goes in at one end, and the sinks' metrics say that its row came out at the other.
 # Runs in busybox, before the producer ("before") and after it ("after"); with nothing to produce only "ready".
+# Helm shows what the last step said and not what came before it, so that one tells it.
 # Takes SERVICE (fully qualified), PORT, TIMEOUT (seconds).
 set -eu
 
@@ -45,8 +46,13 @@ deadline=$(($(date +%s) + TIMEOUT))
 case $1 in
     ready) wait_for "every sink is ready" ready ;;
     before)
-        wait_for "every sink is ready" ready
-        rows >/state/rows
+        if (wait_for "every sink is ready" ready) >/state/before; then
+            rows >/state/rows
+        fi
         ;;
-    after) wait_for "the record's row is in the metrics" more_rows ;;
+    after)
+        cat /state/before
+        [ -e /state/rows ] || exit 1
+        wait_for "the record's row is in the metrics" more_rows
+        ;;
 esac

@@ -8,7 +8,7 @@ use tests::signals::{self, Signal};
 use tests::wait;
 
 use crate::flow::Flow;
-use crate::kubectl::{self, kubectl};
+use crate::kubectl;
 use crate::release::{POD, Release, names};
 use crate::world::World;
 
@@ -23,15 +23,9 @@ impl Drop for Drained {
     }
 }
 
-/// `kubectl drain` of this release's pods.
-fn drain(release: &Release, timeout: &str) -> kubectl::Said {
-    let namespace = format!("--timeout={timeout}");
-    // The node of a test has no other pods that matter.
-    let selector = "--pod-selector=app.kubernetes.io/instance=scores";
-    let said = kubectl::attempt("kubectl", &["drain", NODE, "--delete-emptydir-data", selector, &namespace]);
-    assert!(!said.text.contains("unknown flag"), "{}", said.text);
-    let _ = release;
-    said
+/// `kubectl drain`: the pods of the test that runs are the only ones on the node.
+fn drain(timeout: &str) -> kubectl::Said {
+    kubectl::attempt("kubectl", &["drain", NODE, "--delete-emptydir-data", &format!("--timeout={timeout}")])
 }
 
 #[test]
@@ -46,7 +40,7 @@ fn a_drain_takes_one_sink_at_a_time() {
     let first = release.wait_sinks(2);
 
     let drained = Drained;
-    let said = drain(&release, "20s");
+    let said = drain("20s");
     // One went; the other may not go before there is a new one, which has no node to run on.
     assert!(
         !said.succeeded && said.text.contains("would violate the pod's disruption budget"),
@@ -62,10 +56,9 @@ fn a_drain_takes_one_sink_at_a_time() {
 
     // A sink that cannot write holds up nobody.
     release.sql("ALTER TABLE rows RENAME TO gone");
-    let not_ready = || release.sinks();
-    wait::holds(POD, "no sink is ready", not_ready, |pods| pods.iter().all(|pod| !pod.ready));
+    release.wait_not_ready();
     let drained = Drained;
-    let said = drain(&release, "60s");
+    let said = drain("60s");
     assert!(said.succeeded, "{}", said.text);
     release.sql("ALTER TABLE gone RENAME TO rows");
     drop(drained);
@@ -81,7 +74,7 @@ fn a_connector_of_one_pod_lets_a_drain_go_on() {
     let flow = Flow::start(&topic);
     release.wait_all_write(1);
     let drained = Drained;
-    let said = drain(&release, "60s");
+    let said = drain("60s");
     assert!(said.succeeded, "{}", said.text);
     drop(drained);
     release.wait_all_write(1);
@@ -140,5 +133,4 @@ fn pods_that_are_killed_lose_and_double_nothing() {
     assert!(log.contains("\"stopped\"") && log.contains("signal"), "{log}");
     release.wait_all_write(2);
     flow.finish(&release);
-    kubectl(&["get", "node", NODE]);
 }

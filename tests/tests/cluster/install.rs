@@ -3,6 +3,7 @@
 use serde_json::json;
 use tests::wait;
 
+use crate::flow;
 use crate::kubectl;
 use crate::release::{POD, Release};
 use crate::world::World;
@@ -30,9 +31,8 @@ fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
     let sinks = release.wait_sinks(1);
     assert_eq!(release.count("ipl_livescores"), 0, "the sink made its table, and nothing was produced yet");
 
-    let said = release.run_helm("test", &["--logs"]);
-    assert!(said.contains("Phase:          Succeeded"), "{said}");
-    assert!(said.contains("ok: the record's row is in the metrics"), "{said}");
+    let said = release.test();
+    assert!(said.succeeded && said.text.contains("ok: the record's row is in the metrics"), "{}", said.text);
     assert!(release.count("ipl_livescores") >= 1);
 
     // By hand, and by its schedule.
@@ -45,4 +45,23 @@ fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
     wait::until(POD, "its records have rows", || release.count("ipl_livescores") >= 201);
     let sinks_now = release.wait_sinks(1);
     assert_eq!(sinks_now, sinks, "no restart, no other pod");
+}
+
+#[test]
+fn a_failed_test_of_the_release_says_why() {
+    let release = Release::new("untested");
+    let topic = World::shared().kafka().topic("untested", 1);
+    let mut values = release.services();
+    values["producer"] = json!({"config": {"kafka": {"topic": topic}}, "cronJob": {"suspend": true}});
+    values["connectors"] = json!({"ipl": {"config": {"kafka": {"topics": [topic]}}}});
+    values["tests"] = json!({"timeoutSeconds": 10});
+    release.install(&values);
+    release.sql("ALTER TABLE ipl_livescores RENAME TO gone");
+    // It is missed by the next record that is to go there.
+    flow::produce(&topic, 0, 1);
+    release.wait_not_ready();
+    let said = release.test();
+    assert!(!said.succeeded, "{}", said.text);
+    assert!(said.text.contains("is not ready") && said.text.contains("ipl_livescores"), "{}", said.text);
+    release.sql("ALTER TABLE gone RENAME TO ipl_livescores");
 }

@@ -1,5 +1,6 @@
 //! What the API server, rather than a schema, thinks of each example of values.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use crate::kubectl::{attempt, kubectl, run};
@@ -26,13 +27,21 @@ fn the_server_takes_every_object_of_every_example() {
                 &values,
             ],
         );
+        // A pod is refused while its account is missing, and a dry run makes none.
+        let accounts: BTreeSet<_> =
+            rendered.lines().filter_map(|line| line.trim().strip_prefix("serviceAccountName: ")).collect();
+        for account in accounts {
+            attempt("kubectl", &["--namespace", &namespace, "create", "serviceaccount", account]);
+        }
         let file = scratch.path().join("objects.yaml");
-        fs::write(&file, rendered).expect("objects can be written");
+        fs::write(&file, &rendered).expect("objects can be written");
         let file = file.display().to_string();
         let said = attempt(
             "kubectl",
             &[
                 "apply",
+                "--server-side",
+                "--force-conflicts",
                 "--dry-run=server",
                 "--validate=strict",
                 "--namespace",

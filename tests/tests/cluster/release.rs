@@ -121,6 +121,11 @@ impl Release {
         kubectl::attempt("helm", &args.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
+    /// `helm test`, and what its pods said.
+    pub fn test(&self) -> Said {
+        kubectl::attempt("helm", &["test", "scores", "--namespace", &self.namespace])
+    }
+
     /// `helm COMMAND scores ARGS…`.
     #[track_caller]
     pub fn run_helm(&self, command: &str, args: &[&str]) -> String {
@@ -155,6 +160,12 @@ impl Release {
             || self.sinks(),
             |pods| pods.len() == count && pods.iter().all(|pod| pod.ready && !pod.ending),
         )
+    }
+
+    /// Waits until no sink is ready.
+    #[track_caller]
+    pub fn wait_not_ready(&self) {
+        wait::holds(POD, "no sink is ready", || self.sinks(), |pods| pods.iter().all(|pod| !pod.ready));
     }
 
     /// Waits until the table `rows` has more than it has now.

@@ -51,17 +51,17 @@ fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
 fn a_failed_test_of_the_release_says_why() {
     let release = Release::new("untested");
     let topic = World::shared().kafka().topic("untested", 1);
-    let mut values = release.services();
+    let mut values = release.rows(&topic);
     values["producer"] = json!({"config": {"kafka": {"topic": topic}}, "cronJob": {"suspend": true}});
-    values["connectors"] = json!({"ipl": {"config": {"kafka": {"topics": [topic]}}}});
     values["tests"] = json!({"timeoutSeconds": 10});
     release.install(&values);
-    release.sql("ALTER TABLE ipl_livescores RENAME TO gone");
+    release.sql("ALTER TABLE rows RENAME TO gone");
     // It is missed by the next record that is to go there.
     flow::produce(&topic, 0, 1);
     release.wait_not_ready();
     let said = release.test();
     assert!(!said.succeeded, "{}", said.text);
-    assert!(said.text.contains("is not ready") && said.text.contains("ipl_livescores"), "{}", said.text);
-    release.sql("ALTER TABLE gone RENAME TO ipl_livescores");
+    assert!(said.text.contains("is not ready") && said.text.contains("rows"), "{}", said.text);
+    release.sql("ALTER TABLE gone RENAME TO rows");
+    flow::assert_exactly_once(&release, 1);
 }

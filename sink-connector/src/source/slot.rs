@@ -112,8 +112,8 @@ impl Slot {
         let plan_of = |p: &TopicPartition| {
             plans.get(&p.topic).or_else(|| known.iter().find_map(|known| known.get(&p.topic).cloned()))
         };
-        let mut grown = batch.encode_again(&plan_of, |_| true, slots);
-        if !grown.append(&self.open, &plan_of, slots) {
+        let mut grown = batch.encode_again(plan_of, |_| true, slots);
+        if !grown.append(&self.open, plan_of, slots) {
             return batch;
         }
         self.drop_open();

@@ -29,9 +29,8 @@ impl Relations {
     /// Takes in a row; with it the plan has `rows`.
     pub(super) fn row(&mut self, plan: &Plan, slots: &Slots, rows: usize) {
         match &plan.kin {
-            Kin::None => {}
             Kin::Unknown if rows > 1 => self.runs += 1,
-            Kin::Unknown => {}
+            Kin::None | Kin::Unknown => {}
             Kin::By(references) => {
                 let numbered = || (0_u32..).zip(references);
                 let met = numbered().any(|(n, pairs)| self.wants(values(plan, slots, n, pairs, |p| p.1)));
@@ -97,9 +96,8 @@ fn values(
     for column in pairs.iter().map(side) {
         match slots.get(column) {
             SlotRef::Value(value) => super::put_field(&mut bytes, Some(value)),
-            SlotRef::Null => return Values::Null,
             SlotRef::Absent if plan.columns[column].has_default => default = true,
-            SlotRef::Absent => return Values::Null,
+            SlotRef::Null | SlotRef::Absent => return Values::Null,
         }
     }
     if default { Values::Default } else { Values::Known(bytes) }

@@ -174,25 +174,15 @@ pub struct Writer {
     watch: Arc<Watch>,
     connection: Option<WriterConnection>,
     ladders: Ladders,
-    /// The waits of the batch in hand; it may come back.
-    waits: Waits,
-    /// The batch in hand was returned because of what its records may be at fault for.
-    suspects: bool,
+    /// A batch was returned because of what its records may be at fault for: the next begins with it, and goes on with
+    /// its waits.
+    returned: Option<Waits>,
 }
 
 impl Writer {
     /// The writer with this number, of this generation, watched through `watch`.
     pub fn new(number: usize, generation: u64, shared: Arc<Shared>, watch: Arc<Watch>) -> Self {
-        Self {
-            number,
-            generation,
-            shared,
-            watch,
-            connection: None,
-            ladders: Ladders::new(),
-            waits: Waits::default(),
-            suspects: false,
-        }
+        Self { number, generation, shared, watch, connection: None, ladders: Ladders::new(), returned: None }
     }
 
     /// Writes batches until the channel is closed.
@@ -218,11 +208,11 @@ impl Writer {
             batch = self.encode_again(batch).0;
         }
         let mut care = Care::least(&batch);
-        if !std::mem::take(&mut self.suspects) {
-            self.waits = Waits::default();
-        } else if batch.records().count() > 1 {
+        let returned = self.returned.take();
+        if returned.is_some() && batch.records().count() > 1 {
             care = Care::Suspects;
         }
+        let mut waits = returned.unwrap_or_default();
         let mut last_state: Option<String> = None;
         loop {
             let rings = self.shared.pulse.rings();
@@ -309,14 +299,15 @@ impl Writer {
             if self.shared.shutdown.requested() {
                 return Report::Abandoned { writer, generation };
             }
-            let wait = self.waits.next(&failure);
-            self.shared.pulse.wait(rings, wait);
+            self.shared.pulse.wait(rings, waits.next(&failure));
             if self.shared.shutdown.requested() {
                 return Report::Abandoned { writer, generation };
             }
             if failure.undefined_table() {
                 self.make_dead_letters();
             }
+            // What is encoded again is tried with less care, but that no neighbour passed remains known.
+            let no_neighbours = batch.records().count() == 1 || care == Care::Suspects;
             if failure.class == Class::Configuration && self.connection.is_none() {
                 // The table may be another one by now. If it cannot be read, the next attempt says why.
                 batch = self.encode_again(batch).0;
@@ -332,9 +323,8 @@ impl Writer {
                 return Report::Returned { writer, generation, batch, size: Size::Smaller };
             }
             if failure.may_be_the_records() {
-                let no_neighbours = batch.records().count() == 1 || care == Care::Suspects;
                 if no_neighbours && !keep {
-                    self.suspects = true;
+                    self.returned = Some(waits);
                     return Report::Returned { writer, generation, batch, size: Size::Larger };
                 }
                 if batch.records().count() > 1 {

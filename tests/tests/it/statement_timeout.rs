@@ -84,3 +84,50 @@ fn a_statement_that_the_operator_cancels_is_tried_again() {
     assert!(sink.metrics().unwrap().sum("sink_dead_letters_total") < 1.0);
     sink.wait_ready(PATIENCE);
 }
+
+#[test]
+fn a_breaker_that_opens_within_the_portions_of_a_batch_holds_those_that_follow() {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("portions", 1);
+    let url = postgres.database("portions");
+    let mut client = tests::postgres::connect(&url);
+    let role = names::unique("portions").replace('-', "_");
+    client
+        .batch_execute(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY, v int); \
+             CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS \
+               $$ BEGIN PERFORM pg_sleep(0.01); RETURN NEW; END $$; \
+             CREATE TRIGGER dawdle BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION dawdle(); \
+             CREATE ROLE {role} LOGIN; GRANT ALL ON t TO {role}; GRANT ALL ON SCHEMA public TO {role}; \
+             ALTER ROLE {role} SET statement_timeout = '1500ms'"
+        ))
+        .unwrap();
+    // Slow ones first, so that the whole is cancelled; then three portions of a hundred that are refused.
+    let v = |id: i64| if id < 300 { json!(id) } else { json!("late") };
+    kafka.produce(&topic, (0..600).map(|id| Record::json(&json!({"id": id, "v": v(id)}))));
+    let sink = SinkConfig::new(kafka.bootstrap(), url.replace("postgres@", &format!("{role}@")))
+        .topic(&topic)
+        .table("t")
+        .pk_fields(&["id"])
+        .set("batch.max_rows", 600)
+        .set("batch.linger_ms", 2_000)
+        .set("errors.breaker_window_records", 100)
+        .set("errors.breaker_retry_ms", 500)
+        .run();
+    sink.wait_metric(PATIENCE, "sink_breaker_open", |open| open >= 1.0);
+    let metrics = sink.metrics().unwrap();
+    assert!(metrics.sum_where("sink_retries_total", &[("class", "transient")]) >= 1.0, "it was cancelled");
+    let tried = metrics.sum_where("sink_batches_total", &[("outcome", "breaker")]);
+    sink.wait_metric(PATIENCE, "sink_batches_total", |_| {
+        let metrics = sink.metrics().unwrap();
+        metrics.sum_where("sink_batches_total", &[("outcome", "breaker")]) >= tried + 2.0
+    });
+    client.batch_execute("ALTER TABLE t ALTER v TYPE text").unwrap();
+    sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows >= 600.0);
+    sink.wait_metric(PATIENCE, "sink_breaker_open", |open| open < 1.0);
+    assert_eq!(sink.assert_accounted(), 600);
+    let metrics = sink.metrics().unwrap();
+    assert!(metrics.sum("sink_fenced_total") < 1.0 && metrics.sum("sink_dead_letters_total") < 1.0);
+    let rows: i64 = client.query_one("SELECT count(*) FROM t", &[]).unwrap().get(0);
+    assert_eq!(rows, 600);
+}

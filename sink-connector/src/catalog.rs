@@ -59,6 +59,8 @@ pub struct Table {
     pub unique_indexes: Vec<UniqueIndex>,
     /// The text that changes when anything does that an encoded batch relies on.
     pub fingerprint: String,
+    /// The same for its partitions, if it has any: [`partitions_query`].
+    pub partitions: Option<String>,
     /// `pg_class.relpersistence` is `u`: a crash of the server empties the table.
     pub unlogged: bool,
     /// `pg_class.relkind`.
@@ -81,9 +83,37 @@ pub fn fingerprint_query(table: &TableName) -> String {
                  a.atthasdef, a.attgenerated, a.attidentity, {}), ';' ORDER BY a.attnum) \
           FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '|', \
          (SELECT string_agg(concat_ws(',', i.indexrelid, i.indkey, i.indisvalid), ';' ORDER BY i.indexrelid) \
-          FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion))) \
+          FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)), '|', \
+         (SELECT string_agg(k.oid::text, ',' ORDER BY k.oid) \
+          FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f', 'x', 't')), '|', \
+         (SELECT string_agg(g.oid::text, ',' ORDER BY g.oid) \
+          FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)) \
          FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass({})",
         types::fingerprint(),
+        literal(&table.sql())
+    )
+}
+
+/// The query whose single value is the fingerprint of what a partitioned table's partitions judge rows by, each on its
+/// own: CHECKs, triggers, foreign keys, and indexes that are no part of one of the table's.
+///
+/// It looks at every partition (0.9 ms for 500 of them), and so only the transactions that rely on it ask: see
+/// [`crate::writer::transaction`]. Partitions that add nothing of their own are left out: new ones come every day.
+/// Children by plain inheritance are none of this: what is written into their parent does not reach them.
+pub fn partitions_query(table: &TableName) -> String {
+    format!(
+        "WITH RECURSIVE tree AS (SELECT pg_catalog.to_regclass({})::oid AS oid UNION ALL \
+             SELECT h.inhrelid FROM pg_catalog.pg_inherits h JOIN tree ON h.inhparent = tree.oid) \
+         SELECT pg_catalog.hashtextextended(concat_ws('|', \
+           (SELECT string_agg(concat_ws(',', c.oid, c.relchecks, c.relhastriggers, \
+                (SELECT string_agg(k.oid::text, ' ' ORDER BY k.oid) FROM pg_catalog.pg_constraint k \
+                 WHERE c.relhastriggers AND k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0)), \
+              ';' ORDER BY c.oid) \
+            FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid WHERE c.relchecks > 0 OR c.relhastriggers), \
+           (SELECT string_agg(i.indexrelid::text, ';' ORDER BY i.indexrelid) \
+            FROM tree JOIN pg_catalog.pg_index i ON i.indrelid = tree.oid \
+            WHERE (i.indisunique OR i.indisexclusion OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
+              AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid))), 0)::text",
         literal(&table.sql())
     )
 }
@@ -109,6 +139,10 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
     let kind: String = row.get(4);
     let full_name = format!("{}.{}", row.get::<_, String>(1), row.get::<_, String>(2));
     let types = Types::read(client, oid)?;
+    let partitions = match kind.as_str() {
+        "p" => Some(client.query_one(&partitions_query(table), &[])?.get(0)),
+        _ => None,
+    };
     let columns = client
         .query(
             "SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
@@ -157,6 +191,7 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
         columns,
         unique_indexes,
         fingerprint,
+        partitions,
         unlogged: row.get(3),
         kind: kind.chars().next().unwrap_or('r'),
         judges,

@@ -190,10 +190,11 @@ impl Ledger {
         }
     }
 
-    /// Notes that a batch was handed over that moves the partition to `next`.
+    /// Notes that a batch was handed over that moves the partition to `next`. One that comes back, whole or in portions, is
+    /// handed over again, and does not change what follows it.
     pub fn handed_over(&mut self, partition: &TopicPartition, next: Offset) {
         if let Some(place) = self.places.get_mut(partition) {
-            place.handed = next;
+            place.handed = place.handed.max(next);
         }
     }
 
@@ -298,6 +299,20 @@ mod tests {
         assert!(!ledger.committed(&tp(0), Offset(20)));
         ledger.resolved(&tp(0), again, Offset(15));
         assert!(!ledger.committed(&tp(0), Offset(20)), "handed is back at 15");
+    }
+
+    #[test]
+    fn a_portion_of_what_was_handed_over_does_not_change_what_follows() {
+        let mut ledger = Ledger::default();
+        let epoch = ledger.assign(tp(0), 1);
+        ledger.resolved(&tp(0), epoch, Offset(10));
+        ledger.handed_over(&tp(0), Offset(20));
+        ledger.handed_over(&tp(0), Offset(15));
+        assert!(ledger.committed(&tp(0), Offset(15)));
+        assert_eq!(ledger.get(&tp(0)).unwrap().handed, Offset(20));
+        let again = ledger.resolve_again(&tp(0)).unwrap();
+        ledger.resolved(&tp(0), again, Offset(15));
+        assert_eq!(ledger.get(&tp(0)).unwrap().handed, Offset(15));
     }
 
     #[test]

@@ -78,6 +78,21 @@ pub struct Version {
     pub order: Option<Order>,
 }
 
+/// Whether rows of the table may refer to each other, by a foreign key of the table to itself.
+///
+/// The server looks at such a key at the end of a statement, or of the transaction if it is deferred; applied one by
+/// one, each record is a statement and a transaction. So a record that refers to a later one is refused either way, and
+/// one that refers to itself is taken. Between tables there is nothing to keep: records of two topics have no order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kin {
+    /// They do not.
+    None,
+    /// By these columns, of each foreign key: `(refers, referred)`, indexes into [`Plan::columns`].
+    By(Vec<Vec<(usize, usize)>>),
+    /// They may, and only the server knows which: each record is written by itself.
+    Unknown,
+}
+
 /// The resolved plan. Immutable: a changed table makes a new one.
 #[derive(Debug)]
 pub struct Plan {
@@ -100,6 +115,8 @@ pub struct Plan {
     /// Columns, beside the key, in which a row can be in another's way: of other unique indexes and exclusion
     /// constraints.
     pub exclusive: Vec<usize>,
+    /// Whether its rows may refer to each other.
+    pub kin: Kin,
     /// COPY cannot write the table, or would go round its rules.
     pub insert_only: bool,
     /// Rules rewrite an INSERT, and so its count tells nothing.
@@ -120,6 +137,8 @@ pub struct Plan {
     pub origins: Vec<(usize, Origin)>,
     /// What the table must still look like when a batch of this plan is written.
     pub fingerprint: String,
+    /// The same for its partitions, if it has any. Only what a batch does with several records at once relies on it.
+    pub partitions: Option<String>,
 }
 
 /// Why a table cannot be written as configured. All are configuration errors: the operator mends the table or the
@@ -262,6 +281,7 @@ impl Plan {
             || table.judges.refuses
             || other_indexes.iter().any(|index| index.exclusive || index.refuses);
         let exclusive = resolve::exclusive_columns(table, key.as_ref(), &other_indexes);
+        let kin = resolve::find_kin(wanted, table);
         Ok(Self {
             target: wanted.table.sql(),
             name: wanted.table.clone(),
@@ -272,6 +292,7 @@ impl Plan {
             key,
             judged,
             exclusive,
+            kin,
             insert_only: table.judges.insert_only,
             rules: table.judges.rules,
             lockable: table.kind != 'f',
@@ -282,6 +303,7 @@ impl Plan {
             key_decoder,
             origins,
             fingerprint: table.fingerprint.clone(),
+            partitions: table.partitions.clone(),
         })
     }
 

@@ -142,7 +142,11 @@ impl Plans {
     fn install(&self, topic: &str, plan: Plan) -> Arc<Plan> {
         let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
         match plans.get(topic) {
-            Some(current) if current.fingerprint == plan.fingerprint => Arc::clone(current),
+            Some(current)
+                if current.fingerprint == plan.fingerprint && current.partitions == plan.partitions =>
+            {
+                Arc::clone(current)
+            }
             current => {
                 if current.is_some() {
                     tracing::info!(

@@ -225,6 +225,62 @@ impl Batch {
         batch
     }
 
+    /// The batch in portions of so many records at most, one to be written after the other.
+    pub fn portions(&self, records: usize, slots: &mut Slots) -> Vec<Self> {
+        let count = self.records.count();
+        let mut reached: Vec<Offset> = self.spans.iter().map(|span| span.expected).collect();
+        let mut portions: Vec<Self> = Vec::new();
+        for start in (0..count).step_by(records.max(1)) {
+            let mut portion = Self { probe: self.probe, ..Self::default() };
+            for number in start..count.min(start.saturating_add(records)) {
+                let number = records::offset32(number);
+                let record = self.records.get(number);
+                let span = usize::from(record.span);
+                portion.span(&self.spans[span].partition, reached[span]);
+                self.push_into(&mut portion, number, slots);
+            }
+            for (span, reached) in self.spans.iter().zip(&mut reached) {
+                let place = portion.spans.iter().find(|place| place.partition == span.partition);
+                *reached = place.map_or(*reached, |place| place.next);
+            }
+            portions.push(portion);
+        }
+        // Where a partition stands after its last record is known only of the whole.
+        if let Some(last) = portions.last_mut() {
+            for (span, reached) in self.spans.iter().zip(reached) {
+                let place = last.span(&span.partition, reached);
+                last.advance(place, span.next);
+            }
+        }
+        portions
+    }
+
+    /// Takes in the records of `later` after its own, if it goes on where this batch ends; else says no, and has changed
+    /// nothing.
+    pub fn append(
+        &mut self,
+        later: &Self,
+        plan_of: impl Fn(&TopicPartition) -> Option<Arc<Plan>>,
+        slots: &mut Slots,
+    ) -> bool {
+        let ends =
+            |own: &Span| later.spans.iter().all(|s| s.partition != own.partition || s.expected == own.next);
+        if !self.spans.iter().all(ends) {
+            return false;
+        }
+        for (number, record) in (0..).zip(later.records.iter()) {
+            let from = &later.spans[usize::from(record.span)];
+            let plan = plan_of(&from.partition).expect("a topic with records has a plan");
+            let place = self.span(&from.partition, from.expected);
+            self.push(place, &plan, &later.records.incoming(number), slots);
+        }
+        for span in &later.spans {
+            let place = self.span(&span.partition, span.expected);
+            self.advance(place, span.next);
+        }
+        true
+    }
+
     /// Some of the records, encoded again as a batch of their own; its record 0 is the first of them.
     pub fn slice(&self, records: Range<u32>, slots: &mut Slots) -> Self {
         let mut slice = Self::default();

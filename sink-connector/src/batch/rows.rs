@@ -5,11 +5,13 @@
 //! the later rows of their key, until the writer has looked.
 
 mod follow;
+mod kin;
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use self::kin::Relations;
 use super::Skip;
 use super::records::offset32;
 use super::shape::{ColumnSet, Shapes};
@@ -107,6 +109,7 @@ pub struct Rows {
     deletes: u32,
     deleted: u64,
     waves: u32,
+    relations: Relations,
 }
 
 impl Rows {
@@ -135,6 +138,8 @@ impl Rows {
         let pushed = self.place(plan, slots, row, Self::follow);
         if !matches!(pushed, Pushed::Row | Pushed::Superseding) {
             self.buffer.truncate(tuple.start as usize);
+        } else {
+            self.relations.row(plan, slots, self.rows.len());
         }
         pushed
     }
@@ -143,7 +148,9 @@ impl Rows {
     pub fn push_delete(&mut self, plan: &Plan, record: u32, slots: &Slots) -> Pushed {
         let nothing = Tuple { start: 0, end: 0, shape: 0 };
         let row = Row::new(record, nothing, Op::Delete { certain: false });
-        self.place(plan, slots, row, Self::follow_by_delete)
+        let pushed = self.place(plan, slots, row, Self::follow_by_delete);
+        self.relations.delete(plan, self.rows.len());
+        pushed
     }
 
     /// Finds the place of a row among those of its key. `follow` says what it is after an earlier one.
@@ -286,9 +293,12 @@ impl Rows {
         &self.rows
     }
 
-    /// Whether a record may hide that the table would refuse another: merged into it, or deleting what is in its way.
+    /// Whether a record may hide that the table would refuse another: merged into it, deleting what is in its way, or
+    /// bringing what it refers to.
     pub fn hides(&self) -> bool {
-        self.repeats > 0 || (self.deletes > 0 && (self.deletes as usize) < self.rows.len())
+        self.repeats > 0
+            || self.relations.runs() > 0
+            || (self.deletes > 0 && (self.deletes as usize) < self.rows.len())
     }
 
     /// Whether rows are to be deleted.
@@ -301,9 +311,10 @@ impl Rows {
         self.deleted
     }
 
-    /// How many waves they take: see [`Row::wave`]. Without a key that comes twice, none are counted.
+    /// How many waves they take: see [`Row::wave`]. Without a key that comes twice, none are counted; nor without a row
+    /// that must be there only after another.
     pub fn waves(&self) -> u32 {
-        self.waves
+        self.waves.max(self.relations.runs())
     }
 
     /// The shapes of the tuples.
@@ -331,6 +342,7 @@ impl Rows {
         self.deletes = 0;
         self.deleted = 0;
         self.waves = 0;
+        self.relations.clear();
         self.shapes = Shapes::default();
     }
 }

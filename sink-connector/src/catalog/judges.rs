@@ -20,6 +20,18 @@ pub struct Judges {
     pub indexes: Vec<Index>,
     /// Columns whose values are equal for the server exactly when their bytes are.
     pub exact_columns: Vec<String>,
+    /// Foreign keys of the table, or of one of its partitions, to itself.
+    pub self_references: Vec<SelfReference>,
+}
+
+/// A foreign key between the rows of one table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SelfReference {
+    /// Each column with the one that it refers to.
+    pub columns: Vec<(String, String)>,
+    /// The bytes of these columns, as a record has them, tell whether one row refers to another: no trigger changes
+    /// them, and they are equal for the server exactly when their bytes are.
+    pub exact: bool,
 }
 
 /// An index as a judge of rows.
@@ -76,11 +88,47 @@ pub fn read(client: &mut Client, table: u32) -> Result<Judges, postgres::Error> 
         .iter()
         .map(|row| Index { oid: row.get(0), exclusive: row.get(1), refuses: row.get(2), columns: row.get(3) })
         .collect();
+    let self_references = read_self_references(client, table)?;
     Ok(Judges {
         refuses: row.get(0),
         insert_only: row.get(1),
         rules: row.get(2),
         exact_columns: row.get(3),
         indexes,
+        self_references,
     })
+}
+
+/// The foreign keys between rows of the table with this oid. A view is written into the tables that it reads, under
+/// other column names.
+fn read_self_references(client: &mut Client, table: u32) -> Result<Vec<SelfReference>, postgres::Error> {
+    let rows = client.query(
+        "WITH RECURSIVE target AS (\
+             SELECT $1::oid AS oid \
+             UNION SELECT d.refobjid FROM target \
+               JOIN pg_catalog.pg_rewrite w ON w.ev_class = target.oid \
+               JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid \
+                 AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), \
+         tree AS MATERIALIZED (SELECT oid AS root, oid FROM target \
+             UNION SELECT target.oid, p.relid FROM target, pg_catalog.pg_partition_tree(target.oid::regclass) p), \
+         pairs AS (SELECT f.oid, u.n, a.attname::text AS refers, b.attname::text AS referred, \
+                 tree.root = $1 AND a.attgenerated = '' AND a.atttypid = b.atttypid \
+                   AND coalesce(o.collisdeterministic, true) AND (y.typtype = 'e' OR y.oid = ANY ($2::text::oid[])) \
+                   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g JOIN tree t ON g.tgrelid = t.oid \
+                                   WHERE NOT g.tgisinternal) AS exact \
+             FROM pg_catalog.pg_constraint f JOIN tree ON tree.oid = f.conrelid \
+             CROSS JOIN unnest(f.conkey, f.confkey) WITH ORDINALITY u(refers, referred, n) \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = u.refers \
+             JOIN pg_catalog.pg_attribute b ON b.attrelid = f.confrelid AND b.attnum = u.referred \
+             JOIN pg_catalog.pg_type y ON y.oid = a.atttypid \
+             LEFT JOIN pg_catalog.pg_collation o ON o.oid = b.attcollation \
+             WHERE f.contype = 'f' AND f.conparentid = 0 \
+               AND EXISTS (SELECT 1 FROM tree t WHERE t.root = tree.root AND t.oid = f.confrelid)) \
+         SELECT array_agg(refers ORDER BY n), array_agg(referred ORDER BY n), bool_and(exact) FROM pairs GROUP BY oid",
+        &[&table, &format!("{{{EXACT_TYPES}}}")],
+    )?;
+    let pairs = |row: &postgres::Row| -> Vec<(String, String)> {
+        row.get::<_, Vec<String>>(0).into_iter().zip(row.get::<_, Vec<String>>(1)).collect()
+    };
+    Ok(rows.iter().map(|row| SelfReference { columns: pairs(row), exact: row.get(2) }).collect())
 }

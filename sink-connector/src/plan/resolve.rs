@@ -1,6 +1,6 @@
 //! Columns that the configuration names, found in the table: the key's, the version's, the metadata's.
 
-use super::{Key, PlanError, Version, Wanted};
+use super::{Key, Kin, Mode, PlanError, Version, Wanted};
 use crate::batch::origin::Origin;
 use crate::batch::version::Order;
 use crate::catalog::Table;
@@ -50,6 +50,27 @@ pub(super) fn exclusive_columns(table: &Table, key: Option<&Key>, indexes: &[&In
         .filter(|column| !key.is_some_and(|key| key.columns.contains(column)))
         .filter(|column| in_the_way(&table.columns[*column].name))
         .collect()
+}
+
+/// How rows refer to each other. What they refer to must stay as it is once it is there, or an update could take it away
+/// and another row bring it back before the server looks; of a key that is so.
+pub(super) fn find_kin(wanted: &Wanted, table: &Table) -> Kin {
+    let column = |name: &String| table.columns.iter().position(|c| c.name == *name);
+    let references = &table.judges.self_references;
+    let by: Option<Vec<Vec<(usize, usize)>>> = references
+        .iter()
+        .map(|reference| {
+            let stays = wanted.mode != Mode::Upsert
+                || reference.columns.iter().all(|(_, referred)| wanted.key.contains(referred));
+            let pairs = reference.columns.iter().map(|(a, b)| Some((column(a)?, column(b)?)));
+            if reference.exact && stays { pairs.collect() } else { None }
+        })
+        .collect();
+    match by {
+        Some(by) if by.is_empty() => Kin::None,
+        Some(by) => Kin::By(by),
+        None => Kin::Unknown,
+    }
 }
 
 pub(super) fn find_origins(wanted: &Wanted, table: &Table) -> Result<Vec<(usize, Origin)>, PlanError> {

@@ -35,19 +35,28 @@ impl Source {
         for (topic, reason) in topics {
             // A partition that was revoked meanwhile is another's to try.
             let ours = |p: &TopicPartition| p.topic == *topic && self.ledger.get(p).is_some();
-            let part = batch.part(ours, &mut self.fields).into_probe();
-            let part = Some((writer, part)).filter(|(_, part)| !part.is_empty());
+            let mut parts = vec![batch.part(ours, &mut self.fields)];
+            // Portions of the same batch follow it: without it, the fence would refuse them.
+            for later in &mut self.slots[writer].first {
+                if later.spans().iter().any(|s| s.partition.topic == *topic) {
+                    parts.push(later.part(ours, &mut self.fields));
+                    *later = later.part(|p| p.topic != *topic, &mut self.fields);
+                }
+            }
+            self.slots[writer].first.retain(|later| !later.is_empty());
+            let parts = parts.into_iter().filter(|part| !part.is_empty());
+            let parts = parts.map(|part| (writer, part.into_probe()));
             let reason: Arc<str> = Arc::from(reason.as_str());
             match self.breakers.get_mut(topic) {
                 Some(open) => {
-                    open.held.extend(part);
+                    open.held.extend(parts);
                     open.probes.remove(&writer);
                     open.tried |= batch.is_probe();
                     (open.reason, open.retry_at) = (reason, retry_at);
                 }
                 None => {
                     tracing::error!(%topic, "breaker open: {reason}");
-                    let held = part.into_iter().collect();
+                    let held = parts.collect();
                     let open = Open { reason, held, probes: BTreeSet::new(), retry_at, tried: false };
                     self.breakers.insert(Arc::clone(topic), open);
                     self.hold_back(topic);

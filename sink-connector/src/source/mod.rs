@@ -6,6 +6,7 @@ mod breakers;
 pub mod commits;
 pub mod consumer;
 pub mod headers;
+mod portion;
 pub mod progress;
 pub mod slot;
 pub mod take;
@@ -38,8 +39,8 @@ use crate::policy::{Policy, Refusal};
 use crate::status::Board;
 use crate::types::{Offset, TopicPartition};
 use crate::watcher::{LookNow, Watched};
-use crate::writer::Report;
 use crate::writer::transaction::Counts;
+use crate::writer::{Report, Size};
 
 /// How long the source waits for a busy writer without polling; after that its partitions are paused, and polling
 /// goes on. Pausing drops what was prefetched, so it is for outages, not for flow control.
@@ -391,6 +392,7 @@ impl Source {
         match report {
             Report::Committed { batch, counts, refused, .. } => {
                 self.committed(writer, &batch, &counts);
+                self.slots[writer].portion.committed(batch.records().count(), self.parts.limits.max_rows);
                 self.totals.refused.extend(refused);
                 if batch.is_probe() {
                     self.probe_passed(writer, &batch);
@@ -401,6 +403,20 @@ impl Source {
             Report::Fenced { batch, .. } => {
                 self.resolve_again(writer);
                 self.slots[writer].recycle(batch);
+                self.freed(writer);
+            }
+            Report::Returned { batch, size, .. } => {
+                let slot = &mut self.slots[writer];
+                let batch = match size {
+                    Size::Larger => {
+                        slot.add_open(batch, &self.parts.limits, &self.parts.plans, &mut self.fields)
+                    }
+                    Size::Smaller => {
+                        slot.portion.took_too_long(batch.records().count());
+                        batch
+                    }
+                };
+                slot.first.push_front(batch);
                 self.freed(writer);
             }
             Report::Tripped { batch, topics, .. } => {

@@ -30,7 +30,7 @@ impl Source {
 
     fn hand_over(&mut self, writer: usize) {
         let slot = &mut self.slots[writer];
-        let batch = slot.take_next();
+        let batch = slot.take_next(&mut self.fields);
         slot.in_flight = Some(batch.records().count() as u64);
         for span in batch.spans() {
             self.ledger.handed_over(&span.partition, span.next);

@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use super::portion::Portion;
 use crate::batch::Batch;
+use crate::decode::Slots;
+use crate::plans::Plans;
+use crate::types::TopicPartition;
 
 /// Limits of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +24,9 @@ pub struct Limits {
 
 /// Waves of a batch, at most. Each takes some round trips, and the transaction must end well before its deadline.
 const MAX_WAVES: u32 = 1_000;
+
+/// Records that a batch may grow to in any case, where one has failed alone.
+const FEW: usize = 64;
 
 /// One writer, as the poll thread sees it.
 #[derive(Debug)]
@@ -40,6 +47,8 @@ pub struct Slot {
     pub blocked: Option<Instant>,
     /// The partitions of this writer are paused.
     pub paused: bool,
+    /// How much of a batch it may get at once.
+    pub portion: Portion,
     spare: Option<Batch>,
 }
 
@@ -55,13 +64,14 @@ impl Slot {
             in_flight: None,
             blocked: None,
             paused: false,
+            portion: Portion::default(),
             spare: None,
         }
     }
 
     /// The open batch takes no more records.
     pub fn full(&self, limits: &Limits) -> bool {
-        self.open.records().count() >= limits.max_rows
+        self.open.records().count() >= self.portion.limit().min(limits.max_rows)
             || self.open.records().bytes() >= limits.max_bytes
             || self.open.waves() >= MAX_WAVES
     }
@@ -78,8 +88,36 @@ impl Slot {
     }
 
     /// Takes the batch that goes to the writer next.
-    pub fn take_next(&mut self) -> Batch {
-        self.first.pop_front().unwrap_or_else(|| self.take_open())
+    pub fn take_next(&mut self, slots: &mut Slots) -> Batch {
+        let batch = self.first.pop_front().unwrap_or_else(|| self.take_open());
+        let limit = self.portion.limit();
+        if batch.records().count() <= limit {
+            return batch;
+        }
+        let mut portions = batch.portions(limit, slots).into_iter();
+        let first = portions.next().expect("a batch with records has a first portion");
+        portions.rev().for_each(|portion| self.first.push_front(portion));
+        first
+    }
+
+    /// A batch that came back for want of records gets those that have come since, if they may follow it.
+    pub fn add_open(&mut self, batch: Batch, limits: &Limits, plans: &Plans, slots: &mut Slots) -> Batch {
+        let large = batch.records().count() >= limits.max_rows.max(FEW)
+            || batch.records().bytes() >= limits.max_bytes;
+        // What waits already comes before the open batch.
+        if large || self.open.is_empty() || !self.first.is_empty() {
+            return batch;
+        }
+        let known = [batch.plans().clone(), self.open.plans().clone()];
+        let plan_of = |p: &TopicPartition| {
+            plans.get(&p.topic).or_else(|| known.iter().find_map(|known| known.get(&p.topic).cloned()))
+        };
+        let mut grown = batch.encode_again(plan_of, |_| true, slots);
+        if !grown.append(&self.open, plan_of, slots) {
+            return batch;
+        }
+        self.drop_open();
+        grown
     }
 
     /// Takes the open batch, and puts an empty one with used memory in its place.

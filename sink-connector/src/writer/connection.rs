@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use postgres::{Client, Statement};
 
 use crate::batch::rows::{Rows, Tuple};
+use crate::catalog;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
 use crate::plan::Plan;
@@ -19,7 +20,7 @@ pub struct WriterConnection {
     /// Who it is for the server.
     pub backend: Backend,
     statements: HashMap<String, Statement>,
-    fingerprints: HashMap<TableName, String>,
+    named: HashMap<String, String>,
     stages: HashMap<String, Stage>,
     stage_used: bool,
     buffer: Vec<u8>,
@@ -35,7 +36,7 @@ impl WriterConnection {
             connection,
             backend,
             statements: HashMap::new(),
-            fingerprints: HashMap::new(),
+            named: HashMap::new(),
             stages: HashMap::new(),
             stage_used: false,
             buffer: Vec::new(),
@@ -64,13 +65,22 @@ impl WriterConnection {
 
     /// The EXECUTE that returns the table's fingerprint; prepared at its first use.
     pub fn fingerprint_statement(&mut self, table: &TableName) -> Result<String, Failure> {
-        if let Some(name) = self.fingerprints.get(table) {
+        self.execute(&catalog::fingerprint_query(table))
+    }
+
+    /// The EXECUTE that returns the fingerprint of the table's partitions; prepared at its first use.
+    pub fn partitions_statement(&mut self, table: &TableName) -> Result<String, Failure> {
+        self.execute(&catalog::partitions_query(table))
+    }
+
+    /// The EXECUTE of a query, for statements that go together in one round trip.
+    fn execute(&mut self, query: &str) -> Result<String, Failure> {
+        if let Some(name) = self.named.get(query) {
             return Ok(format!("EXECUTE {name}"));
         }
-        let name = format!("kafka_sink_table_{}", self.fingerprints.len());
-        let query = crate::catalog::fingerprint_query(table);
+        let name = format!("kafka_sink_table_{}", self.named.len());
         self.connection.batch_execute(&format!("PREPARE {name} AS {query}"))?;
-        self.fingerprints.insert(table.clone(), name.clone());
+        self.named.insert(query.to_owned(), name.clone());
         Ok(format!("EXECUTE {name}"))
     }
 

@@ -49,6 +49,15 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// database that is back should be in use again within seconds.
 const BACKOFF_MAX_SOON: Duration = Duration::from_secs(2);
 
+/// What size of a batch would get on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Size {
+    /// Its statements take longer than the server allows.
+    Smaller,
+    /// Records fail that may be at fault, and no neighbour passes by which that could be told: more records may.
+    Larger,
+}
+
 /// What a writer tells the poll thread.
 #[derive(Debug)]
 pub enum Report {
@@ -76,6 +85,17 @@ pub enum Report {
         /// Why each of the breakers is open.
         topics: BTreeMap<Arc<str>, String>,
     },
+    /// The batch is not written, and is to come back in another size.
+    Returned {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+        /// The batch.
+        batch: Batch,
+        /// What would help.
+        size: Size,
+    },
     /// The stored positions are not those that the batch was read from: read them again.
     Fenced {
         /// The writer's number.
@@ -100,6 +120,7 @@ impl Report {
         match self {
             Self::Committed { writer, generation, .. }
             | Self::Tripped { writer, generation, .. }
+            | Self::Returned { writer, generation, .. }
             | Self::Fenced { writer, generation, .. }
             | Self::Abandoned { writer, generation } => (*writer, *generation),
         }
@@ -153,12 +174,15 @@ pub struct Writer {
     watch: Arc<Watch>,
     connection: Option<WriterConnection>,
     ladders: Ladders,
+    /// A batch was returned because of what its records may be at fault for: the next begins with it, and goes on with
+    /// its waits.
+    returned: Option<Waits>,
 }
 
 impl Writer {
     /// The writer with this number, of this generation, watched through `watch`.
     pub fn new(number: usize, generation: u64, shared: Arc<Shared>, watch: Arc<Watch>) -> Self {
-        Self { number, generation, shared, watch, connection: None, ladders: Ladders::new() }
+        Self { number, generation, shared, watch, connection: None, ladders: Ladders::new(), returned: None }
     }
 
     /// Writes batches until the channel is closed.
@@ -178,13 +202,17 @@ impl Writer {
     fn write(&mut self, mut batch: Batch) -> Report {
         let (writer, generation) = (self.number, self.generation);
         let mut unknown: Option<Counts> = None;
-        let mut waits = Waits::default();
         let mut refused: Vec<Refusal> = Vec::new();
         if batch.is_probe() {
             // What the plan of that time refused, the table of today may take. If it cannot be read, the attempt says so.
             batch = self.encode_again(batch).0;
         }
         let mut care = Care::least(&batch);
+        let returned = self.returned.take();
+        if returned.is_some() && batch.records().count() > 1 {
+            care = Care::Suspects;
+        }
+        let mut waits = returned.unwrap_or_default();
         let mut last_state: Option<String> = None;
         loop {
             let rings = self.shared.pulse.rings();
@@ -278,13 +306,30 @@ impl Writer {
             if failure.undefined_table() {
                 self.make_dead_letters();
             }
+            // What is encoded again is tried with less care, but that no neighbour passed remains known.
+            let no_neighbours = batch.records().count() == 1 || care == Care::Suspects;
             if failure.class == Class::Configuration && self.connection.is_none() {
                 // The table may be another one by now. If it cannot be read, the next attempt says why.
                 batch = self.encode_again(batch).0;
                 care = Care::least(&batch);
             }
-            if failure.may_be_the_records() && batch.records().count() > 1 {
-                care = Care::Suspects;
+            // After a lost answer the batch must stay what it is, until the positions have told.
+            let keep = unknown.is_some();
+            if failure.statement_timeout()
+                && self.watch.past_the_fence()
+                && batch.records().count() > 1
+                && !keep
+            {
+                return Report::Returned { writer, generation, batch, size: Size::Smaller };
+            }
+            if failure.may_be_the_records() {
+                if no_neighbours && !keep {
+                    self.returned = Some(waits);
+                    return Report::Returned { writer, generation, batch, size: Size::Larger };
+                }
+                if batch.records().count() > 1 {
+                    care = Care::Suspects;
+                }
             }
         }
     }

@@ -21,6 +21,8 @@ use crate::writer::connection::WriterConnection;
 use crate::writer::keyed::independent_of_existing;
 use crate::writer::ladder::Rung;
 
+/// A constraint that is deferred would look only when later runs have put right what it refuses.
+const IMMEDIATE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 const SAVEPOINT: &str = "SAVEPOINT kafka_sink_piece";
 /// A constraint that is deferred would speak only at COMMIT, when it can no longer be said about which record.
 const NEXT_SAVEPOINT: &str =
@@ -144,13 +146,14 @@ pub fn rung(plan: &Plan, rows: &Rows, taken: Rung, care: Care) -> Rung {
 /// What the tables of a part came to, by their labels.
 type AllApplied = Vec<(String, Applied)>;
 
-/// Writes the rows of `batch`. After an obstacle, the transaction is rolled back.
+/// Writes the rows of `batch`, which are dead letters already in a `replay`. After an obstacle, the transaction is rolled back.
 pub fn write(
     connection: &mut WriterConnection,
     batch: &Batch,
     rungs: Rungs,
     care: Care,
     judge: &Judge<'_>,
+    replay: bool,
 ) -> Result<Result<Outcome, Obstacle>, Failure> {
     let mut pieces = Pieces {
         connection,
@@ -158,6 +161,7 @@ pub fn write(
         rungs,
         care,
         judge,
+        replay,
         judge_at: 1,
         slots: Slots::default(),
         outcome: Outcome::default(),
@@ -177,6 +181,8 @@ struct Pieces<'a> {
     rungs: Rungs,
     care: Care,
     judge: &'a Judge<'a>,
+    /// The records are dead letters already: refused, they stay what they are.
+    replay: bool,
     /// So many refused records ask for the next judgement.
     judge_at: usize,
     slots: Slots,
@@ -198,6 +204,7 @@ impl Pieces<'_> {
                 Err(obstacle) => Some(obstacle),
             });
         }
+        self.connection.client().batch_execute(IMMEDIATE)?;
         if self.care >= Care::Halves {
             self.connection.client().batch_execute(SAVEPOINT)?;
         }

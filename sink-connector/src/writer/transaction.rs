@@ -11,7 +11,7 @@ use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::decode::Rejection;
 use crate::failure::Failure;
 use crate::offsets::Offsets;
-use crate::plan::Plan;
+use crate::plan::{Mode, Plan};
 use crate::policy::{Refusal, Verdict};
 use crate::types::TopicPartition;
 use crate::writer::apply::needs_stage;
@@ -168,13 +168,19 @@ pub fn write(
         }
     }
     (tools.enter)(Phase::Fence);
-    if let Some(ended) = begin(connection, batch, tools)? {
+    let on_partitions: Vec<&Arc<Plan>> = tables
+        .iter()
+        .zip(&rungs)
+        .filter(|(table, rung)| relies_on_partitions(table, **rung, care))
+        .map(|(table, _)| &table.plan)
+        .collect();
+    if let Some(ended) = begin(connection, batch, &on_partitions, tools)? {
         connection.client().batch_execute("ROLLBACK")?;
         return Ok(Err(ended));
     }
     (tools.enter)(Phase::Rows);
     let begun = tables.iter().map(|table| (table.plan.label.clone(), taken(table))).collect();
-    let mut outcome = match pieces::write(connection, batch, begun, care, tools.judge)? {
+    let mut outcome = match pieces::write(connection, batch, begun, care, tools.judge, tools.replay)? {
         Ok(outcome) => outcome,
         Err(Obstacle::Conflict(label)) => return Ok(Err(Attempt::Conflict { label })),
         Err(Obstacle::Refused(failure)) => return Ok(Err(Attempt::Refused { why: failure.message })),
@@ -222,6 +228,7 @@ fn breaks_off(error: &postgres::Error) -> bool {
 fn begin(
     connection: &mut WriterConnection,
     batch: &Batch,
+    on_partitions: &[&Arc<Plan>],
     tools: &Tools<'_>,
 ) -> Result<Option<Attempt>, Failure> {
     connection.begin();
@@ -234,12 +241,20 @@ fn begin(
     };
     let mut sql = format!("{begin}; {fence}");
     let plans = plans_in_use(batch);
+    let mut expected_fingerprints: Vec<&String> = Vec::new();
     for plan in &plans {
         let fingerprint = connection.fingerprint_statement(&plan.name)?;
         if plan.lockable {
             sql.push_str(&format!("; LOCK TABLE {} IN ROW EXCLUSIVE MODE", plan.target));
         }
         sql.push_str(&format!("; {fingerprint}"));
+        expected_fingerprints.push(&plan.fingerprint);
+        if let Some(partitions) =
+            plan.partitions.as_ref().filter(|_| on_partitions.iter().any(|p| Arc::ptr_eq(p, plan)))
+        {
+            sql.push_str(&format!("; {}", connection.partitions_statement(&plan.name)?));
+            expected_fingerprints.push(partitions);
+        }
     }
     let mut commands = Vec::new();
     let mut fingerprints = Vec::new();
@@ -257,9 +272,16 @@ fn begin(
     if moved != expected as u64 {
         return Ok(Some(Attempt::Fenced));
     }
-    let unchanged = plans.len() == fingerprints.len()
-        && plans.iter().zip(&fingerprints).all(|(plan, now)| plan.fingerprint == *now);
+    let unchanged = expected_fingerprints.into_iter().eq(&fingerprints);
     Ok((!unchanged).then_some(Attempt::TableChanged))
+}
+
+/// Whether it matters to these rows what the table's partitions judge rows by: where records are merged or deleted
+/// beside others, or updates may make room for other rows.
+fn relies_on_partitions(table: &TableRows, rung: Rung, care: Care) -> bool {
+    let updates = rung > Rung::Plain && table.plan.mode == Mode::Upsert;
+    let several = table.rows.rows().len() > 1;
+    table.plan.partitions.is_some() && (table.rows.hides() || several && (updates || care > Care::Whole))
 }
 
 /// The plans that the batch's rows are encoded for, and those that refused a record: what an older table refused, the

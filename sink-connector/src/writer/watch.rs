@@ -11,6 +11,7 @@ struct State {
     since: Instant,
     backend: Option<i32>,
     locked_out: bool,
+    past_the_fence: bool,
     abandoned: bool,
 }
 
@@ -25,6 +26,7 @@ impl Default for Watch {
             since: Instant::now(),
             backend: None,
             locked_out: false,
+            past_the_fence: false,
             abandoned: false,
         }))
     }
@@ -52,7 +54,15 @@ impl Watch {
         if phase == Phase::Rows {
             state.locked_out = false;
         }
+        if phase != Phase::Idle {
+            state.past_the_fence = phase != Phase::Fence;
+        }
         state.phase = phase;
+    }
+
+    /// The last transaction came further than to the fence.
+    pub fn past_the_fence(&self) -> bool {
+        self.lock().past_the_fence
     }
 
     /// The last fence waited for its lock in vain.

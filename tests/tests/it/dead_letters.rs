@@ -269,6 +269,31 @@ fn a_letter_that_still_meets_an_error_of_the_operators_does_not_keep_the_others_
 }
 
 #[test]
+fn a_letter_alone_that_meets_an_error_of_the_operators_stays_with_its_new_reason() {
+    let mut scene = Scene::new(
+        "lonely",
+        "CREATE TABLE t (id int PRIMARY KEY, n int); \
+         CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
+         CREATE TRIGGER stumble BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION stumble()",
+    );
+    scene.produce([good(1)]);
+    scene.run();
+    let mut replayed = |body: &str| {
+        let change = format!(
+            "CREATE OR REPLACE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$"
+        );
+        scene.client.batch_execute(&change).unwrap();
+        let replayed = scene.command(&["replay"]);
+        let left = scene.command(&["list"]);
+        (replayed["failed"].clone(), left["total"].clone(), left["dead_letters"][0]["sqlstate"].clone())
+    };
+    assert_eq!(replayed("RAISE EXCEPTION 'still no'"), (json!(1), json!(1), json!("P0001")));
+    assert_eq!(replayed("PERFORM 1 FROM missing"), (json!(1), json!(1), json!("42P01")));
+    assert_eq!(replayed("NULL"), (json!(0), json!(0), Value::Null));
+    assert_eq!(scene.count("t"), 1);
+}
+
+#[test]
 fn replays_side_by_side_and_killed_write_every_letter_once() {
     let ddl = "CREATE TABLE t (id int, n int)";
     let mut scene = Scene::new("replayed_twice", ddl);

@@ -85,3 +85,48 @@ fn a_failure_of_one_table_is_not_its_records_because_another_table_goes_on() {
     let letters: i64 = client.query_one("SELECT count(*) FROM sink_dead_letters", &[]).unwrap().get(0);
     assert_eq!(letters, 0);
 }
+
+#[test]
+fn a_record_that_fails_alone_waits_for_neighbours_and_is_told_by_them() {
+    for max_rows in [1, 500] {
+        let Services { kafka, postgres } = Services::shared();
+        let topic = kafka.topic("alone", 1);
+        let url = postgres.database("alone");
+        let mut client = tests::postgres::connect(&url);
+        client
+            .batch_execute(
+                "CREATE TABLE t (id int PRIMARY KEY, v int); \
+                 CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS \
+                   $$ BEGIN IF NEW.v = -1 THEN PERFORM 1 FROM no_such_table; END IF; RETURN NEW; END $$; \
+                 CREATE TRIGGER stumble BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION stumble()",
+            )
+            .unwrap();
+        let record = |id: i64, v: i64| Record::json(&json!({"id": id, "v": v}));
+        let sink = SinkConfig::new(kafka.bootstrap(), &url)
+            .topic(&topic)
+            .table("t")
+            .pk_fields(&["id"])
+            .set("batch.max_rows", max_rows)
+            .run();
+        // The second comes to the first, and does not pass either.
+        for id in 0..2 {
+            kafka.produce(&topic, [record(id, -1)]);
+            let retries = sink.metrics().unwrap().sum("sink_retries_total");
+            sink.wait_metric(PATIENCE, "sink_retries_total", |n| n >= retries + 3.0);
+            let (status, body) = sink.get("/readyz").unwrap();
+            assert!(status == 503 && body.contains("(42P01)"), "{status} {body}");
+        }
+        let stored = |client: &mut postgres::Client, table: &str| -> i64 {
+            client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).unwrap().get(0)
+        };
+        assert_eq!((stored(&mut client, "t"), stored(&mut client, "sink_dead_letters")), (0, 0));
+        kafka.produce(&topic, (2..40).map(|id| record(id, id)));
+        sink.wait_metric(PATIENCE, "sink_rows_written_total", |n| n >= 38.0);
+        sink.wait_ready(PATIENCE);
+        assert_eq!(sink.assert_accounted(), 40);
+        let letters =
+            client.query("SELECT \"offset\" FROM sink_dead_letters WHERE sqlstate = '42P01' ORDER BY 1", &[]);
+        let letters: Vec<i64> = letters.unwrap().iter().map(|row| row.get(0)).collect();
+        assert_eq!((letters, stored(&mut client, "t")), (vec![0, 1], 38), "at most {max_rows} at once");
+    }
+}

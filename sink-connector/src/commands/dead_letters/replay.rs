@@ -78,6 +78,8 @@ struct Replay<'a> {
     in_force: HashMap<Arc<str>, Arc<Plan>>,
     ladders: Ladders,
     slots: Slots,
+    /// Letters of one transaction, at most.
+    size: usize,
 }
 
 /// Replays the letters that are meant, each once.
@@ -102,6 +104,7 @@ pub(super) fn replay(
         in_force: HashMap::new(),
         ladders: Ladders::new(),
         slots: Slots::default(),
+        size: BATCH,
     };
     let mut replayed = Replayed::default();
     let mut after: Option<(TopicPartition, i64)> = None;
@@ -129,7 +132,7 @@ impl Replay<'_> {
     ) -> anyhow::Result<Option<(TopicPartition, i64)>> {
         let mut care = Care::Whole;
         for _ in 0..ATTEMPTS {
-            let stored = self.letters.read(self.connection.client(), filter, after, BATCH)?;
+            let stored = self.letters.read(self.connection.client(), filter, after, self.size)?;
             let Some(last) = stored.last().map(|letter| (letter.partition.clone(), letter.offset)) else {
                 return Ok(None);
             };
@@ -150,6 +153,12 @@ impl Replay<'_> {
                 Err(failure) if failure.may_be_the_records() && care < Care::Suspects => {
                     self.reconnect()?;
                     care = Care::Suspects;
+                    continue;
+                }
+                // Fewer may be written within statement_timeout.
+                Err(failure) if failure.statement_timeout() && stored.len() > 1 => {
+                    self.reconnect()?;
+                    self.size = stored.len() / 2;
                     continue;
                 }
                 tried => tried?,

@@ -63,6 +63,6 @@ fn a_failed_test_of_the_release_says_why() {
     assert!(!said.succeeded, "{}", said.text);
     assert!(said.text.contains("is not ready") && said.text.contains("rows"), "{}", said.text);
     release.sql("ALTER TABLE gone RENAME TO rows");
-    // That record, and the one of the test, which has none of the table's fields but its place in the topic.
+    // That record, and the one of `helm test`, none of whose fields is a column here.
     wait::until(POD, "both records have their rows", || release.count("rows") == 2);
 }

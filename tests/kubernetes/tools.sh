@@ -132,7 +132,7 @@ kubernetes() {
 # Debian's container tools: a runtime for the node, buildah for the images, debootstrap for their local base images.
 container_tools() {
     local missing=() command package
-    for command in containerd:containerd runc:runc buildah:buildah debootstrap:debootstrap iptables:iptables ip:iproute2 \
+    for command in containerd:containerd runc:runc buildah:buildah debootstrap:debootstrap iptables:iptables ip:iproute2 jq:jq \
         conntrack:conntrack openssl:openssl; do
         package=${command#*:}
         command -v "${command%%:*}" >/dev/null || missing+=("$package")

@@ -4,7 +4,7 @@ PROFILE := checked
 # Where rustup puts cargo, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint bench chart chart-if-go images compose cluster-test docs monitoring
+.PHONY: help setup demo down test lint bench chart packaging images compose cluster-test docs monitoring
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -19,14 +19,17 @@ down: ## stop what the demo started and delete its data
 	@tests/down.sh
 
 # One profile for clippy, build and tests, so that dependencies are compiled once.
-test: lint ## everything that CI checks: format, clippy, unit tests, tests on a real Kafka and PostgreSQL, the chart
+test: lint ## everything that CI checks: format, clippy, unit tests, tests on a real Kafka and PostgreSQL, the chart, the compose file
 	cargo build --profile $(PROFILE) --workspace --bins --tests
 	cargo test --profile $(PROFILE) --workspace
-	@$(MAKE) --no-print-directory chart-if-go
+	@$(MAKE) --no-print-directory packaging
 
-chart-if-go:
-	@if command -v go >/dev/null; then tests/kubernetes/chart.sh; \
-	else echo "The chart was NOT checked: its tools need Go (https://go.dev/dl)."; fi
+# What users deploy with. The tools for it come from PyPI and from Go modules.
+packaging:
+	@if python3 -c 'import ensurepip, venv' 2>/dev/null; then tests/compose.sh; \
+	else echo "docker-compose.yaml was NOT checked: that needs Python 3 with venv (apt-get install python3-venv)."; fi
+	@if command -v go >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null; then tests/kubernetes/chart.sh; \
+	else echo "The chart was NOT checked: that needs Go (https://go.dev/dl) and Python 3 with venv."; fi
 
 lint: setup ## format and clippy, warnings as errors
 	cargo fmt --all --check

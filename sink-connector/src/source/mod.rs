@@ -407,16 +407,13 @@ impl Source {
             }
             Report::Returned { batch, size, .. } => {
                 let slot = &mut self.slots[writer];
-                let batch = match size {
-                    Size::Larger => {
-                        slot.add_open(batch, &self.parts.limits, &self.parts.plans, &mut self.fields)
-                    }
+                match size {
+                    Size::Larger => slot.grow(batch, &self.parts.limits, &self.parts.plans, &mut self.fields),
                     Size::Smaller => {
                         slot.portion.took_too_long(batch.records().count());
-                        batch
+                        slot.first.push_front(batch);
                     }
-                };
-                slot.first.push_front(batch);
+                }
                 self.freed(writer);
             }
             Report::Tripped { batch, topics, .. } => {

@@ -33,7 +33,7 @@ impl Portion {
         if std::mem::take(&mut self.trying) {
             self.stay = (self.stay * 2).min(STAY_MAX);
         }
-        self.limit = Some((records / 2).max(1));
+        self.limit = Some(self.limit().min(records / 2).max(1));
         self.left = self.stay;
     }
 
@@ -96,6 +96,14 @@ mod tests {
         cancelled(&mut portion, 100, 1);
         cancelled(&mut portion, MAX, 100);
         assert_eq!(portion, Portion { trying: true, limit: None, left: STAY, stay: STAY });
+    }
+
+    #[test]
+    fn more_than_it_allows_does_not_raise_it() {
+        let mut portion = Portion::default();
+        portion.took_too_long(4);
+        portion.took_too_long(100);
+        assert_eq!(portion.limit(), 2);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Slot {
     pub paused: bool,
     /// How much of a batch it may get at once.
     pub portion: Portion,
+    /// The first batch is to go to the writer whole.
+    grown: bool,
     spare: Option<Batch>,
 }
 
@@ -65,6 +67,7 @@ impl Slot {
             blocked: None,
             paused: false,
             portion: Portion::default(),
+            grown: false,
             spare: None,
         }
     }
@@ -90,6 +93,11 @@ impl Slot {
     /// Takes the batch that goes to the writer next.
     pub fn take_next(&mut self, slots: &mut Slots) -> Batch {
         let batch = self.first.pop_front().unwrap_or_else(|| self.take_open());
+        if std::mem::take(&mut self.grown) { batch } else { self.portion_of(batch, slots) }
+    }
+
+    /// As much of a batch as may go to the writer at once; the rest comes first after it.
+    fn portion_of(&mut self, batch: Batch, slots: &mut Slots) -> Batch {
         let limit = self.portion.limit();
         if batch.records().count() <= limit {
             return batch;
@@ -100,24 +108,28 @@ impl Slot {
         first
     }
 
-    /// A batch that came back for want of records gets those that have come since, if they may follow it.
-    pub fn add_open(&mut self, batch: Batch, limits: &Limits, plans: &Plans, slots: &mut Slots) -> Batch {
+    /// Puts a batch that came back for want of records before all others, with those that come next, if they may follow
+    /// it. It goes to the writer whole: by itself, no portion of it gets on.
+    pub fn grow(&mut self, batch: Batch, limits: &Limits, plans: &Plans, slots: &mut Slots) {
+        self.grown = true;
         let large = batch.records().count() >= limits.max_rows.max(FEW)
             || batch.records().bytes() >= limits.max_bytes;
-        // What waits already comes before the open batch.
-        if large || self.open.is_empty() || !self.first.is_empty() {
-            return batch;
+        if !large && let Some(next) = self.first.pop_front() {
+            // What waits already comes before the open batch.
+            let next = self.portion_of(next, slots);
+            match joined(&batch, &next, plans, slots) {
+                Some(grown) => self.first.push_front(grown),
+                None => {
+                    self.first.push_front(next);
+                    self.first.push_front(batch);
+                }
+            }
+        } else if !large && let Some(grown) = joined(&batch, &self.open, plans, slots) {
+            self.drop_open();
+            self.first.push_front(grown);
+        } else {
+            self.first.push_front(batch);
         }
-        let known = [batch.plans().clone(), self.open.plans().clone()];
-        let plan_of = |p: &TopicPartition| {
-            plans.get(&p.topic).or_else(|| known.iter().find_map(|known| known.get(&p.topic).cloned()))
-        };
-        let mut grown = batch.encode_again(plan_of, |_| true, slots);
-        if !grown.append(&self.open, plan_of, slots) {
-            return batch;
-        }
-        self.drop_open();
-        grown
     }
 
     /// Takes the open batch, and puts an empty one with used memory in its place.
@@ -139,4 +151,17 @@ impl Slot {
         self.opened = None;
         self.blocked = None;
     }
+}
+
+/// Both in one batch, encoded for the plans of today; nothing if they may not be one.
+fn joined(batch: &Batch, next: &Batch, plans: &Plans, slots: &mut Slots) -> Option<Batch> {
+    if next.is_empty() || next.is_probe() != batch.is_probe() {
+        return None;
+    }
+    let known = [batch.plans(), next.plans()];
+    let plan_of = |p: &TopicPartition| {
+        plans.get(&p.topic).or_else(|| known.iter().find_map(|known| known.get(&p.topic).cloned()))
+    };
+    let mut joined = batch.encode_again(plan_of, |_| true, slots);
+    joined.append(next, plan_of, slots).then_some(joined)
 }

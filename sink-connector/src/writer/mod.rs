@@ -313,8 +313,9 @@ impl Writer {
                 batch = self.encode_again(batch).0;
                 care = Care::least(&batch);
             }
-            // After a lost answer the batch must stay what it is, until the positions have told.
-            let keep = unknown.is_some();
+            // After a lost answer the batch must stay what it is, until the positions have told. One that ends before a
+            // record that is not tolerated is not what was handed over: what follows it would not fit.
+            let keep = unknown.is_some() || !refused.is_empty();
             if failure.statement_timeout()
                 && self.watch.past_the_fence()
                 && batch.records().count() > 1

@@ -131,3 +131,41 @@ fn a_breaker_that_opens_within_the_portions_of_a_batch_holds_those_that_follow()
     let rows: i64 = client.query_one("SELECT count(*) FROM t", &[]).unwrap().get(0);
     assert_eq!(rows, 600);
 }
+
+#[test]
+fn a_portion_that_fails_alone_is_told_by_the_portions_that_follow() {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("lone-portion", 1);
+    let url = postgres.database("lone-portion");
+    let mut client = tests::postgres::connect(&url);
+    let role = names::unique("lone").replace('-', "_");
+    // Two of them take too long, and two fail on what is the operator's.
+    client
+        .batch_execute(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY, v int); \
+             CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS \
+               $$ BEGIN PERFORM pg_sleep(1.2); IF NEW.v = -1 THEN PERFORM 1 FROM no_such_table; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER dawdle BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION dawdle(); \
+             CREATE ROLE {role} LOGIN; GRANT ALL ON t TO {role}; GRANT ALL ON SCHEMA public TO {role}; \
+             ALTER ROLE {role} SET statement_timeout = '2s'"
+        ))
+        .unwrap();
+    let v = |id: i64| if id == 1 || id == 2 { -1 } else { id };
+    kafka.produce(&topic, (0..6).map(|id| Record::json(&json!({"id": id, "v": v(id)}))));
+    let sink = SinkConfig::new(kafka.bootstrap(), url.replace("postgres@", &format!("{role}@")))
+        .topic(&topic)
+        .table("t")
+        .pk_fields(&["id"])
+        .set("batch.linger_ms", 2_000)
+        .run();
+    sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows >= 4.0);
+    assert_eq!(sink.assert_accounted(), 6);
+    let metrics = sink.metrics().unwrap();
+    assert!(metrics.sum_where("sink_retries_total", &[("class", "transient")]) >= 1.0, "it was cancelled");
+    assert!(metrics.sum("sink_fenced_total") < 1.0);
+    sink.wait_ready(PATIENCE);
+    let letters =
+        client.query("SELECT \"offset\" FROM sink_dead_letters WHERE sqlstate = '42P01' ORDER BY 1", &[]);
+    let letters: Vec<i64> = letters.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(letters, [1, 2]);
+}

@@ -205,9 +205,16 @@ Y
 
 up() {
     down
+    if iptables -t nat -S KUBE-SERVICES >/dev/null 2>&1; then
+        say "a Kubernetes runs on this machine already; this one would take its rules and its ports"
+        exit 1
+    fi
     mkdir -p "$state"/{pki,log}
-    chmod 700 "$state/pki"
     : >"$state/pids"
+    # What `down` puts back.
+    cat /proc/sys/net/ipv4/ip_forward >"$state/ip_forward"
+    ip netns list >"$state/netns"
+    chmod 700 "$state/pki"
     identities
     control_plane
     node "$@"
@@ -242,6 +249,7 @@ end_containers() {
 down() {
     local pid command
     [ -d "$state" ] || return 0
+    [ -e "$state/pids" ] || { say "$state is not a folder of this script: set LIVESCORES_CLUSTER to another"; exit 1; }
     # Newest first; the kubelet before the containers, or it would start them again.
     tac "$state/pids" 2>/dev/null | while read -r pid command; do
         [ "$command" != containerd ] || end_containers
@@ -252,7 +260,8 @@ down() {
     iptables -t nat -X LIVESCORES 2>/dev/null || true
     kube-proxy --cleanup --hostname-override=localhost >/dev/null 2>&1 || true
     ip link del $bridge 2>/dev/null || true
-    ip netns list 2>/dev/null | awk '/^cni-/ { print $1 }' | while read -r name; do ip netns del "$name"; done
+    ip netns list | grep '^cni-' | grep -vxFf "$state/netns" | while read -r name _; do ip netns del "$name"; done || true
+    sysctl -qw "net.ipv4.ip_forward=$(cat "$state/ip_forward")"
     awk -v under="$state/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mount; do
         umount -l "$mount" || true
     done

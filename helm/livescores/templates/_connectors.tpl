@@ -21,8 +21,8 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- $own = $own | default dict }}
 {{- if dig "enabled" true $own }}
 {{- $where := printf "connectors.%s" $id }}
-{{- if or (not (regexMatch "^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$" $id)) (has $id (list "producer" "kafka" "postgres" "jobs" "migration" "test")) }}
-{{- fail (printf "%s: %q becomes part of objects' names: let it be at most 20 of a-z, 0-9 and -, beginning with a letter, and no name that the chart has itself" $where $id) }}
+{{- if or (not (regexMatch "^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$" $id)) (regexMatch "^(producer|kafka|postgres|jobs|migration)$|(^|-)(check|test|keda)$" $id) }}
+{{- fail (printf "%s: %q becomes part of objects' names: let it be at most 20 of a-z, 0-9 and -, beginning with a letter, and neither a name nor an ending (-check, -test, -keda) that the chart has itself" $where $id) }}
 {{- end }}
 {{- $c := deepCopy $root.Values.sink }}
 {{- include "livescores.lay" (dict "base" $c "over" $own) }}
@@ -80,6 +80,12 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- end }}
 
 {{/* Fails for a librdkafka property that holds a secret, by its name, as the binaries know it. Takes (dict "properties" … "where" …). */}}
+{{- define "livescores.refusePassword" -}}
+{{- if or (regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@" .url) (regexMatch "(?i)[?&](ssl)?password=" .url) }}
+{{- fail (printf "%s.url holds a password, which would be shown to everybody; put it in the Secret: existingSecret or secretData" .where) }}
+{{- end }}
+{{- end }}
+
 {{- define "livescores.refuseSecrets" -}}
 {{- range $property, $_ := .properties }}
 {{- if and (regexMatch "password|passphrase|secret|key\\.pem|jaas|oauthbearer\\.config" (lower $property)) (not (hasSuffix "_file" $property)) }}
@@ -107,9 +113,7 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- if not (dig "sink" "table" "" $config) }}
 {{- fail (printf "%s: set config.sink.table" .where) }}
 {{- end }}
-{{- if or (regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@" $config.postgres.url) (regexMatch "(?i)[?&](ssl)?password=" $config.postgres.url) }}
-{{- fail (printf "%s: postgres.url holds a password, which would be shown in a ConfigMap; put it in postgres.existingSecret or postgres.secretData" .where) }}
-{{- end }}
+{{- include "livescores.refusePassword" (dict "url" $config.postgres.url "where" (printf "%s: postgres" .where)) }}
 {{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" .where) }}
 {{- $shutdown := dig "shutdown_timeout_ms" 25000 $config | int }}
 {{- if le (mul (int $c.terminationGracePeriodSeconds) 1000) $shutdown }}

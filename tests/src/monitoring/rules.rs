@@ -27,6 +27,7 @@ impl Values {
             .with("runbookUrl", super::RUNBOOK_URL)
             .with("selector", "")
             .with("targetSelector", r#"job=~"sink-connector|producer""#)
+            .with("orAbsent", r#"or absent(up{job=~"sink-connector|producer"})"#)
             .with("cronJobSelector", r#"cronjob=~".*producer.*""#))
     }
 

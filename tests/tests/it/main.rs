@@ -8,6 +8,7 @@ mod breaker;
 mod breaker_refusals;
 mod check;
 mod check_mistakes;
+mod credentials;
 mod dead_letter_topic;
 mod dead_letters;
 mod deletes;

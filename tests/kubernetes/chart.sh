@@ -80,8 +80,10 @@ documented() {
         /^```/ { file = ""; next }
         file { print > file }' "$1"
     for example in "$examples"/*.yaml; do
-        # Objects are not values.
-        ! grep -q ^apiVersion: "$example" || continue
+        # Objects are not values, but those of Argo CD hold some.
+        if grep -q ^apiVersion: "$example"; then
+            "$python" tests/kubernetes/argo_values.py "$example" || continue
+        fi
         rendered "$example" "$name-$count" || { echo "values:" && cat "$example" && return 1; }
         accepted "$name-$count" || return 1
         count=$((count + 1))

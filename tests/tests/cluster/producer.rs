@@ -36,3 +36,26 @@ fn the_producer_as_a_deployment_publishes_batches_and_stops_with_all_of_them() {
     let sent: i64 = World::shared().kafka().end_offsets(&topic).into_iter().sum();
     wait::until(POD, "every record that it sent has a row", || release.count("ipl_livescores") == sent);
 }
+
+#[test]
+fn a_run_that_fails_is_tried_again_and_keeps_its_logs() {
+    let release = Release::new("failing");
+    let topic = World::shared().kafka().topic("failing", 1);
+    let mut values = release.rows(&topic);
+    let nobody = World::shared().nobody();
+    values["producer"] = json!({
+        "kafka": {"bootstrapServers": nobody, "properties": {"message.timeout.ms": "2000"}},
+        "cronJob": {"suspend": true, "backoffLimit": 1},
+    });
+    release.install(&values);
+    release.kubectl(&["create", "job", "by-hand", "--from=cronjob/scores-livescores-producer"]);
+    release.kubectl(&["wait", "--for=condition=failed", "job/by-hand", "--timeout=90s"]);
+    let pods = release.json(&["get", "pods", "--selector", "job-name=by-hand"]);
+    let pods = pods["items"].as_array().expect("a list");
+    assert_eq!(pods.len(), 2, "the run and one more attempt: {pods:?}");
+    for pod in pods {
+        let name = pod["metadata"]["name"].as_str().expect("a name");
+        let log = release.kubectl(&["logs", name]);
+        assert!(log.contains(&nobody), "it says which broker is away: {log}");
+    }
+}

@@ -49,6 +49,11 @@ impl World {
         format!("{}:{}", self.gateway, self.port)
     }
 
+    /// An address of a broker that is not there.
+    pub fn nobody(&self) -> String {
+        format!("{}:{}", self.gateway, tests::ports::free())
+    }
+
     /// A database that belongs to `role`, as pods reach it with that role.
     pub fn url(&self, role: &str, database: &str) -> String {
         format!("postgresql://{role}@{}:{}/{database}", self.gateway, self.postgres().port())

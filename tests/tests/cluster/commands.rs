@@ -31,16 +31,7 @@ fn positions_are_shown_in_a_running_pod_and_reset_by_a_job() {
     flow::produce(&topic, 0, 300);
     flow::assert_exactly_once(&release, 300);
 
-    let shown = release.kubectl(&[
-        "exec",
-        "deployment/scores-livescores-rows",
-        "--",
-        "sink-connector",
-        "--config",
-        "/etc/livescores/sink-connector.toml",
-        "offsets",
-        "show",
-    ]);
+    let shown = release.sink_connector(&["offsets", "show"]);
     assert!(shown.contains(&topic), "{shown}");
 
     let said = run("bash", &["-euc", &reset(&release)]);

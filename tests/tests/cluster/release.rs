@@ -144,6 +144,14 @@ impl Release {
         kubectl::json(&[&["--namespace", &self.namespace], args].concat())
     }
 
+    /// `sink-connector ARGS…` in a pod of the connector `rows`.
+    #[track_caller]
+    pub fn sink_connector(&self, args: &[&str]) -> String {
+        let file = "/etc/livescores/sink-connector.toml";
+        let exec = ["exec", "deployment/scores-livescores-rows", "--", "sink-connector", "--config", file];
+        self.kubectl(&[&exec, args].concat())
+    }
+
     /// The sinks' pods, by name.
     #[track_caller]
     pub fn sinks(&self) -> Vec<Pod> {

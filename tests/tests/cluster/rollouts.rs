@@ -26,15 +26,7 @@ fn a_changed_value_rolls_the_pods_while_records_flow() {
     release.wait_all_write(2);
     let second = release.wait_sinks(2);
     assert!(names(&second).is_disjoint(&names(&first)), "{second:?} were {first:?}");
-    let config = release.kubectl(&[
-        "exec",
-        "deployment/scores-livescores-rows",
-        "--",
-        "sink-connector",
-        "--config",
-        "/etc/livescores/sink-connector.toml",
-        "config",
-    ]);
+    let config = release.sink_connector(&["config"]);
     assert!(config.contains("777"), "{config}");
 
     release.run_helm("rollback", &["1", "--wait", "--timeout", "120s"]);

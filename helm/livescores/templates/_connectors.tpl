@@ -111,7 +111,14 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- fail (printf "%s: set config.kafka.topics or config.kafka.topics_regex" .where) }}
 {{- end }}
 {{- if not (dig "sink" "table" "" $config) }}
+{{- if $config.kafka.topics_regex }}
 {{- fail (printf "%s: set config.sink.table" .where) }}
+{{- end }}
+{{- range $topic := $config.kafka.topics }}
+{{- if not (dig $topic "table" "" ($config.topics | default dict)) }}
+{{- fail (printf "%s: set config.sink.table, or config.topics.%s.table" $.where $topic) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- include "livescores.refusePassword" (dict "url" $config.postgres.url "where" (printf "%s: postgres" .where)) }}
 {{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" .where) }}

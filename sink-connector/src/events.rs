@@ -1,6 +1,7 @@
 //! What the poll thread is told by the others. One channel, so that it can wait for all of it at once.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::ledger::Stopped;
 use crate::types::{Offset, TopicPartition};
@@ -31,6 +32,8 @@ pub enum Event {
         /// For people.
         why: String,
     },
+    /// What was a topic at that instant is what it was before, but for those that were told to be recreated.
+    SameTopics(Instant),
     /// The ends that `--until-end` goes to, of all partitions of the topics, ours or not.
     Goal(HashMap<TopicPartition, Offset>),
     /// Stored positions of all partitions, ours or not.

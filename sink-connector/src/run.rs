@@ -137,7 +137,7 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     spawn("keeper", move || keeper.run(&keeper_requests))?;
 
     let watched = Watched::default();
-    let (watcher_in, watcher_requests) = bounded(1);
+    let (watcher_in, watcher_requests) = unbounded();
     let watcher = Watcher {
         consumer: Arc::clone(&consumer),
         events: events_in,

@@ -8,6 +8,7 @@ pub mod consumer;
 pub mod headers;
 mod portion;
 pub mod progress;
+mod silence;
 pub mod slot;
 pub mod take;
 pub mod topic_ids;
@@ -38,7 +39,7 @@ use crate::plans::Plans;
 use crate::policy::{Policy, Refusal};
 use crate::status::Board;
 use crate::types::{Offset, TopicPartition};
-use crate::watcher::{LookNow, Watched};
+use crate::watcher::{Look, Watched};
 use crate::writer::transaction::Counts;
 use crate::writer::{Report, Size};
 
@@ -72,7 +73,7 @@ pub struct Parts {
     /// Questions to the keeper.
     pub keeper: Sender<Request>,
     /// Questions to the watcher.
-    pub watcher: Sender<LookNow>,
+    pub watcher: Sender<Look>,
     /// What the watcher watches.
     pub watched: Watched,
     /// Plans by topic.
@@ -140,6 +141,8 @@ pub struct Source {
     abandoned: bool,
     breakers: OpenBreakers,
     beyond: HashMap<TopicPartition, (u32, Instant)>,
+    /// Until when the topics are known to be the same.
+    same_topics: Option<Instant>,
     commits: Commits,
     uncommitted: HashMap<TopicPartition, Offset>,
     next_kafka_commit: Instant,
@@ -170,6 +173,7 @@ impl Source {
             abandoned: false,
             breakers: OpenBreakers::new(),
             beyond: HashMap::new(),
+            same_topics: None,
             uncommitted: HashMap::new(),
             next_kafka_commit: now,
             next_tick: now,
@@ -258,9 +262,7 @@ impl Source {
                 | RDKafkaErrorCode::UnknownTopic,
             ) => {
                 tracing::warn!(%error, "Kafka: asking where the logs begin and end");
-                if self.parts.watcher.try_send(LookNow).is_err() {
-                    tracing::debug!("the watcher has been asked already");
-                }
+                self.look(Look::All);
             }
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
@@ -333,7 +335,7 @@ impl Source {
     fn put_back(&mut self, partitions: &[TopicPartition]) {
         for slot in &mut self.slots {
             if slot.open.spans().iter().any(|s| partitions.contains(&s.partition)) {
-                let opened = slot.opened;
+                let (opened, doubt) = (slot.opened, slot.doubt);
                 let batch = slot.take_open();
                 let plans = batch.plans().clone();
                 self.taken -= batch.records().count() as u64;
@@ -343,7 +345,7 @@ impl Source {
                     &mut self.fields,
                 );
                 self.taken += slot.open.records().count() as u64;
-                slot.opened = opened;
+                (slot.opened, slot.doubt) = (opened, doubt);
             }
         }
     }
@@ -373,6 +375,7 @@ impl Source {
                     self.stop(&partition, Stopped::TopicRecreated(why.clone()));
                 }
             }
+            Event::SameTopics(at) => self.same_topics(at),
             Event::Goal(goal) => self.ends.goal = Some(goal),
             Event::Stored(positions) => self.ends.elsewhere.extend(positions),
         }
@@ -449,13 +452,9 @@ impl Source {
     /// News that comes while nothing is taken any more.
     fn heard_while_draining(&mut self, event: Event) {
         match event {
-            Event::Report(_) => self.heard(event),
+            Event::Report(_) | Event::Recreated { .. } | Event::SameTopics(_) => self.heard(event),
             Event::Replaced { writer, .. } => self.slots[writer].in_flight = None,
-            Event::Resolved(_)
-            | Event::Watermarks(_)
-            | Event::Recreated { .. }
-            | Event::Goal(_)
-            | Event::Stored(_) => {}
+            Event::Resolved(_) | Event::Watermarks(_) | Event::Goal(_) | Event::Stored(_) => {}
         }
     }
 
@@ -538,9 +537,7 @@ impl Source {
         self.pause_held();
         *self.parts.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             self.ledger.iter().map(|(p, _)| p.clone()).collect();
-        if self.parts.watcher.try_send(LookNow).is_err() {
-            tracing::debug!("the watcher has been asked already");
-        }
+        self.look(Look::All);
     }
 
     /// Ends pauses from before: they outlive assignments, and the partition's writer may have been freed while its
@@ -676,6 +673,12 @@ impl Source {
             tracing::debug!(%partition, %error, "a partition that is not assigned need not be paused");
         }
         self.publish();
+    }
+
+    fn look(&self, look: Look) {
+        if self.parts.watcher.send(look).is_err() {
+            tracing::debug!("the watcher is gone");
+        }
     }
 
     fn ask(&self, request: Request) {

@@ -21,7 +21,8 @@ impl Source {
         }
         for writer in 0..self.slots.len() {
             let slot = &mut self.slots[writer];
-            if slot.in_flight.is_some() || !slot.due(&self.parts.limits, now) {
+            if slot.in_flight.is_some() || !slot.due(&self.parts.limits, now) || self.waits_for_answer(writer)
+            {
                 continue;
             }
             self.hand_over(writer);
@@ -42,15 +43,22 @@ impl Source {
         }
     }
 
-    /// A writer is busy and its next batch is full: waits for news, without polling. True when it has waited.
+    /// A writer is busy and its next batch is full, or it is not known yet whether its batch may be written: waits for
+    /// news, without polling. True when it has waited.
     pub(super) fn waits_for_writer(&mut self, now: Instant) -> bool {
         let limits = self.parts.limits;
         let mut first: Option<Instant> = None;
         for writer in 0..self.slots.len() {
-            let slot = &mut self.slots[writer];
-            if slot.paused || slot.in_flight.is_none() || !slot.full(&limits) {
+            let slot = &self.slots[writer];
+            let waits = match slot.in_flight {
+                _ if slot.paused => false,
+                Some(_) => slot.full(&limits),
+                None => slot.due(&limits, now) && self.waits_for_answer(writer),
+            };
+            if !waits {
                 continue;
             }
+            let slot = &mut self.slots[writer];
             let blocked = *slot.blocked.get_or_insert(now);
             if now - blocked >= PATIENCE {
                 self.pause(writer);
@@ -251,14 +259,19 @@ impl Source {
         }
         loop {
             self.heartbeat();
+            let mut asks = false;
             if stopped_by == StoppedBy::Signal && !self.abandoned && self.totals.refused.is_empty() {
                 for writer in 0..self.slots.len() {
                     if self.slots[writer].in_flight.is_none() && self.slots[writer].waits() {
-                        self.hand_over(writer);
+                        if self.waits_for_answer(writer) {
+                            asks = true;
+                        } else {
+                            self.hand_over(writer);
+                        }
                     }
                 }
             }
-            let busy = self.slots.iter().any(|slot| slot.in_flight.is_some());
+            let busy = asks || self.slots.iter().any(|slot| slot.in_flight.is_some());
             let left = deadline.saturating_duration_since(Instant::now());
             if !busy {
                 break;

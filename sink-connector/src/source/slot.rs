@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use super::portion::Portion;
+use super::silence::Doubt;
 use crate::batch::Batch;
 use crate::decode::Slots;
 use crate::plans::Plans;
@@ -41,6 +42,8 @@ pub struct Slot {
     pub open: Batch,
     /// When its first record came.
     pub opened: Option<Instant>,
+    /// Some of its records came after a silence.
+    pub doubt: Option<Doubt>,
     /// Records that the writer has and has not reported.
     pub in_flight: Option<u64>,
     /// Since when the open batch has been full with the writer busy.
@@ -63,6 +66,7 @@ impl Slot {
             first: VecDeque::new(),
             open: Batch::default(),
             opened: None,
+            doubt: None,
             in_flight: None,
             blocked: None,
             paused: false,
@@ -135,6 +139,7 @@ impl Slot {
     /// Takes the open batch, and puts an empty one with used memory in its place.
     pub fn take_open(&mut self) -> Batch {
         self.opened = None;
+        self.doubt = None;
         self.blocked = None;
         std::mem::replace(&mut self.open, self.spare.take().unwrap_or_default())
     }
@@ -149,6 +154,7 @@ impl Slot {
     pub fn drop_open(&mut self) {
         self.open.clear();
         self.opened = None;
+        self.doubt = None;
         self.blocked = None;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::{Source, headers};
+use super::{Source, headers, silence};
 use crate::batch::records::Incoming;
 use crate::ledger::Phase;
 use crate::plan::Plan;
@@ -65,12 +65,16 @@ impl Source {
         let span = slot.open.span(partition, place.handed);
         slot.open.push(span, &last.plan, &incoming, &mut self.fields);
         slot.opened.get_or_insert(now);
+        let after_silence = silence::is_over(place.came.replace(now), now);
         place.next = crate::types::Offset(message.offset() + 1);
         place.busy = true;
         place.settled = true;
         self.last_record = now;
         self.taken += 1;
-        if slot.full(&self.parts.limits) {
+        if after_silence {
+            self.doubt(writer, now);
+        }
+        if self.slots[writer].full(&self.parts.limits) {
             self.hand_over_due(now);
             if self.slots[writer].full(&self.parts.limits) {
                 return Taken::Full;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::signals::{self, Signal};
 use tests::wait;
 
-use crate::flow::Flow;
+use crate::flow::{self, Flow};
 use crate::kubectl;
 use crate::release::{POD, Release, names};
 use crate::world::World;
@@ -133,4 +133,58 @@ fn pods_that_are_killed_lose_and_double_nothing() {
     assert!(log.contains("\"stopped\"") && log.contains("signal"), "{log}");
     release.wait_all_write(2);
     flow.finish(&release);
+}
+
+/// Deletes a pod, waits until its container has ended, and returns its exit code and its log.
+fn end_gently(release: &Release, pod: &str) -> (i64, String) {
+    let finalizers = |value: &str| {
+        let patch = format!(r#"{{"metadata":{{"finalizers":{value}}}}}"#);
+        release.kubectl(&["patch", "pod", pod, "--type=merge", "--patch", &patch]);
+    };
+    // It stays to be looked at.
+    finalizers(r#"["livescores.test/looked-at"]"#);
+    release.kubectl(&["delete", "pod", pod, "--wait=false"]);
+    let state = || release.json(&["get", "pod", pod])["status"]["containerStatuses"][0]["state"].clone();
+    let state = wait::holds(POD, "the container ends", state, |state| !state["terminated"].is_null());
+    let log = release.kubectl(&["logs", pod]);
+    finalizers("null");
+    (state["terminated"]["exitCode"].as_i64().expect("an exit code"), log)
+}
+
+#[test]
+fn a_pod_that_ends_while_the_database_is_slow_finishes_its_batch_or_gives_it_up_within_its_grace() {
+    let release = Release::new("slow");
+    let topic = World::shared().kafka().topic("slow", 1);
+    release.install(&release.rows(&topic));
+    let slow = |seconds: &str| {
+        release.sql(&format!(
+            "CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$;
+             CREATE OR REPLACE TRIGGER slow BEFORE INSERT ON rows FOR EACH ROW EXECUTE FUNCTION slow()"
+        ));
+    };
+    let sleeps = || {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        release.client().query_one(query, &[]).expect("the activity").get::<_, i64>(0) == 1
+    };
+
+    // 15 s, the sink has 25 s after SIGTERM, and the kubelet waits 30 s.
+    slow("15");
+    flow::produce(&topic, 0, 1);
+    wait::until(POD, "a batch is at work", sleeps);
+    let (code, log) = end_gently(&release, &release.wait_sinks(1)[0].name);
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains(r#""rows_written":1"#), "it was finished: {log}");
+    assert_eq!(release.count("rows"), 1);
+
+    // Longer than it has: the batch is given up, the sink ends by itself, and the next one writes it.
+    slow("28");
+    flow::produce(&topic, 1, 2);
+    wait::until(POD, "a batch is at work", sleeps);
+    let ready = wait::holds(POD, "one sink", || release.sinks(), |pods| pods.len() == 1 && pods[0].ready);
+    let (code, log) = end_gently(&release, &ready[0].name);
+    assert_eq!(code, 0, "not killed: {log}");
+    assert!(log.contains("shutdown timeout") && log.contains(r#""rows_written":0"#), "{log}");
+    release.sql("DROP TRIGGER slow ON rows");
+    flow::assert_exactly_once(&release, 2);
 }

@@ -14,4 +14,5 @@ mod producer;
 mod release;
 mod replicas;
 mod rollouts;
+mod secrets;
 mod world;

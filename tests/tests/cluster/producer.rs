@@ -1,6 +1,6 @@
 //! The producer as a Deployment, and what it is asked for.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{Metrics, wait};
 
 use crate::release::{POD, Release};
@@ -58,4 +58,41 @@ fn a_run_that_fails_is_tried_again_and_keeps_its_logs() {
         let log = release.kubectl(&["logs", name]);
         assert!(log.contains(&nobody), "it says which broker is away: {log}");
     }
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_not_overtaken_and_ends_at_its_deadline() {
+    let release = Release::new("overdue");
+    let topic = World::shared().kafka().topic("overdue", 1);
+    let mut values = release.rows(&topic);
+    // Its broker does not answer, and it waits for it longer than it may run.
+    values["producer"] = json!({
+        "kafka": {"bootstrapServers": World::shared().nobody(), "properties": {"message.timeout.ms": "200000"}},
+        "cronJob": {"schedule": "* * * * *", "backoffLimit": 0, "activeDeadlineSeconds": 75},
+    });
+    release.install(&values);
+    let jobs = || {
+        let mut jobs = release.json(&["get", "jobs"])["items"].as_array().cloned().expect("a list");
+        jobs.sort_by_key(|job| job["status"]["startTime"].as_str().map(str::to_owned));
+        jobs
+    };
+    wait::until(POD, "a run begins", || !jobs().is_empty());
+    let forbidden = || {
+        let events = release.json(&["get", "events", "--field-selector", "reason=JobAlreadyActive"]);
+        !events["items"].as_array().expect("a list").is_empty()
+    };
+    wait::until(POD, "the next is due, and may not begin", forbidden);
+    let there = jobs();
+    assert_eq!(there.len(), 1, "{there:?}");
+    assert_eq!(there[0]["status"]["active"], 1, "{there:?}");
+
+    let conditions = |job: &Value| job["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let late = |jobs: &Vec<Value>| {
+        conditions(&jobs[0])
+            .iter()
+            .any(|held| held["type"] == "Failed" && held["reason"] == "DeadlineExceeded")
+    };
+    wait::holds(POD, "the deadline ends it", jobs, late);
+    // The one that was due meanwhile comes late, but comes.
+    wait::holds(POD, "the next begins", jobs, |jobs| jobs.len() == 2);
 }

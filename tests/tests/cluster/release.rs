@@ -21,6 +21,7 @@ pub struct Release {
     pub namespace: String,
     world: &'static World,
     files: Scratch,
+    chart: Option<Scratch>,
 }
 
 /// A pod as it is now.
@@ -39,7 +40,12 @@ impl Release {
         let world = World::shared();
         let namespace = tests::names::unique(prefix).replace('_', "-");
         world.postgres().create_database(&namespace);
-        let release = Self { namespace, world, files: Scratch::new("values").expect("a place for values") };
+        let release = Self {
+            namespace,
+            world,
+            files: Scratch::new("values").expect("a place for values"),
+            chart: None,
+        };
         release.sql(&format!("ALTER DATABASE \"{}\" OWNER TO sink", release.namespace));
         kubectl(&["create", "namespace", &release.namespace]);
         kubectl(&["label", "namespace", &release.namespace, RESTRICTED]);
@@ -95,7 +101,10 @@ impl Release {
     }
 
     fn helm(&self, command: &[&str], values: &Value, more: &[&str]) -> Vec<String> {
-        let chart = tests::paths::workspace("helm/livescores").display().to_string();
+        let chart = self.chart.as_ref().map_or_else(
+            || tests::paths::workspace("helm/livescores").display().to_string(),
+            |chart| chart.path().display().to_string(),
+        );
         let file = self.values_file(values);
         let fixed = ["scores", &chart, "--namespace", &self.namespace, "--values", &file];
         command.iter().chain(&fixed).chain(more).map(|arg| (*arg).to_owned()).collect()
@@ -113,6 +122,25 @@ impl Release {
     pub fn upgrade(&self, values: &Value) -> String {
         let args = self.helm(&["upgrade"], values, &["--wait", "--timeout", "120s", "--reset-values"]);
         run("helm", &args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// From now on the chart is as somebody who changed `key` of its Chart.yaml delivers it.
+    pub fn change_chart(&mut self, key: &str, value: &str) {
+        let chart = self.chart.get_or_insert_with(|| {
+            let copy = Scratch::new("chart").expect("a place for a chart");
+            let original = format!("{}/.", tests::paths::workspace("helm/livescores").display());
+            run("cp", &["-r", &original, &copy.path().display().to_string()]);
+            copy
+        });
+        let file = chart.path().join("Chart.yaml");
+        let said = fs::read_to_string(&file).expect("Chart.yaml");
+        let key = format!("{key}: ");
+        assert!(said.lines().any(|line| line.starts_with(&key)), "{key} in {said}");
+        let change = |line: &str| match line.starts_with(&key) {
+            true => format!("{key}\"{value}\"\n"),
+            false => format!("{line}\n"),
+        };
+        fs::write(&file, said.lines().map(change).collect::<String>()).expect("Chart.yaml");
     }
 
     /// An installation or upgrade that may fail.

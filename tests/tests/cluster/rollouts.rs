@@ -1,9 +1,12 @@
 //! Changes of a release while records flow.
 
+use std::env;
+
 use serde_json::json;
 use tests::wait;
 
 use crate::flow::{self, Flow};
+use crate::kubectl::run;
 use crate::release::{POD, Release, names};
 use crate::world::{PASSWORD, World};
 
@@ -33,6 +36,53 @@ fn a_changed_value_rolls_the_pods_while_records_flow() {
     release.wait_all_write(2);
     let third = release.wait_sinks(2);
     assert!(names(&third).is_disjoint(&names(&second)), "{third:?} were {second:?}");
+    flow.finish(&release);
+}
+
+/// The image of the sinks under another tag, on the node.
+fn tag_image(tag: &str) {
+    let socket =
+        format!("{}/node/containerd.sock", env::var("LIVESCORES_CLUSTER").expect("the cluster's folder"));
+    let ctr = |args: &[&str]| {
+        run("ctr", &[&["--address", &socket, "--namespace", "k8s.io", "images"], args].concat())
+    };
+    let images = ctr(&["list", "--quiet"]);
+    let repository = "docker.io/livescores/sink-connector";
+    let image =
+        images.lines().find(|image| image.starts_with(&format!("{repository}:"))).expect("the sinks' image");
+    ctr(&["tag", "--force", image, &format!("{repository}:{tag}")]);
+}
+
+#[test]
+fn the_next_version_rolls_the_pods_for_its_image_and_not_for_its_chart() {
+    let mut release = Release::new("next");
+    let topic = World::shared().kafka().topic("next", 4);
+    let mut values = release.rows(&topic);
+    values["connectors"]["rows"]["replicas"] = json!(2);
+    release.install(&values);
+    let flow = Flow::start(&topic);
+    release.wait_all_write(2);
+    let first = release.wait_sinks(2);
+
+    release.change_chart("version", "99.0.0");
+    release.upgrade(&values);
+    let chart = run("helm", &["get", "metadata", "scores", "--namespace", &release.namespace]);
+    assert!(chart.contains("99.0.0"), "{chart}");
+    assert_eq!(names(&release.wait_sinks(2)), names(&first), "a chart that renders the same changes no pod");
+
+    tag_image("99.1.0");
+    release.change_chart("appVersion", "99.1.0");
+    release.upgrade(&values);
+    release.wait_all_write(2);
+    let second = release.wait_sinks(2);
+    assert!(names(&second).is_disjoint(&names(&first)), "{second:?} were {first:?}");
+    let images = || release.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].spec.containers[*].image}"]);
+    assert_eq!(images().matches("sink-connector:99.1.0").count(), 2, "{}", images());
+
+    release.run_helm("rollback", &["1", "--wait", "--timeout", "120s"]);
+    release.wait_all_write(2);
+    release.wait_sinks(2);
+    assert!(!images().contains("99.1.0"), "{}", images());
     flow.finish(&release);
 }
 

@@ -44,6 +44,11 @@ impl World {
         &self.services.postgres
     }
 
+    /// This machine's loopback as pods reach it.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
     /// The broker as pods reach it.
     pub fn bootstrap(&self) -> String {
         format!("{}:{}", self.gateway, self.port)

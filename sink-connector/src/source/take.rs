@@ -10,7 +10,7 @@ use super::{Source, headers, silence};
 use crate::batch::records::Incoming;
 use crate::ledger::Phase;
 use crate::plan::Plan;
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// What became of the record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +66,7 @@ impl Source {
         slot.open.push(span, &last.plan, &incoming, &mut self.fields);
         slot.opened.get_or_insert(now);
         let after_silence = silence::is_over(place.came.replace(now), now);
-        place.next = crate::types::Offset(message.offset() + 1);
+        place.next = Offset(message.offset() + 1);
         place.busy = true;
         place.settled = true;
         self.last_record = now;

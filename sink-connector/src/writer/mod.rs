@@ -7,164 +7,37 @@ pub mod deletes;
 pub mod keyed;
 pub mod ladder;
 pub mod pieces;
+mod report;
+mod shared;
 pub mod stage;
 pub mod statements;
 pub mod transaction;
+mod waits;
 pub mod watch;
 pub mod waves;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use crossbeam_channel::{Receiver, Sender};
-use shared::signal::Shutdown;
 
 use self::connection::WriterConnection;
 use self::pieces::Care;
+pub use self::report::{Report, Size};
+pub use self::shared::Shared;
 use self::transaction::{Attempt, Counts, Ladders, Phase, Tools, attempt};
+use self::waits::Waits;
 use self::watch::Watch;
 use crate::batch::Batch;
-use crate::dead_letters::DeadLetters;
 use crate::decode::Slots;
 use crate::events::Event;
 use crate::failure::Failure;
-use crate::health::{Component, Health};
-use crate::metrics::Metrics;
-use crate::offsets::Offsets;
+use crate::health::Component;
 use crate::plan::Plan;
-use crate::plans::Plans;
-use crate::policy::{Policy, Refusal};
-use crate::pulse::Pulse;
-use crate::session::Connections;
+use crate::policy::Refusal;
 use crate::sqlstate::Class;
 use crate::types::TopicPartition;
-
-/// Backoff between two attempts at the same batch.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// … at most, for failures that pass by themselves.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// … at most, while there is no connection, a lock is held or the operator has to act: an attempt costs little, and a
-/// database that is back should be in use again within seconds.
-const BACKOFF_MAX_SOON: Duration = Duration::from_secs(2);
-
-/// What size of a batch would get on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Size {
-    /// Its statements take longer than the server allows.
-    Smaller,
-    /// Records fail that may be at fault, and no neighbour passes by which that could be told: more records may.
-    Larger,
-}
-
-/// What a writer tells the poll thread.
-#[derive(Debug)]
-pub enum Report {
-    /// The batch is committed; its memory comes back.
-    Committed {
-        /// The writer's number.
-        writer: usize,
-        /// Its generation: a writer that was replaced may still report.
-        generation: u64,
-        /// The batch.
-        batch: Batch,
-        /// What it came to.
-        counts: Counts,
-        /// The records that it had to stop before, by the error policy.
-        refused: Vec<Refusal>,
-    },
-    /// The breakers of these topics are open, and why: nothing of the batch is committed.
-    Tripped {
-        /// The writer's number.
-        writer: usize,
-        /// Its generation.
-        generation: u64,
-        /// The batch, not written.
-        batch: Batch,
-        /// Why each of the breakers is open.
-        topics: BTreeMap<Arc<str>, String>,
-    },
-    /// The batch is not written, and is to come back in another size.
-    Returned {
-        /// The writer's number.
-        writer: usize,
-        /// Its generation.
-        generation: u64,
-        /// The batch.
-        batch: Batch,
-        /// What would help.
-        size: Size,
-    },
-    /// The stored positions are not those that the batch was read from: read them again.
-    Fenced {
-        /// The writer's number.
-        writer: usize,
-        /// Its generation.
-        generation: u64,
-        /// The batch, not written.
-        batch: Batch,
-    },
-    /// Shutdown was requested, or the writer was replaced, while the batch could not be written.
-    Abandoned {
-        /// The writer's number.
-        writer: usize,
-        /// Its generation.
-        generation: u64,
-    },
-}
-
-impl Report {
-    /// The writer that reports, and its generation.
-    pub fn from(&self) -> (usize, u64) {
-        match self {
-            Self::Committed { writer, generation, .. }
-            | Self::Tripped { writer, generation, .. }
-            | Self::Returned { writer, generation, .. }
-            | Self::Fenced { writer, generation, .. }
-            | Self::Abandoned { writer, generation } => (*writer, *generation),
-        }
-    }
-}
-
-/// What all writers share.
-pub struct Shared {
-    /// The pool.
-    pub connections: Connections,
-    /// The positions.
-    pub offsets: Offsets,
-    /// The dead letters.
-    pub dead_letters: DeadLetters,
-    /// What rejected records do.
-    pub policy: Arc<Policy>,
-    /// The plans in force.
-    pub plans: Arc<Plans>,
-    /// Where trouble is noted.
-    pub health: Arc<Health>,
-    /// Counters move after a commit.
-    pub metrics: Arc<Metrics>,
-    /// Ends waits.
-    pub pulse: Arc<Pulse>,
-    /// Asks to stop.
-    pub shutdown: Shutdown,
-}
-
-impl Shared {
-    /// The same, with another pool: for the successor of a writer that hangs.
-    pub fn with_connections(&self, connections: Connections) -> Self {
-        Self {
-            connections,
-            offsets: self.offsets.clone(),
-            dead_letters: self.dead_letters.clone(),
-            policy: Arc::clone(&self.policy),
-            plans: Arc::clone(&self.plans),
-            health: Arc::clone(&self.health),
-            metrics: Arc::clone(&self.metrics),
-            pulse: Arc::clone(&self.pulse),
-            shutdown: self.shutdown.clone(),
-        }
-    }
-}
 
 /// The thread's state.
 pub struct Writer {
@@ -219,14 +92,14 @@ impl Writer {
             let started = Instant::now();
             let failure = match self.attempt(&batch, care) {
                 Ok(Attempt::Committed(counts)) => {
-                    self.committed(&batch, &counts, started.elapsed());
+                    self.shared.committed(writer, &batch, &counts, started.elapsed());
                     return Report::Committed { writer, generation, batch, counts, refused };
                 }
                 Ok(Attempt::Fenced) => match self.lost_answer(&batch, unknown.is_some()) {
                     Ok(true) => {
                         // The answer that was lost was yes, to the last attempt that came as far as COMMIT.
                         let counts = unknown.take().expect("a lost answer leaves its counts");
-                        self.committed(&batch, &counts, started.elapsed());
+                        self.shared.committed(writer, &batch, &counts, started.elapsed());
                         return Report::Committed { writer, generation, batch, counts, refused };
                     }
                     Ok(false) => {
@@ -422,60 +295,5 @@ impl Writer {
             }
             _ => Ok(false),
         }
-    }
-
-    fn committed(&self, batch: &Batch, counts: &Counts, took: Duration) {
-        self.shared.health.well(&Component::Writer(self.number));
-        self.shared.policy.committed(self.number);
-        self.shared.dead_letters.committed(batch);
-        let metrics = &self.shared.metrics;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        metrics.batches.with_label_values(&["committed"]).inc();
-        for (table, rows) in &counts.written {
-            metrics.rows_written.with_label_values(&[table]).inc_by(*rows);
-        }
-        for (table, rows) in &counts.deleted {
-            metrics.rows_deleted.with_label_values(&[table]).inc_by(*rows);
-        }
-        for (partition, reason, records) in &counts.skipped {
-            metrics.records_skipped.with_label_values(&[&*partition.topic, reason.as_str()]).inc_by(*records);
-        }
-        for (partition, reason) in &counts.dead_letters {
-            metrics.dead_letters.with_label_values(&[&*partition.topic, reason]).inc();
-        }
-        for span in batch.spans() {
-            let (topic, partition) = (&*span.partition.topic, span.partition.partition.to_string());
-            metrics.records_consumed.with_label_values(&[topic, &partition]).inc_by(span.records);
-            metrics.bytes_consumed.with_label_values(&[topic]).inc_by(span.bytes);
-        }
-        if batch.records().count() > 0 {
-            metrics.batch_rows.observe(batch.records().count() as f64);
-            metrics.batch_write_seconds.observe(took.as_secs_f64());
-            let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-            metrics.observe_latencies(now_ms, batch.records().iter().filter_map(|record| record.timestamp));
-        }
-        metrics.last_commit_timestamp_seconds.set(now.as_secs_f64());
-    }
-}
-
-/// The waits between attempts at one batch.
-#[derive(Default)]
-struct Waits {
-    backoff: Option<(Duration, backon::ExponentialBackoff)>,
-}
-
-impl Waits {
-    /// How long to wait after `failure`.
-    fn next(&mut self, failure: &Failure) -> Duration {
-        // A lock has been waited for already.
-        let soon =
-            failure.sqlstate.is_none() || failure.class == Class::Configuration || failure.lock_timeout();
-        let max = if soon { BACKOFF_MAX_SOON } else { BACKOFF_MAX };
-        if self.backoff.as_ref().is_none_or(|(current, _)| *current != max) {
-            let builder =
-                ExponentialBuilder::new().with_min_delay(BACKOFF_MIN).with_max_delay(max).with_jitter();
-            self.backoff = Some((max, builder.without_max_times().build()));
-        }
-        self.backoff.as_mut().and_then(|(_, backoff)| backoff.next()).unwrap_or(max).min(max)
     }
 }

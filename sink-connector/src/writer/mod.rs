@@ -76,6 +76,8 @@ impl Writer {
         let (writer, generation) = (self.number, self.generation);
         let mut unknown: Option<Counts> = None;
         let mut refused: Vec<Refusal> = Vec::new();
+        // What was handed over, once it has been cut before a record that is not tolerated.
+        let mut whole: Option<Batch> = None;
         if batch.is_probe() {
             // What the plan of that time refused, the table of today may take. If it cannot be read, the attempt says so.
             batch = self.encode_again(batch).0;
@@ -140,7 +142,8 @@ impl Writer {
                 Ok(Attempt::Intolerable(firsts)) => {
                     let end =
                         |p: &TopicPartition| firsts.iter().find(|f| f.partition == *p).map(|f| f.offset);
-                    batch = batch.cut(end, &mut Slots::default());
+                    let cut = batch.cut(end, &mut Slots::default());
+                    whole.get_or_insert(std::mem::replace(&mut batch, cut));
                     care = Care::least(&batch);
                     // It came past the fence, and so an answer that was lost before was no.
                     unknown = None;
@@ -186,18 +189,19 @@ impl Writer {
                 batch = self.encode_again(batch).0;
                 care = Care::least(&batch);
             }
-            // After a lost answer the batch must stay what it is, until the positions have told. One that ends before a
-            // record that is not tolerated is not what was handed over: what follows it would not fit.
-            let keep = unknown.is_some() || !refused.is_empty();
+            // After a lost answer the batch must stay what it is, until the positions have told.
             if failure.statement_timeout()
                 && self.watch.past_the_fence()
                 && batch.records().count() > 1
-                && !keep
+                && unknown.is_none()
             {
+                // What follows fits only what was handed over; the record that is not tolerated is found again.
+                let batch = whole.unwrap_or(batch);
                 return Report::Returned { writer, generation, batch, size: Size::Smaller };
             }
             if failure.may_be_the_records() {
-                if no_neighbours && !keep {
+                // No more records come into one that ends before a record that is not tolerated.
+                if no_neighbours && unknown.is_none() && whole.is_none() {
                     self.returned = Some(waits);
                     return Report::Returned { writer, generation, batch, size: Size::Larger };
                 }

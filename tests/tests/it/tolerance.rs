@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Output, Record, Services, SinkConfig};
+use tests::{Output, Record, Services, SinkConfig, names};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,6 +70,28 @@ fn a_bounded_run_stops_before_the_first_rejected_record_with_exit_code_4() {
     let run = config.finish(&bounded, PATIENCE).expect_code(0);
     assert_eq!(run.count("rows_written"), 300);
     assert_eq!((count(&mut client, "t"), position(&mut client)), (1_000, 1_000));
+}
+
+#[test]
+fn what_is_before_a_rejected_record_is_written_in_portions_if_it_takes_too_long() {
+    let (config, mut client, topic) = scene("intolerant", "many");
+    // The server is slow from the second attempt on, when the record has been found: 700 rows take 2.8 s.
+    let role = names::unique("intolerant").replace('-', "_");
+    client
+        .batch_execute(&format!(
+            "CREATE SEQUENCE attempts; \
+             CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+               $$ BEGIN IF nextval('attempts') > 998 THEN PERFORM pg_sleep(0.004); END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER dawdle BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION dawdle(); \
+             CREATE ROLE {role} LOGIN; GRANT ALL ON t TO {role}; GRANT ALL ON SCHEMA public TO {role}; \
+             ALTER ROLE {role} SET statement_timeout = '1500ms'"
+        ))
+        .unwrap();
+    let database: String = client.query_one("SELECT current_database()", &[]).unwrap().get(0);
+    let url = Services::shared().postgres.url_of(&database).replace("postgres@", &format!("{role}@"));
+    let run = config.set("postgres.url", url).finish(&["run", "--until-end"], PATIENCE);
+    assert!(run.stderr.contains("statement timeout"), "it took too long: {}", run.stderr);
+    assert_stopped_before(run, &mut client, &topic, 700, "wrong_type");
 }
 
 #[test]

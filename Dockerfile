@@ -8,14 +8,30 @@
 ARG RUST_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/base-nossl-debian12:nonroot
 
-FROM ${RUST_IMAGE} AS build
-# OpenSSL and librdkafka are compiled from their sources: make and a whole perl beside the image's C compiler. librdkafka's
-# configure wants a C++ compiler as well, though nothing of ours is C++.
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends g++ make perl \
-    && rm -rf /var/lib/apt/lists/*
+# On the builder's own architecture whatever the image's is, amd64 or arm64: the compiler crosses, and nothing is emulated.
+FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
+# The image's architecture; a builder that names none means its own.
+ARG TARGETARCH
 WORKDIR /src
+# OpenSSL and librdkafka are compiled from their sources: make and a whole perl beside the image's C compiler. librdkafka's
+# configure wants a C++ compiler as well, though nothing of ours is C++, and goes by CC and CXX. libgcc is the target's.
+# hadolint ignore=DL3008
+RUN own=$(dpkg --print-architecture) && target=${TARGETARCH:-$own} \
+    && case $target in \
+        amd64) cpu=x86_64 compiler=g++-x86-64-linux-gnu ;; \
+        arm64) cpu=aarch64 compiler=g++-aarch64-linux-gnu ;; \
+        *) echo "TARGETARCH is $target: the images are for amd64 and arm64" >&2; exit 1 ;; \
+    esac \
+    && if [ "$target" = "$own" ]; then compiler=g++; fi \
+    && apt-get update \
+    && apt-get install --yes --no-install-recommends "$compiler" make perl \
+    && rm -rf /var/lib/apt/lists/* \
+    && triple=$cpu-unknown-linux-gnu gnu=$cpu-linux-gnu \
+    && { [ -d "$(rustc --print target-libdir --target "$triple")" ] || rustup target add "$triple"; } \
+    && mkdir .cargo /out \
+    && printf '%s\n' '[build]' "target = '$triple'" "[target.$triple]" "linker = '$gnu-gcc'" \
+        '[env]' "CC = '$gnu-gcc'" "CXX = '$gnu-g++'" "AR = '$gnu-ar'" >.cargo/config.toml \
+    && cp "$("$gnu-gcc" -print-file-name=libgcc_s.so.1)" /out/
 # The runtime image has no zlib.
 ENV LIBZ_SYS_STATIC=1 \
     CARGO_PROFILE_RELEASE_DEBUG=none \
@@ -42,11 +58,10 @@ ARG REVISION=
 # Cargo goes by times of files, and ours may be older than the empty crates that they replace.
 RUN find shared producer sink-connector -name '*.rs' -exec touch {} + \
     && SINK_REVISION="${REVISION:-unknown}" cargo build --locked --release -p sink-connector -p producer \
-    && mkdir /out \
-    && cp target/release/sink-connector target/release/producer /out/
-RUN cp "$(gcc -print-file-name=libgcc_s.so.1)" /out/
+    && cp target/*/release/sink-connector target/*/release/producer /out/
 
-FROM ${RUNTIME_IMAGE} AS runtime
+# The default, which buildah 1.28 (Debian 12) forgets after a stage of another platform.
+FROM --platform=$TARGETPLATFORM ${RUNTIME_IMAGE} AS runtime
 ARG VERSION=0.1.0
 ARG REVISION=
 ARG SOURCE=

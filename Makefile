@@ -4,10 +4,10 @@ PROFILE := checked
 # Where rustup puts cargo, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint bench chart packaging images compose cluster-test docs monitoring
+.PHONY: help setup demo down test lint bench chart packaging images images-arm64 compose cluster-test docs monitoring
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: ## install, or name, what is missing: Java, Maven, PostgreSQL, a C toolchain, Rust
 	@tests/setup.sh
@@ -44,6 +44,9 @@ chart: ## the Helm chart: lint, schemas, unit tests, every rendered object and c
 
 images: ## the container images, built without an engine and looked into (needs root; buildah, runc, debootstrap, podman)
 	@tests/kubernetes/images.sh --check $${CARGO_TARGET_DIR:-target}/images
+
+images-arm64: ## the same for arm64, compiled on amd64 and run by an emulator (qemu-user-static as well)
+	@tests/kubernetes/images.sh --arm64 $${CARGO_TARGET_DIR:-target}/images
 
 compose: ## docker-compose.yaml and what it mounts, checked without an engine (needs Python)
 	@tests/compose.sh

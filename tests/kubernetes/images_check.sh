@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# What is asserted of an image of ours: looks into it and runs it.
+#
+#   images_check.sh IMAGE ARCHIVE ARCHITECTURE VERSION REVISION
+#
+# images.sh calls it, in whose storage the image is. One of another architecture is run by qemu.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+image=$1 archive=$2 arch=$3 version=$4 revision=$5
+target=${image##*/}
+target=${target%:*}
+# Of glibc, Debian's arm64 aligns every library to pages of 64 KiB, the 250 modules of iconv too: 11 MB that compress to nothing.
+case $arch in arm64) limit=50000000 ;; *) limit=40000000 ;; esac
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# The kernel need not know what to do with the binary.
+emulated=()
+[ "$arch" = "$(dpkg --print-architecture)" ] || emulated=(--arch "$arch" --pull never
+    --volume "$(command -v qemu-aarch64-static):/qemu:ro" --entrypoint "[\"/qemu\", \"/usr/local/bin/$target\"]")
+
+failed=0
+# expect WHAT COMMAND…: goes on to find everything at once, and shows what was said only when it fails.
+expect() {
+    local what=$1
+    shift
+    if "$@" >"$work/said" 2>&1; then
+        printf 'ok     %s\n' "$what"
+    else
+        printf 'FAILED %s\n' "$what"
+        sed 's/^/       /' "$work/said"
+        failed=1
+    fi
+}
+# run OPTION…: podman's, in the place of the image's entry point the same by the emulator where one is needed.
+run() { timeout 60 podman run --rm --read-only --read-only-tmpfs=false "${emulated[@]}" "$@"; }
+# confined ARGUMENT…: as a cluster runs it, by uid, nothing writable, no capability.
+confined() { run --network none --user 65532:65532 --cap-drop all --security-opt no-new-privileges "$@"; }
+config() { podman image inspect --format "{{ $1 }}" "$image"; }
+label() { config "index .Config.Labels \"org.opencontainers.image.$1\""; }
+same() { [ "$1" = "$2" ] || { echo "is '$1', not '$2'"; return 1; }; }
+smaller() { [ "$1" -lt "$2" ] || { echo "$1 bytes"; return 1; }; }
+# says PATTERN COMMAND…: succeeds and prints it.
+says() {
+    local said
+    said=$("${@:2}") || { echo "$said"; return 1; }
+    grep -q -e "$1" <<<"$said" || { echo "nothing in it matches '$1':"; echo "$said"; return 1; }
+}
+
+# in_root COMMAND…: with the image's files in $root.
+in_root() {
+    local root said
+    root=$(podman image mount "$image") || return 1
+    said=$("$@")
+    podman image umount "$image" >/dev/null
+    [ -z "$said" ] || { echo "$said"; return 1; }
+}
+shells() { find "$root" \( -type f -o -type l \) -regextype posix-extended -regex '.*/(ba|da|a|z|k)?sh|.*/busybox|.*/perl.*'; }
+too_few_roots_of_trust() {
+    local file count
+    file=$(find "$root/etc/ssl/certs" -name ca-certificates.crt -perm -o=r)
+    count=$([ -z "$file" ] || grep -c 'BEGIN CERTIFICATE' "$file")
+    [ "${count:-0}" -gt 100 ] || echo "$count certificates"
+}
+# The binary and all that it needs, and they in their turn, where the loader of the architecture looks.
+wrong_or_missing_libraries() {
+    local cpu waiting=("usr/local/bin/$target") seen=' ' machine file name folder
+    case $arch in amd64) cpu=x86_64 machine=X86-64 ;; arm64) cpu=aarch64 machine=AArch64 ;; esac
+    while [ ${#waiting[@]} -gt 0 ]; do
+        file=${waiting[0]} waiting=("${waiting[@]:1}")
+        readelf --file-header "$root/$file" | grep -q "Machine: .*$machine" || echo "$file is not for $machine"
+        while read -r name; do
+            [[ $seen != *" $name "* ]] || continue
+            seen+="$name "
+            for folder in {,usr/}lib/$cpu-linux-gnu {,usr/}lib; do
+                [ ! -e "$root/$folder/$name" ] || { waiting+=("$folder/$name"); continue 2; }
+            done
+            echo "$file needs $name"
+        done < <(readelf --dynamic "$root/$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
+    done
+}
+
+# A broker whose certificate only a root of our own vouches for: refused with the image's roots, taken once ours stand in their
+# place. It is no broker, so nothing comes of it after the handshake.
+trusts() {
+    local name said port
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+        -keyout "$work/key.pem" -out "$work/root.pem" 2>/dev/null
+    # It ends with its standard input, so that must have no end.
+    [ -p "$work/nothing" ] || mkfifo "$work/nothing"
+    openssl s_server -accept 127.0.0.1:0 -cert "$work/root.pem" -key "$work/key.pem" \
+        <>"$work/nothing" >"$work/server" 2>&1 &
+    server=$!
+    for _ in $(seq 50); do
+        port=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$work/server")
+        [ -z "$port" ] || break
+        sleep 0.1
+    done
+    case $target in
+        sink-connector) name=SINK arguments=(offsets show) ;;
+        producer) name=PRODUCER arguments=(once --records 1) ;;
+    esac
+    for roots in theirs ours; do
+        volume=()
+        [ "$roots" = theirs ] || volume=(--volume "$work/root.pem:/etc/ssl/certs/ca-certificates.crt:ro")
+        run --network host "${volume[@]}" \
+            --env "${name}__KAFKA__BOOTSTRAP_SERVERS=localhost:$port" --env "${name}__KAFKA__PROPERTIES__SECURITY_PROTOCOL=ssl" \
+            "$image" "${arguments[@]}" >"$work/$roots" 2>&1
+        echo "exit code $?" >>"$work/$roots"
+    done
+    kill "$server"
+    wait "$server" 2>/dev/null
+    said=$(cat "$work/theirs")
+    grep -q 'certificate verify failed' <<<"$said" || { echo "a stranger was not refused:"; echo "$said"; return 1; }
+    grep -q 'CIPHER is' "$work/server" || { echo "no handshake:"; cat "$work/server" "$work/ours"; return 1; }
+    ! grep -q 'certificate verify failed' "$work/ours" || { echo "refused with our root:"; cat "$work/ours"; return 1; }
+}
+
+labels() {
+    local key
+    for key in title description licenses version revision; do
+        [ -n "$(label "$key")" ] || { echo "$key is empty"; return 1; }
+    done
+    same "$(label title)" "$target" && same "$(label version)" "$version" && same "$(label revision)" "$revision"
+}
+
+size=$(config .Size)
+echo "$target, $arch: $((size / 1000)) kB, compressed $(($(stat -c %s "$archive") / 1000)) kB"
+expect "smaller than $((limit / 1000000)) MB" smaller "$size" "$limit"
+expect "architecture" same "$(config .Architecture)" "$arch"
+expect "binary and libraries" in_root wrong_or_missing_libraries
+expect "no shell" in_root shells
+expect "user 65532:65532" same "$(config .Config.User)" 65532:65532
+expect "entry point" same "$(config 'json .Config.Entrypoint')" "[\"/usr/local/bin/$target\"]"
+expect "labels" labels
+expect "port" says '"94[0-9]*/tcp"' config 'json .Config.ExposedPorts'
+expect "roots of trust" in_root too_few_roots_of_trust
+expect "TLS follows them" trusts
+expect "--help" says '^Usage: ' confined "$image" --help
+expect "--version" says "^$target $version$" confined "$image" --version
+[ ${#emulated[@]} -gt 0 ] || expect "on the PATH" says "^$target $version$" confined --entrypoint "$target" "$image" --version
+expect "runs without being told a user" says "$version" run --network none "$image" --version
+case $target in
+    sink-connector)
+        expect "config" says '^table = "ipl_livescores"' confined "$image" --config config/sink-connector.toml config ;;
+    producer)
+        expect "print" says '^{"match_id":' confined "$image" --config config/producer.toml print --records 1 ;;
+esac
+exit "$failed"

@@ -103,13 +103,13 @@ RUN apt-get update && apt-get install --yes --no-install-recommends ca-certifica
 ENV CARGO_HOME=/usr/local/cargo PATH=/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 EOF
 
-# gcr.io/distroless/base-nossl-debian12:nonroot: the same packages, unpacked, and nobody but root, nobody and nonroot. Nothing
+# gcr.io/distroless/static-debian12:nonroot: the same packages, unpacked, and nobody but root, nobody and nonroot. Nothing
 # in it runs, so it may be of another architecture.
 runtime() {
     stand_in "$1" "$containers/empty" "${platform[@]}" <<EOF
 FROM --platform=linux/$own localhost/debian:1 AS packages
 RUN dpkg --add-architecture $arch && apt-get update && mkdir /debs && cd /debs && apt-get -o APT::Sandbox::User=root download \\
-    base-files:$arch ca-certificates libc6:$arch netbase tzdata
+    base-files:$arch ca-certificates netbase tzdata
 RUN mkdir /runtime && for deb in /debs/*.deb; do dpkg-deb -x "\$deb" /runtime; done \\
     && rm -rf /runtime/usr/share/lintian /runtime/usr/share/man \\
     && mkdir -p /runtime/etc/ssl/certs /runtime/home/nonroot \\
@@ -119,6 +119,8 @@ RUN mkdir /runtime && for deb in /debs/*.deb; do dpkg-deb -x "\$deb" /runtime; d
     && printf '%s\\n' root:x:0: nobody:x:65534: nonroot:x:65532: >/runtime/etc/group \\
     && chown 65532:65532 /runtime/home/nonroot && chmod 1777 /runtime/tmp
 FROM scratch
+# Otherwise it is found among the layers of another architecture: the files are the same.
+LABEL architecture=$arch
 COPY --from=packages /runtime /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 USER 65532
@@ -139,16 +141,9 @@ ENTRYPOINT ["/pause"]
 EOF
 
     # The package busybox: the wget of busybox-static crashes when it looks up a name.
-    stand_in busybox:2 <<EOF
-FROM localhost/debian:1 AS build
-RUN apt-get update && apt-get install --yes --no-install-recommends busybox
-RUN mkdir /links && for applet in \$(busybox --list); do ln -s busybox "/links/\$applet"; done; cp /bin/busybox /links/busybox \\
-    && mkdir /libraries && cp /lib/*-linux-gnu/libresolv.so.2 /libraries/
-FROM localhost/runtime:2
-COPY --from=build /links /bin
-COPY --from=build /libraries /usr/lib
-USER 0
-WORKDIR /
+    stand_in busybox:3 <<EOF
+FROM localhost/debian:1
+RUN apt-get update && apt-get install --yes --no-install-recommends busybox && busybox --install -s /usr/local/bin
 CMD ["sh"]
 EOF
 
@@ -162,7 +157,7 @@ EOF
 # This machine's toolchain, in the version of rust-toolchain.toml, and for another architecture a copy of it that has that one's
 # standard library as well: `rustup target add` would change what is not ours.
 toolchain() {
-    local own_sysroot rust name folder
+    local own_sysroot rust name folder sum
     own_sysroot=$(rustc --print sysroot)
     [ -n "$cross" ] || { echo "$own_sysroot"; return 0; }
     rust=$(rustc --version | cut -d ' ' -f 2)
@@ -175,7 +170,9 @@ toolchain() {
         # Chained: where a result is asked for, set -e does not hold.
         cd "$folder.partial" &&
             curl -fsSL --remote-name-all "https://static.rust-lang.org/dist/$name.tar.xz"{,.sha256} &&
-            sha256sum --quiet --check "$name.tar.xz.sha256" >&2 &&
+            # The sum, and in some mirrors no name after it.
+            read -r sum _ < <(cat "$name.tar.xz.sha256"; echo) &&
+            sha256sum --quiet --check <<<"$sum  $name.tar.xz" >&2 &&
             cp -a "$own_sysroot/bin" "$own_sysroot/lib" . &&
             tar -xf "$name.tar.xz" --strip-components=2 "$name/rust-std-aarch64-unknown-linux-gnu/lib" &&
             rm "$name".* || return 1
@@ -185,10 +182,10 @@ toolchain() {
 }
 
 if [ -z "$cross" ]; then
-    suffix='' runtime=runtime:2 platform=()
+    suffix='' runtime=runtime:4 platform=()
 else
     # BUILDPLATFORM: buildah of Debian 12 does not know it.
-    suffix=-$cross runtime=runtime-$cross:1 platform=(--platform "linux/$cross" --build-arg "BUILDPLATFORM=linux/$own")
+    suffix=-$cross runtime=runtime-$cross:3 platform=(--platform "linux/$cross" --build-arg "BUILDPLATFORM=linux/$own")
 fi
 runtime "$runtime"
 [ -n "$cross" ] || companions
@@ -241,7 +238,7 @@ for target in sink-connector producer; do
 done
 if [ -z "$cross" ]; then
     save pause "localhost/pause:1" localhost/pause:local
-    save busybox "localhost/busybox:2" docker.io/library/busybox:1.37.0
+    save busybox "localhost/busybox:3" docker.io/library/busybox:1.37.0
     save psql "localhost/psql:1" docker.io/library/postgres:17-alpine
 fi
 say "written to $folder: $(cd "$folder" && echo *.tar)"

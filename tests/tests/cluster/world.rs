@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use tests::{Kafka, KafkaOptions, Postgres, PostgresOptions, Services};
 
+/// This machine's loopback as pods find it by DNS.
+const HOST: &str = "host.internal";
 /// The password of the role `sink`.
 pub const PASSWORD: &str = "what the sink knows";
 
@@ -22,7 +24,7 @@ impl World {
             let gateway = env::var("LIVESCORES_GATEWAY").expect("`make cluster-test` starts the cluster");
             let port = tests::ports::free();
             let services = Services::start(
-                KafkaOptions::default().elsewhere(&gateway, port),
+                KafkaOptions::default().elsewhere(HOST, port),
                 PostgresOptions::default(),
             )
             .expect("the services start");
@@ -51,7 +53,7 @@ impl World {
 
     /// The broker as pods reach it.
     pub fn bootstrap(&self) -> String {
-        format!("{}:{}", self.gateway, self.port)
+        format!("{HOST}:{}", self.port)
     }
 
     /// An address of a broker that is not there.
@@ -61,6 +63,6 @@ impl World {
 
     /// A database that belongs to `role`, as pods reach it with that role.
     pub fn url(&self, role: &str, database: &str) -> String {
-        format!("postgresql://{role}@{}:{}/{database}", self.gateway, self.postgres().port())
+        format!("postgresql://{role}@{HOST}:{}/{database}", self.postgres().port())
     }
 }

@@ -23,11 +23,9 @@ impl World {
             // Not any cluster that a kubeconfig happens to lead to.
             let gateway = env::var("LIVESCORES_GATEWAY").expect("`make cluster-test` starts the cluster");
             let port = tests::ports::free();
-            let services = Services::start(
-                KafkaOptions::default().elsewhere(HOST, port),
-                PostgresOptions::default(),
-            )
-            .expect("the services start");
+            let services =
+                Services::start(KafkaOptions::default().elsewhere(HOST, port), PostgresOptions::default())
+                    .expect("the services start");
             services.postgres.allow_from(&format!("{gateway}/24"));
             services
                 .postgres

@@ -1,6 +1,7 @@
 //! What the poll thread is told by the others. One channel, so that it can wait for all of it at once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::ledger::Stopped;
@@ -28,12 +29,17 @@ pub enum Event {
     /// A topic was deleted and created again.
     Recreated {
         /// The topic.
-        topic: String,
+        topic: Arc<str>,
         /// For people.
         why: String,
     },
-    /// What was a topic at that instant is what it was before, but for those that were told to be recreated.
-    SameTopics(Instant),
+    /// Topics are what they were before, but for those that were told to be created again.
+    SameTopics {
+        /// The instant of which that is known.
+        at: Instant,
+        /// The topics.
+        topics: Vec<Arc<str>>,
+    },
     /// The ends that `--until-end` goes to, of all partitions of the topics, ours or not.
     Goal(HashMap<TopicPartition, Offset>),
     /// Stored positions of all partitions, ours or not.

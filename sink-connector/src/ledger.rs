@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::types::{Offset, TopicPartition};
 
@@ -93,8 +92,6 @@ pub struct Place {
     pub end: Option<Offset>,
     /// A record was dropped since the last seek: taking goes on only after another.
     pub dropped: bool,
-    /// When its last record was taken, since its position was read.
-    pub came: Option<Instant>,
     /// The client's own position can be believed: it was reset after the last change of ours.
     pub settled: bool,
     /// A record was taken since the last idle tick.
@@ -137,7 +134,6 @@ impl Ledger {
             next: Offset(0),
             end: None,
             dropped: false,
-            came: None,
             settled: false,
             busy: false,
             held: None,
@@ -179,7 +175,6 @@ impl Ledger {
         place.known = true;
         place.phase = Phase::Active;
         place.dropped = false;
-        place.came = None;
         place.settled = false;
         true
     }

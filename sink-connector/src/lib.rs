@@ -16,6 +16,7 @@ pub mod encode;
 pub mod events;
 pub mod failure;
 pub mod health;
+pub mod identities;
 pub mod keeper;
 pub mod ledger;
 pub mod metrics;

@@ -19,6 +19,7 @@ use crate::dead_letter_topic::DeadLetterTopic;
 use crate::dead_letters::DeadLetters;
 use crate::decode::{Envelope, NullBytes, Options};
 use crate::health::Health;
+use crate::identities::Identities;
 use crate::keeper::{Identity, Keeper};
 use crate::metrics::Metrics;
 use crate::offsets::Offsets;
@@ -94,13 +95,13 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     let server = shared::http::serve(listen, Arc::new(status))?;
     tracing::info!(connector = config.name, http = %server.local_addr(), "started");
 
-    let properties = config.kafka.librdkafka().map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let properties = || config.kafka.librdkafka().map(|(k, v)| (k.to_owned(), v.to_owned()));
     let client_id = format!("kafka-sink-{}", config.name);
     let consumer = consumer::create(
         &config.kafka.bootstrap_servers,
         &config.kafka.group_id,
         &client_id,
-        properties,
+        properties(),
         Arc::clone(&metrics),
     )
     .context("kafka.properties")?;
@@ -136,11 +137,24 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     let keeper = Keeper::new(identity, parts, Arc::clone(&consumer), events_in.clone(), watches, own_watch);
     spawn("keeper", move || keeper.run(&keeper_requests))?;
 
+    let (identities_in, identities_requests) = unbounded();
+    let asker = consumer::asker(
+        &config.kafka.bootstrap_servers,
+        &config.kafka.group_id,
+        &format!("{client_id}-topics"),
+        properties(),
+        Arc::clone(&metrics),
+    )
+    .context("kafka.properties")?;
+    let identities = Identities::new(asker, events_in.clone());
+    spawn("identities", move || identities.run(&identities_requests))?;
+
     let watched = Watched::default();
-    let (watcher_in, watcher_requests) = unbounded();
+    let (watcher_in, watcher_requests) = bounded(1);
     let watcher = Watcher {
         consumer: Arc::clone(&consumer),
         events: events_in,
+        identities: identities_in.clone(),
         health: Arc::clone(&health),
         topics,
         watched: Arc::clone(&watched),
@@ -155,6 +169,7 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
         events,
         keeper: keeper_in,
         watcher: watcher_in,
+        identities: identities_in,
         watched,
         plans,
         policy,

@@ -11,7 +11,6 @@ use crate::health::Component;
 use crate::keeper::{Question, Request};
 use crate::ledger::Stopped;
 use crate::types::{Offset, TopicPartition};
-use crate::watcher::Look;
 
 /// How long local operations of librdkafka may take.
 const LOCAL: Duration = Duration::from_secs(5);
@@ -91,6 +90,7 @@ impl Source {
                     if self.ledger.resolved(&partition, epoch, position) {
                         // Lag tools do not see a partition that Kafka was never told of, or one that was reset.
                         self.uncommitted.insert(partition.clone(), position);
+                        self.came.remove(&partition.topic);
                         positions.push((partition, position));
                     }
                 }
@@ -128,7 +128,7 @@ impl Source {
         self.pause_held();
         *self.parts.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             self.ledger.iter().map(|(p, _)| p.clone()).collect();
-        self.look(Look::All);
+        self.look_now();
     }
 
     /// Ends pauses from before: they outlive assignments, and the partition's writer may have been freed while its

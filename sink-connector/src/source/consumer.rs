@@ -33,6 +33,8 @@ pub struct Context {
     rebalances: Mutex<Vec<Rebalanced>>,
     last_error: Mutex<Option<String>>,
     metrics: Arc<Metrics>,
+    /// Another client says the same.
+    quiet: bool,
 }
 
 impl Context {
@@ -54,7 +56,11 @@ impl Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka");
+        if self.quiet {
+            tracing::debug!(%error, reason, "Kafka");
+        } else {
+            tracing::warn!(%error, reason, "Kafka");
+        }
         // That all brokers are down only follows from what was said of one before.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             *self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
@@ -67,7 +73,11 @@ impl ClientContext for Context {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => tracing::warn!(facility, message, "librdkafka"),
+            | RDKafkaLogLevel::Error
+                if !self.quiet =>
+            {
+                tracing::warn!(facility, message, "librdkafka");
+            }
             _ => tracing::debug!(facility, message, "librdkafka"),
         }
     }
@@ -109,7 +119,7 @@ pub fn create(
     properties: impl IntoIterator<Item = (String, String)>,
     metrics: Arc<Metrics>,
 ) -> KafkaResult<Consumer> {
-    with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics)
+    with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics, false)
 }
 
 /// Makes a consumer that asks and looks, and never joins the group: for the operator's commands. Partitions are
@@ -123,11 +133,22 @@ pub fn observer(
 ) -> KafkaResult<Consumer> {
     let mut config = settings(bootstrap_servers, group_id, client_id, properties);
     config.set("enable.partition.eof", "true");
-    with_context(&config, metrics)
+    with_context(&config, metrics, false)
 }
 
-fn with_context(config: &ClientConfig, metrics: Arc<Metrics>) -> KafkaResult<Consumer> {
-    let context = Context { rebalances: Mutex::default(), last_error: Mutex::default(), metrics };
+/// Makes a consumer that only asks, beside one that reads: what is wrong, that one says.
+pub fn asker(
+    bootstrap_servers: &str,
+    group_id: &str,
+    client_id: &str,
+    properties: impl IntoIterator<Item = (String, String)>,
+    metrics: Arc<Metrics>,
+) -> KafkaResult<Consumer> {
+    with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics, true)
+}
+
+fn with_context(config: &ClientConfig, metrics: Arc<Metrics>, quiet: bool) -> KafkaResult<Consumer> {
+    let context = Context { rebalances: Mutex::default(), last_error: Mutex::default(), metrics, quiet };
     let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
     Ok(Arc::new(consumer))
 }

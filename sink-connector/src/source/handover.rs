@@ -19,12 +19,18 @@ impl Source {
             return;
         }
         for writer in 0..self.slots.len() {
-            let slot = &mut self.slots[writer];
-            if slot.in_flight.is_some() || !slot.due(&self.parts.limits, now) || self.waits_for_answer(writer)
-            {
+            let slot = &self.slots[writer];
+            if slot.in_flight.is_some() {
                 continue;
             }
-            self.hand_over(writer);
+            if slot.due(&self.parts.limits, now) {
+                if !self.waits_for_answer(writer) {
+                    self.hand_over(writer);
+                }
+            } else if slot.paused {
+                // What it was paused with may have been taken out of its batch since.
+                self.resume(writer);
+            }
         }
     }
 

@@ -39,6 +39,7 @@ use crate::batch::Batch;
 use crate::decode::Slots;
 use crate::events::Event;
 use crate::health::{Component, Health};
+use crate::identities;
 use crate::keeper::Request;
 use crate::ledger::{Ledger, Stopped};
 use crate::metrics::Metrics;
@@ -46,7 +47,7 @@ use crate::plans::Plans;
 use crate::policy::{Policy, Refusal};
 use crate::status::Board;
 use crate::types::{Offset, TopicPartition};
-use crate::watcher::{Look, Watched};
+use crate::watcher::{LookNow, Watched};
 
 /// How long a poll waits when there is nothing to hand over.
 const POLL: Duration = Duration::from_millis(50);
@@ -68,7 +69,9 @@ pub struct Parts {
     /// Questions to the keeper.
     pub keeper: Sender<Request>,
     /// Questions to the watcher.
-    pub watcher: Sender<Look>,
+    pub watcher: Sender<LookNow>,
+    /// Questions whether topics are still the same.
+    pub identities: Sender<identities::Topics>,
     /// What the watcher watches.
     pub watched: Watched,
     /// Plans by topic.
@@ -136,8 +139,8 @@ pub struct Source {
     abandoned: bool,
     breakers: OpenBreakers,
     beyond: HashMap<TopicPartition, (u32, Instant)>,
-    /// Until when the topics are known to be the same.
-    same_topics: Option<Instant>,
+    /// When the last record of a topic came.
+    came: HashMap<Arc<str>, Instant>,
     commits: Commits,
     uncommitted: HashMap<TopicPartition, Offset>,
     next_kafka_commit: Instant,
@@ -168,7 +171,7 @@ impl Source {
             abandoned: false,
             breakers: OpenBreakers::new(),
             beyond: HashMap::new(),
-            same_topics: None,
+            came: HashMap::new(),
             uncommitted: HashMap::new(),
             next_kafka_commit: now,
             next_tick: now,
@@ -257,7 +260,7 @@ impl Source {
                 | RDKafkaErrorCode::UnknownTopic,
             ) => {
                 tracing::warn!(%error, "Kafka: asking where the logs begin and end");
-                self.look(Look::All);
+                self.look_now();
             }
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
@@ -274,9 +277,9 @@ impl Source {
         Ok(())
     }
 
-    fn look(&self, look: Look) {
-        if self.parts.watcher.send(look).is_err() {
-            tracing::debug!("the watcher is gone");
+    fn look_now(&self) {
+        if self.parts.watcher.try_send(LookNow).is_err() {
+            tracing::debug!("the watcher has been asked already");
         }
     }
 

@@ -35,7 +35,10 @@ impl Source {
                     self.stop(&partition, Stopped::TopicRecreated(why.clone()));
                 }
             }
-            Event::SameTopics(at) => self.same_topics(at),
+            Event::SameTopics { at, topics } => {
+                self.same_topics(at, &topics);
+                self.hand_over_due(Instant::now());
+            }
             Event::Goal(goal) => self.ends.goal = Some(goal),
             Event::Stored(positions) => self.ends.elsewhere.extend(positions),
         }
@@ -112,7 +115,8 @@ impl Source {
     /// News that comes while nothing is taken any more.
     pub(super) fn heard_while_draining(&mut self, event: Event) {
         match event {
-            Event::Report(_) | Event::Recreated { .. } | Event::SameTopics(_) => self.heard(event),
+            Event::Report(_) | Event::Recreated { .. } => self.heard(event),
+            Event::SameTopics { at, topics } => self.same_topics(at, &topics),
             Event::Replaced { writer, .. } => self.slots[writer].in_flight = None,
             Event::Resolved(_) | Event::Watermarks(_) | Event::Goal(_) | Event::Stored(_) => {}
         }

@@ -42,7 +42,7 @@ pub struct Slot {
     pub open: Batch,
     /// When its first record came.
     pub opened: Option<Instant>,
-    /// Some of its records came after a silence.
+    /// Some of its records came after a silence of their topic.
     pub doubt: Option<Doubt>,
     /// Records that the writer has and has not reported.
     pub in_flight: Option<u64>,
@@ -128,7 +128,10 @@ impl Slot {
                     self.first.push_front(batch);
                 }
             }
-        } else if !large && let Some(grown) = joined(&batch, &self.open, plans, slots) {
+        } else if !large
+            && self.doubt.is_none()
+            && let Some(grown) = joined(&batch, &self.open, plans, slots)
+        {
             self.drop_open();
             self.first.push_front(grown);
         } else {

@@ -93,7 +93,7 @@ impl Source {
     pub(super) fn put_back(&mut self, partitions: &[TopicPartition]) {
         for slot in &mut self.slots {
             if slot.open.spans().iter().any(|s| partitions.contains(&s.partition)) {
-                let (opened, doubt) = (slot.opened, slot.doubt);
+                let (opened, doubt) = (slot.opened, slot.doubt.clone());
                 let batch = slot.take_open();
                 let plans = batch.plans().clone();
                 self.taken -= batch.records().count() as u64;

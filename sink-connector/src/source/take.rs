@@ -6,7 +6,7 @@ use std::time::Instant;
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::{Source, headers, silence};
+use super::{Source, headers};
 use crate::batch::records::Incoming;
 use crate::ledger::Phase;
 use crate::plan::Plan;
@@ -26,6 +26,8 @@ pub struct Last {
     partition: TopicPartition,
     plan: Arc<Plan>,
     writer: usize,
+    /// When its last record came.
+    came: Option<Instant>,
 }
 
 impl Source {
@@ -34,7 +36,7 @@ impl Source {
         if !self.last_is(message) && !self.look_up(message) {
             return Taken::Done;
         }
-        let Some(last) = &self.last else { return Taken::Done };
+        let Some(last) = &mut self.last else { return Taken::Done };
         let (writer, partition) = (last.writer, &last.partition);
         let Some(place) = self.ledger.get_mut(partition) else { return Taken::Done };
         if place.phase != Phase::Active
@@ -65,14 +67,18 @@ impl Source {
         let span = slot.open.span(partition, place.handed);
         slot.open.push(span, &last.plan, &incoming, &mut self.fields);
         slot.opened.get_or_insert(now);
-        let after_silence = silence::is_over(place.came.replace(now), now);
         place.next = Offset(message.offset() + 1);
         place.busy = true;
         place.settled = true;
         self.last_record = now;
         self.taken += 1;
-        if after_silence {
-            self.doubt(writer, now);
+        // One clock reading serves many records.
+        if last.came != Some(now) {
+            last.came = Some(now);
+            let topic = Arc::clone(&last.partition.topic);
+            if self.ends_silence(&topic, now) {
+                self.doubt(writer, &topic, now);
+            }
         }
         if self.slots[writer].full(&self.parts.limits) {
             self.hand_over_due(now);
@@ -96,7 +102,7 @@ impl Source {
             self.last = None;
             return false;
         };
-        self.last = Some(Last { writer: place.writer, partition, plan });
+        self.last = Some(Last { writer: place.writer, partition, plan, came: None });
         true
     }
 }

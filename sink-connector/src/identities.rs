@@ -1,0 +1,81 @@
+//! Whether topics are still the same: a thread that compares their ids.
+//!
+//! It has a client of its own. On the consumer's connection a question would wait behind a fetch that has nothing to bring
+//! yet, for as long as `fetch.wait.max.ms`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::events::Event;
+use crate::positions::KAFKA_TIMEOUT;
+use crate::source::consumer::Consumer;
+use crate::source::topic_ids::topic_ids;
+
+/// Asks about these topics.
+pub type Topics = Vec<Arc<str>>;
+
+/// The thread's state.
+pub struct Identities {
+    consumer: Consumer,
+    events: Sender<Event>,
+    /// The ids that topics had when they were last seen.
+    known: HashMap<Arc<str>, String>,
+}
+
+impl Identities {
+    /// Asks through `consumer`, which reads nothing, and answers through `events`.
+    pub fn new(consumer: Consumer, events: Sender<Event>) -> Self {
+        Self { consumer, events, known: HashMap::new() }
+    }
+
+    /// Works until the channel is closed.
+    pub fn run(mut self, requests: &Receiver<Topics>) {
+        for topics in requests {
+            let topics = topics.into_iter().chain(requests.try_iter().flatten()).collect();
+            if let Err(reason) = self.compare(topics) {
+                // The watcher says so if it lasts, and the source does not wait for long.
+                tracing::debug!(reason, "cannot compare the ids of topics");
+            }
+        }
+    }
+
+    fn compare(&mut self, topics: BTreeSet<Arc<str>>) -> Result<(), String> {
+        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let ids = topic_ids(&self.consumer, &names, KAFKA_TIMEOUT)?;
+        let mut same = Vec::with_capacity(topics.len());
+        for topic in topics {
+            match (self.known.get(&topic), ids.get(&*topic)) {
+                // It is deleted, or this broker has not heard of it yet: that is no answer.
+                (Some(_), None) => continue,
+                (Some(before), Some(id)) if before != id => {
+                    let why = format!(
+                        "topic {topic} was deleted and created again (id {before} is now {id}): the position means \
+                         nothing in the new one. Choose one with `sink-connector offsets reset`"
+                    );
+                    self.tell(Event::Recreated { topic: Arc::clone(&topic), why });
+                }
+                // A broker without ids (before 2.8) never has one to tell.
+                (_, _) => {}
+            }
+            if let Some(id) = ids.get(&*topic) {
+                self.known.insert(Arc::clone(&topic), id.clone());
+            }
+            same.push(topic);
+        }
+        self.tell(Event::SameTopics { at: asked, topics: same });
+        Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::debug!("nobody is there to be told");
+        }
+    }
+}

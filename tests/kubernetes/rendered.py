@@ -123,7 +123,7 @@ def pod_of(document: dict):
 
 def pod_errors(spec: dict):
     """What Pod Security "restricted", or an operator, would object to."""
-    pod = spec.get("securityContext", {})
+    pod = spec.get("securityContext") or {}
     if spec.get("automountServiceAccountToken") is not False:
         yield "gets a token of the Kubernetes API"
     for flag in ("hostNetwork", "hostPID", "hostIPC"):
@@ -134,7 +134,7 @@ def pod_errors(spec: dict):
             yield f"volume {volume['name']} is of a kind that is not allowed"
     volumes = {volume["name"] for volume in spec.get("volumes", [])}
     for container in spec.get("initContainers", []) + spec["containers"]:
-        own = container.get("securityContext", {})
+        own = container.get("securityContext") or {}
         name = container["name"]
         if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
             yield f"container {name} may escalate its privileges"
@@ -146,8 +146,8 @@ def pod_errors(spec: dict):
             yield f"container {name} has no seccomp profile"
         if own.get("readOnlyRootFilesystem") is not True:
             yield f"container {name} may write to its image"
-        resources = container.get("resources", {})
-        if not {"cpu", "memory"} <= set(resources.get("requests", {})) or "memory" not in resources.get("limits", {}):
+        resources = container.get("resources") or {}
+        if not {"cpu", "memory"} <= set(resources.get("requests") or {}) or "memory" not in (resources.get("limits") or {}):
             yield f"container {name} has no requests or no memory limit"
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in volumes:
@@ -169,7 +169,7 @@ def needed(spec: dict):
 
 def order(document: dict):
     """When Helm makes the object: hooks of an install by weight, then the release, then the test's hooks by weight."""
-    annotations = document["metadata"].get("annotations", {})
+    annotations = document["metadata"].get("annotations") or {}
     hook = annotations.get("helm.sh/hook", "")
     weight = int(annotations.get("helm.sh/hook-weight", 0))
     return (-1, weight) if "pre-install" in hook else (1, weight) if hook == "test" else (0, 0)
@@ -192,7 +192,7 @@ def reference_errors(documents: list, values: str):
 
 
 def selector_errors(documents: list):
-    pods = [pod_of(document)[0].get("labels", {}) for document in documents if pod_of(document)]
+    pods = [pod_of(document)[0].get("labels") or {} for document in documents if pod_of(document)]
     for document in documents:
         spec = document.get("spec", {})
         selector = {

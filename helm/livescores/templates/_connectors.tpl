@@ -132,10 +132,16 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- if and (hasKey $config.kafka.properties "group.instance.id") (or $c.hpa.enabled $c.keda.enabled (gt (int $c.replicas) 1) (ne $c.strategy.type "Recreate")) }}
 {{- fail (printf "%s: kafka.properties sets group.instance.id, and two pods with the same one fence each other; leave it out, or use one replica and strategy.type Recreate" .where) }}
 {{- end }}
-{{- if and (ne (toString $c.podDisruptionBudget.minAvailable) "") (ne (toString $c.podDisruptionBudget.maxUnavailable) "") $c.podDisruptionBudget.enabled }}
-{{- fail (printf "%s: podDisruptionBudget takes minAvailable or maxUnavailable, not both; set the other to \"\"" .where) }}
+{{- if $c.podDisruptionBudget.enabled }}
+{{- $there := toString (get $c.podDisruptionBudget "minAvailable") }}
+{{- $away := toString (get $c.podDisruptionBudget "maxUnavailable") }}
+{{- if and $there $away }}
+{{- fail (printf "%s: podDisruptionBudget takes minAvailable or maxUnavailable, not both; set the other to null" .where) }}
+{{- else if not (or $there $away) }}
+{{- fail (printf "%s: podDisruptionBudget needs minAvailable or maxUnavailable; or set podDisruptionBudget.enabled to false" .where) }}
 {{- end }}
-{{- if hasKey $c.files "sink-connector.toml" }}
+{{- end }}
+{{- if hasKey ($c.files | default dict) "sink-connector.toml" }}
 {{- fail (printf "%s.files: sink-connector.toml is made from config" .where) }}
 {{- end }}
 {{- end }}

@@ -44,13 +44,13 @@ livescores/connector: {{ . | quote }}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
 {{- $_ := set $labels "app.kubernetes.io/version" .root.Chart.AppVersion }}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service }}
-{{- toYaml (merge $labels .root.Values.labels) -}}
+{{- toYaml (merge $labels (.root.Values.labels | default dict)) -}}
 {{- end }}
 
 {{/* Labels of pods: a new chart version that changes nothing else does not roll them. Takes what selectorLabels takes and "pod". */}}
 {{- define "livescores.podLabels" -}}
 {{- $labels := include "livescores.selectorLabels" . | fromYaml }}
-{{- toYaml (merge $labels (.pod.podLabels | default dict) .root.Values.labels) -}}
+{{- toYaml (merge $labels (.pod.podLabels | default dict) (.root.Values.labels | default dict)) -}}
 {{- end }}
 
 {{/* metadata of an object. Takes (dict "root" $ "name" "x" "component" … "connector" … "annotations" (dict …)). */}}
@@ -59,7 +59,7 @@ name: {{ .name | quote }}
 namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "livescores.labels" . | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) .root.Values.annotations }}
+{{- with merge (dict) (.annotations | default dict) (.root.Values.annotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -211,6 +211,27 @@ topologySpreadConstraints:
 {{- with .pod.hostAliases }}
 hostAliases:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/*
+Probes of a container; one that is null is left out. Takes them by name. What a probe says goes over the endpoint of the
+contract, and another handler replaces it: Kubernetes takes one.
+*/}}
+{{- define "livescores.probes" -}}
+{{- $probes := dict }}
+{{- range $name, $own := . }}
+{{- if kindIs "map" $own }}
+{{- $probe := dict }}
+{{- if not (or (hasKey $own "exec") (hasKey $own "grpc") (hasKey $own "tcpSocket")) }}
+{{- $_ := set $probe "httpGet" (dict "path" (eq $name "readinessProbe" | ternary "/readyz" "/livez") "port" "http") }}
+{{- end }}
+{{- include "livescores.lay" (dict "base" $probe "over" $own) }}
+{{- $_ := set $probes $name $probe }}
+{{- end }}
+{{- end }}
+{{- with $probes }}
+{{- toYaml . }}
 {{- end }}
 {{- end }}
 

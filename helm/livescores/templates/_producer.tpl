@@ -30,12 +30,8 @@ spec:
         - name: http
           containerPort: {{ $p.port }}
           protocol: TCP
-      {{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
-      {{ $probe }}:
-        httpGet:
-          path: {{ eq $probe "readinessProbe" | ternary "/readyz" "/livez" }}
-          port: http
-        {{- toYaml (get $p.probes $probe) | nindent 8 }}
+      {{- with include "livescores.probes" $p.probes | trim }}
+      {{- . | nindent 6 }}
       {{- end }}
       {{- end }}
     {{- with $p.extraContainers }}

@@ -38,13 +38,13 @@ livescores/connector: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* Labels of every object. Takes what selectorLabels takes. */}}
+{{/* Labels of every object. Takes what selectorLabels takes and "labels", its own. */}}
 {{- define "livescores.labels" -}}
 {{- $labels := include "livescores.selectorLabels" . | fromYaml }}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
 {{- $_ := set $labels "app.kubernetes.io/version" .root.Chart.AppVersion }}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service }}
-{{- toYaml (merge $labels (.root.Values.labels | default dict)) -}}
+{{- toYaml (merge $labels (.labels | default dict) (.root.Values.labels | default dict)) -}}
 {{- end }}
 
 {{/* Labels of pods: a new chart version that changes nothing else does not roll them. Takes what selectorLabels takes and "pod". */}}
@@ -53,10 +53,13 @@ livescores/connector: {{ . | quote }}
 {{- toYaml (merge $labels (.pod.podLabels | default dict) (.root.Values.labels | default dict)) -}}
 {{- end }}
 
-{{/* metadata of an object. Takes (dict "root" $ "name" "x" "component" … "connector" … "annotations" (dict …)). */}}
+{{/*
+metadata of an object. Takes (dict "root" $ "name" "x" "namespace" … "component" … "connector" … "labels" (dict …)
+"annotations" (dict …)). Its own labels and annotations go over those of every object, the chart's own labels over both.
+*/}}
 {{- define "livescores.metadata" -}}
 name: {{ .name | quote }}
-namespace: {{ .root.Release.Namespace | quote }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
 labels:
   {{- include "livescores.labels" . | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) (.root.Values.annotations | default dict) }}

@@ -122,6 +122,7 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- end }}
 {{- include "livescores.refusePassword" (dict "url" $config.postgres.url "where" (printf "%s: postgres" .where)) }}
 {{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" .where) }}
+{{- include "livescores.refuseVolumes" (dict "pod" $c "where" .where) }}
 {{- $shutdown := dig "shutdown_timeout_ms" 25000 $config | int }}
 {{- if le (mul (int $c.terminationGracePeriodSeconds) 1000) $shutdown }}
 {{- fail (printf "%s: terminationGracePeriodSeconds (%d) must be longer than config.shutdown_timeout_ms (%d): kubelet would kill the sink while it drains" .where (int $c.terminationGracePeriodSeconds) $shutdown) }}
@@ -160,6 +161,7 @@ The producer like a connector: its settings and "config", "toml", "fullname", "l
 {{- include "livescores.lay" (dict "base" $config "over" ($p.config | default dict)) }}
 {{- $_ := set $config.kafka "properties" (include "livescores.properties" $config.kafka.properties | fromJson) }}
 {{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" "producer") }}
+{{- include "livescores.refuseVolumes" (dict "pod" $p "where" "producer") }}
 {{- if $p.kafkaSecret }}
 {{- range $property, $file := $kafka.secretProperties }}
 {{- $_ := set $config.kafka.properties (printf "%s_file" $property) (printf "/run/secrets/kafka/%s" $file) }}

@@ -238,6 +238,15 @@ contract, and another handler replaces it: Kubernetes takes one.
 {{- end }}
 {{- end }}
 
+{{/* Fails for a volume named like one of the chart's, which Kubernetes would refuse. Takes (dict "pod" (settings) "where" "…"). */}}
+{{- define "livescores.refuseVolumes" -}}
+{{- range .pod.extraVolumes }}
+{{- if has .name (list "config" "kafka" "postgres" "livescores-script" "livescores-state") }}
+{{- fail (printf "%s.extraVolumes: the chart has a volume %s itself; give yours another name" $.where .name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Environment of a container. Takes (dict "pod" (settings)). */}}
 {{- define "livescores.env" -}}
 {{- with .pod.env }}

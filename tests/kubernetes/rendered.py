@@ -3,7 +3,7 @@
 
     helm template … -f VALUES | rendered.py --values VALUES --kubernetes 1.35 --crds FOLDER --write FOLDER
 
-Refused are: keys given twice; objects that their strict JSON schema does not take (Kubernetes' own, and those of the custom
+Refused are: keys given twice; names and labels that YAML reads as numbers, booleans or null; objects that their strict JSON schema does not take (Kubernetes' own, and those of the custom
 resource definitions); names and labels that are none, or too long; two objects of one name; a ConfigMap or Secret that a pod
 needs and neither the release makes nor the values name, or that a hook needs before it is made; a selector that does not
 find its pods; a pod that Pod Security "restricted" would refuse, that gets a token, or that has no requests or memory limit.
@@ -29,7 +29,7 @@ class Loader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"given twice: {sorted(twice)}", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"given twice: {sorted(map(str, twice))}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -64,8 +64,23 @@ def crd_schemas(folder: pathlib.Path) -> dict:
     return schemas
 
 
+def shape_error(document) -> str | None:
+    """Why nothing else can be asked of the document: it is no object, or has a name that is no text."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    if not isinstance(metadata, dict) or not {"apiVersion", "kind"} <= set(document):
+        return f"no object: {str(document)[:80]!r}"
+    texts = {"name": metadata.get("name"), "namespace": metadata.get("namespace", "")}
+    for metadata in [metadata] + [pod[0] for pod in [pod_of(document)] if pod]:
+        for field in ("labels", "annotations"):
+            texts |= {f"{field}.{key}": value for key, value in (metadata.get(field) or {}).items()}
+    for field, value in texts.items():
+        if not isinstance(value, str):
+            return f"{title(document)} has a {field} that YAML reads as {type(value).__name__}: {value}"
+    return None
+
+
 def title(document: dict) -> str:
-    return f"{document['kind']} {document['metadata']['name']}"
+    return f"{document['kind']} {document['metadata'].get('name')}"
 
 
 def schema_errors(document: dict, kubernetes: str, crds: dict):
@@ -88,8 +103,8 @@ def name_errors(document: dict):
     longest = {"CronJob": 52, "Job": 63, "Service": 63, "Pod": 63}.get(document["kind"], 253)
     if len(name) > longest or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
         yield "has a name that is none, or too long"
-    labels = dict(document["metadata"].get("labels", {}))
-    labels |= pod_of(document)[0].get("labels", {}) if pod_of(document) else {}
+    labels = dict(document["metadata"].get("labels") or {})
+    labels |= (pod_of(document)[0].get("labels") or {}) if pod_of(document) else {}
     for key, value in labels.items():
         if len(value) > 63 or not re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", value):
             yield f"has a label {key} whose value is none: {value}"
@@ -103,12 +118,12 @@ def pod_of(document: dict):
     if document["kind"] == "Pod":
         return document["metadata"], spec
     template = spec.get("template") if document["kind"] in ("CronJob", "Deployment", "Job") else None
-    return (template["metadata"], template["spec"]) if template else None
+    return (template.get("metadata") or {}, template["spec"]) if template else None
 
 
 def pod_errors(spec: dict):
     """What Pod Security "restricted", or an operator, would object to."""
-    pod = spec.get("securityContext", {})
+    pod = spec.get("securityContext") or {}
     if spec.get("automountServiceAccountToken") is not False:
         yield "gets a token of the Kubernetes API"
     for flag in ("hostNetwork", "hostPID", "hostIPC"):
@@ -119,7 +134,7 @@ def pod_errors(spec: dict):
             yield f"volume {volume['name']} is of a kind that is not allowed"
     volumes = {volume["name"] for volume in spec.get("volumes", [])}
     for container in spec.get("initContainers", []) + spec["containers"]:
-        own = container.get("securityContext", {})
+        own = container.get("securityContext") or {}
         name = container["name"]
         if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
             yield f"container {name} may escalate its privileges"
@@ -131,8 +146,8 @@ def pod_errors(spec: dict):
             yield f"container {name} has no seccomp profile"
         if own.get("readOnlyRootFilesystem") is not True:
             yield f"container {name} may write to its image"
-        resources = container.get("resources", {})
-        if not {"cpu", "memory"} <= set(resources.get("requests", {})) or "memory" not in resources.get("limits", {}):
+        resources = container.get("resources") or {}
+        if not {"cpu", "memory"} <= set(resources.get("requests") or {}) or "memory" not in (resources.get("limits") or {}):
             yield f"container {name} has no requests or no memory limit"
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in volumes:
@@ -154,7 +169,7 @@ def needed(spec: dict):
 
 def order(document: dict):
     """When Helm makes the object: hooks of an install by weight, then the release, then the test's hooks by weight."""
-    annotations = document["metadata"].get("annotations", {})
+    annotations = document["metadata"].get("annotations") or {}
     hook = annotations.get("helm.sh/hook", "")
     weight = int(annotations.get("helm.sh/hook-weight", 0))
     return (-1, weight) if "pre-install" in hook else (1, weight) if hook == "test" else (0, 0)
@@ -172,12 +187,12 @@ def reference_errors(documents: list, values: str):
                 # What a hook with this policy leaves behind is gone when the release runs.
                 elif made[need][0] == -1 and order(document)[0] != -1:
                     yield f"{title(document)} needs {' '.join(need)}, which is deleted after its hook"
-            elif need[1] not in values:
+            elif str(need[1]) not in values:
                 yield f"{title(document)} needs {' '.join(need)}, which nothing makes"
 
 
 def selector_errors(documents: list):
-    pods = [pod_of(document)[0].get("labels", {}) for document in documents if pod_of(document)]
+    pods = [pod_of(document)[0].get("labels") or {} for document in documents if pod_of(document)]
     for document in documents:
         spec = document.get("spec", {})
         selector = {
@@ -230,6 +245,8 @@ def main() -> None:
         documents = [document for document in yaml.load_all(sys.stdin, Loader) if document]
     except yaml.YAMLError as error:
         sys.exit(str(error))
+    if shapeless := [error for document in documents if (error := shape_error(document))]:
+        sys.exit("\n".join(shapeless))
     crds = crd_schemas(options.crds)
     errors = []
     for document in documents:

@@ -122,6 +122,7 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- end }}
 {{- include "livescores.refusePassword" (dict "url" $config.postgres.url "where" (printf "%s: postgres" .where)) }}
 {{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" .where) }}
+{{- include "livescores.refuseVolumes" (dict "pod" $c "where" .where) }}
 {{- $shutdown := dig "shutdown_timeout_ms" 25000 $config | int }}
 {{- if le (mul (int $c.terminationGracePeriodSeconds) 1000) $shutdown }}
 {{- fail (printf "%s: terminationGracePeriodSeconds (%d) must be longer than config.shutdown_timeout_ms (%d): kubelet would kill the sink while it drains" .where (int $c.terminationGracePeriodSeconds) $shutdown) }}
@@ -132,10 +133,16 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- if and (hasKey $config.kafka.properties "group.instance.id") (or $c.hpa.enabled $c.keda.enabled (gt (int $c.replicas) 1) (ne $c.strategy.type "Recreate")) }}
 {{- fail (printf "%s: kafka.properties sets group.instance.id, and two pods with the same one fence each other; leave it out, or use one replica and strategy.type Recreate" .where) }}
 {{- end }}
-{{- if and (ne (toString $c.podDisruptionBudget.minAvailable) "") (ne (toString $c.podDisruptionBudget.maxUnavailable) "") $c.podDisruptionBudget.enabled }}
-{{- fail (printf "%s: podDisruptionBudget takes minAvailable or maxUnavailable, not both; set the other to \"\"" .where) }}
+{{- if $c.podDisruptionBudget.enabled }}
+{{- $there := toString (get $c.podDisruptionBudget "minAvailable") }}
+{{- $away := toString (get $c.podDisruptionBudget "maxUnavailable") }}
+{{- if and $there $away }}
+{{- fail (printf "%s: podDisruptionBudget takes minAvailable or maxUnavailable, not both; set the other to null" .where) }}
+{{- else if not (or $there $away) }}
+{{- fail (printf "%s: podDisruptionBudget needs minAvailable or maxUnavailable; or set podDisruptionBudget.enabled to false" .where) }}
 {{- end }}
-{{- if hasKey $c.files "sink-connector.toml" }}
+{{- end }}
+{{- if hasKey ($c.files | default dict) "sink-connector.toml" }}
 {{- fail (printf "%s.files: sink-connector.toml is made from config" .where) }}
 {{- end }}
 {{- end }}
@@ -154,6 +161,7 @@ The producer like a connector: its settings and "config", "toml", "fullname", "l
 {{- include "livescores.lay" (dict "base" $config "over" ($p.config | default dict)) }}
 {{- $_ := set $config.kafka "properties" (include "livescores.properties" $config.kafka.properties | fromJson) }}
 {{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" "producer") }}
+{{- include "livescores.refuseVolumes" (dict "pod" $p "where" "producer") }}
 {{- if $p.kafkaSecret }}
 {{- range $property, $file := $kafka.secretProperties }}
 {{- $_ := set $config.kafka.properties (printf "%s_file" $property) (printf "/run/secrets/kafka/%s" $file) }}

@@ -1,7 +1,14 @@
-{{/* Names and labels. */}}
+{{/* Names and labels: text, whatever YAML would take 2025, 1e3, on or null for; hence all the quotes. */}}
 
 {{- define "livescores.name" -}}
-{{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- $name := .Values.nameOverride | default .Chart.Name | trunc 40 -}}
+{{- if not (regexMatch "^[A-Za-z0-9]" $name) }}
+{{- fail (printf "nameOverride: %q becomes the value of a label: let it begin with a letter or a digit" .Values.nameOverride) }}
+{{- end }}
+{{- if regexMatch "[^-A-Za-z0-9_.]" $name }}
+{{- fail (printf "nameOverride: %q becomes the value of a label: let it be of letters, digits, -, _ and ." .Values.nameOverride) }}
+{{- end }}
+{{- regexReplaceAll "[-_.]+$" $name "" -}}
 {{- end }}
 
 {{/*
@@ -12,43 +19,50 @@ under the 63 characters of a label.
 {{- $name := include "livescores.name" . -}}
 {{- $full := .Values.fullnameOverride | default (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) -}}
 {{- /* A release may have dots in its name, a Service may not. */ -}}
-{{- $full | replace "." "-" | trunc 30 | trimSuffix "-" -}}
+{{- $full = regexReplaceAll "-+$" ($full | replace "." "-" | trunc 30) "" -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $full) }}
+{{- fail (printf "%q, made from %s, would begin the names of all objects, and Kubernetes takes only a-z, 0-9 and -, beginning with a letter; set fullnameOverride" $full (.Values.fullnameOverride | empty | ternary "the release's name and nameOverride" "fullnameOverride")) }}
+{{- end }}
+{{- $full -}}
 {{- end }}
 
 {{/* Labels that never change, for selectors. Takes (dict "root" $ "component" "sink" "connector" "ipl"). */}}
 {{- define "livescores.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "livescores.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "livescores.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .component }}
-app.kubernetes.io/component: {{ . }}
+app.kubernetes.io/component: {{ . | quote }}
 {{- end }}
 {{- with .connector }}
-livescores/connector: {{ . }}
+livescores/connector: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* Labels of every object. Takes what selectorLabels takes. */}}
+{{/* Labels of every object. Takes what selectorLabels takes and "labels", its own. */}}
 {{- define "livescores.labels" -}}
 {{- $labels := include "livescores.selectorLabels" . | fromYaml }}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
 {{- $_ := set $labels "app.kubernetes.io/version" .root.Chart.AppVersion }}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service }}
-{{- toYaml (merge $labels .root.Values.labels) -}}
+{{- toYaml (merge $labels (.labels | default dict) (.root.Values.labels | default dict)) -}}
 {{- end }}
 
 {{/* Labels of pods: a new chart version that changes nothing else does not roll them. Takes what selectorLabels takes and "pod". */}}
 {{- define "livescores.podLabels" -}}
 {{- $labels := include "livescores.selectorLabels" . | fromYaml }}
-{{- toYaml (merge $labels (.pod.podLabels | default dict) .root.Values.labels) -}}
+{{- toYaml (merge $labels (.pod.podLabels | default dict) (.root.Values.labels | default dict)) -}}
 {{- end }}
 
-{{/* metadata of an object. Takes (dict "root" $ "name" "x" "component" … "connector" … "annotations" (dict …)). */}}
+{{/*
+metadata of an object. Takes (dict "root" $ "name" "x" "namespace" … "component" … "connector" … "labels" (dict …)
+"annotations" (dict …)). Its own labels and annotations go over those of every object, the chart's own labels over both.
+*/}}
 {{- define "livescores.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
 labels:
   {{- include "livescores.labels" . | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) .root.Values.annotations }}
+{{- with merge (dict) (.annotations | default dict) (.root.Values.annotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -156,10 +170,10 @@ Takes (dict "root" $ "kind" "kafka" "own" (settings of the connector or producer
 {{/* Fields of a pod's spec that every workload shares. Takes (dict "root" $ "pod" (settings) "labels" (selector labels) "hook" false). */}}
 {{- define "livescores.pod" -}}
 {{- if not .hook }}
-serviceAccountName: {{ include "livescores.serviceAccountName" .root }}
+serviceAccountName: {{ include "livescores.serviceAccountName" .root | quote }}
 {{- else if .root.Values.serviceAccount.name }}
 {{- if not .root.Values.serviceAccount.create }}
-serviceAccountName: {{ .root.Values.serviceAccount.name }}
+serviceAccountName: {{ .root.Values.serviceAccount.name | quote }}
 {{- end }}
 {{- end }}
 automountServiceAccountToken: false
@@ -171,7 +185,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .pod.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .pod.nodeSelector }}
 nodeSelector:
@@ -200,6 +214,36 @@ topologySpreadConstraints:
 {{- with .pod.hostAliases }}
 hostAliases:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/*
+Probes of a container; one that is null is left out. Takes them by name. What a probe says goes over the endpoint of the
+contract, and another handler replaces it: Kubernetes takes one.
+*/}}
+{{- define "livescores.probes" -}}
+{{- $probes := dict }}
+{{- range $name, $own := . }}
+{{- if kindIs "map" $own }}
+{{- $probe := dict }}
+{{- if not (or (hasKey $own "exec") (hasKey $own "grpc") (hasKey $own "tcpSocket")) }}
+{{- $_ := set $probe "httpGet" (dict "path" (eq $name "readinessProbe" | ternary "/readyz" "/livez") "port" "http") }}
+{{- end }}
+{{- include "livescores.lay" (dict "base" $probe "over" $own) }}
+{{- $_ := set $probes $name $probe }}
+{{- end }}
+{{- end }}
+{{- with $probes }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Fails for a volume named like one of the chart's, which Kubernetes would refuse. Takes (dict "pod" (settings) "where" "…"). */}}
+{{- define "livescores.refuseVolumes" -}}
+{{- range .pod.extraVolumes }}
+{{- if has .name (list "config" "kafka" "postgres" "livescores-script" "livescores-state") }}
+{{- fail (printf "%s.extraVolumes: the chart has a volume %s itself; give yours another name" $.where .name) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -239,17 +283,17 @@ envFrom:
 {{- define "livescores.volumes" -}}
 - name: config
   configMap:
-    name: {{ .configMap }}
+    name: {{ .configMap | quote }}
 {{- if .kafkaSecret }}
 - name: kafka
   secret:
-    secretName: {{ .kafkaSecret }}
+    secretName: {{ .kafkaSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if .postgresSecret }}
 - name: postgres
   secret:
-    secretName: {{ .postgresSecret }}
+    secretName: {{ .postgresSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .pod.extraVolumes }}

@@ -6,11 +6,8 @@ metadata:
   labels:
     {{- include "livescores.podLabels" (dict "root" .root "component" "producer" "pod" $p) | nindent 4 }}
   annotations:
-    checksum/config: {{ $p.toml | sha256sum }}
-    checksum/secrets: {{ list .root.Values.kafka.secretData $p.kafka | toJson | sha256sum }}
-    {{- with $p.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $checksums := dict "checksum/config" ($p.toml | sha256sum) "checksum/secrets" (list .root.Values.kafka.secretData $p.kafka | toJson | sha256sum) }}
+    {{- toYaml (merge $checksums ($p.podAnnotations | default dict)) | nindent 4 }}
 spec:
   {{- include "livescores.pod" (dict "root" .root "pod" $p "labels" ($deployment | ternary $p.labels "")) | trim | nindent 2 }}
   terminationGracePeriodSeconds: {{ $p.terminationGracePeriodSeconds }}
@@ -30,12 +27,8 @@ spec:
         - name: http
           containerPort: {{ $p.port }}
           protocol: TCP
-      {{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
-      {{ $probe }}:
-        httpGet:
-          path: {{ eq $probe "readinessProbe" | ternary "/readyz" "/livez" }}
-          port: http
-        {{- toYaml (get $p.probes $probe) | nindent 8 }}
+      {{- with include "livescores.probes" $p.probes | trim }}
+      {{- . | nindent 6 }}
       {{- end }}
       {{- end }}
     {{- with $p.extraContainers }}

@@ -1,15 +1,15 @@
 //! The first thing that anybody does.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::wait;
 
 use crate::flow;
-use crate::kubectl;
+use crate::kubectl::{self, run};
 use crate::release::{POD, Release};
 use crate::world::World;
 
 /// The pipeline of the defaults: only the addresses are given.
-fn defaults(release: &Release) -> serde_json::Value {
+fn defaults(release: &Release) -> Value {
     let mut values = release.services();
     values["producer"] = json!({"cronJob": {"schedule": "* * * * *"}});
     values
@@ -29,6 +29,9 @@ fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
     let notes = release.install(&defaults(&release));
     assert!(notes.contains("STATUS: deployed") && !notes.contains("would violate PodSecurity"), "{notes}");
     let sinks = release.wait_sinks(1);
+    let ask = notes.lines().find(|line| line.contains("kubectl get --raw")).expect("how to see its state");
+    let status: Value = serde_json::from_str(&run("bash", &["-euc", ask])).expect("JSON");
+    assert_eq!(status["ready"], true, "{status}");
     assert_eq!(release.count("ipl_livescores"), 0, "the sink made its table, and nothing was produced yet");
 
     let said = release.test();
@@ -40,7 +43,7 @@ fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
     release.kubectl(&["wait", "--for=condition=complete", "job/by-hand", "--timeout=60s"]);
     wait::until(POD, "its 100 records have rows", || release.count("ipl_livescores") >= 101);
     let cron_job = || release.json(&["get", "cronjob", "scores-livescores-producer"]);
-    let succeeded = |job: &serde_json::Value| job["status"]["lastSuccessfulTime"].is_string();
+    let succeeded = |job: &Value| job["status"]["lastSuccessfulTime"].is_string();
     wait::holds(POD + POD, "a scheduled run succeeds", cron_job, succeeded);
     wait::until(POD, "its records have rows", || release.count("ipl_livescores") >= 201);
     let sinks_now = release.wait_sinks(1);

@@ -54,6 +54,11 @@ impl Doubt {
         }
     }
 
+    /// Since when the topic is in doubt, if it is.
+    fn since(&self, topic: &Arc<str>) -> Option<Instant> {
+        self.topics.iter().find(|(known, _)| known == topic).map(|(_, since)| *since)
+    }
+
     /// These topics were the same at that instant. True when no other is left.
     fn answered(&mut self, at: Instant, same: &[Arc<str>]) -> bool {
         self.topics.retain(|(topic, since)| *since > at || !same.contains(topic));
@@ -89,6 +94,17 @@ impl Source {
                 *doubt = Some(Doubt::about(Arc::clone(topic), now));
                 self.compare(vec![Arc::clone(topic)]);
             }
+        }
+    }
+
+    /// A record came of a topic that another writer's batch still has in doubt: so has this one's.
+    pub(super) fn share_doubt(&mut self, writer: usize, topic: &Arc<str>, now: Instant) {
+        let since = |slot: &Slot| slot.doubt.as_ref().and_then(|doubt| doubt.since(topic));
+        if let Some(since) = self.slots.iter().find_map(since)
+            && self.slots[writer].doubt.as_ref().is_none_or(|doubt| doubt.since(topic).is_none())
+        {
+            let none = || Doubt { topics: Vec::new(), asked: now, unasked: false };
+            self.slots[writer].doubt.get_or_insert_with(none).add(topic, since);
         }
     }
 

@@ -78,6 +78,8 @@ impl Source {
             let topic = Arc::clone(&last.partition.topic);
             if self.ends_silence(&topic, now) {
                 self.doubt(writer, &topic, now);
+            } else {
+                self.share_doubt(writer, &topic, now);
             }
         }
         if self.slots[writer].full(&self.parts.limits) {

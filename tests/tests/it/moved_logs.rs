@@ -78,20 +78,30 @@ fn topics_created_again_while_the_sink_runs_stop_and_the_others_go_on() {
 
 #[test]
 fn a_topic_created_again_and_filled_before_the_next_fetch_is_not_read_on_where_the_old_one_ended() {
-    let scene = Scene::new(1, 1);
+    let mut scene = Scene::new(1, 2);
+    scene.config = scene.config.set("postgres.writers", 2);
     let sink = scene.config.run();
-    scene.produce(0, 0, 0..5);
-    scene.wait_for(0, 0, 0..5);
+    for partition in [0, 1] {
+        scene.produce(0, partition, 0..5);
+        scene.wait_for(0, partition, 0..5);
+    }
     // The sink finds what is there then: nothing tells it of the time between.
     sink.sigstop();
-    scene.kafka.replace_topic(&scene.topics[0], 1);
-    scene.produce(0, 0, 100..109);
-    assert_eq!(scene.kafka.watermarks(&scene.topics[0]), [(0, 9)]);
+    scene.kafka.replace_topic(&scene.topics[0], 2);
+    for partition in [0, 1] {
+        scene.produce(0, partition, 100..109);
+    }
+    assert_eq!(scene.kafka.watermarks(&scene.topics[0]), [(0, 9), (0, 9)]);
     sink.sigcont();
-    scene.assert_stopped(&sink, 0, 0, "topic_recreated", &["deleted and created again", "offsets reset"]);
+    for partition in [0, 1] {
+        let words = ["deleted and created again", "offsets reset"];
+        scene.assert_stopped(&sink, 0, partition, "topic_recreated", &words);
+    }
     scene.end(&sink);
-    scene.assert_numbers(0, 0, 0..5);
-    assert_eq!(scene.position(0, 0), Some(5));
+    for partition in [0, 1] {
+        scene.assert_numbers(0, partition, 0..5);
+        assert_eq!(scene.position(0, partition), Some(5));
+    }
 }
 
 #[test]

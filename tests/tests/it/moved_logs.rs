@@ -79,7 +79,8 @@ fn topics_created_again_while_the_sink_runs_stop_and_the_others_go_on() {
 #[test]
 fn a_topic_created_again_and_filled_before_the_next_fetch_is_not_read_on_where_the_old_one_ended() {
     let mut scene = Scene::new(1, 2);
-    scene.config = scene.config.set("postgres.writers", 2);
+    // Batches that are full at once: it is not their linger that holds them up.
+    scene.config = scene.config.set("postgres.writers", 2).set("batch.max_rows", 2);
     let sink = scene.config.run();
     for partition in [0, 1] {
         scene.produce(0, partition, 0..5);

@@ -1,20 +1,20 @@
 # The images of both binaries: `docker build --target sink-connector .`, `docker build --target producer .`
 #
-# The binaries are static: the final image holds one of them, roots of trust and time zones. With glibc rather than musl:
-# librdkafka and the batches allocate all the time, and musl's allocator is slow at that. Names are looked up in files and by
-# DNS, which glibc has built in since 2.34; what else an nsswitch.conf may say would need its shared libraries.
+# The binaries are static; each final image contains one of them, CA certificates and time zones. They use glibc instead of musl,
+# because librdkafka and the batches allocate often, and musl's allocator is slow. Host names are looked up in files and by DNS, which
+# glibc does without shared libraries since 2.34. Other sources of an nsswitch.conf would need shared libraries.
 
-# In the version of rust-toolchain.toml.
+# The same version as in rust-toolchain.toml.
 ARG RUST_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/static-debian12:nonroot
 
-# On the builder's own architecture whatever the image's is, amd64 or arm64: the compiler crosses, and nothing is emulated.
+# The build always runs on the builder's own architecture, and cross-compiles if the image is for another one. Nothing is emulated.
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
-# The image's architecture; a builder that names none means its own.
+# The image's architecture. Unset: that of the builder.
 ARG TARGETARCH
 WORKDIR /src
-# OpenSSL and librdkafka are compiled from their sources: make and a whole perl beside the image's C compiler. librdkafka's
-# configure wants a C++ compiler as well, though nothing of ours is C++, and goes by CC and CXX.
+# OpenSSL and librdkafka are compiled from source. They need make and a full perl. librdkafka's configure reads CC and CXX and also
+# requires a C++ compiler, although no C++ is compiled.
 # hadolint ignore=DL3008
 RUN own=$(dpkg --print-architecture) && target=${TARGETARCH:-$own} \
     && case $target in \
@@ -36,8 +36,8 @@ ENV LIBZ_SYS_STATIC=1 \
     CARGO_PROFILE_RELEASE_DEBUG=none \
     CARGO_PROFILE_RELEASE_STRIP=debuginfo
 
-# The dependencies in a layer of their own, which only the manifests and the lock file change: our crates are empty here.
-# Cargo wants to see every member of the workspace, `tests` too, of which nothing is built.
+# The dependencies are a layer of their own, which changes only with the manifests and the lock file: this project's crates are empty
+# here. Cargo needs every member of the workspace, including `tests`, which is not built.
 COPY Cargo.toml Cargo.lock ./
 COPY shared/Cargo.toml shared/
 COPY producer/Cargo.toml producer/
@@ -52,14 +52,14 @@ COPY config config
 COPY shared shared
 COPY producer producer
 COPY sink-connector sink-connector
-# What `sink_build_info` says.
+# The commit; shown by `sink_build_info`.
 ARG REVISION=
-# Cargo goes by times of files, and ours may be older than the empty crates that they replace.
+# Cargo compares file times, and the sources may be older than the empty crates that they replace.
 RUN find shared producer sink-connector -name '*.rs' -exec touch {} + \
     && SINK_REVISION="${REVISION:-unknown}" cargo build --locked --release -p sink-connector -p producer \
     && cp target/*/release/sink-connector target/*/release/producer /out/
 
-# The default, which buildah 1.28 (Debian 12) forgets after a stage of another platform.
+# This is the default, but buildah 1.28 (Debian 12) loses it after a stage with another platform.
 FROM --platform=$TARGETPLATFORM ${RUNTIME_IMAGE} AS runtime
 ARG VERSION=0.1.0
 ARG REVISION=
@@ -68,11 +68,11 @@ LABEL org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="${SOURCE}"
-# OpenSSL was compiled with a folder of its own for roots of trust, in which there are none.
+# The compiled-in folder of OpenSSL contains no CA certificates.
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
-# By number, so that Kubernetes can tell that it is not root.
+# By number, so that Kubernetes can verify that it is not root.
 USER 65532:65532
-# The configuration is found as in the documentation's examples: `--config config/sink-connector.toml`.
+# So that `--config config/sink-connector.toml`, as in the documentation, works.
 WORKDIR /usr/share/livescores
 
 FROM runtime AS producer

@@ -1,4 +1,4 @@
--- The table of the IPL live scores, as the sink's bundled configuration creates it when it is missing.
+-- The table of the IPL live scores. With the bundled configuration the sink creates it if it is missing.
 CREATE TABLE IF NOT EXISTS ipl_livescores (
     match_id         TEXT PRIMARY KEY,
     league_name      TEXT,

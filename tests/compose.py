@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Judges docker-compose.yaml, as `docker compose config --format json` resolved it, and what it mounts.
+"""Checks docker-compose.yaml, as resolved by `docker compose config --format json`, and the files that it mounts.
 
     compose.py --compose RESOLVED.json --binaries FOLDER --prometheus FOLDER
 
-Writes Prometheus's files to the folder, laid out as its container sees them, for promtool. Prints a line for each thing that
-was looked at; exits 1 if any is wrong.
+Writes Prometheus's files for promtool, laid out as in its container. Prints a line for each check; exits 1 if one fails.
 """
 
 import argparse
@@ -20,7 +19,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 OURS = {"sink": ("sink-connector", "SINK__", 9464), "producer": ("producer", "PRODUCER__", 9465)}
-# What Grafana's provisioning reads of a data source and of a provider of dashboards; it ignores other keys without a word.
+# The keys that Grafana's provisioning reads; it silently ignores others.
 DATASOURCE = {
     "name", "type", "uid", "orgId", "access", "url", "user", "database", "basicAuth", "basicAuthUser", "withCredentials",
     "isDefault", "jsonData", "secureJsonData", "version", "editable",
@@ -32,7 +31,7 @@ PROVIDER = {
 failed = False
 
 
-def judge(what: str, problems) -> None:
+def check(what: str, problems) -> None:
     global failed
     problems = list(problems)
     print("FAILED" if problems else "ok    ", what)
@@ -68,7 +67,7 @@ def ports(services: dict):
     for name, service in services.items():
         for port in service.get("ports", []):
             if port.get("host_ip") != "127.0.0.1":
-                yield f"{name}: port {port['published']} is open to others"
+                yield f"{name}: port {port['published']} is reachable from other machines"
         if name in OURS and OURS[name][2] not in [port["target"] for port in service["ports"]]:
             yield f"{name}: {OURS[name][2]} is not published"
 
@@ -79,7 +78,7 @@ def order(services: dict):
             if how["condition"] != "service_healthy":
                 yield f"{name}: does not wait until {other} is healthy"
             if not services[other].get("healthcheck"):
-                yield f"{other}: {name} waits for its health, and it has no check"
+                yield f"{other}: {name} waits until it is healthy, but it has no health check"
         if name in OURS and not (service.get("read_only") and service.get("cap_drop") == ["ALL"]):
             yield f"{name}: is not confined"
 
@@ -92,13 +91,13 @@ def mounts(services: dict, volumes: dict):
                 if not path.exists() or ROOT not in path.parents:
                     yield f"{name}: {path} is not in the repository"
                 if not volume.get("read_only"):
-                    yield f"{name}: {path} could be written"
+                    yield f"{name}: {path} is writable"
             elif volume.get("source") not in volumes:
                 yield f"{name}: {volume['target']} has no named volume"
 
 
 def takes(binaries: pathlib.Path, services: dict, name: str):
-    """Our binary takes its service's command and variables, and shows that they apply."""
+    """The binary accepts its service's command and variables, and its configuration shows that they apply."""
     binary, prefix, port = OURS[name]
     service = services[name]
     command = [str(binaries / binary), *service["command"]]
@@ -108,7 +107,7 @@ def takes(binaries: pathlib.Path, services: dict, name: str):
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("SINK__", "PRODUCER__"))}
     ours = {key: value for key, value in service["environment"].items() if key.startswith(prefix)}
     if ours != service["environment"]:
-        yield f"variables that are not {binary}'s: {sorted(service['environment'].keys() - ours.keys())}"
+        yield f"variables that {binary} does not read: {sorted(service['environment'].keys() - ours.keys())}"
     said = subprocess.run(command, cwd=ROOT, env=clean | ours, capture_output=True, text=True)
     if said.returncode != 0:
         yield f"exit code {said.returncode}: {said.stderr.strip()}"
@@ -116,14 +115,14 @@ def takes(binaries: pathlib.Path, services: dict, name: str):
         for line in (f'bootstrap_servers = "{ours["SINK__KAFKA__BOOTSTRAP_SERVERS"]}"', 'table = "ipl_livescores"', f'listen = "0.0.0.0:{port}"'):
             if line not in said.stdout:
                 yield f"the configuration lacks {line}"
-    # A name that is slightly wrong would be refused, so the check above can fail.
+    # An unknown variable is rejected; otherwise the check above could never fail.
     wrong = subprocess.run(command, cwd=ROOT, env=clean | ours | {f"{prefix}KAFKA__SERVERS": "x"}, capture_output=True, text=True)
     if wrong.returncode != 2:
-        yield f"an unknown variable ends with {wrong.returncode}, not 2"
+        yield f"with an unknown variable the exit code is {wrong.returncode}, not 2"
 
 
 def addresses(services: dict):
-    """Hosts and ports that services call each other by."""
+    """Hosts and ports by which the services reach each other."""
     kafka, sink, producer = services["kafka"]["environment"], services["sink"]["environment"], services["producer"]["environment"]
     advertised = dict(re.findall(r"(\w+)://([^,]*)", kafka["KAFKA_ADVERTISED_LISTENERS"]))
     listens = dict(re.findall(r"(\w+)://([^,]*)", kafka["KAFKA_LISTENERS"]))
@@ -131,15 +130,15 @@ def addresses(services: dict):
         if address != advertised[kafka["KAFKA_INTER_BROKER_LISTENER_NAME"]]:
             yield f"{name}: {address} is not what Kafka advertises to containers"
     if advertised["INTERNAL"].split(":") != ["kafka", listens["INTERNAL"].strip(":")]:
-        yield "kafka: advertises INTERNAL elsewhere than it listens"
+        yield "kafka: the advertised address of INTERNAL is not the one that it listens on"
     published = services["kafka"]["ports"][0]
     if (str(published["target"]), published["published"]) != (listens["HOST"].strip(":"), advertised["HOST"].split(":")[1]):
-        yield "kafka: HOST is not what is published"
+        yield "kafka: the port of HOST is not the published one"
     if listens.keys() != dict(re.findall(r"(\w+):(\w+)", kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"])).keys():
         yield "kafka: a listener has no protocol"
     password = services["postgres"]["environment"]["POSTGRES_PASSWORD"]
     if sink["SINK__POSTGRES__URL"] != f"postgresql://postgres:{password}@postgres:5432/postgres":
-        yield "sink: the URL is not that of postgres"
+        yield "sink: the URL does not match the service postgres"
 
 
 def prometheus(service: dict, services: dict, folder: pathlib.Path):
@@ -159,7 +158,7 @@ def prometheus(service: dict, services: dict, folder: pathlib.Path):
         if not re.search(rf'job=~"[^"]*{job}', rules):
             yield f"no rule knows the job {job}"
     if not services.keys() >= {target.split(":")[0] for targets in jobs.values() for target in targets}:
-        yield "a target is no service"
+        yield "a target is not a service"
 
 
 def grafana(service: dict, services: dict):
@@ -193,7 +192,7 @@ def grafana(service: dict, services: dict):
 
 
 def datasources(node):
-    """The uid of every data source that is named anywhere in a dashboard."""
+    """The uid of every data source in a dashboard."""
     if isinstance(node, dict):
         if isinstance(node.get("datasource"), dict):
             yield node["datasource"]["uid"]
@@ -211,15 +210,15 @@ def main() -> int:
     given = arguments.parse_args()
     project = json.loads(given.compose.read_text())
     services = project["services"]
-    judge("images and build targets", images(services))
-    judge("ports are this machine's own", ports(services))
-    judge("order of start, confinement", order(services))
-    judge("mounts", mounts(services, project["volumes"]))
-    judge("addresses between services", addresses(services))
+    check("images and build targets", images(services))
+    check("ports are bound to 127.0.0.1", ports(services))
+    check("start order, confinement", order(services))
+    check("mounts", mounts(services, project["volumes"]))
+    check("addresses between services", addresses(services))
     for name in OURS:
-        judge(f"{OURS[name][0]} takes its variables and its command", takes(given.binaries.resolve(), services, name))
-    judge("Prometheus scrapes both, under the names of the rules", prometheus(services["prometheus"], services, given.prometheus))
-    judge("Grafana's data source and dashboards", grafana(services["grafana"], services))
+        check(f"{OURS[name][0]} accepts its variables and its command", takes(given.binaries.resolve(), services, name))
+    check("Prometheus scrapes both, with the job names of the rules", prometheus(services["prometheus"], services, given.prometheus))
+    check("Grafana's data source and dashboards", grafana(services["grafana"], services))
     return int(failed)
 
 

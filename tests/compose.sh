@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# `make compose`: what can be told of docker-compose.yaml without a container engine. Compose itself reads it, promtool reads
-# Prometheus's configuration with the rules where the containers see them, our binaries take their services' variables, and
-# compose.py judges the rest. Needs Python 3 with venv, promtool and the built binaries; Compose comes from PyPI unless Docker
-# has it.
+# `make compose`: checks docker-compose.yaml without a container engine. Compose itself parses it. promtool checks Prometheus's
+# configuration with the rules, laid out as in the container. The binaries of this project read their services' variables, and
+# compose.py checks the rest. Needs Python 3 with venv, promtool and the built binaries. Compose comes from PyPI unless Docker
+# provides it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,15 +31,15 @@ for binary in sink-connector producer; do
     [ -x "$binaries/$binary" ] || cargo build --profile checked -p sink-connector -p producer --bins
 done
 
-# As it is without any variable of the caller.
+# Without the caller's variables.
 bare() { env -u COMPOSE_FILE -u COMPOSE_PROFILES -u KAFKA_PORT -u POSTGRES_PORT -u SINK_PORT -u PRODUCER_PORT -u PROMETHEUS_PORT -u GRAFANA_PORT "$@"; }
 bare "${compose[@]}" --file docker-compose.yaml config --format json >"$work/compose.json"
 "$python/bin/python" tests/compose.py --compose "$work/compose.json" --binaries "$binaries" --prometheus "$work/prometheus"
 promtool check config "$work/prometheus/prometheus.yml"
 
-# A port that is moved is moved where Kafka tells it to its clients, too.
+# KAFKA_PORT must also change the port that Kafka advertises to its clients.
 moved=$(KAFKA_PORT=29092 "${compose[@]}" --file docker-compose.yaml config --format json)
 for part in 'HOST://localhost:29092' '"published": "29092"'; do
-    grep -q "$part" <<<"$moved" || { echo "FAILED KAFKA_PORT: no $part" >&2; exit 1; }
+    grep -q "$part" <<<"$moved" || { echo "FAILED KAFKA_PORT: $part is missing" >&2; exit 1; }
 done
-echo "ok     KAFKA_PORT moves port and address"
+echo "ok     KAFKA_PORT changes the published and the advertised port"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The whole pipeline once: services up, 10,000 live scores produced, the sink run to the end of the topic, and what
-# came of it; then the sink as a service. Running it again adds as many more.
+# Runs the whole pipeline: starts the services, produces 10,000 live scores, runs the sink to the end of the topic and shows the
+# results; then runs the sink as a service. Running it again adds the same number of records.
 #
-# With a container engine that answers it is all of docker-compose.yaml; else, and with DEMO=local, processes of this machine.
+# With a working container engine it starts everything of docker-compose.yaml. Otherwise, and with DEMO=local, it starts processes of
+# this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/demo_common.sh
@@ -12,7 +13,7 @@ case ${DEMO:-} in
   local) ;;
   compose) exec tests/demo_compose.sh ;;
   "") ! has_docker || exec tests/demo_compose.sh ;;
-  *) echo "DEMO is local, compose or nothing, not $DEMO" >&2 && exit 2 ;;
+  *) echo "DEMO must be local, compose or empty, not $DEMO" >&2 && exit 2 ;;
 esac
 tests/setup.sh
 
@@ -29,7 +30,7 @@ BOOTSTRAP_SERVERS=$(sed -n 's/^BOOTSTRAP_SERVERS=//p' <<<"$addresses")
 POSTGRES_URL=$(sed -n 's/^POSTGRES_URL=//p' <<<"$addresses")
 export PRODUCER__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS
 export SINK__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS SINK__POSTGRES__URL=$POSTGRES_URL
-# The demo's own settings: no fixed port that something else may hold.
+# Any free port, because a fixed one may be in use.
 export PRODUCER__HTTP__LISTEN=127.0.0.1:0 SINK__HTTP__LISTEN=127.0.0.1:0
 query() { psql -X -q "$POSTGRES_URL" "$@"; }
 
@@ -68,12 +69,12 @@ awk -v records="$(number records)" -v rows="$(number rows_written)" -v dead="$(n
   if (ms > 0) printf ": %d rows/s\n", rows * 1000 / ms; else print ""
 }'
 
-step "As a service: $STREAM more at 1,000 a second, written as they come"
+step "As a service: $STREAM more at 1,000 per second, written as they arrive"
 "${sink[@]}" 2>"$log" &
 sink_pid=$!
 http=
 for _ in $(seq 100); do
-  http=$(sed -n -E 's/.*http=([0-9.:]+).*/\1/p' "$log" | head -n 1)
+  http=$(sed -n -E '/.*http=([0-9.:]+).*/{s//\1/p;q;}' "$log")
   [ -n "$http" ] && curl -sf "http://$http/readyz" >/dev/null && break
   kill -0 "$sink_pid" 2>/dev/null || { cat "$log" >&2; exit 1; }
   sleep 0.1
@@ -90,13 +91,13 @@ kill "$sink_pid"
 wait "$sink_pid"
 sink_pid=
 
-step "Go on"
+step "Next steps"
 cat <<EOF
   look at the table      psql $POSTGRES_URL
-  run the sink for good  SINK__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS SINK__POSTGRES__URL=$POSTGRES_URL \\
+  keep the sink running  SINK__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS SINK__POSTGRES__URL=$POSTGRES_URL \\
                          $bin/sink-connector --config config/sink-connector.toml run
   its metrics            curl localhost:9464/metrics
-  produce all the time   PRODUCER__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS \\
+  keep producing         PRODUCER__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS \\
                          $bin/producer --config config/producer.toml run
-  stop, leave nothing    make down
+  stop, delete all data  make down
 EOF

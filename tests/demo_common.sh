@@ -1,4 +1,4 @@
-# What both kinds of the demo show alike; sourced by demo.sh and demo_compose.sh, and by down.sh.
+# Common parts of both kinds of the demo; sourced by demo.sh, demo_compose.sh and down.sh.
 # shellcheck shell=bash
 # shellcheck disable=SC2034
 
@@ -9,12 +9,12 @@ TABLE=ipl_livescores
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-# Whether a container engine answers, and knows Compose.
+# Succeeds if a container engine with Compose is running.
 has_docker() { docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }
 
 SAMPLE="SELECT match_id, team1, team2, match_status, score1, wickets1, overs1, winning_team FROM $TABLE LIMIT 5"
 
-# show_metrics METRICS: the few that tell most, and how long records took from their timestamp to their commit.
+# show_metrics METRICS: prints the most important ones, and the time from a record's timestamp to its commit.
 show_metrics() {
   grep -E '^sink_(rows_written_total|dead_letters_total|partitions_assigned|batches_total|fenced_total|lag_records)|^process_resident' \
     <<<"$1" | grep -vE '^sink_(dead_letters|batches)_total.* 0$' | sed 's/^/  /'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demo in containers: everything of docker-compose.yaml up, 10,000 live scores produced beside the producer's own, and
-# what came of them. Running it again adds as many more.
+# The demo in containers: starts everything of docker-compose.yaml, produces 10,000 live scores in addition to those of the producer's
+# container, and shows the results. Running it again adds the same number of records.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/demo_common.sh
@@ -9,8 +9,8 @@ cd "$(dirname "$0")/.."
 sink=http://127.0.0.1:${SINK_PORT:-9464}
 query() { docker compose exec -T postgres psql -X -q -U postgres "$@"; }
 count() { query -At -c "SELECT count(*) FROM $TABLE" 2>/dev/null || echo 0; }
-# POSITION's sum over all partitions, and LAG's: nothing while a partition has none yet.
-standing() {
+# Prints the lag of all partitions together; nothing as long as the lag of a partition is unknown.
+total_lag() {
   docker compose exec -T sink sink-connector offsets show |
     awk 'NR > 1 && NF == 6 { n++; lag += $NF; if ($NF == "-") unknown = 1 } END { if (n && !unknown) print lag }'
 }
@@ -21,14 +21,14 @@ export REVISION
 docker compose up --build --detach --wait
 
 before=$(count)
-step "Producing $RECORDS live scores to $TOPIC, beside a batch every 5 s"
+step "Producing $RECORDS live scores to $TOPIC, in addition to a batch every 5 s"
 docker compose run --rm --no-deps -T producer --config config/producer.toml once --records "$RECORDS"
 
 step "Rows in $TABLE"
 deadline=$((SECONDS + 60))
-until [ "$(count)" -ge $((before + RECORDS)) ] && [ "$(standing)" = 0 ]; do
+until [ "$(count)" -ge $((before + RECORDS)) ] && [ "$(total_lag)" = 0 ]; do
   [ $SECONDS -lt $deadline ] || {
-    echo "not all rows are there after 60 s:" >&2
+    echo "After 60 s not all records are written:" >&2
     docker compose logs --tail 20 sink >&2
     exit 1
   }
@@ -44,15 +44,15 @@ step "Positions and lag, as the sink and as Kafka's own consumer-group tool see 
 docker compose exec -T sink sink-connector offsets show
 docker compose exec -T kafka /opt/kafka/bin/kafka-consumer-groups.sh --bootstrap-server kafka:19092 --describe --group "$GROUP"
 
-step "A few of the sink's metrics"
+step "Some of the sink's metrics"
 show_metrics "$(curl -sf "$sink/metrics")"
 
-step "Go on"
+step "Next steps"
 cat <<EOF
   dashboards             http://localhost:${GRAFANA_PORT:-3000}
   alerts                 http://localhost:${PROMETHEUS_PORT:-9090}/alerts
   look at the table      docker compose exec postgres psql -U postgres
   the sink's commands    docker compose exec sink sink-connector check
   its metrics            curl $sink/metrics
-  stop, leave nothing    make down
+  stop, delete all data  make down
 EOF

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stops what tests/demo.sh started, as containers or as processes, and deletes its data.
+# Stops the containers or processes that tests/demo.sh started, and deletes their data.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/demo_common.sh
@@ -12,7 +12,7 @@ if [ -d .services ]; then
   if [ -x "$services" ]; then
     "$services" down
   else
-    # The target directory was cleaned meanwhile.
+    # The target directory was cleaned since the demo.
     cargo run --quiet --release -p tests --bin services -- down
   fi
 fi

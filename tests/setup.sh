@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Installs what the build and the tests need (Debian packages, as root), or names what is missing. Rust itself comes
-# through rustup, in the version of rust-toolchain.toml. Quick when everything is there.
+# Installs what the build and the tests need (Debian packages, as root), or names what is missing. Rust itself comes from rustup, in
+# the version of rust-toolchain.toml. Takes no time if everything is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The newest PostgreSQL server need not be on the PATH: Debian keeps it in a folder per version.
+# The PostgreSQL server is often not on the PATH: Debian installs each version into its own folder.
 has_postgres() {
   [ -n "${PG_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
     compgen -G '/usr/pgsql-*/bin/initdb' >/dev/null
 }
-# Apache Kafka 4 needs Java 17.
-has_java() { java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])'; }
+# Apache Kafka 4 needs Java 17 or newer.
+has_java() { grep -qE 'version "(1[7-9]|[2-9][0-9])' <<<"$(java -version 2>&1)"; }
 has() { command -v "$1" >/dev/null; }
 
 packages=()
@@ -36,18 +36,18 @@ if [ ${#packages[@]} -gt 0 ]; then
   for i in "${!packages[@]}"; do
     if [ "${packages[$i]}" = java ]; then
       if apt-cache show openjdk-17-jre-headless >/dev/null 2>&1; then
-        packages[$i]=openjdk-17-jre-headless
+        packages[i]=openjdk-17-jre-headless
       else
-        packages[$i]=default-jre-headless
+        packages[i]=default-jre-headless
       fi
     fi
   done
-  # The tests make clusters of their own; Debian's package would make and start one on port 5432.
+  # The tests create their own clusters. Debian's package would create another one and start it on port 5432.
   if ! has_postgres; then
     apt-get install -q -y --no-install-recommends postgresql-common </dev/null
     sed -i -E "s/^#?create_main_cluster.*/create_main_cluster = false/" /etc/postgresql-common/createcluster.conf
   fi
-  # Nor is Debian's Prometheus to start on port 9090: what a policy forbids is installed and not started.
+  # Debian's Prometheus must not start on port 9090: with this policy, packages are installed but their services are not started.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
@@ -61,7 +61,7 @@ if ! has cargo; then
   echo "Missing: cargo. Install Rust with rustup (https://rustup.rs); the version is in rust-toolchain.toml." >&2
   exit 1
 fi
-# A rustup that does not install toolchains by itself is told to; a cargo without rustup is taken as it is.
+# Some versions of rustup do not install the toolchain automatically. A cargo without rustup is used as it is.
 if has rustup && ! { cargo --version && cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1; then
   rustup toolchain install
 fi

@@ -20,46 +20,46 @@ Configuration comes from files, then the environment (PRODUCER__KAFKA__BOOTSTRAP
 Exit codes: 0 done, 1 failed or a record was not acknowledged, 2 configuration or usage wrong."
 )]
 pub struct Cli {
-    /// Configuration file (TOML); the later of several wins, key by key
+    /// TOML file; may be repeated: later files override earlier ones
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Vec<PathBuf>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Publish a batch every interval until stopped, and serve metrics and probes meanwhile
     #[command(after_help = "\
 Example: producer run --bootstrap-servers localhost:9092 --batch-size 100 --interval 5s
 
-SIGTERM and SIGINT end the run: what is under way is still acknowledged, for 10 s at most. A second
-signal ends it at once. Exit code 1 tells that a record was not acknowledged.")]
+SIGTERM and SIGINT end the run, which waits up to 10 s for outstanding acknowledgements. A second
+signal ends it immediately. Exit code 1 means that a record was not acknowledged.")]
     Run(RunArgs),
     /// Publish one batch, wait until it is acknowledged, and exit
     #[command(after_help = "\
 Example: producer once --bootstrap-servers localhost:9092 --records 10000
 
-Exit code 1 tells that a record was not acknowledged, and the log how many. A broker that is away is
-waited for until message.timeout.ms (30 s) has passed.")]
+Exit code 1 means that a record was not acknowledged; the error says how many. If no broker is reachable,
+it waits until message.timeout.ms (30 s) has passed.")]
     Once(OnceArgs),
     /// Write records to standard output as JSON lines, without Kafka
     #[command(after_help = "Example: producer print --records 3 --seed 42")]
     Print(PrintArgs),
-    /// Print the reference documentation, from which docs/reference.md is made
+    /// Print the reference, from which docs/reference.md is generated
     #[command(hide = true, after_help = "Example: producer reference")]
-    Reference,
+    Reference(ReferenceArgs),
 }
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Stop after so many records
+    /// Stop after this many records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub records: Option<u64>,
-    /// From the beginning of one batch to the beginning of the next
+    /// Time from the start of one batch to the start of the next
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "rate")]
     pub interval: Option<Duration>,
     /// Flags of every command.
@@ -95,13 +95,21 @@ pub struct PrintArgs {
     pub source: SourceArgs,
 }
 
+/// Flags of `reference`.
+#[derive(Debug, Args)]
+pub struct ReferenceArgs {
+    /// Print the JSON schema of a configuration file instead, from which the chart's schema is made
+    #[arg(long)]
+    pub json_schema: bool,
+}
+
 /// Flags of every command.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     /// Records per batch
     #[arg(long, value_name = "N")]
     pub batch_size: Option<u64>,
-    /// The same seed gives the same bytes: the clock then stands at an instant that the seed determines
+    /// The same seed gives the same bytes; the seed also determines the time in the records
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Records per second, evenly spread, one batch after the other without a pause
@@ -112,7 +120,7 @@ pub struct SourceArgs {
 /// Flags of every command that publishes.
 #[derive(Debug, Args)]
 pub struct KafkaArgs {
-    /// Brokers to begin with, comma-separated
+    /// Bootstrap brokers, comma-separated
     #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap_servers: Option<String>,
     /// Topic to publish to
@@ -127,21 +135,21 @@ impl Command {
             Self::Run(RunArgs { source, .. })
             | Self::Once(OnceArgs { source, .. })
             | Self::Print(PrintArgs { source, .. }) => source,
-            Self::Reference => &SourceArgs { batch_size: None, seed: None, rate: None },
+            Self::Reference(_) => &SourceArgs { batch_size: None, seed: None, rate: None },
         }
     }
 
     fn kafka(&self) -> Option<&KafkaArgs> {
         match self {
             Self::Run(RunArgs { kafka, .. }) | Self::Once(OnceArgs { kafka, .. }) => Some(kafka),
-            Self::Print(_) | Self::Reference => None,
+            Self::Print(_) | Self::Reference(_) => None,
         }
     }
 
     fn interval(&self) -> Option<Duration> {
         match self {
             Self::Run(run) => run.interval,
-            Self::Once(_) | Self::Print(_) | Self::Reference => None,
+            Self::Once(_) | Self::Print(_) | Self::Reference(_) => None,
         }
     }
 }

@@ -2,54 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use shared::live_score::TOPIC;
 use shared::log::LogFormat;
 use shared::settings::properties::{self, property_key, property_of};
-use shared::settings::{Key, Layers, RuleError, Schema, Secret, SettingsErrors, millis};
+use shared::settings::{Layers, RuleError, Schema, Secret, SettingsErrors, millis, redacted};
+use smart_default::SmartDefault;
 
 /// Every key that the producer understands.
-pub static SCHEMA: Schema = Schema {
-    prefix: "PRODUCER",
-    keys: &[
-        Key::text("kafka.bootstrap_servers", "Brokers to begin with, `host:port`, comma-separated.")
-            .or("localhost:9092"),
-        Key::text("kafka.topic", "Topic to publish to.").or(TOPIC),
-        Key::properties(
-            "kafka.properties",
-            "Any librdkafka property, except those that hold the producer's guarantees. `\"sasl.password_file\"` reads \
-             `sasl.password` from a file; so does any name with `_file` at its end.",
-        ),
-        Key::integer("producer.batch_size", 1, 1_000_000_000, "records", "Records per batch.")
-            .or_integer(100),
-        Key::integer(
-            "producer.interval_ms",
-            0,
-            86_400_000,
-            "ms",
-            "From the beginning of one batch to the beginning of the next, in `run`.",
-        )
-        .or_integer(5000),
-        Key::integer(
-            "producer.seed",
-            0,
-            i64::MAX,
-            "",
-            "The same seed gives the same records, ids included: the clock then is an instant that the seed \
-             determines. Without it both seed and clock are those of the hour.",
-        ),
-        Key::choice(
-            "producer.scenario",
-            &["matches"],
-            "What is generated: `matches`, every record a match of its own.",
-        )
-        .or("matches"),
-        Key::text("http.listen", "Address that `run` serves metrics and probes on.").or("0.0.0.0:9465"),
-        Key::choice("log.format", &["text", "json"], "How log lines are written.").or("text"),
-    ],
-};
+pub static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::of::<Settings>("PRODUCER"));
 
 /// Properties that hold what the producer promises, and are therefore not for the configuration to set.
 const OWNED_PROPERTIES: [(&str, &str); 6] = [
@@ -68,8 +33,8 @@ const DELIVERY_TIMEOUT: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"
 const DEFAULT_DELIVERY_TIMEOUT_MS: u64 = 30_000;
 
 /// All settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where to publish.
     pub kafka: Kafka,
@@ -82,38 +47,49 @@ pub struct Settings {
 }
 
 /// `[kafka]`: where to publish.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Kafka {
-    /// Brokers to begin with, `host:port`, comma-separated.
+    /// Brokers to start from: `host:port`, comma-separated.
+    #[default = "localhost:9092"]
     pub bootstrap_servers: String,
     /// Topic to publish to.
+    #[default(TOPIC.to_owned())]
     pub topic: String,
-    /// librdkafka properties, by name.
-    #[serde(default)]
+    /// Any librdkafka property that the producer does not own. `"sasl.password_file"` reads `sasl.password` from a file;
+    /// so does any name with `_file` at its end.
+    #[serde(serialize_with = "redacted::properties", skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "properties::schema")]
     pub properties: BTreeMap<String, String>,
-    /// What `…_file` properties held, by the name without `_file`.
+    // What `…_file` properties held, by the name without `_file`.
     #[serde(skip)]
     secrets: BTreeMap<String, Secret>,
 }
 
 /// `[producer]`: what to publish.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Producing {
     /// Records per batch.
+    #[default = 100]
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("x-unit" = "records"))]
     pub batch_size: u64,
-    /// From the beginning of one batch to the beginning of the next.
+    /// Time from the start of one batch to the start of the next, in `run`.
+    #[default(Duration::from_secs(5))]
     #[serde(rename = "interval_ms", with = "millis")]
+    #[schemars(with = "u64", range(min = 0, max = 86_400_000), extend("x-unit" = "ms"))]
     pub interval: Duration,
-    /// Seed of the generator; none for a run unlike any other.
+    /// The same seed gives the same records, ids included: it also sets the clock. Without a seed both seed and clock come
+    /// from the current hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// What is generated.
+    /// What is generated. `matches`: every record is a match of its own.
+    #[default(Scenario::Matches)]
     pub scenario: Scenario,
 }
 
 /// What is generated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scenario {
     /// Every record is a match of its own.
@@ -121,18 +97,19 @@ pub enum Scenario {
 }
 
 /// `[http]`: metrics and probes.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Address that `run` listens on.
+    /// Address of metrics and probes, in `run`.
+    #[default = "0.0.0.0:9465"]
     pub listen: String,
 }
 
 /// `[log]`: logs.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// How log lines are written.
+    /// Format of log lines, on standard error.
     pub format: LogFormat,
 }
 
@@ -217,8 +194,8 @@ mod tests {
         assert_eq!(with.kafka.delivery_timeout(), Duration::from_secs(30));
         assert_eq!(with.http.listen().unwrap().port(), 9465);
         // Every key stands in the file, if only as a comment.
-        for key in SCHEMA.keys {
-            let name = key.path.rsplit('.').next().unwrap();
+        for key in SCHEMA.keys() {
+            let name = key.rsplit('.').next().unwrap();
             assert!(DEFAULTS.contains(name), "{name}");
         }
     }
@@ -260,6 +237,26 @@ mod tests {
         for part in ["acks_file: cannot be set", "set message.timeout.ms itself", "cannot read /nowhere"] {
             assert!(errors.contains(part), "{part} is missing in:\n{errors}");
         }
+    }
+
+    #[test]
+    fn mistakes_of_all_layers_name_their_origin() {
+        let layers = Layers::new(&SCHEMA)
+            .text("a.toml", "[producer]\nscenario = 'match'\nseed = -1\nbatch_size = 0\nintervalms = 1\n[http]\nlisten = 1")
+            .environment([("PRODUCER__PRODUCER__INTERVAL_MS", "1s"), ("PRODUCER__KAFKA__TOPICS", "a")])
+            .flag("--seed", "producer.seed", Some("x"));
+        let found = Settings::load(layers).unwrap_err().to_string();
+        let expected = [
+            "http.listen: expected a string, found an integer (file a.toml)",
+            "producer.batch_size: 0 is out of range: 1 to 1000000000 (file a.toml)",
+            "producer.intervalms: unknown key; did you mean producer.interval_ms? (file a.toml)",
+            "producer.scenario: \"match\" is not one of matches (file a.toml)",
+            "producer.seed: -1 is too small: at least 0 (file a.toml)",
+            "kafka.topics: unknown key; did you mean PRODUCER__KAFKA__TOPIC? (variable PRODUCER__KAFKA__TOPICS)",
+            "producer.interval_ms: expected an integer, found \"1s\" (variable PRODUCER__PRODUCER__INTERVAL_MS)",
+            "producer.seed: expected an integer, found \"x\" (flag --seed)",
+        ];
+        assert_eq!(found.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use shared::{http, log};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Reference) {
-        print!("{}", producer::reference::markdown());
+    if let Command::Reference(args) = &cli.command {
+        print!("{}", producer::reference::text(args.json_schema));
         return ExitCode::SUCCESS;
     }
     let outcome = cli.settings().map_err(Into::into).and_then(|settings| run(&cli.command, &settings));
@@ -52,7 +52,7 @@ fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
             production.run(batches)?;
         }
         Command::Once(args) => production.once(args.records.unwrap_or(size))?,
-        Command::Print(_) | Command::Reference => {}
+        Command::Print(_) | Command::Reference(_) => {}
     }
     Ok(())
 }

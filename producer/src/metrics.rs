@@ -1,98 +1,58 @@
 //! The producer's metrics. The doc comment of a field is the help text of its metric.
 
-use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
-/// Upper bounds of the buckets of `producer_batch_seconds`.
-const BATCH_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// 5 ms to half a minute: from a batch to a near broker to one that nearly timed out.
+const BATCH_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Writes a struct of metrics and, from its doc comments, the help text of each.
-macro_rules! metrics {
-    ($(#[$outer:meta])* pub struct $name:ident { $(#[doc = $help:literal] pub $field:ident: $kind:ty,)+ }) => {
-        $(#[$outer])*
-        #[derive(Debug)]
-        pub struct $name { $(#[doc = $help] pub $field: $kind,)+ }
-
-        /// The help texts of the fields.
-        struct Help { $($field: &'static str,)+ }
-
-        const HELP: Help = Help { $($field: $help.trim_ascii(),)+ };
-    };
-}
-
-metrics! {
-    /// Everything that the producer measures about its records.
+shared::metrics! {
+    /// What the producer measures about its records.
     pub struct Metrics {
         /// Records by outcome: acknowledged by all in-sync replicas, or failed.
-        pub producer_records_total: IntCounterVec,
+        records: IntCounterVec = "producer_records_total", ["outcome"];
         /// Seconds from a batch's first record to the delivery report of its last.
-        pub producer_batch_seconds: Histogram,
+        batch_seconds: Histogram = "producer_batch_seconds", [], BATCH_SECONDS;
         /// Records handed over and neither acknowledged nor failed yet.
-        pub producer_queue_records: IntGauge,
+        queue_records: IntGauge = "producer_queue_records", [];
     }
 }
 
-/// The metrics with their registry, and the counters that every delivery report moves at hand.
+/// The metrics, with the two counters that every delivery report moves.
 #[derive(Debug)]
 pub struct Measured {
-    /// The metrics.
+    /// All of them.
     pub metrics: Metrics,
     /// `producer_records_total{outcome="acknowledged"}`.
     pub acknowledged: IntCounter,
     /// `producer_records_total{outcome="failed"}`.
     pub failed: IntCounter,
-    registry: Registry,
 }
 
 impl Measured {
-    /// Registers the metrics, and the process's own, in a registry of their own.
+    /// The metrics with those of the process, in a registry of their own.
     ///
     /// # Errors
-    /// When a metric is declared wrongly, which the test below rules out.
+    /// If a metric is not declared correctly, which the test below rules out.
     pub fn new() -> prometheus::Result<Self> {
-        let metrics = Metrics {
-            producer_records_total: IntCounterVec::new(
-                Opts::new("producer_records_total", HELP.producer_records_total),
-                &["outcome"],
-            )?,
-            producer_batch_seconds: Histogram::with_opts(
-                HistogramOpts::new("producer_batch_seconds", HELP.producer_batch_seconds)
-                    .buckets(BATCH_SECONDS.to_vec()),
-            )?,
-            producer_queue_records: IntGauge::new("producer_queue_records", HELP.producer_queue_records)?,
-        };
         let registry = Registry::new();
-        let collectors: [Box<dyn Collector>; 4] = [
-            Box::new(metrics.producer_records_total.clone()),
-            Box::new(metrics.producer_batch_seconds.clone()),
-            Box::new(metrics.producer_queue_records.clone()),
-            Box::new(ProcessCollector::for_self()),
-        ];
-        for collector in collectors {
-            registry.register(collector)?;
-        }
-        // Both outcomes from the start: an alert on a series that is absent never fires.
-        let [acknowledged, failed] = ["acknowledged", "failed"]
-            .map(|outcome| metrics.producer_records_total.with_label_values(&[outcome]));
-        Ok(Self { metrics, acknowledged, failed, registry })
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let metrics = Metrics::register(registry)?;
+        // Both outcomes from the start: an alert on a missing series never fires.
+        let [acknowledged, failed] =
+            ["acknowledged", "failed"].map(|outcome| metrics.records.with_label_values(&[outcome]));
+        Ok(Self { metrics, acknowledged, failed })
     }
 
-    /// All metrics as they stand.
+    /// The current values.
     pub fn families(&self) -> Vec<MetricFamily> {
-        self.registry.gather()
+        self.metrics.registry.gather()
     }
 
-    /// All metrics in the Prometheus text format.
+    /// The current values in the Prometheus text format.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        if let Err(error) = TextEncoder::new().encode_utf8(&self.families(), &mut text) {
-            tracing::error!(%error, "cannot write the metrics");
-        }
-        text
+        self.metrics.render()
     }
 }
 
@@ -102,6 +62,13 @@ mod tests {
 
     #[test]
     fn names_labels_and_help_are_those_that_dashboards_rely_on() {
+        let declared: Vec<_> = Metrics::ALL.iter().map(|m| (m.name, m.kind, m.labels)).collect();
+        let contract: [(&str, &str, &[&str]); 3] = [
+            ("producer_records_total", "counter", &["outcome"]),
+            ("producer_batch_seconds", "histogram", &[]),
+            ("producer_queue_records", "gauge", &[]),
+        ];
+        assert_eq!(declared, contract);
         let measured = Measured::new().unwrap();
         measured.acknowledged.inc_by(3);
         let text = measured.text();

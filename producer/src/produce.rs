@@ -11,8 +11,8 @@ use crate::publish::{PublishError, Publisher};
 use crate::source::Source;
 use crate::status::Status;
 
-/// Failures are told no more often than this: each batch of an outage would tell the same.
-const TELL_EVERY: Duration = Duration::from_secs(5);
+/// Failures are logged at most this often: in an outage, each batch fails for the same reason.
+const LOG_EVERY: Duration = Duration::from_secs(5);
 /// The longest wait between two turns of the loop.
 const TURN: Duration = Duration::from_secs(1);
 /// Delivery reports wait no longer than this while the next record is waited for.
@@ -67,21 +67,21 @@ pub struct Production {
     status: Arc<Status>,
     shutdown: Shutdown,
     bar: ProgressBar,
-    /// How many failed records the log has told of, and when.
-    told: (u64, Option<Instant>),
+    /// How many failed records were logged, and when.
+    logged: (u64, Option<Instant>),
 }
 
 impl Production {
     /// Everything that a run needs.
     pub fn new(source: Source, publisher: Publisher, status: Arc<Status>, shutdown: Shutdown) -> Self {
-        Self { source, publisher, status, shutdown, bar: ProgressBar::hidden(), told: (0, None) }
+        Self { source, publisher, status, shutdown, bar: ProgressBar::hidden(), logged: (0, None) }
     }
 
     /// Publishes one batch of `records`, and waits until each is acknowledged. Ends early, unsuccessfully,
     /// with the first that is not: the rest would only wait for the same broker.
     ///
     /// # Errors
-    /// [`ProduceError`], which tells how many records are missing.
+    /// [`ProduceError`], with the number of missing records.
     pub fn once(mut self, records: u64) -> Result<(), ProduceError> {
         self.bar = bar(Some(records));
         let began = Instant::now();
@@ -112,7 +112,7 @@ impl Production {
                 self.publisher.drain();
             }
             self.bar.set_position(self.status.measured.acknowledged.get());
-            self.tell_failures();
+            self.log_failures();
             if left == 0 || self.shutdown.requested() {
                 break Ok(());
             }
@@ -149,14 +149,14 @@ impl Production {
         Ok(())
     }
 
-    /// Tells of records that failed since it was last told.
-    fn tell_failures(&mut self) {
-        let (told, at) = self.told;
+    /// Logs the records that have failed since the last time.
+    fn log_failures(&mut self) {
+        let (logged, at) = self.logged;
         let failed = self.status.measured.failed.get();
-        if failed > told && at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+        if failed > logged && at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
             let reason = self.status.last_failure().unwrap_or_default();
-            tracing::warn!(failed = failed - told, reason, "records were not acknowledged");
-            self.told = (failed, Some(Instant::now()));
+            tracing::warn!(failed = failed - logged, reason, "records were not acknowledged");
+            self.logged = (failed, Some(Instant::now()));
         }
     }
 

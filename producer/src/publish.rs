@@ -56,7 +56,7 @@ pub enum PublishError {
     /// A stop was requested while the queue was full.
     #[error("stopped")]
     Stopped,
-    /// The record, or the client as a whole, is beyond help.
+    /// The client did not accept the record.
     #[error("the record was refused: {0}")]
     Refused(KafkaError),
 }
@@ -164,10 +164,10 @@ impl Publisher {
         self.producer.poll(Duration::ZERO);
         self.status.turned();
         let Status { measured, .. } = &*self.status;
-        measured.metrics.producer_queue_records.set(self.producer.in_flight_count().into());
+        measured.metrics.queue_records.set(self.producer.in_flight_count().into());
         let known = measured.acknowledged.get() + measured.failed.get();
         while let Some((_, began)) = self.batches.pop_front_if(|(records, _)| *records <= known) {
-            measured.metrics.producer_batch_seconds.observe(began.elapsed().as_secs_f64());
+            measured.metrics.batch_seconds.observe(began.elapsed().as_secs_f64());
         }
     }
 
@@ -190,7 +190,7 @@ impl Publisher {
     }
 }
 
-/// Counts delivery reports, and passes on what librdkafka says.
+/// Counts delivery reports, and logs the messages of librdkafka.
 struct Deliveries {
     status: Arc<Status>,
 }
@@ -210,7 +210,7 @@ impl ClientContext for Deliveries {
         // At debug only: librdkafka logs the same, and repeats itself less.
         tracing::debug!(target: "librdkafka", %error, "{reason}");
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.status.unwell("no broker can be reached"),
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.status.symptom("no broker is reachable"),
             _ => self.status.cause(reason),
         }
     }

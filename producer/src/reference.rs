@@ -6,12 +6,17 @@ use shared::settings::reference::keys;
 use crate::config::SCHEMA;
 use crate::metrics::Measured;
 
-/// Every key and metric, as Markdown.
+/// The producer's part of docs/reference.md, or the JSON schema of a configuration file.
 ///
 /// # Panics
 /// When a metric is declared wrongly, which a test rules out.
 #[must_use]
-pub fn markdown() -> String {
+pub fn text(json_schema: bool) -> String {
+    if json_schema { format!("{:#}\n", SCHEMA.json()) } else { markdown() }
+}
+
+/// Every key and metric, as Markdown.
+fn markdown() -> String {
     let mut text = String::from("\n## producer: configuration\n\n");
     text += &keys(&SCHEMA);
     text += "\n## producer: metrics\n\n| metric | type | labels | what it says |\n|---|---|---|---|\n";

@@ -1,8 +1,9 @@
-//! What the producer tells about itself: the state behind `/livez`, `/readyz` and `/status`.
+//! The producer's state behind `/livez`, `/readyz` and `/status`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde_json::{Value, json};
@@ -11,8 +12,8 @@ use shared::http::Endpoints;
 use crate::config::Kafka;
 use crate::metrics::Measured;
 
-/// The publishing loop stands still when it has not turned for this long.
-const STILL: Duration = Duration::from_secs(30);
+/// The publishing loop is stuck if it has not turned for this long.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// A symptom does not take the place of a cause noted this long before.
 const CAUSE_HOLDS: Duration = Duration::from_secs(60);
@@ -28,7 +29,7 @@ pub struct Status {
     started: Instant,
     /// Milliseconds after `started` at which the loop turned last.
     turned_ms: AtomicU64,
-    /// Whether the last thing heard of the brokers was a failure.
+    /// Whether the last result from the brokers was a failure.
     failing: AtomicBool,
     last_failure: Mutex<Option<Failure>>,
 }
@@ -70,9 +71,9 @@ impl Status {
     pub fn failed(&self, error: &KafkaError) {
         self.measured.failed.inc();
         match error.rdkafka_error_code() {
-            // Waiting in vain is a symptom of something else, which may be known.
+            // A timeout is a symptom of something else, which may be known.
             Some(RDKafkaErrorCode::MessageTimedOut) => {
-                self.unwell("not acknowledged in time (message.timeout.ms)");
+                self.symptom("not acknowledged in time (message.timeout.ms)");
             }
             Some(code) => self.caused(&code.to_string()),
             None => self.caused(&error.to_string()),
@@ -85,16 +86,16 @@ impl Status {
         self.failing.store(true, Ordering::Relaxed);
     }
 
-    /// Records fail, or will; `symptom` is the reason told unless a cause was noted shortly before.
-    pub fn unwell(&self, symptom: &str) {
+    /// Records fail, or will. Reports `reason`, unless a cause was recorded shortly before.
+    pub fn symptom(&self, reason: &str) {
         let known = self.lock().as_ref().is_some_and(|failure| failure.at.elapsed() < CAUSE_HOLDS);
         if !known {
-            self.cause(symptom);
+            self.cause(reason);
         }
         self.failing.store(true, Ordering::Relaxed);
     }
 
-    /// Notes what went wrong, such as one broker's connection. Records may yet take another way.
+    /// Records a cause, such as a failed connection to one broker. Records may still reach another broker.
     pub fn cause(&self, reason: &str) {
         let epoch_seconds =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
@@ -110,9 +111,8 @@ impl Status {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A panic of another holder leaves the failure as valid as it was.
     fn lock(&self) -> MutexGuard<'_, Option<Failure>> {
-        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last_failure.lock()
     }
 }
 
@@ -122,10 +122,10 @@ impl Endpoints for Status {
     }
 
     fn live(&self) -> Result<(), String> {
-        let still =
+        let stuck =
             Duration::from_millis(self.up_ms() - self.turned_ms.load(Ordering::Relaxed).min(self.up_ms()));
-        if still > STILL {
-            return Err(format!("the publishing loop has stood still for {} s", still.as_secs()));
+        if stuck > STUCK_AFTER {
+            return Err(format!("the publishing loop has been stuck for {} s", stuck.as_secs()));
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Endpoints for Status {
             "records": {
                 "acknowledged": self.measured.acknowledged.get(),
                 "failed": self.measured.failed.get(),
-                "queued": self.measured.metrics.producer_queue_records.get(),
+                "queued": self.measured.metrics.queue_records.get(),
             },
             "last_failure": failure.map(|failure| json!({
                 "reason": failure.reason,

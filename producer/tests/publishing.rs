@@ -89,7 +89,7 @@ fn a_stop_without_a_broker_waits_its_ten_seconds_once() {
     let batches = Batches { size: 10, interval: Duration::from_secs(1), records: None };
     let run = thread::spawn(move || production.run(batches));
     let deadline = Instant::now() + Duration::from_secs(30);
-    while status.measured.metrics.producer_queue_records.get() < 10 {
+    while status.measured.metrics.queue_records.get() < 10 {
         assert!(Instant::now() < deadline, "no batch in time");
         thread::sleep(Duration::from_millis(5));
     }

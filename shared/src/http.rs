@@ -1,7 +1,7 @@
 //! The HTTP side of both binaries: metrics, probes and status, on a small runtime with a thread of its own.
 //!
-//! Nothing changes state over HTTP. What the endpoints say comes from an [`Endpoints`]; this module knows
-//! only routes, content types and status codes.
+//! HTTP requests change no state. An [`Endpoints`] provides the answers; this module has routes, content types and status
+//! codes.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -29,17 +29,17 @@ const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// Content type of the Prometheus text exposition format, version 0.0.4.
 const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 
-/// What the endpoints say.
+/// The answers of the endpoints.
 ///
 /// The answers are given on the server's one thread, inside its runtime: they must come from memory, at
 /// once. No I/O, no waiting, no database client (a blocking client panics inside a runtime).
 pub trait Endpoints: Send + Sync {
     /// All metrics in the Prometheus text format.
     fn metrics(&self) -> String;
-    /// Whether the process works at all; the error says what stands still (503).
+    /// Whether the process is alive.
     ///
     /// # Errors
-    /// What stands still, for a person to read.
+    /// What is stuck; sent with status 503.
     fn live(&self) -> Result<(), String>;
     /// Whether the process can do its work.
     ///
@@ -97,7 +97,7 @@ pub fn serve(listen: SocketAddr, endpoints: Arc<dyn Endpoints>) -> Result<Server
         .spawn(move || {
             runtime.block_on(until_asked(listener, router(endpoints), asked));
             runtime.shutdown_background();
-            // Nobody waits any more when the server was given up on.
+            // An error means that the server was dropped without waiting.
             let _ = done.send(());
         })
         .map_err(HttpError::Start)?;

@@ -1,14 +1,15 @@
-//! What both binaries share: the model of the live scores, and the small things that every long-running
-//! process needs.
+//! What both binaries share: the model of the live scores, and the parts that every long-running process needs.
 //!
 //! - [`live_score`]: the record, its topic, its table and its columns
-//! - [`settings`]: TOML files, environment variables and flags, laid over each other
+//! - [`settings`]: TOML files, environment variables and flags, merged
 //! - [`signal`]: SIGTERM and SIGINT as one request to stop
 //! - [`log`]: text or JSON on standard error
 //! - [`http`]: `/metrics`, `/livez`, `/readyz`, `/status`
+//! - [`metrics`]: a struct of metrics whose doc comments are the help texts
 
 pub mod http;
 pub mod live_score;
 pub mod log;
+pub mod metrics;
 pub mod settings;
 pub mod signal;

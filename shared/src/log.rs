@@ -2,12 +2,13 @@
 
 use std::io::{IsTerminal, stderr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 /// How a log line is written; `log.format` in the configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// A line to read, coloured when standard error is a terminal.
@@ -28,12 +29,12 @@ pub enum LogError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Something else logs already.
-    #[error("logging is set up already")]
+    /// A subscriber is already installed.
+    #[error("logging is already set up")]
     Installed,
 }
 
-/// Begins to log to standard error. `default_filter` is what is logged when `RUST_LOG` is unset or empty.
+/// Starts logging to standard error. `default_filter` is what is logged when `RUST_LOG` is unset or empty.
 ///
 /// # Errors
 /// [`LogError::Filter`] for a filter that cannot be read, [`LogError::Installed`] on a second call.

@@ -1,11 +1,12 @@
-//! The request to stop: SIGTERM, SIGINT or the program itself ask once, every thread can see it and wait
-//! for it.
+//! The request to stop, made by SIGTERM, by SIGINT or by the program. Every thread can check it and wait for it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use signal_hook::consts::signal::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -24,11 +25,11 @@ pub enum SignalError {
 /// The request is made at most once and never taken back.
 #[derive(Clone, Default)]
 pub struct Shutdown {
-    shared: Arc<Shared>,
+    shared: Arc<SignalState>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SignalState {
     /// Read without the lock by [`Shutdown::requested`], which hot loops call.
     requested: AtomicBool,
     waiting: Mutex<Vec<Callback>>,
@@ -45,9 +46,8 @@ impl Shutdown {
 
     /// A request that SIGTERM and SIGINT make, seen by a thread of its own.
     ///
-    /// The first signal asks the process to stop in good order. A second one, while it is stopping, ends
-    /// it at once with exit code 1: whoever sends it has seen enough of good order. Nothing is lost by
-    /// that which a crash would not lose as well.
+    /// The first signal requests an orderly stop. A second signal ends the process at once with exit code 1, which is as
+    /// safe as a crash.
     ///
     /// # Errors
     /// [`SignalError::Install`] when the system refuses the handlers or the thread.
@@ -59,7 +59,7 @@ impl Shutdown {
             for signal in signals.forever() {
                 let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
                 if asked.requested() {
-                    tracing::warn!(signal = name, "second request to stop: exiting at once");
+                    tracing::warn!(signal = name, "second signal: exiting at once");
                     // `_exit`: exit handlers of linked libraries could wait for the very threads that hang.
                     signal_hook::low_level::exit(1);
                 }
@@ -101,11 +101,7 @@ impl Shutdown {
             let Some(left) = limit.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) else {
                 return false;
             };
-            waiting = self
-                .shared
-                .changed
-                .wait_timeout(waiting, left)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+            self.shared.changed.wait_for(&mut waiting, left);
         }
         true
     }
@@ -123,9 +119,8 @@ impl Shutdown {
         callback();
     }
 
-    /// A panic of another holder leaves the list as valid as it was.
     fn lock(&self) -> MutexGuard<'_, Vec<Callback>> {
-        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.waiting.lock()
     }
 }
 

@@ -1,24 +1,26 @@
 //! The command line of the sink.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::commands::EXIT_CODES;
 use crate::commands::check::{self, CheckArgs};
 use crate::commands::config::{self, ConfigArgs};
 use crate::commands::dead_letters::{self, DeadLettersCommand};
 use crate::commands::infer_ddl::{self, InferDdlArgs};
 use crate::commands::offsets::{self, OffsetsCommand};
+use crate::commands::reference::ReferenceArgs;
+use crate::commands::{EXIT_CODES, Output};
 use crate::config::Flag;
+use crate::run;
+use crate::run::args::RunArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   sink-connector                                      run with the bundled configuration
-  sink-connector --config sink.toml check             see what would keep it from working
-  sink-connector --config sink.toml run --until-end   write what is there now, then exit
-  SINK__KAFKA__TOPICS=a,b sink-connector config       show what would apply
+  sink-connector --config sink.toml check             check everything that the sink needs
+  sink-connector --config sink.toml run --until-end   write the records up to the current end, then exit
+  SINK__KAFKA__TOPICS=a,b sink-connector config       print the effective configuration
 
 Exit codes:";
 
@@ -27,56 +29,49 @@ fn after() -> String {
     codes.fold(EXAMPLES.to_owned(), |text, line| text + &line)
 }
 
-const RUN_AFTER: &str = "\
-Without --max-records, --until-end and --idle-timeout it runs until SIGTERM or SIGINT. \
-With several of them the first one reached ends it.
-
-Example:
-  sink-connector run --until-end --idle-timeout 10s --deadline 10m --summary json";
-
 /// Writes the JSON records of Kafka topics to PostgreSQL tables, exactly once in effect.
 #[derive(Clone, Debug, Parser, PartialEq)]
 #[command(name = "sink-connector", version, after_help = after())]
 pub struct Cli {
-    /// Which configuration applies.
+    /// Flags that every command takes.
     #[command(flatten)]
     pub settings: SettingsArgs,
-    /// What to do; nothing is `run`.
+    /// The command; `run` by default.
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// Flags that say which configuration applies; every command takes them.
+/// Flags that set the configuration; every command takes them.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Configuration")]
 pub struct SettingsArgs {
-    /// TOML file; may be repeated, later files go over earlier ones, variables SINK__… over files
+    /// TOML file; may be repeated: later files override earlier ones, variables SINK__… override files
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Vec<PathBuf>,
-    /// Sets `name`: the key of the stored positions
+    /// Sets `name`, under which positions are stored
     #[arg(long, global = true)]
     pub name: Option<String>,
     /// Sets `kafka.bootstrap_servers`
     #[arg(long, value_name = "HOST:PORT,…", global = true)]
     pub bootstrap_servers: Option<String>,
-    /// Sets `postgres.url`; other users of the machine can see it, so give a password in a file
+    /// Sets `postgres.url`; other users of the machine can see it, so put the password in a file
     #[arg(long, value_name = "URL", global = true)]
     pub postgres_url: Option<String>,
 }
 
-/// A command.
+/// The commands.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Write records to PostgreSQL, until told to stop or until a bound is reached
-    #[command(after_help = RUN_AFTER)]
+    /// Write records to PostgreSQL until a signal or a bound stops it
+    #[command(after_help = run::args::AFTER)]
     Run(RunArgs),
-    /// Look at everything that could keep the sink from working; writes nothing
+    /// Check everything that the sink needs; writes nothing
     #[command(after_help = check::AFTER)]
     Check(CheckArgs),
-    /// Show the positions, or choose them anew
+    /// Show or reset partition positions
     #[command(subcommand, after_help = offsets::AFTER)]
     Offsets(OffsetsCommand),
-    /// List dead letters, write them after all, or discard them
+    /// List, replay or discard dead letters
     #[command(subcommand, after_help = dead_letters::AFTER)]
     DeadLetters(DeadLettersCommand),
     /// Propose a table from the newest records of a topic
@@ -85,46 +80,24 @@ pub enum Command {
     /// Print the effective configuration, secrets redacted
     #[command(after_help = config::AFTER)]
     Config(ConfigArgs),
-    /// Print the reference documentation, from which docs/reference.md is made
+    /// Print the reference, from which docs/reference.md is generated
     #[command(hide = true)]
-    Reference,
-}
-
-/// The bounds of a run.
-#[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct RunArgs {
-    /// Stop after exactly N records; nothing beyond them is committed
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub max_records: Option<u64>,
-    /// Stop at the end that the partitions have now
-    #[arg(long)]
-    pub until_end: bool,
-    /// Stop when there was nothing to read for this long, such as 10s
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub idle_timeout: Option<Duration>,
-    /// Give up after this long, such as 10m, when the bound is not reached: exit code 5
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub deadline: Option<Duration>,
-    /// Exit code 3 when there were dead letters
-    #[arg(long)]
-    pub fail_on_dead_letters: bool,
-    /// Print a summary on standard output at the end
-    #[arg(long, value_name = "FORMAT")]
-    pub summary: Option<SummaryFormat>,
-}
-
-/// How the summary of a run looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SummaryFormat {
-    /// One JSON object.
-    Json,
+    Reference(ReferenceArgs),
 }
 
 impl Cli {
-    /// The command, `run` without bounds if there was none.
+    /// The command; `run` without bounds by default.
     #[must_use]
     pub fn command(&self) -> Command {
         self.command.clone().unwrap_or_else(|| Command::Run(RunArgs::default()))
+    }
+}
+
+impl Command {
+    /// The output format of `check`, if this is `check`.
+    #[must_use]
+    pub fn check_output(&self) -> Option<Output> {
+        if let Self::Check(args) = self { Some(args.output) } else { None }
     }
 }
 
@@ -140,28 +113,15 @@ impl SettingsArgs {
     }
 }
 
-impl RunArgs {
-    /// Whether the run ends by itself.
-    #[must_use]
-    pub fn is_bounded(&self) -> bool {
-        self.max_records.is_some() || self.until_end || self.idle_timeout.is_some()
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("must be longer than nothing".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write 500ms, 10s, 10m or 1h 30m")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
     use clap::error::ErrorKind;
 
+    use std::time::Duration;
+
     use super::*;
+    use crate::run::args::SummaryFormat;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split_whitespace())

@@ -1,19 +1,18 @@
-//! The sink's command line.
+//! The command line of the sink: loads the configuration and runs the command.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use shared::log::LogFormat;
 use shared::signal::Shutdown;
 use sink_connector::cli::{Cli, Command};
 use sink_connector::commands;
-use sink_connector::config::{self, Config};
+use sink_connector::config::Config;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let config = match Config::load(&cli.settings.config, std::env::vars_os(), &cli.settings.flags()) {
         Ok(config) => config,
-        Err(errors) => return commands::refused(&cli.command(), &errors),
+        Err(errors) => return commands::invalid_configuration(cli.command().check_output(), &errors),
     };
     let outcome = match cli.command() {
         Command::Run(args) => {
@@ -24,19 +23,14 @@ fn main() -> ExitCode {
         Command::DeadLetters(command) => commands::dead_letters::run(&config, &command),
         Command::InferDdl(args) => commands::infer_ddl::run(&config, &args),
         Command::Config(args) => commands::config::run(&config, args),
-        Command::Reference => commands::reference::run(),
+        Command::Reference(args) => commands::reference::run(args),
     };
-    // Threads are not joined: one that hangs in a client library ends with the process.
     outcome.unwrap_or_else(|error| commands::failed(&error))
 }
 
 fn start(config: &Config) -> anyhow::Result<Shutdown> {
-    let format = match config.log.format {
-        config::LogFormat::Text => LogFormat::Text,
-        config::LogFormat::Json => LogFormat::Json,
-    };
-    shared::log::init(format, "info")?;
-    // A thread that panics takes the process with it: nothing half-done goes on, and nothing is lost by that.
+    shared::log::init(config.log.format, "info")?;
+    // A panic in any thread ends the process. What it had not committed is read again at the next start.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         report(info);

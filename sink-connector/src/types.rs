@@ -1,4 +1,4 @@
-//! Newtypes for the numbers of Kafka that must not be mixed up.
+//! Newtypes for partitions and offsets, which must not be mixed up.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ pub struct Offset(pub i64);
 pub struct TopicPartition {
     /// The topic's name.
     pub topic: Arc<str>,
-    /// The partition of it.
+    /// The partition's number.
     pub partition: Partition,
 }
 
 impl TopicPartition {
-    /// Names partition `partition` of `topic`.
+    /// Partition `partition` of `topic`.
     pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
         Self { topic: topic.into(), partition: Partition(partition) }
     }

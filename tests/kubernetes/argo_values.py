@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Leaves of an Argo CD Application its Helm values, in place; exit code 1 for any other object."""
+"""Replaces an Argo CD Application in a file by its Helm values. Exits 1 for any other object."""
 
 import sys
 

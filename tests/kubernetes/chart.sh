@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# `make chart`: everything about the Helm chart that can be told without a cluster. tools.sh installs what it needs.
+# `make chart`: all checks of the Helm chart that do not need a cluster. tools.sh installs the tools.
 #
-#   chart.sh          checks
-#   chart.sh --write  writes what is made from other files: README.md and the configuration's part of values.schema.json
+#   chart.sh          runs the checks
+#   chart.sh --write  updates the generated files: README.md and the configuration's part of values.schema.json
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -19,8 +19,8 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 say() { printf '%-10s %s\n' "$1" "$2"; }
 
-# expect WHAT COMMAND…: runs it, shows what it said only when it fails, and goes on to find everything at once. Inside it
-# errexit is off: a function says `|| return 1`.
+# expect WHAT COMMAND…: runs the command and shows its output only if it fails. A failure does not end the script, so that one run
+# finds all problems. errexit is off inside the command, so a function has to use `|| return 1`.
 expect() {
     local what=$1
     shift
@@ -33,8 +33,12 @@ expect() {
     fi
 }
 
+for binary in sink-connector producer; do
+    [ -x "$binaries/$binary" ] || cargo build --profile checked -p sink-connector -p producer --bins
+done
+
 if [ "${1:-}" = --write ]; then
-    tests/kubernetes/config_schema.py
+    BINARIES=$binaries tests/kubernetes/config_schema.py
     "$tools/bin/helm-docs" --chart-search-root "$chart" --log-level error
     exit
 fi
@@ -43,20 +47,20 @@ readme_is_current() {
     cp -r "$chart" "$work/chart"
     "$tools/bin/helm-docs" --chart-search-root "$work/chart" --log-level error
     diff -u "$chart/README.md" "$work/chart/README.md" || {
-        echo "values.yaml and README.md differ: run tests/kubernetes/chart.sh --write"
+        echo "README.md is not current: run tests/kubernetes/chart.sh --write"
         return 1
     }
 }
 
-# rendered VALUES: by Helm, judged object by object.
+# rendered VALUES NAME: renders the chart with these values and checks every object.
 rendered() {
     "$helm" template ls "$chart" --namespace scores -f "$1" |
         "$python" tests/kubernetes/rendered.py --values "$1" --kubernetes "$kubernetes" --crds "$tools/crds" \
             --write "$work/toml/$2"
 }
 
-# accepted NAME: the binaries take every configuration that these values rendered. The producer has no `config`, but reads it
-# all before it prints a record.
+# accepted NAME: gives every configuration that these values rendered to the binaries. The producer has no command `config`, but
+# `print` reads the whole configuration first.
 accepted() {
     local file count=0
     for file in "$work/toml/$1"/*/sink-connector.toml; do
@@ -69,7 +73,7 @@ accepted() {
     [ "$count" -gt 0 ]
 }
 
-# documented FILE: every example of values in it is rendered, judged and given to the binaries.
+# documented FILE: renders and checks every example of values in the document, and gives it to the binaries.
 documented() {
     local examples name count=0 example
     name=$(basename "$1" .md)
@@ -80,7 +84,7 @@ documented() {
         /^```/ { file = ""; next }
         file { print > file }' "$1"
     for example in "$examples"/*.yaml; do
-        # Objects are not values, but those of Argo CD hold some.
+        # An example may be an object. An Application of Argo CD contains values; other objects are skipped.
         if grep -q ^apiVersion: "$example"; then
             "$python" tests/kubernetes/argo_values.py "$example" || continue
         fi
@@ -95,8 +99,9 @@ for binary in sink-connector producer; do
     [ -x "$binaries/$binary" ] || cargo build --profile checked -p sink-connector -p producer --bins
 done
 
-expect "schema of the configuration is that of docs/reference.md" tests/kubernetes/config_schema.py --check
-expect "README.md is made from values.yaml" readme_is_current
+expect "schema of the configuration is what the binaries accept" \
+    env BINARIES="$binaries" tests/kubernetes/config_schema.py --check
+expect "README.md matches values.yaml" readme_is_current
 expect "scripts" "$tools/python/bin/shellcheck" --exclude=SC2329 tests/kubernetes/*.sh
 expect "script of the test" "$tools/python/bin/shellcheck" --shell=busybox "$chart/files/test.sh"
 expect "unit tests" "$tools/bin/helm-unittest" --strict "$chart"

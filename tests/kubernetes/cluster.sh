@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A Kubernetes cluster on this machine without Docker: control plane, one real node, services and DNS. Needs root.
 #
-#   cluster.sh up [IMAGE.tar…]   starts it anew, with these images on its node, and prints where its kubeconfig is
-#   cluster.sh down              stops it and deletes everything that it wrote
+#   cluster.sh up [IMAGE.tar…]   starts a new cluster, with these images on its node, and prints the path of its kubeconfig
+#   cluster.sh down              stops the cluster and deletes all its files
 #
-# Everything listens on 127.0.0.1. Pods reach any port of this machine's loopback at 10.244.77.1, which is also
-# host.internal: that is how they find the tests' Kafka and PostgreSQL.
+# Everything listens on 127.0.0.1. From a pod, 10.244.77.1 (also host.internal) leads to the loopback interface of this machine, and
+# so to the Kafka and PostgreSQL of the tests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,7 +20,7 @@ socket=$state/node/containerd.sock
 
 say() { echo "cluster: $*" >&2; }
 
-# until_ok SECONDS COMMAND…: repeats it until it succeeds.
+# until_ok SECONDS COMMAND…: repeats the command until it succeeds.
 until_ok() {
     local end=$((SECONDS + $1)) said
     shift
@@ -30,8 +30,7 @@ until_ok() {
     done
 }
 
-# start NAME COMMAND…: a process of its own session, whose pid `down` finds. In the cgroups of this script it would be
-# stopped and counted with it; the kubelet makes those of the pods.
+# start NAME COMMAND…: starts a process in its own session and records its pid for `down`.
 start() {
     local name=$1
     shift
@@ -39,7 +38,7 @@ start() {
     echo "$! $1" >>"$state/pids"
 }
 
-# certificate NAME SUBJECT NAMES: signed by the cluster's own authority.
+# certificate NAME SUBJECT NAMES: creates a certificate that the cluster's own CA signs.
 certificate() {
     local to=$state/pki/$1
     openssl req -newkey rsa:2048 -nodes -subj "$2" -keyout "$to.key" -out "$to.csr" 2>/dev/null
@@ -47,7 +46,7 @@ certificate() {
         -out "$to.crt" -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$3") 2>/dev/null
 }
 
-# kubeconfig NAME: for the certificate of that name.
+# kubeconfig NAME: writes the kubeconfig for the certificate of that name.
 kubeconfig() {
     cat >"$state/$1.kubeconfig" <<Y
 apiVersion: v1
@@ -59,7 +58,7 @@ current-context: livescores
 Y
 }
 
-identities() {
+certificates() {
     local pki=$state/pki
     openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=livescores -keyout "$pki/ca.key" -out "$pki/ca.crt" 2>/dev/null
     openssl genrsa -out "$pki/accounts.key" 2048 2>/dev/null
@@ -78,7 +77,7 @@ control_plane() {
         --listen-client-urls http://127.0.0.1:$etcd --advertise-client-urls http://127.0.0.1:$etcd \
         --listen-peer-urls http://127.0.0.1:$etcd_peer --initial-advertise-peer-urls http://127.0.0.1:$etcd_peer \
         --initial-cluster default=http://127.0.0.1:$etcd_peer
-    # Nobody but the services' addresses leads to it: no endpoint is kept for `kubernetes`, network() has a rule.
+    # No endpoint is kept for the Service `kubernetes`: network() has a rule for its address.
     start api kube-apiserver --etcd-servers=http://127.0.0.1:$etcd \
         --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port=$api \
         --tls-cert-file="$pki/api.crt" --tls-private-key-file="$pki/api.key" --client-ca-file="$pki/ca.crt" \
@@ -94,11 +93,11 @@ control_plane() {
     start scheduler kube-scheduler --kubeconfig="$state/scheduler.kubeconfig" \
         --bind-address=127.0.0.1 --secure-port=$scheduler --leader-elect=false
     until_ok 60 kubectl -n default get serviceaccount default
-    # The kinds that the chart may make for the Prometheus operator and for KEDA.
+    # The kinds of objects that the chart may create for the Prometheus operator and for KEDA.
     kubectl apply --server-side -f "$tools/crds" >/dev/null
 }
 
-# node IMAGE…: containerd and a kubelet.
+# node IMAGE…: starts containerd and a kubelet, and imports the images.
 node() {
     local image node=$state/node
     mkdir -p "$node"/{cni,kubelet,logs}
@@ -107,7 +106,7 @@ node() {
   {"type": "bridge", "bridge": "$bridge", "isGateway": true, "ipMasq": false, "ipam": {"type": "host-local",
    "dataDir": "$node/addresses", "ranges": [[{"subnet": "$pods"}]], "routes": [{"dst": "$services"}]}}]}
 Y
-    # The storage plugins that are disabled would probe file systems that are not here.
+    # The disabled storage plugins would look for file systems that this machine does not have.
     cat >"$node/containerd.toml" <<Y
 version = 2
 root = "$node/containerd"
@@ -140,7 +139,7 @@ containerRuntimeEndpoint: unix://$socket
 podLogsDir: $node/logs
 clusterDomain: cluster.local
 clusterDNS: [$dns_service]
-# What this machine lacks or is not to be touched for.
+# Settings of this machine that are missing or must not be changed.
 cgroupDriver: cgroupfs
 failCgroupV1: false
 enforceNodeAllocatable: []
@@ -161,7 +160,7 @@ Y
     kubectl wait --for=condition=Ready node/localhost --timeout=60s >/dev/null
 }
 
-# Services, DNS, and the way from pods to this machine's loopback.
+# Services, DNS, and the route from pods to the loopback interface of this machine.
 network() {
     ip link show $bridge >/dev/null 2>&1 || ip link add $bridge type bridge
     ip addr replace $gateway/24 dev $bridge
@@ -206,16 +205,16 @@ Y
 up() {
     down
     if iptables -t nat -S KUBE-SERVICES >/dev/null 2>&1; then
-        say "a Kubernetes runs on this machine already; this one would take its rules and its ports"
+        say "a Kubernetes already runs on this machine; this cluster would overwrite its rules and use its ports"
         exit 1
     fi
     mkdir -p "$state"/{pki,log}
     : >"$state/pids"
-    # What `down` puts back.
+    # The state that `down` restores.
     cat /proc/sys/net/ipv4/ip_forward >"$state/ip_forward"
     ip netns list >"$state/netns"
     chmod 700 "$state/pki"
-    identities
+    certificates
     control_plane
     node "$@"
     network
@@ -223,7 +222,7 @@ up() {
     echo "$KUBECONFIG"
 }
 
-# Ends a process of ours: a pid that was given to somebody else since has another command.
+# end PID COMMAND: ends a process of this cluster. If the pid was reused, its command differs and it is left alone.
 end() {
     local pid=$1 command=$2 tries=0
     [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "${command:0:15}" ] || return 0
@@ -235,7 +234,7 @@ end() {
     done
 }
 
-# Containers outlive containerd: they end first.
+# Containers would outlive containerd, so they end first.
 end_containers() {
     local container
     for container in $(ctr -a "$socket" -n k8s.io tasks list -q 2>/dev/null); do
@@ -249,8 +248,8 @@ end_containers() {
 down() {
     local pid command
     [ -d "$state" ] || return 0
-    [ -e "$state/pids" ] || { say "$state is not a folder of this script: set LIVESCORES_CLUSTER to another"; exit 1; }
-    # Newest first; the kubelet before the containers, or it would start them again.
+    [ -e "$state/pids" ] || { say "$state was not created by this script: set LIVESCORES_CLUSTER to another folder"; exit 1; }
+    # Newest first. The kubelet ends before the containers; otherwise it would start them again.
     tac "$state/pids" 2>/dev/null | while read -r pid command; do
         [ "$command" != containerd ] || end_containers
         end "$pid" "$command"

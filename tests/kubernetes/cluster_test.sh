@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# `make cluster-test`: the images, a cluster, and the scenarios of tests/tests/cluster on it. Arguments go to the test runner:
+# `make cluster-test`: builds the images, starts a cluster, and runs tests/tests/cluster on it. Arguments go to the test runner:
 #
-#   cluster_test.sh drain        only the tests with "drain" in their names
-#   KEEP=1 cluster_test.sh …     leaves the cluster up to look around; `cluster.sh down` ends it
+#   cluster_test.sh drain        runs only the tests with "drain" in their names
+#   KEEP=1 cluster_test.sh …     leaves the cluster running afterwards; `cluster.sh down` stops it
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,7 +13,7 @@ images=$tools/images
 tests/kubernetes/images.sh "$images"
 cargo build --profile checked -p tests --features cluster --tests
 
-# The user's own configurations stay as they are.
+# Helm and kubectl keep their files here, not in the user's folders.
 export PATH=$tools/bin:$PATH LIVESCORES_CLUSTER=$state LIVESCORES_GATEWAY=10.244.77.1
 export HELM_CACHE_HOME=$state/helm HELM_CONFIG_HOME=$state/helm HELM_DATA_HOME=$state/helm KUBECACHEDIR=$state/kubectl
 

@@ -1,82 +1,45 @@
 #!/usr/bin/env python3
-"""Keeps the configuration's part of the chart's values.schema.json the same as docs/reference.md.
+"""Keeps the configuration's part of the chart's values.schema.json the same as what the binaries accept.
 
     config_schema.py            writes it
-    config_schema.py --check    exits 1 when it is not current
+    config_schema.py --check    exits 1 if it is not current
 
-The reference is made from the binaries' own schema, so a key that the binaries know can be set by the chart's values, and
-no other can.
+BINARIES is the folder of the binaries. They print the JSON schema of their configuration, so a key that they know can be set
+by the chart's values, and no other can.
 """
 
 import json
+import os
 import pathlib
-import re
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-REFERENCE = ROOT / "docs/reference.md"
+BINARIES = pathlib.Path(os.environ.get("BINARIES") or ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "checked")
 SCHEMA = ROOT / "helm/livescores/values.schema.json"
 
-SCALAR = {"type": ["string", "number", "boolean"]}
+# The chart has defaults of its own.
+LEFT_OUT = ("$schema", "default", "x-default", "x-section", "x-unit")
 
 
-def of_values(values: str, key: str, sections: dict) -> dict:
-    """The JSON schema of a column `values` of the reference."""
-    integer = re.fullmatch(r"(\d+) to (\d+)( \w+)?", values)
-    if key == "errors.breaker_ratio":
-        return {"type": "number", "minimum": 0, "maximum": 1}
-    if integer:
-        return {"type": "integer", "minimum": int(integer[1]), "maximum": int(integer[2])}
-    if bounded := re.fullmatch(r"from (\d+)", values):
+def of_values(schema: dict) -> dict:
+    """A schema as the chart needs it."""
+    kept = {key: value for key, value in schema.items() if key not in LEFT_OUT}
+    if kept.get("type") == "integer":
         # Beyond 2^53 YAML's way through JSON would change the number.
-        return {"type": "integer", "minimum": int(bounded[1]), "maximum": 2**53}
-    if values == "text":
-        return {"type": "string"}
-    if values == "list of text":
-        return {"type": "array", "items": {"type": "string"}}
-    if values == "properties":
-        return {"type": "object", "additionalProperties": SCALAR}
-    if values == "`true`, `false`":
-        return {"type": "boolean"}
-    if re.fullmatch(r"`\w+`(, `\w+`)*", values):
-        return {"type": "string", "enum": re.findall(r"`(\w+)`", values)}
-    if values == "map of text":
-        return {"type": "object", "additionalProperties": {"type": "string"}}
-    if names := re.fullmatch(r"map of text; names: (.*)", values):
-        allowed = re.findall(r"`(\w+)`", names[1])
-        return closed({name: {"type": "string"} for name in allowed})
-    if values == "tables with the keys of `[sink]`":
-        return {"type": "object", "additionalProperties": sections["sink"]}
-    sys.exit(f"{REFERENCE.name}: {key} has values that {pathlib.Path(__file__).name} does not know: {values}")
-
-
-def closed(properties: dict) -> dict:
-    """An object that has these properties and no others."""
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
-
-def of_binary(name: str, text: str) -> dict:
-    """The JSON schema of a binary's configuration."""
-    table = text.split(f"## {name}: configuration\n", 1)[1].split("\n## ", 1)[0]
-    top = closed({})
-    for row in table.splitlines():
-        if not row.startswith("| `"):
-            continue
-        key, values, _default, _variable, purpose = (cell.strip() for cell in row.strip("|").split(" | "))
-        key = key.strip("`")
-        *path, leaf = key.split(".")
-        place = top
-        for section in path:
-            place = place["properties"].setdefault(section, closed({}))
-        place["properties"][leaf] = {"description": purpose} | of_values(values, key, top["properties"])
-    return top
+        kept.setdefault("maximum", 2**53)
+    if "properties" in kept:
+        kept["properties"] = {name: of_values(below) for name, below in kept["properties"].items()}
+    if isinstance(kept.get("additionalProperties"), dict):
+        kept["additionalProperties"] = of_values(kept["additionalProperties"])
+    return kept
 
 
 def main() -> None:
-    text = REFERENCE.read_text()
     schema = json.loads(SCHEMA.read_text())
     for name, place in (("sink-connector", "sinkConfig"), ("producer", "producerConfig")):
-        schema["$defs"][place] = of_binary(name, text)
+        printed = subprocess.run([BINARIES / name, "reference", "--json-schema"], check=True, stdout=subprocess.PIPE)
+        schema["$defs"][place] = of_values(json.loads(printed.stdout))
     current = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     if "--check" in sys.argv[1:]:
         if current != SCHEMA.read_text():

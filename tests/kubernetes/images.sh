@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Builds the images of the Dockerfile, and those that a test cluster needs beside them, without a container engine:
+# Builds the images of the Dockerfile, and the other images that a test cluster needs, without a container engine:
 #
-#   images.sh FOLDER            FOLDER/{sink-connector,producer,pause,busybox,psql}.tar, OCI archives for `ctr images import`
-#   images.sh --check FOLDER    the same, then looks into the two that are ours and runs them
-#   images.sh --arm64 FOLDER    FOLDER/{sink-connector,producer}-arm64.tar, compiled on this amd64 machine, looked into and run
-#                               by an emulator
+#   images.sh FOLDER            writes FOLDER/{sink-connector,producer,pause,busybox,psql}.tar, OCI archives for
+#                               `ctr images import`
+#   images.sh --check FOLDER    also checks and runs the images of sink-connector and producer
+#   images.sh --arm64 FOLDER    writes FOLDER/{sink-connector,producer}-arm64.tar, compiled on this amd64 machine, and checks and
+#                               runs them in an emulator
 #
-# buildah builds the Dockerfile as it stands. Where no registry can be reached its base images have stand-ins, made once from
-# Debian's packages and the Rust toolchain of this machine; RUST_IMAGE and RUNTIME_IMAGE name real ones instead. Needs root and
-# Debian packages, which it names. What it builds is kept in the folder of tools.sh.
+# buildah builds the unchanged Dockerfile. Its base images are replaced by substitutes, built once from Debian's packages and the Rust
+# toolchain of this machine, so that no registry is needed; RUST_IMAGE and RUNTIME_IMAGE name real base images instead. Needs root,
+# and Debian packages, which it names if they are missing. Builds are kept in the folder of tools.sh.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -24,7 +25,7 @@ MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 tools=${LIVESCORES_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/livescores-tools}
 containers=$tools/containers
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=$(sed -n '/^version = "\(.*\)"/{s//\1/p;q;}' Cargo.toml)
 chart_version=$(sed -n 's/^appVersion: "\(.*\)"/\1/p' helm/livescores/Chart.yaml)
 
 say() { echo "images: $*" >&2; }
@@ -41,13 +42,13 @@ done
 
 own=$(dpkg --print-architecture)
 arch=${cross:-$own}
-[ "$cross" != "$own" ] || die "this machine is $own itself: --check"
+[ "$cross" != "$own" ] || die "this machine is itself $own: use --check"
 
 mkdir -p "$containers" "$folder"
 exec 9>"$containers/lock"
 flock 9
 
-# Storage of our own, and settings that also hold inside a container: runc, no systemd, limits that may be set there.
+# Separate storage, and settings that also work inside a container: runc, no systemd, limits that may be set there.
 export CONTAINERS_STORAGE_CONF=$containers/storage.conf CONTAINERS_CONF=$containers/containers.conf BUILDAH_RUNTIME=runc
 cat >"$CONTAINERS_STORAGE_CONF" <<EOF
 [storage]
@@ -64,17 +65,17 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 EOF
 
-# build ARGUMENT…: quiet unless it fails; every step is a layer that is found again.
+# build ARGUMENT…: prints its log only if it fails; every step is a cached layer.
 build() {
     buildah build --layers --network host "$@" >"$containers/build.log" 2>&1 || { cat "$containers/build.log" >&2; return 1; }
 }
 
-# stand_in NAME:VERSION [CONTEXT [OPTION…]]: makes it from the Containerfile on standard input, unless it is there. A stand-in
-# that is changed gets the next version, and so do those that begin from it.
-stand_in() {
+# substitute NAME:VERSION [CONTEXT [OPTION…]]: builds the image from the Containerfile on standard input, unless it exists. If you
+# change a substitute, increase its version and that of the images that are built from it.
+substitute() {
     local image=localhost/$1
     ! buildah inspect --type image "$image" >/dev/null 2>&1 || return 0
-    say "making $image"
+    say "building $image"
     cat >"$containers/Containerfile"
     build -t "$image" -f "$containers/Containerfile" "${@:3}" "${2:-$containers/empty}"
 }
@@ -82,7 +83,7 @@ stand_in() {
 debian() {
     local image=localhost/debian:1 root=$containers/debian
     ! buildah inspect --type image "$image" >/dev/null 2>&1 || return 0
-    say "making $image"
+    say "building $image"
     rm -rf "$root"
     debootstrap --variant=minbase "$SUITE" "$root" "$MIRROR" >"$containers/build.log" 2>&1 ||
         { tail -n 20 "$containers/build.log" >&2; return 1; }
@@ -96,17 +97,17 @@ debian() {
 mkdir -p "$containers/empty"
 debian
 
-# rust:…-slim: the toolchain itself is mounted while building.
-stand_in rust:1 <<EOF
+# For rust:…-slim. The toolchain itself is mounted during the build.
+substitute rust:1 <<EOF
 FROM localhost/debian:1
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev
 ENV CARGO_HOME=/usr/local/cargo PATH=/opt/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 EOF
 
-# gcr.io/distroless/static-debian12:nonroot: the same packages, unpacked, and nobody but root, nobody and nonroot. Nothing
-# in it runs, so it may be of another architecture.
+# For gcr.io/distroless/static-debian12:nonroot: the same packages, unpacked, with the users root, nobody and nonroot. Nothing in it
+# runs during the build, so it may be for another architecture.
 runtime() {
-    stand_in "$1" "$containers/empty" "${platform[@]}" <<EOF
+    substitute "$1" "$containers/empty" "${platform[@]}" <<EOF
 FROM --platform=linux/$own localhost/debian:1 AS packages
 RUN dpkg --add-architecture $arch && apt-get update && mkdir /debs && cd /debs && apt-get -o APT::Sandbox::User=root download \\
     base-files:$arch ca-certificates netbase tzdata
@@ -119,7 +120,7 @@ RUN mkdir /runtime && for deb in /debs/*.deb; do dpkg-deb -x "\$deb" /runtime; d
     && printf '%s\\n' root:x:0: nobody:x:65534: nonroot:x:65532: >/runtime/etc/group \\
     && chown 65532:65532 /runtime/home/nonroot && chmod 1777 /runtime/tmp
 FROM scratch
-# Otherwise it is found among the layers of another architecture: the files are the same.
+# Without this label, buildah would reuse the cached layer of another architecture, because the files are the same.
 LABEL architecture=$arch
 COPY --from=packages /runtime /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
@@ -128,9 +129,9 @@ WORKDIR /home/nonroot
 EOF
 }
 
-# What a test cluster needs beside ours.
+# The other images that a test cluster needs.
 companions() {
-    stand_in pause:1 tests/kubernetes <<EOF
+    substitute pause:1 tests/kubernetes <<EOF
 FROM localhost/rust:1 AS build
 COPY pause.c /
 RUN gcc -static -Os -s -o /pause /pause.c
@@ -140,22 +141,22 @@ USER 65535:65535
 ENTRYPOINT ["/pause"]
 EOF
 
-    # The package busybox: the wget of busybox-static crashes when it looks up a name.
-    stand_in busybox:3 <<EOF
+    # The package busybox, because the wget of busybox-static crashes when it looks up a host name.
+    substitute busybox:3 <<EOF
 FROM localhost/debian:1
 RUN apt-get update && apt-get install --yes --no-install-recommends busybox && busybox --install -s /usr/local/bin
 CMD ["sh"]
 EOF
 
-    stand_in psql:1 <<EOF
+    substitute psql:1 <<EOF
 FROM localhost/debian:1
 RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-client && rm -rf /var/lib/apt/lists/*
 CMD ["psql"]
 EOF
 }
 
-# This machine's toolchain, in the version of rust-toolchain.toml, and for another architecture a copy of it that has that one's
-# standard library as well: `rustup target add` would change what is not ours.
+# Prints the folder of the toolchain: this machine's, in the version of rust-toolchain.toml. For another architecture it is a copy that
+# also contains the standard library of that architecture, because `rustup target add` would change the user's toolchain.
 toolchain() {
     local own_sysroot rust name folder sum
     own_sysroot=$(rustc --print sysroot)
@@ -164,13 +165,13 @@ toolchain() {
     name=rust-std-$rust-aarch64-unknown-linux-gnu
     folder=$tools/rust-$rust-$cross
     if [ ! -d "$folder" ]; then
-        say "$name beside a copy of $own_sysroot"
+        say "copying $own_sysroot and adding $name"
         rm -rf "$folder.partial"
         mkdir -p "$folder.partial"
-        # Chained: where a result is asked for, set -e does not hold.
+        # Chained with &&, because set -e has no effect in a command substitution here.
         cd "$folder.partial" &&
             curl -fsSL --remote-name-all "https://static.rust-lang.org/dist/$name.tar.xz"{,.sha256} &&
-            # The sum, and in some mirrors no name after it.
+            # Some mirrors give only the sum, without the file name.
             read -r sum _ < <(cat "$name.tar.xz.sha256"; echo) &&
             sha256sum --quiet --check <<<"$sum  $name.tar.xz" >&2 &&
             cp -a "$own_sysroot/bin" "$own_sysroot/lib" . &&
@@ -184,13 +185,13 @@ toolchain() {
 if [ -z "$cross" ]; then
     suffix='' runtime=runtime:4 platform=()
 else
-    # BUILDPLATFORM: buildah of Debian 12 does not know it.
+    # The buildah of Debian 12 does not set BUILDPLATFORM.
     suffix=-$cross runtime=runtime-$cross:3 platform=(--platform "linux/$cross" --build-arg "BUILDPLATFORM=linux/$own")
 fi
 runtime "$runtime"
 [ -n "$cross" ] || companions
 
-# The commit that last changed what the images are made of: others do not compile anything anew.
+# The last commit that changed the sources of the images, so that other commits do not compile anything again.
 sources=(Cargo.toml Cargo.lock Dockerfile .dockerignore config shared producer sink-connector)
 revision=$(git log -1 --format=%H -- "${sources[@]}" 2>/dev/null || true)
 [ -z "$revision" ] || git diff --quiet HEAD -- "${sources[@]}" || revision+=-dirty
@@ -199,7 +200,7 @@ arguments=("${platform[@]}" --build-arg REVISION="$revision")
 if [ -n "${RUST_IMAGE:-}" ]; then
     arguments+=(--build-arg RUST_IMAGE="$RUST_IMAGE")
 else
-    # The toolchain, this machine's certificates, and where it gets crates from.
+    # The toolchain, this machine's CA certificates, and its configuration of crate registries.
     sysroot=$(toolchain)
     arguments+=(--build-arg RUST_IMAGE="localhost/rust:1" --volume "$sysroot:/opt/rust:ro"
         --volume /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro)
@@ -208,11 +209,11 @@ else
 fi
 arguments+=(--build-arg RUNTIME_IMAGE="${RUNTIME_IMAGE:-localhost/$runtime}")
 
-# buildah finds a LABEL among its layers by its text, whatever the build argument in it is now; so the label is set once more
-# where it is not this build's.
+# buildah finds the cached layer of a LABEL by its text and ignores the value of the build argument in it. So the label is set again if
+# it has an old value.
 relabel() {
     local key=org.opencontainers.image.revision container
-    ! buildah inspect --type image "$1" | grep -q "\"$key\": \"$revision\"" || return 0
+    ! grep -q "\"$key\": \"$revision\"" <<<"$(buildah inspect --type image "$1")" || return 0
     container=$(buildah from --pull-never --arch "$arch" "$1")
     buildah config --label "$key=$revision" "$container"
     buildah commit --quiet --rm "$container" "$1" >/dev/null
@@ -227,7 +228,7 @@ for target in sink-connector producer; do
     say "$target$suffix in $((SECONDS - began)) s, $(grep -c '^ *Compiling ' "$containers/build.log" || true) crates compiled"
 done
 
-# save NAME IMAGE REFERENCE: an archive that is imported under that reference.
+# save NAME IMAGE REFERENCE: writes an archive that is imported under that reference.
 save() {
     rm -f "$folder/$1.tar"
     buildah push --quiet "$2" "oci-archive:$folder/$1.tar:$3" >/dev/null

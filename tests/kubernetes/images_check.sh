@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What is asserted of an image of ours: looks into it and runs it.
+# Checks an image of this project: its contents, and how it runs.
 #
 #   images_check.sh IMAGE ARCHIVE ARCHITECTURE VERSION REVISION
 #
-# images.sh calls it, in whose storage the image is. One of another architecture is run by qemu.
+# Called by images.sh, whose storage contains the image. An image for another architecture is run by qemu.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,13 +15,13 @@ limit=40000000
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The kernel need not know what to do with the binary.
+# qemu is the entry point, so the kernel does not need to know how to run the binary.
 emulated=()
 [ "$arch" = "$(dpkg --print-architecture)" ] || emulated=(--arch "$arch" --pull never
     --volume "$(command -v qemu-aarch64-static):/qemu:ro" --entrypoint "[\"/qemu\", \"/usr/local/bin/$target\"]")
 
 failed=0
-# expect WHAT COMMAND…: goes on to find everything at once, and shows what was said only when it fails.
+# expect WHAT COMMAND…: runs the command and shows its output only if it fails. A failure does not end the script.
 expect() {
     local what=$1
     shift
@@ -33,22 +33,22 @@ expect() {
         failed=1
     fi
 }
-# run OPTION…: podman's, in the place of the image's entry point the same by the emulator where one is needed.
+# run OPTION…: podman run with these options; in the emulator if the image needs one.
 run() { timeout 60 podman run --rm --read-only --read-only-tmpfs=false "${emulated[@]}" "$@"; }
-# confined ARGUMENT…: as a cluster runs it, by uid, nothing writable, no capability.
+# confined ARGUMENT…: runs the image as a cluster does, by uid, read-only and without capabilities.
 confined() { run --network none --user 65532:65532 --cap-drop all --security-opt no-new-privileges "$@"; }
 config() { podman image inspect --format "{{ $1 }}" "$image"; }
 label() { config "index .Config.Labels \"org.opencontainers.image.$1\""; }
 same() { [ "$1" = "$2" ] || { echo "is '$1', not '$2'"; return 1; }; }
 smaller() { [ "$1" -lt "$2" ] || { echo "$1 bytes"; return 1; }; }
-# says PATTERN COMMAND…: succeeds and prints it.
-says() {
+# prints PATTERN COMMAND…: the command succeeds and its output matches the pattern.
+prints() {
     local said
     said=$("${@:2}") || { echo "$said"; return 1; }
-    grep -q -e "$1" <<<"$said" || { echo "nothing in it matches '$1':"; echo "$said"; return 1; }
+    grep -q -e "$1" <<<"$said" || { echo "the output does not match '$1':"; echo "$said"; return 1; }
 }
 
-# in_root COMMAND…: with the image's files in $root.
+# in_root COMMAND…: runs the command with the image's files in $root. It succeeds if the command prints nothing.
 in_root() {
     local root said
     root=$(podman image mount "$image") || return 1
@@ -57,28 +57,28 @@ in_root() {
     [ -z "$said" ] || { echo "$said"; return 1; }
 }
 shells() { find "$root" \( -type f -o -type l \) -regextype posix-extended -regex '.*/(ba|da|a|z|k)?sh|.*/busybox|.*/perl.*'; }
-too_few_roots_of_trust() {
+too_few_ca_certificates() {
     local file count
     file=$(find "$root/etc/ssl/certs" -name ca-certificates.crt -perm -o=r)
     count=$([ -z "$file" ] || grep -c 'BEGIN CERTIFICATE' "$file")
     [ "${count:-0}" -gt 100 ] || echo "$count certificates"
 }
-# Another architecture's, or in need of a loader or of libraries: there are none.
+# Prints why the binary cannot run in the image: another architecture, or a loader or libraries that it needs.
 wrong_binary() {
     local machine file=$root/usr/local/bin/$target
     case $arch in amd64) machine=X86-64 ;; arm64) machine=AArch64 ;; esac
-    readelf --file-header "$file" | grep -q "Machine: .*$machine" || echo "it is not for $machine"
+    grep -q "Machine: .*$machine" <<<"$(readelf --file-header "$file")" || echo "it is not for $machine"
     readelf --program-headers "$file" | grep INTERP || true
     readelf --dynamic "$file" | grep NEEDED || true
 }
 
-# A broker whose certificate only a root of our own vouches for: refused with the image's roots, taken once ours stand in their
-# place. It is no broker, so nothing comes of it after the handshake.
+# A TLS server with a certificate of a test CA: the binary must reject it with the image's CA certificates, and accept it once the test
+# CA replaces them. The server is not a broker, so the binary fails after the handshake.
 trusts() {
     local name said port
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
         -keyout "$work/key.pem" -out "$work/root.pem" 2>/dev/null
-    # It ends with its standard input, so that must have no end.
+    # s_server ends when its standard input ends, so it gets one that never ends.
     [ -p "$work/nothing" ] || mkfifo "$work/nothing"
     openssl s_server -accept 127.0.0.1:0 -cert "$work/root.pem" -key "$work/key.pem" \
         <>"$work/nothing" >"$work/server" 2>&1 &
@@ -92,9 +92,9 @@ trusts() {
         sink-connector) name=SINK arguments=(offsets show) ;;
         producer) name=PRODUCER arguments=(once --records 1) ;;
     esac
-    for roots in theirs ours; do
+    for roots in image test; do
         volume=()
-        [ "$roots" = theirs ] || volume=(--volume "$work/root.pem:/etc/ssl/certs/ca-certificates.crt:ro")
+        [ "$roots" = image ] || volume=(--volume "$work/root.pem:/etc/ssl/certs/ca-certificates.crt:ro")
         run --network host "${volume[@]}" \
             --env "${name}__KAFKA__BOOTSTRAP_SERVERS=localhost:$port" --env "${name}__KAFKA__PROPERTIES__SECURITY_PROTOCOL=ssl" \
             "$image" "${arguments[@]}" >"$work/$roots" 2>&1
@@ -102,10 +102,10 @@ trusts() {
     done
     kill "$server"
     wait "$server" 2>/dev/null
-    said=$(cat "$work/theirs")
-    grep -q 'certificate verify failed' <<<"$said" || { echo "a stranger was not refused:"; echo "$said"; return 1; }
-    grep -q 'CIPHER is' "$work/server" || { echo "no handshake:"; cat "$work/server" "$work/ours"; return 1; }
-    ! grep -q 'certificate verify failed' "$work/ours" || { echo "refused with our root:"; cat "$work/ours"; return 1; }
+    said=$(cat "$work/image")
+    grep -q 'certificate verify failed' <<<"$said" || { echo "an unknown certificate was not rejected:"; echo "$said"; return 1; }
+    grep -q 'CIPHER is' "$work/server" || { echo "no handshake:"; cat "$work/server" "$work/test"; return 1; }
+    ! grep -q 'certificate verify failed' "$work/test" || { echo "rejected with the test CA:"; cat "$work/test"; return 1; }
 }
 
 labels() {
@@ -125,17 +125,17 @@ expect "no shell" in_root shells
 expect "user 65532:65532" same "$(config .Config.User)" 65532:65532
 expect "entry point" same "$(config 'json .Config.Entrypoint')" "[\"/usr/local/bin/$target\"]"
 expect "labels" labels
-expect "port" says '"94[0-9]*/tcp"' config 'json .Config.ExposedPorts'
-expect "roots of trust" in_root too_few_roots_of_trust
-expect "TLS follows them" trusts
-expect "--help" says '^Usage: ' confined "$image" --help
-expect "--version" says "^$target $version$" confined "$image" --version
-[ ${#emulated[@]} -gt 0 ] || expect "on the PATH" says "^$target $version$" confined --entrypoint "$target" "$image" --version
-expect "runs without being told a user" says "$version" run --network none "$image" --version
+expect "port" prints '"94[0-9]*/tcp"' config 'json .Config.ExposedPorts'
+expect "CA certificates" in_root too_few_ca_certificates
+expect "TLS uses them" trusts
+expect "--help" prints '^Usage: ' confined "$image" --help
+expect "--version" prints "^$target $version$" confined "$image" --version
+[ ${#emulated[@]} -gt 0 ] || expect "on the PATH" prints "^$target $version$" confined --entrypoint "$target" "$image" --version
+expect "runs without an explicit user" prints "$version" run --network none "$image" --version
 case $target in
     sink-connector)
-        expect "config" says '^table = "ipl_livescores"' confined "$image" --config config/sink-connector.toml config ;;
+        expect "config" prints '^table = "ipl_livescores"' confined "$image" --config config/sink-connector.toml config ;;
     producer)
-        expect "print" says '^{"match_id":' confined "$image" --config config/producer.toml print --records 1 ;;
+        expect "print" prints '^{"match_id":' confined "$image" --config config/producer.toml print --records 1 ;;
 esac
 exit "$failed"

@@ -1,4 +1,4 @@
-// What holds a pod's namespaces: it waits, reaps orphans, and ends when it is told to.
+// The process that keeps a pod's namespaces open: it waits, reaps orphans, and ends on a signal.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,12 +1,19 @@
 #!/usr/bin/env python3
-"""Judges what the chart renders, from standard input, and writes every TOML to a folder for the binaries to judge.
+"""Checks the objects that the chart renders, from standard input, and writes every TOML to a folder for the binaries to check.
 
     helm template … -f VALUES | rendered.py --values VALUES --kubernetes 1.35 --crds FOLDER --write FOLDER
 
-Refused are: keys given twice; names and labels that YAML reads as numbers, booleans or null; objects that their strict JSON schema does not take (Kubernetes' own, and those of the custom
-resource definitions); names and labels that are none, or too long; two objects of one name; a ConfigMap or Secret that a pod
-needs and neither the release makes nor the values name, or that a hook needs before it is made; a selector that does not
-find its pods; a pod that Pod Security "restricted" would refuse, that gets a token, or that has no requests or memory limit.
+It rejects:
+
+- duplicate keys,
+- names and labels that YAML reads as numbers, booleans or null,
+- objects that violate their strict JSON schema (Kubernetes' own, and those of the custom resource definitions),
+- names and labels that are invalid or too long,
+- two objects with the same name,
+- a ConfigMap or Secret that a pod needs but that neither the release creates nor the values name, or that a hook needs before it
+  is created,
+- a selector that matches no pod,
+- a pod that violates Pod Security "restricted", gets a token, or has no requests or memory limit.
 """
 
 import argparse
@@ -23,18 +30,18 @@ VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persiste
 
 
 class Loader(yaml.SafeLoader):
-    """YAML in which a key is given once."""
+    """YAML without duplicate keys."""
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"given twice: {sorted(map(str, twice))}", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate keys: {sorted(map(str, twice))}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
 def strict(schema):
-    """A CRD's schema, with unknown fields refused where the API server would drop them."""
+    """A CRD's schema that rejects unknown fields, where the API server would drop them."""
     if isinstance(schema, list):
         return [strict(item) for item in schema]
     if not isinstance(schema, dict):
@@ -44,7 +51,7 @@ def strict(schema):
         schema.pop("anyOf", None)
         schema["type"] = ["integer", "string"]
     if isinstance(schema.get("pattern"), str):
-        # Go takes flags anywhere, Python at the beginning only.
+        # Go accepts flags anywhere in a pattern, Python only at the beginning.
         schema["pattern"] = schema["pattern"].replace("^(?i)", "(?i)^")
     open_ended = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
     if isinstance(schema.get("properties"), dict) and not open_ended:
@@ -53,7 +60,7 @@ def strict(schema):
 
 
 def crd_schemas(folder: pathlib.Path) -> dict:
-    """(apiVersion, kind) → JSON schema, of every CRD in the folder."""
+    """The JSON schema of every CRD in the folder, by (apiVersion, kind)."""
     schemas = {}
     for file in sorted(folder.glob("*.yaml")):
         spec = yaml.safe_load(file.read_text())["spec"]
@@ -65,10 +72,10 @@ def crd_schemas(folder: pathlib.Path) -> dict:
 
 
 def shape_error(document) -> str | None:
-    """Why nothing else can be asked of the document: it is no object, or has a name that is no text."""
+    """Why no further check is possible: the document is not an object, or has a name that is not text."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(metadata, dict) or not {"apiVersion", "kind"} <= set(document):
-        return f"no object: {str(document)[:80]!r}"
+        return f"not an object: {str(document)[:80]!r}"
     texts = {"name": metadata.get("name"), "namespace": metadata.get("namespace", "")}
     for metadata in [metadata] + [pod[0] for pod in [pod_of(document)] if pod]:
         for field in ("labels", "annotations"):
@@ -97,21 +104,21 @@ def schema_errors(document: dict, kubernetes: str, crds: dict):
 
 
 def name_errors(document: dict):
-    """What the API server has no schema for: names that others are made from, and values of labels."""
+    """Rules that no schema contains: names from which others are derived, and values of labels."""
     name = document["metadata"]["name"]
-    # Pods of a Job carry its name in a label; a CronJob's Jobs add eleven characters to it.
+    # Pods of a Job have its name in a label. A CronJob adds eleven characters to the names of its Jobs.
     longest = {"CronJob": 52, "Job": 63, "Service": 63, "Pod": 63}.get(document["kind"], 253)
     if len(name) > longest or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
-        yield "has a name that is none, or too long"
+        yield "has a name that is invalid or too long"
     labels = dict(document["metadata"].get("labels") or {})
     labels |= (pod_of(document)[0].get("labels") or {}) if pod_of(document) else {}
     for key, value in labels.items():
         if len(value) > 63 or not re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", value):
-            yield f"has a label {key} whose value is none: {value}"
+            yield f"has a label {key} with an invalid value: {value}"
 
 
 def pod_of(document: dict):
-    """Metadata and spec of the pod that the object makes, if it makes any."""
+    """Metadata and spec of the pod that the object creates, if it creates one."""
     spec = document.get("spec", {})
     if document["kind"] == "CronJob":
         spec = spec["jobTemplate"]["spec"]
@@ -122,16 +129,16 @@ def pod_of(document: dict):
 
 
 def pod_errors(spec: dict):
-    """What Pod Security "restricted", or an operator, would object to."""
+    """Violations of Pod Security "restricted", and missing resources."""
     pod = spec.get("securityContext") or {}
     if spec.get("automountServiceAccountToken") is not False:
         yield "gets a token of the Kubernetes API"
     for flag in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(flag):
-            yield f"{flag}"
+            yield f"sets {flag}"
     for volume in spec.get("volumes", []):
         if not set(volume) - {"name"} <= VOLUMES:
-            yield f"volume {volume['name']} is of a kind that is not allowed"
+            yield f"volume {volume['name']} has a type that is not allowed"
     volumes = {volume["name"] for volume in spec.get("volumes", [])}
     for container in spec.get("initContainers", []) + spec["containers"]:
         own = container.get("securityContext") or {}
@@ -151,7 +158,7 @@ def pod_errors(spec: dict):
             yield f"container {name} has no requests or no memory limit"
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in volumes:
-                yield f"container {name} mounts {mount['name']}, which is no volume"
+                yield f"container {name} mounts {mount['name']}, which is not a volume of the pod"
 
 
 def needed(spec: dict):
@@ -168,7 +175,7 @@ def needed(spec: dict):
 
 
 def order(document: dict):
-    """When Helm makes the object: hooks of an install by weight, then the release, then the test's hooks by weight."""
+    """When Helm creates the object: install hooks by weight, then the release, then test hooks by weight."""
     annotations = document["metadata"].get("annotations") or {}
     hook = annotations.get("helm.sh/hook", "")
     weight = int(annotations.get("helm.sh/hook-weight", 0))
@@ -183,12 +190,12 @@ def reference_errors(documents: list, values: str):
         for need in needed(pod[1]):
             if need in made:
                 if made[need] > order(document) or (made[need] == order(document) and made[need] != (0, 0)):
-                    yield f"{title(document)} needs {' '.join(need)} before it is made"
-                # What a hook with this policy leaves behind is gone when the release runs.
+                    yield f"{title(document)} needs {' '.join(need)} before it is created"
+                # Helm deletes objects of such a hook before the release runs.
                 elif made[need][0] == -1 and order(document)[0] != -1:
                     yield f"{title(document)} needs {' '.join(need)}, which is deleted after its hook"
             elif str(need[1]) not in values:
-                yield f"{title(document)} needs {' '.join(need)}, which nothing makes"
+                yield f"{title(document)} needs {' '.join(need)}, which nothing creates"
 
 
 def selector_errors(documents: list):
@@ -218,7 +225,7 @@ def matches(selector: dict, labels: dict) -> bool:
 
 
 def write_configurations(documents: list, folder: pathlib.Path) -> None:
-    """Every ConfigMap with a TOML as a folder, paths of mounts turned into paths below it, Secrets' files made up."""
+    """Writes every ConfigMap with a TOML as a folder. Mount paths become paths below it; files of Secrets get dummy content."""
     for document in documents:
         data = document.get("data", {})
         if document["kind"] != "ConfigMap" or not any(name.endswith(".toml") for name in data):
@@ -228,7 +235,7 @@ def write_configurations(documents: list, folder: pathlib.Path) -> None:
         for name, content in data.items():
             for secret in re.findall(r"/run/secrets/([\w./-]+)", content):
                 (place / secret).parent.mkdir(parents=True, exist_ok=True)
-                (place / secret).write_text("made up\n")
+                (place / secret).write_text("dummy\n")
             content = content.replace("/run/secrets", str(place)).replace("/etc/livescores", str(place))
             (place / name).write_text(content)
 
@@ -256,12 +263,12 @@ def main() -> None:
         if pod := pod_of(document):
             errors += [f"{title(document)}: {error}" for error in pod_errors(pod[1])]
     names = [f"{document['kind']} {document['metadata']['name']}" for document in documents]
-    errors += [f"{name} is there twice" for name in sorted({name for name in names if names.count(name) > 1})]
+    errors += [f"{name} exists twice" for name in sorted({name for name in names if names.count(name) > 1})]
     errors += reference_errors(documents, options.values.read_text())
     errors += selector_errors(documents)
     write_configurations(documents, options.write)
     if errors or not documents:
-        sys.exit("\n".join(errors) or "nothing was rendered")
+        sys.exit("\n".join(errors) or "no objects were rendered")
     print(f"{len(documents)} objects")
 
 

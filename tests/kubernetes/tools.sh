@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the pinned tools that check the chart, once, outside the repository, and prints the folder that holds them:
+# Installs the pinned tools for checking the chart, once and outside the repository, and prints their folder:
 #
 #   tools=$(tests/kubernetes/tools.sh); "$tools/bin/helm" version
 #
-# `tools.sh cluster` adds Kubernetes itself, built from its Go modules, and Debian's container tools: a control plane and a
-# node without Docker. Needs Go, for the Go modules, and Python 3 with venv; the container tools need root. The first time on
-# two cores it takes about ten minutes, with `cluster` half an hour; after that, nothing.
+# `tools.sh cluster` also builds Kubernetes from its Go modules and installs Debian's container tools, which is enough for a control
+# plane and a node without Docker. Needs Go and Python 3 with venv; the container tools need root. On two cores the first run takes about
+# ten minutes, with `cluster` half an hour. Later runs install nothing.
 set -euo pipefail
 
 HELM=3.22.0
@@ -15,14 +15,14 @@ SHELLCHECK=0.11.0.1          # PyPI
 KUBERNETES_VALIDATE=1.37.0   # PyPI; ships the JSON schemas of Kubernetes up to this version
 PROMETHEUS_OPERATOR=0.85.0   # for its CRDs only
 KEDA=2.21.0                  # for its CRDs only
-KUBERNETES=1.35.4            # the cluster, and what helm says that it renders for
+KUBERNETES=1.35.4            # version of the cluster, and the one that helm renders for
 ETCD=3.6.16
 COREDNS=1.14.7
 
 tools=${LIVESCORES_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/livescores-tools}
 mkdir -p "$tools/bin" "$tools/crds" "$tools/build"
 
-# Two chart checks at a time must not build the same tool twice.
+# Two concurrent runs must not build the same tool twice.
 exec 9>"$tools/lock"
 flock 9
 
@@ -30,7 +30,7 @@ export GOBIN="$tools/bin" GOFLAGS="-buildvcs=false -trimpath" CGO_ENABLED=0
 
 say() { echo "tools: $*" >&2; }
 
-# A file named after tool and version, so that a new pin builds anew.
+# Marker files contain tool and version in their names, so that a new version is built.
 missing() { [ ! -e "$tools/build/$1" ]; }
 done_with() { touch "$tools/build/$1"; }
 
@@ -46,8 +46,8 @@ go_install() {
     done_with "$1-${2##*@}"
 }
 
-# go_build NAME MODULE VERSION PACKAGE: for a module whose go.mod has replacements, which `go install` refuses: a module of
-# our own with the same go.mod, without those that point to local folders.
+# go_build NAME MODULE VERSION PACKAGE: for a module whose go.mod has replacements, which `go install` refuses. It creates a local
+# module with the same go.mod, without the replacements that point to local folders.
 go_build() {
     missing "$1-v$3" || return 0
     say "building $1 v$3"
@@ -61,7 +61,7 @@ go_build() {
     done_with "$1-v$3"
 }
 
-# crds MODULE VERSION FOLDER FILE…: custom resource definitions out of a Go module.
+# crds MODULE VERSION FOLDER FILE…: copies custom resource definitions from a Go module.
 crds() {
     missing "crds-$(basename "$1")-v$2" || return 0
     say "custom resource definitions of $1 v$2"
@@ -85,7 +85,7 @@ python_packages() {
 need go "https://go.dev/dl"
 need python3 "apt-get install python3-venv"
 
-# A helm from `go install` believes in Kubernetes 1.20 unless told at link time.
+# A helm from `go install` assumes Kubernetes 1.20 unless the version is set at link time.
 minor=${KUBERNETES#1.}
 minor=${minor%%.*}
 k8s_version=
@@ -102,8 +102,8 @@ go_install helm-docs "github.com/norwoodj/helm-docs/cmd/helm-docs@v$HELM_DOCS" "
 go_build helm-unittest github.com/helm-unittest/helm-unittest "$HELM_UNITTEST" \
     github.com/helm-unittest/helm-unittest/cmd/helm-unittest
 
-# Kubernetes' own components, in one build. Its go.mod points to its libraries in local folders (./staging); the same
-# libraries are modules of their own, whose version 0.x.y goes with Kubernetes 1.x.y.
+# Builds the components of Kubernetes. Its go.mod points to libraries in local folders (./staging). The same libraries are also
+# published as modules, whose version 0.x.y belongs to Kubernetes 1.x.y.
 kubernetes() {
     missing "kubernetes-$KUBERNETES" || return 0
     say "building Kubernetes $KUBERNETES"
@@ -113,14 +113,14 @@ kubernetes() {
     gomod=$(cd "$source" && go mod download -json "k8s.io/kubernetes@v$KUBERNETES" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
     sed -e 's#^module .*#module tools.local/build#' \
         -e "s#=> \./staging/src/\(k8s.io/[A-Za-z0-9._-]*\)#=> \1 v0.${KUBERNETES#1.}#" "$gomod" >"$source/go.mod"
-    sed -n "s#^\t\(k8s.io/[a-z-]*\) v0\.0\.0.*#replace \1 => \1 v0.${KUBERNETES#1.}#p" "$gomod" |
-        { grep -q '=> k8s.io' "$source/go.mod" || cat >>"$source/go.mod"; }
+    grep -q '=> k8s.io' "$source/go.mod" ||
+        sed -n "s#^\t\(k8s.io/[a-z-]*\) v0\.0\.0.*#replace \1 => \1 v0.${KUBERNETES#1.}#p" "$gomod" >>"$source/go.mod"
     echo "require k8s.io/kubernetes v$KUBERNETES" >>"$source/go.mod"
     for component in "${components[@]}"; do
         packages+=("k8s.io/kubernetes/cmd/$component")
     done
     { printf '//go:build tools\n\npackage tools\n\n' && printf 'import _ "%s"\n' "${packages[@]}"; } >"$source/tools.go"
-    # Unlinked from a Git checkout, they do not know their version.
+    # Without a Git checkout, the version has to be set at link time.
     for variable in gitVersion=v$KUBERNETES gitMajor=1 gitMinor=$minor gitTreeState=clean; do
         flags+=" -X k8s.io/component-base/version.$variable -X k8s.io/client-go/pkg/version.$variable"
     done
@@ -129,7 +129,7 @@ kubernetes() {
     done_with "kubernetes-$KUBERNETES"
 }
 
-# Debian's container tools: a runtime for the node, buildah for the images, debootstrap for their local base images.
+# Installs Debian's container tools: a runtime for the node, buildah for the images, debootstrap for their local base images.
 container_tools() {
     local missing=() command package
     for command in containerd:containerd runc:runc buildah:buildah debootstrap:debootstrap iptables:iptables ip:iproute2 jq:jq \
@@ -144,7 +144,7 @@ container_tools() {
         exit 1
     fi
     say "installing ${missing[*]}"
-    # RUNLEVEL: Debian starts no service that it installs then.
+    # With this RUNLEVEL, Debian does not start the services that it installs.
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null >&2
 }
 

@@ -21,6 +21,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod prometheus;
+pub mod proxy;
 pub mod reaper;
 pub mod record;
 pub mod runner;

@@ -1,23 +1,23 @@
-# `helm test`: a record goes in at one end, and the sinks' metrics say that its row came out at the other.
-# Runs in busybox, before the producer ("before") and after it ("after"); with nothing to produce only "ready".
-# Helm shows what the last step said and not what came before it, so that one tells it.
+# `helm test`: sends one record through producer and sink, and waits until the sinks' metrics count its row.
+# Runs in busybox, before the producer ("before") and after it ("after"). If there is nothing to produce, only "ready" runs.
+# Helm prints only the log of the last step, so that step repeats the output of the first.
 # Takes SERVICE (fully qualified), PORT, TIMEOUT (seconds).
 set -eu
 
-# Addresses of the sinks. Asked anew each time: pods come and go.
+# Addresses of the sinks, looked up each time, because pods may change.
 sinks() {
     nslookup "$SERVICE" 2>/dev/null |
         awk '/^Name:/ { named = 1 } named && /^Address/ { print $NF ~ /:/ ? "[" $NF "]" : $NF }' | sort -u
 }
 
-# Rows written, over all tables and all sinks.
+# Number of rows written by all sinks to all tables.
 rows() {
     for sink in $(sinks); do
         timeout 5 wget -q -O - "http://$sink:$PORT/metrics" || true
     done | awk '/^sink_rows_written_total[{ ]/ { rows += $NF } END { printf "%d\n", rows }'
 }
 
-# Whether every sink can write to its table; says why not.
+# Succeeds if every sink can write to its table; otherwise prints why not.
 ready() {
     [ -n "$(sinks)" ] || { echo "$SERVICE has no pods"; return 1; }
     for sink in $(sinks); do
@@ -34,7 +34,7 @@ wait_for() {
     what=$1
     shift
     until said=$("$@"); do
-        [ "$(date +%s)" -lt "$deadline" ] || { echo "$said"; echo "failed: not within $TIMEOUT s: $what"; exit 1; }
+        [ "$(date +%s)" -lt "$deadline" ] || { echo "$said"; echo "failed: $what: not within $TIMEOUT s"; exit 1; }
         sleep 1
     done
     echo "ok: $what"

@@ -1,16 +1,16 @@
 {{/*
-Every enabled connector with all that its templates need, as JSON {"<id>": {…}}: the settings of .Values.sink with its own
-over them, and beside them what follows from these:
+Every enabled connector with all values that its templates need, as JSON {"<id>": {…}}: the values of .Values.sink, overridden
+by the connector's own, and these:
 
-  config        the effective configuration, a table to be written as TOML
-  toml          that, written
-  fullname      name of its objects
-  labels        its selector labels
-  kafkaSecret   name of the Secret mounted at /run/secrets/kafka, if any
-  postgresSecret
-  port          of /metrics and the probes
+  config          the effective configuration, as a table
+  toml            the same as TOML
+  fullname        name of its objects
+  labels          its selector labels
+  kafkaSecret     name of the Secret mounted at /run/secrets/kafka, if any
+  postgresSecret  name of the Secret mounted at /run/secrets/postgres, if any
+  port            port of /metrics and the probes
 
-Refuses, with the way out, what Kubernetes would accept and nobody could want.
+Rejects values that Kubernetes would accept but that cannot work, and says how to fix them.
 */}}
 {{- define "livescores.connectors" -}}
 {{- $root := . }}
@@ -22,10 +22,10 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- if dig "enabled" true $own }}
 {{- $where := printf "connectors.%s" $id }}
 {{- if or (not (regexMatch "^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$" $id)) (regexMatch "^(producer|kafka|postgres|jobs|migration)$|(^|-)(check|test|keda)$" $id) }}
-{{- fail (printf "%s: %q becomes part of objects' names: let it be at most 20 of a-z, 0-9 and -, beginning with a letter, and neither a name nor an ending (-check, -test, -keda) that the chart has itself" $where $id) }}
+{{- fail (printf "%s: %q becomes part of object names: it must begin with a letter, have at most 20 characters of a-z, 0-9 and -, and be neither a name that the chart uses itself (producer, kafka, postgres, jobs, migration) nor end in check, test or keda" $where $id) }}
 {{- end }}
 {{- $c := deepCopy $root.Values.sink }}
-{{- include "livescores.lay" (dict "base" $c "over" $own) }}
+{{- include "livescores.merge" (dict "base" $c "over" $own) }}
 {{- $context := dict "root" $root "own" $own "id" $id "where" $where }}
 {{- $_ := set $c "kafkaSecret" (include "livescores.secretName" (merge (dict "kind" "kafka") $context)) }}
 {{- $_ := set $c "postgresSecret" (include "livescores.secretName" (merge (dict "kind" "postgres") $context)) }}
@@ -39,7 +39,7 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- include "livescores.refuse" (dict "connector" $c "where" $where) }}
 {{- $group := printf "%s at %s" $config.kafka.group_id $config.kafka.bootstrap_servers }}
 {{- if hasKey $names $config.name }}
-{{- fail (printf "%s and %s have the same config.name %q: it is the key of their positions; give each its own" (get $names $config.name) $where $config.name) }}
+{{- fail (printf "%s and %s have the same config.name %q, which is the key of their positions; give each its own" (get $names $config.name) $where $config.name) }}
 {{- end }}
 {{- if hasKey $groups $group }}
 {{- fail (printf "%s and %s share the consumer group %s; give each its own config.kafka.group_id" (get $groups $group) $where $group) }}
@@ -52,13 +52,13 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- toJson $all -}}
 {{- end }}
 
-{{/* The effective configuration of a connector as JSON: the connections, then its config over them. */}}
+{{/* The effective configuration of a connector as JSON: the shared connections, overridden by its config. */}}
 {{- define "livescores.sinkConfig" -}}
 {{- $c := .connector }}
 {{- $kafka := deepCopy .root.Values.kafka }}
-{{- include "livescores.lay" (dict "base" $kafka "over" ($c.kafka | default dict)) }}
+{{- include "livescores.merge" (dict "base" $kafka "over" ($c.kafka | default dict)) }}
 {{- $postgres := deepCopy .root.Values.postgres }}
-{{- include "livescores.lay" (dict "base" $postgres "over" ($c.postgres | default dict)) }}
+{{- include "livescores.merge" (dict "base" $postgres "over" ($c.postgres | default dict)) }}
 {{- $properties := include "livescores.properties" $kafka.properties | fromJson }}
 {{- if $c.kafkaSecret }}
 {{- range $property, $file := $kafka.secretProperties }}
@@ -71,7 +71,7 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- if and $c.postgresSecret $postgres.passwordKey }}
 {{- $_ := set $config.postgres "password_file" (printf "/run/secrets/postgres/%s" $postgres.passwordKey) }}
 {{- end }}
-{{- include "livescores.lay" (dict "base" $config "over" ($c.config | default dict)) }}
+{{- include "livescores.merge" (dict "base" $config "over" ($c.config | default dict)) }}
 {{- $_ := set $config.kafka "properties" (include "livescores.properties" $config.kafka.properties | fromJson) }}
 {{- if not $config.kafka.group_id }}
 {{- $_ := set $config.kafka "group_id" $config.name }}
@@ -79,22 +79,24 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- toJson $config -}}
 {{- end }}
 
-{{/* Fails for a librdkafka property that holds a secret, by its name, as the binaries know it. Takes (dict "properties" … "where" …). */}}
+{{/* Fails for a URL that contains a password. Takes (dict "url" … "where" …). */}}
 {{- define "livescores.refusePassword" -}}
 {{- if or (regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@" .url) (regexMatch "(?i)[?&](ssl)?password=" .url) }}
-{{- fail (printf "%s.url holds a password, which would be shown to everybody; put it in the Secret: existingSecret or secretData" .where) }}
+{{- fail (printf "%s.url contains a password, which would be readable in the cluster; put it in a Secret: existingSecret or secretData" .where) }}
 {{- end }}
 {{- end }}
 
+{{/* Fails for a librdkafka property whose name says that it holds a secret; the binaries use the same names. Takes
+(dict "properties" … "where" …). */}}
 {{- define "livescores.refuseSecrets" -}}
 {{- range $property, $_ := .properties }}
 {{- if and (regexMatch "password|passphrase|secret|key\\.pem|jaas|oauthbearer\\.config" (lower $property)) (not (hasSuffix "_file" $property)) }}
-{{- fail (printf "%s: kafka.properties holds %s, which would be shown in a ConfigMap; put it in a Secret and name it in kafka.secretProperties" $.where $property) }}
+{{- fail (printf "%s: kafka.properties contains %s, which would be readable in a ConfigMap; put it in a Secret and name it in kafka.secretProperties" $.where $property) }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* librdkafka properties as JSON, every value a string: librdkafka has no other, YAML has. */}}
+{{/* librdkafka properties as JSON. YAML values may be numbers or booleans; librdkafka takes only strings. */}}
 {{- define "livescores.properties" -}}
 {{- $properties := dict }}
 {{- range $property, $value := . }}
@@ -103,7 +105,7 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- toJson $properties -}}
 {{- end }}
 
-{{/* Fails for a connector that Kubernetes would run but that could not be right. */}}
+{{/* Fails for a connector that Kubernetes would accept but that cannot work. */}}
 {{- define "livescores.refuse" -}}
 {{- $c := .connector }}
 {{- $config := $c.config }}
@@ -125,40 +127,40 @@ Refuses, with the way out, what Kubernetes would accept and nobody could want.
 {{- include "livescores.refuseVolumes" (dict "pod" $c "where" .where) }}
 {{- $shutdown := dig "shutdown_timeout_ms" 25000 $config | int }}
 {{- if le (mul (int $c.terminationGracePeriodSeconds) 1000) $shutdown }}
-{{- fail (printf "%s: terminationGracePeriodSeconds (%d) must be longer than config.shutdown_timeout_ms (%d): kubelet would kill the sink while it drains" .where (int $c.terminationGracePeriodSeconds) $shutdown) }}
+{{- fail (printf "%s: terminationGracePeriodSeconds (%d) must be longer than config.shutdown_timeout_ms (%d); otherwise kubelet kills the sink before it has finished" .where (int $c.terminationGracePeriodSeconds) $shutdown) }}
 {{- end }}
 {{- if and $c.hpa.enabled $c.keda.enabled }}
-{{- fail (printf "%s: hpa and keda are both enabled, and would scale against each other; choose one" .where) }}
+{{- fail (printf "%s: hpa and keda are both enabled and would work against each other; enable only one" .where) }}
 {{- end }}
 {{- if and (hasKey $config.kafka.properties "group.instance.id") (or $c.hpa.enabled $c.keda.enabled (gt (int $c.replicas) 1) (ne $c.strategy.type "Recreate")) }}
-{{- fail (printf "%s: kafka.properties sets group.instance.id, and two pods with the same one fence each other; leave it out, or use one replica and strategy.type Recreate" .where) }}
+{{- fail (printf "%s: kafka.properties sets group.instance.id, but two pods with the same id fence each other; remove it, or use one replica and strategy.type Recreate" .where) }}
 {{- end }}
 {{- if $c.podDisruptionBudget.enabled }}
-{{- $there := toString (get $c.podDisruptionBudget "minAvailable") }}
-{{- $away := toString (get $c.podDisruptionBudget "maxUnavailable") }}
-{{- if and $there $away }}
-{{- fail (printf "%s: podDisruptionBudget takes minAvailable or maxUnavailable, not both; set the other to null" .where) }}
-{{- else if not (or $there $away) }}
-{{- fail (printf "%s: podDisruptionBudget needs minAvailable or maxUnavailable; or set podDisruptionBudget.enabled to false" .where) }}
+{{- $available := toString (get $c.podDisruptionBudget "minAvailable") }}
+{{- $unavailable := toString (get $c.podDisruptionBudget "maxUnavailable") }}
+{{- if and $available $unavailable }}
+{{- fail (printf "%s: podDisruptionBudget takes minAvailable or maxUnavailable, not both; set one of them to null" .where) }}
+{{- else if not (or $available $unavailable) }}
+{{- fail (printf "%s: podDisruptionBudget needs minAvailable or maxUnavailable; set one of them, or set podDisruptionBudget.enabled to false" .where) }}
 {{- end }}
 {{- end }}
 {{- if hasKey ($c.files | default dict) "sink-connector.toml" }}
-{{- fail (printf "%s.files: sink-connector.toml is made from config" .where) }}
+{{- fail (printf "%s.files: sink-connector.toml is generated from config; set its keys there, or use another file name" .where) }}
 {{- end }}
 {{- end }}
 
 {{/*
-The producer like a connector: its settings and "config", "toml", "fullname", "labels", "kafkaSecret" and "port".
+The producer's values, and, as for a connector, "config", "toml", "fullname", "labels", "kafkaSecret" and "port".
 */}}
 {{- define "livescores.producer" -}}
 {{- $p := deepCopy .Values.producer }}
 {{- $kafka := deepCopy .Values.kafka }}
-{{- include "livescores.lay" (dict "base" $kafka "over" ($p.kafka | default dict)) }}
+{{- include "livescores.merge" (dict "base" $kafka "over" ($p.kafka | default dict)) }}
 {{- $_ := set $p "kafkaSecret" (include "livescores.secretName" (dict "root" . "kind" "kafka" "own" $p "id" "producer" "where" "producer")) }}
 {{- $_ := set $p "fullname" (printf "%s-producer" (include "livescores.fullname" .)) }}
 {{- $_ := set $p "labels" (include "livescores.selectorLabels" (dict "root" . "component" "producer")) }}
 {{- $config := dict "kafka" (dict "bootstrap_servers" $kafka.bootstrapServers "properties" $kafka.properties) }}
-{{- include "livescores.lay" (dict "base" $config "over" ($p.config | default dict)) }}
+{{- include "livescores.merge" (dict "base" $config "over" ($p.config | default dict)) }}
 {{- $_ := set $config.kafka "properties" (include "livescores.properties" $config.kafka.properties | fromJson) }}
 {{- include "livescores.refuseSecrets" (dict "properties" $config.kafka.properties "where" "producer") }}
 {{- include "livescores.refuseVolumes" (dict "pod" $p "where" "producer") }}

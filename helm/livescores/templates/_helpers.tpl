@@ -1,32 +1,32 @@
-{{/* Names and labels: text, whatever YAML would take 2025, 1e3, on or null for; hence all the quotes. */}}
+{{/* Names and labels are always quoted, because YAML reads 2025, 1e3, on or null as something else than text. */}}
 
 {{- define "livescores.name" -}}
 {{- $name := .Values.nameOverride | default .Chart.Name | trunc 40 -}}
 {{- if not (regexMatch "^[A-Za-z0-9]" $name) }}
-{{- fail (printf "nameOverride: %q becomes the value of a label: let it begin with a letter or a digit" .Values.nameOverride) }}
+{{- fail (printf "nameOverride: %q becomes the value of a label: it must begin with a letter or a digit" .Values.nameOverride) }}
 {{- end }}
 {{- if regexMatch "[^-A-Za-z0-9_.]" $name }}
-{{- fail (printf "nameOverride: %q becomes the value of a label: let it be of letters, digits, -, _ and ." .Values.nameOverride) }}
+{{- fail (printf "nameOverride: %q becomes the value of a label: it may contain only letters, digits, -, _ and ." .Values.nameOverride) }}
 {{- end }}
 {{- regexReplaceAll "[-_.]+$" $name "" -}}
 {{- end }}
 
 {{/*
-Prefix of every object's name. Short enough that the longest suffix ("-<connector>-check" and that of a Job's pod; a connector has at most 20) stays
-under the 63 characters of a label.
+Prefix of every object's name. It is cut so that the longest name fits into the 63 characters of a label: the prefix, a connector's
+id of at most 20 characters, "-check", and the suffix of a Job's pod.
 */}}
 {{- define "livescores.fullname" -}}
 {{- $name := include "livescores.name" . -}}
 {{- $full := .Values.fullnameOverride | default (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) -}}
-{{- /* A release may have dots in its name, a Service may not. */ -}}
+{{- /* The name of a release may contain dots; that of a Service may not. */ -}}
 {{- $full = regexReplaceAll "-+$" ($full | replace "." "-" | trunc 30) "" -}}
 {{- if not (regexMatch "^[a-z][-a-z0-9]*$" $full) }}
-{{- fail (printf "%q, made from %s, would begin the names of all objects, and Kubernetes takes only a-z, 0-9 and -, beginning with a letter; set fullnameOverride" $full (.Values.fullnameOverride | empty | ternary "the release's name and nameOverride" "fullnameOverride")) }}
+{{- fail (printf "%q, made from %s, would be the prefix of all object names, which may contain only a-z, 0-9 and - and must begin with a letter; set fullnameOverride" $full (.Values.fullnameOverride | empty | ternary "the release's name and nameOverride" "fullnameOverride")) }}
 {{- end }}
 {{- $full -}}
 {{- end }}
 
-{{/* Labels that never change, for selectors. Takes (dict "root" $ "component" "sink" "connector" "ipl"). */}}
+{{/* Labels for selectors; they never change. Takes (dict "root" $ "component" "sink" "connector" "ipl"). */}}
 {{- define "livescores.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "livescores.name" .root | quote }}
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
@@ -38,7 +38,7 @@ livescores/connector: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* Labels of every object. Takes what selectorLabels takes and "labels", its own. */}}
+{{/* Labels of every object. Takes the arguments of selectorLabels and "labels", the object's own. */}}
 {{- define "livescores.labels" -}}
 {{- $labels := include "livescores.selectorLabels" . | fromYaml }}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
@@ -47,7 +47,8 @@ livescores/connector: {{ . | quote }}
 {{- toYaml (merge $labels (.labels | default dict) (.root.Values.labels | default dict)) -}}
 {{- end }}
 
-{{/* Labels of pods: a new chart version that changes nothing else does not roll them. Takes what selectorLabels takes and "pod". */}}
+{{/* Labels of pods, without the chart's version: a new version that changes nothing else must not restart pods. Takes the
+arguments of selectorLabels and "pod". */}}
 {{- define "livescores.podLabels" -}}
 {{- $labels := include "livescores.selectorLabels" . | fromYaml }}
 {{- toYaml (merge $labels (.pod.podLabels | default dict) (.root.Values.labels | default dict)) -}}
@@ -55,7 +56,7 @@ livescores/connector: {{ . | quote }}
 
 {{/*
 metadata of an object. Takes (dict "root" $ "name" "x" "namespace" … "component" … "connector" … "labels" (dict …)
-"annotations" (dict …)). Its own labels and annotations go over those of every object, the chart's own labels over both.
+"annotations" (dict …)). The object's own labels and annotations override those of every object; the chart's labels override both.
 */}}
 {{- define "livescores.metadata" -}}
 name: {{ .name | quote }}
@@ -85,15 +86,15 @@ annotations:
 {{/* Values. */}}
 
 {{/*
-Lays map .over onto map .base in place: maps key by key, everything else replaced, null removes. Helm's mergeOverwrite
-would let false, 0 and "" lose against what is there.
+Merges map .over into map .base in place: maps are merged key by key, other values replaced, and null removes a key. Helm's
+mergeOverwrite would not let false, 0 and "" override a value.
 */}}
-{{- define "livescores.lay" -}}
+{{- define "livescores.merge" -}}
 {{- range $key, $value := .over }}
 {{- if kindIs "invalid" $value }}
 {{- $_ := unset $.base $key }}
 {{- else if and (kindIs "map" $value) (kindIs "map" (get $.base $key)) }}
-{{- include "livescores.lay" (dict "base" (get $.base $key) "over" $value) }}
+{{- include "livescores.merge" (dict "base" (get $.base $key) "over" $value) }}
 {{- else }}
 {{- $_ := set $.base $key (deepCopy $value) }}
 {{- end }}
@@ -101,8 +102,8 @@ would let false, 0 and "" lose against what is there.
 {{- end }}
 
 {{/*
-A table as TOML. JSON's strings, numbers, booleans and lists are TOML as they stand, while toToml would write every number
-of values.yaml as a float. Takes (dict "table" … "path" "").
+A table as TOML. JSON's strings, numbers, booleans and lists are also valid TOML. toToml would write every number of
+values.yaml as a float. Takes (dict "table" … "path" "").
 */}}
 {{- define "livescores.toml" -}}
 {{- range $key, $value := .table }}
@@ -127,7 +128,7 @@ of values.yaml as a float. Takes (dict "table" … "path" "").
 {{- regexMatch "^[A-Za-z0-9_-]+$" . | ternary . (toRawJson .) -}}
 {{- end }}
 
-{{/* Ports of "host:port,host:port" as JSON, hosts without one taking .default. Takes (dict "hosts" "…" "default" 9092). */}}
+{{/* Ports of "host:port,host:port" as JSON, with .default for a host without a port. Takes (dict "hosts" "…" "default" 9092). */}}
 {{- define "livescores.ports" -}}
 {{- $ports := list }}
 {{- range splitList "," .hosts }}
@@ -141,13 +142,13 @@ of values.yaml as a float. Takes (dict "table" … "path" "").
 {{- define "livescores.listenPort" -}}
 {{- $port := regexFind "[0-9]+$" .listen | int }}
 {{- if or (lt $port 1) (regexMatch "^(127\\.|localhost|\\[::1\\])" .listen) }}
-{{- fail (printf "%s: http.listen is %q, where neither kubelet nor Prometheus could reach it; use an address such as 0.0.0.0:%d" .where .listen .default) }}
+{{- fail (printf "%s: http.listen is %q, which neither kubelet nor Prometheus can reach; use an address such as 0.0.0.0:%d" .where .listen .default) }}
 {{- end }}
 {{- $port -}}
 {{- end }}
 
 {{/*
-Name of the Secret for "kafka" or "postgres", or nothing. The nearest setting wins: the connector's before the shared one.
+Name of the Secret for "kafka" or "postgres", or nothing. The connector's own setting wins over the shared one.
 Takes (dict "root" $ "kind" "kafka" "own" (settings of the connector or producer) "id" "ipl" "where" "connectors.ipl").
 */}}
 {{- define "livescores.secretName" -}}
@@ -155,9 +156,9 @@ Takes (dict "root" $ "kind" "kafka" "own" (settings of the connector or producer
 {{- $shared := get .root.Values .kind }}
 {{- $full := include "livescores.fullname" .root }}
 {{- if and $own.existingSecret $own.secretData }}
-{{- fail (printf "%s.%s: existingSecret and secretData are both set; leave one of them out" .where .kind) }}
+{{- fail (printf "%s.%s: existingSecret and secretData are both set; remove one of them" .where .kind) }}
 {{- else if and $shared.existingSecret $shared.secretData }}
-{{- fail (printf "%s: existingSecret and secretData are both set; leave one of them out" .kind) }}
+{{- fail (printf "%s: existingSecret and secretData are both set; remove one of them" .kind) }}
 {{- else if $own.existingSecret }}{{ $own.existingSecret }}
 {{- else if $own.secretData }}{{ printf "%s-%s-%s%s" $full .id .kind (.suffix | default "") }}
 {{- else if $shared.existingSecret }}{{ $shared.existingSecret }}
@@ -167,7 +168,7 @@ Takes (dict "root" $ "kind" "kafka" "own" (settings of the connector or producer
 
 {{/* Pods. */}}
 
-{{/* Fields of a pod's spec that every workload shares. Takes (dict "root" $ "pod" (settings) "labels" (selector labels) "hook" false). */}}
+{{/* Fields of the pod spec that all workloads have in common. Takes (dict "root" $ "pod" (settings) "labels" (selector labels) "hook" false). */}}
 {{- define "livescores.pod" -}}
 {{- if not .hook }}
 serviceAccountName: {{ include "livescores.serviceAccountName" .root | quote }}
@@ -218,8 +219,8 @@ hostAliases:
 {{- end }}
 
 {{/*
-Probes of a container; one that is null is left out. Takes them by name. What a probe says goes over the endpoint of the
-contract, and another handler replaces it: Kubernetes takes one.
+Probes of a container, without those that are null. Takes them by name. The fields of a probe are merged over the default HTTP
+endpoint. Another handler replaces that endpoint, because Kubernetes allows one handler for each probe.
 */}}
 {{- define "livescores.probes" -}}
 {{- $probes := dict }}
@@ -229,7 +230,7 @@ contract, and another handler replaces it: Kubernetes takes one.
 {{- if not (or (hasKey $own "exec") (hasKey $own "grpc") (hasKey $own "tcpSocket")) }}
 {{- $_ := set $probe "httpGet" (dict "path" (eq $name "readinessProbe" | ternary "/readyz" "/livez") "port" "http") }}
 {{- end }}
-{{- include "livescores.lay" (dict "base" $probe "over" $own) }}
+{{- include "livescores.merge" (dict "base" $probe "over" $own) }}
 {{- $_ := set $probes $name $probe }}
 {{- end }}
 {{- end }}
@@ -238,11 +239,11 @@ contract, and another handler replaces it: Kubernetes takes one.
 {{- end }}
 {{- end }}
 
-{{/* Fails for a volume named like one of the chart's, which Kubernetes would refuse. Takes (dict "pod" (settings) "where" "…"). */}}
+{{/* Fails for a volume that has the name of one of the chart's volumes; Kubernetes would refuse the pod. Takes (dict "pod" (settings) "where" "…"). */}}
 {{- define "livescores.refuseVolumes" -}}
 {{- range .pod.extraVolumes }}
 {{- if has .name (list "config" "kafka" "postgres" "livescores-script" "livescores-state") }}
-{{- fail (printf "%s.extraVolumes: the chart has a volume %s itself; give yours another name" $.where .name) }}
+{{- fail (printf "%s.extraVolumes: the chart itself has a volume %s; give yours another name" $.where .name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -279,7 +280,7 @@ envFrom:
 {{- end }}
 {{- end }}
 
-{{/* The volumes of volumeMounts. Takes the same and "configMap". */}}
+{{/* The volumes that volumeMounts mounts. Takes the same arguments and "configMap". */}}
 {{- define "livescores.volumes" -}}
 - name: config
   configMap:
@@ -305,8 +306,8 @@ envFrom:
 {{- define "livescores.hook" -}}
 helm.sh/hook: {{ .on }}
 helm.sh/hook-weight: {{ .weight | quote }}
-{{/* Succeeded ones go, so that uninstall leaves nothing; a failed one stays for its log. */ -}}
+{{/* Successful hooks are deleted, so that uninstall leaves nothing behind; a failed one stays for its log. */ -}}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{/* `helm install` and `helm test` print what a Job or pod said; a failed check names its reason there and then. */ -}}
+{{/* `helm install` and `helm test` print the log of the Job or pod, so the reason of a failed check is visible at once. */ -}}
 helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* The producer's pod template, of its CronJob or Deployment. Takes (dict "root" $ "producer" …). */}}
+{{/* The pod template of the producer's CronJob or Deployment. Takes (dict "root" $ "producer" …). */}}
 {{- define "livescores.producerPod" -}}
 {{- $p := .producer }}
 {{- $deployment := eq $p.mode "deployment" }}
@@ -12,7 +12,7 @@ spec:
   {{- include "livescores.pod" (dict "root" .root "pod" $p "labels" ($deployment | ternary $p.labels "")) | trim | nindent 2 }}
   terminationGracePeriodSeconds: {{ $p.terminationGracePeriodSeconds }}
   {{- if not $deployment }}
-  # A new pod for each attempt, up to backoffLimit: the failed one keeps its log.
+  # Each attempt, up to backoffLimit, gets a new pod, so that the failed one keeps its log.
   restartPolicy: Never
   {{- end }}
   {{- with $p.initContainers }}
@@ -38,7 +38,7 @@ spec:
     {{- include "livescores.volumes" (dict "configMap" $p.fullname "kafkaSecret" $p.kafkaSecret "pod" $p) | trim | nindent 4 }}
 {{- end }}
 
-{{/* The producer's container but its name, ports and probes. Takes (dict "root" $ "producer" … "command" "once" "args" (list)). */}}
+{{/* The producer's container, except for its name, ports and probes. Takes (dict "root" $ "producer" … "command" "once" "args" (list)). */}}
 {{- define "livescores.producerContainer" -}}
 {{- $p := .producer -}}
 image: {{ include "livescores.image" (dict "root" .root "image" $p.image "ours" true) | quote }}

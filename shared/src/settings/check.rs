@@ -1,8 +1,6 @@
 //! The check of one file's table against the schema: what is right goes on, every mistake is noted.
 
-use std::collections::BTreeMap;
-
-use config::{Map, Value, ValueKind};
+use toml::{Table, Value};
 
 use super::errors::dotted;
 use super::schema::{Key, Kind, Schema};
@@ -12,7 +10,7 @@ use super::suggest;
 #[derive(Default)]
 pub(super) struct Checked {
     /// The values that passed, as nested tables.
-    pub values: Map<String, Value>,
+    pub values: Table,
     /// The keys given, right or wrong, in display form.
     pub given: Vec<String>,
     /// The problems: key in display form, words.
@@ -26,54 +24,47 @@ impl Checked {
 }
 
 /// Checks a whole file.
-pub(super) fn table(schema: &Schema, table: Map<String, Value>) -> Checked {
+pub(super) fn table(schema: &Schema, table: Table) -> Checked {
     let mut checked = Checked::default();
     checked.values = section(schema, &mut checked, "", &[], table);
     checked
 }
 
+fn below(at: &[String], name: &str) -> Vec<String> {
+    at.iter().cloned().chain([name.to_owned()]).collect()
+}
+
 /// Checks a table whose keys are declared under `path`, while it stands at `at` in the file.
-fn section(
-    schema: &Schema,
-    checked: &mut Checked,
-    path: &str,
-    at: &[String],
-    table: Map<String, Value>,
-) -> Map<String, Value> {
-    let mut kept = Map::new();
-    // The map's own order is random; errors come in a stable one.
-    for (name, value) in BTreeMap::from_iter(table) {
-        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        let here: Vec<String> = at.iter().cloned().chain([name.clone()]).collect();
+fn section(schema: &Schema, checked: &mut Checked, path: &str, at: &[String], table: Table) -> Table {
+    let mut kept = Table::new();
+    for (name, value) in table {
+        let declared = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let here = below(at, &name);
         // A quoted name with a dot in it is never a declared key.
-        let declared = if name.contains('.') { None } else { schema.find(&below) };
-        let value = match (declared, value.kind) {
-            (Some(key), kind) => self::key(schema, checked, key, &here, kind),
-            (None, ValueKind::Table(table)) if !name.contains('.') && schema.is_section(&below) => {
-                Some(ValueKind::Table(section(schema, checked, &below, &here, table)))
+        let key = if name.contains('.') { None } else { schema.find(&declared) };
+        let value = match (key, value) {
+            (Some(key), value) => self::key(schema, checked, key, &here, value),
+            (None, Value::Table(table)) if !name.contains('.') && schema.is_section(&declared) => {
+                Some(Value::Table(section(schema, checked, &declared, &here, table)))
             }
-            (None, _) if schema.is_section(&below) => {
-                checked.problem(&here, format!("is a section: write [{below}] and its keys below"));
+            (None, _) if schema.is_section(&declared) => {
+                checked.problem(&here, format!("is a section: write [{declared}] and its keys below"));
                 None
             }
             (None, _) => {
-                let meant = suggest::path(schema, &below).map(|meant| {
-                    let inside = meant.strip_prefix(path).and_then(|rest| rest.strip_prefix('.'));
-                    inside.map_or_else(|| meant.to_owned(), |rest| dotted_below(at, rest))
+                let meant = suggest::path(schema, &declared).map(|meant| {
+                    match meant.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')) {
+                        Some(inside) => format!("{}.{inside}", dotted(at)),
+                        None => meant.to_owned(),
+                    }
                 });
                 checked.problem(&here, unknown(meant.as_deref()));
                 None
             }
         };
-        if let Some(value) = value {
-            kept.insert(name, Value::new(None, value));
-        }
+        kept.extend(value.map(|value| (name, value)));
     }
     kept
-}
-
-fn dotted_below(at: &[String], rest: &str) -> String {
-    if at.is_empty() { rest.to_owned() } else { format!("{}.{rest}", dotted(at)) }
 }
 
 /// The words for an unknown key.
@@ -85,79 +76,60 @@ pub(super) fn unknown(meant: Option<&str>) -> String {
 }
 
 /// Checks the value of one key.
-fn key(
-    schema: &Schema,
-    checked: &mut Checked,
-    key: &Key,
-    at: &[String],
-    value: ValueKind,
-) -> Option<ValueKind> {
-    match (key.kind, value) {
-        (Kind::Properties, ValueKind::Table(table)) => {
-            let mut flat = Map::new();
+fn key(schema: &Schema, checked: &mut Checked, key: &Key, at: &[String], value: Value) -> Option<Value> {
+    checked.given.push(dotted(at));
+    match (&key.kind, value) {
+        (Kind::Properties, Value::Table(table)) => {
+            let mut flat = Table::new();
             properties(checked, at, "", table, &mut flat);
-            Some(ValueKind::Table(flat))
+            Some(Value::Table(flat))
         }
-        (Kind::Map(names), ValueKind::Table(table)) => Some(ValueKind::Table(map(checked, at, names, table))),
-        (Kind::Tables(section), ValueKind::Table(table)) => {
-            Some(ValueKind::Table(tables(schema, checked, at, section, table)))
+        (Kind::Map(names), Value::Table(table)) => Some(Value::Table(map(checked, at, names, table))),
+        (Kind::Tables(section), Value::Table(table)) => {
+            Some(Value::Table(tables(schema, checked, at, section, table)))
         }
-        (kind, value) => {
-            checked.given.push(dotted(at));
-            scalar(kind, value).map_err(|problem| checked.problem(at, problem)).ok()
-        }
+        (kind, value) => scalar(kind, value).map_err(|problem| checked.problem(at, problem)).ok(),
     }
 }
 
 /// Flattens nested tables to dotted names, and takes every scalar as text.
-fn properties(
-    checked: &mut Checked,
-    at: &[String],
-    prefix: &str,
-    table: Map<String, Value>,
-    flat: &mut Map<String, Value>,
-) {
-    for (name, value) in BTreeMap::from_iter(table) {
+fn properties(checked: &mut Checked, at: &[String], prefix: &str, table: Table, flat: &mut Table) {
+    for (name, value) in table {
         let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-        if let ValueKind::Table(table) = value.kind {
-            properties(checked, at, &name, table, flat);
-            continue;
-        }
-        let here: Vec<String> = at.iter().cloned().chain([name.clone()]).collect();
-        checked.given.push(dotted(&here));
-        let text = match value.kind {
-            ValueKind::String(text) => text,
-            ValueKind::I64(number) => number.to_string(),
-            ValueKind::Float(number) => number.to_string(),
-            ValueKind::Boolean(truth) => truth.to_string(),
-            other => {
-                checked.problem(&here, format!("expected a string, found {}", found(&other)));
+        let here = below(at, &name);
+        let text = match value {
+            Value::Table(table) => {
+                properties(checked, at, &name, table, flat);
                 continue;
             }
+            Value::String(text) => Some(text),
+            Value::Array(_) => None,
+            scalar => Some(scalar.to_string()),
         };
-        if flat.insert(name, Value::new(None, text)).is_some() {
-            checked.problem(&here, "given twice, once quoted and once as a table");
+        checked.given.push(dotted(&here));
+        match text {
+            None => checked.problem(&here, "expected a string, found a list"),
+            Some(text) => {
+                if flat.insert(name, text.into()).is_some() {
+                    checked.problem(&here, "given twice, once quoted and once as a table");
+                }
+            }
         }
     }
 }
 
-fn map(
-    checked: &mut Checked,
-    at: &[String],
-    names: &[&str],
-    table: Map<String, Value>,
-) -> Map<String, Value> {
-    let mut kept = Map::new();
-    for (name, value) in BTreeMap::from_iter(table) {
-        let here: Vec<String> = at.iter().cloned().chain([name.clone()]).collect();
+fn map(checked: &mut Checked, at: &[String], names: &[String], table: Table) -> Table {
+    let mut kept = Table::new();
+    for (name, value) in table {
+        let here = below(at, &name);
         checked.given.push(dotted(&here));
-        if !names.is_empty() && !names.contains(&name.as_str()) {
+        if !names.is_empty() && !names.contains(&name) {
             checked.problem(&here, format!("unknown name; allowed: {}", names.join(", ")));
-        } else if let ValueKind::Table(_) = value.kind {
+        } else if value.is_table() {
             checked.problem(&here, "expected a string, found a table; quote a name that has dots");
         } else {
-            match scalar(Kind::Text, value.kind) {
-                Ok(value) => drop(kept.insert(name, Value::new(None, value))),
+            match scalar(&Kind::Text, value) {
+                Ok(value) => drop(kept.insert(name, value)),
                 Err(problem) => checked.problem(&here, problem),
             }
         }
@@ -165,21 +137,14 @@ fn map(
     kept
 }
 
-fn tables(
-    schema: &Schema,
-    checked: &mut Checked,
-    at: &[String],
-    path: &str,
-    table: Map<String, Value>,
-) -> Map<String, Value> {
-    let mut kept = Map::new();
-    for (name, value) in BTreeMap::from_iter(table) {
-        let here: Vec<String> = at.iter().cloned().chain([name.clone()]).collect();
+fn tables(schema: &Schema, checked: &mut Checked, at: &[String], path: &str, table: Table) -> Table {
+    let mut kept = Table::new();
+    for (name, value) in table {
+        let here = below(at, &name);
         checked.given.push(dotted(&here));
-        match value.kind {
-            ValueKind::Table(table) => {
-                let table = section(schema, checked, path, &here, table);
-                kept.insert(name, Value::new(None, table));
+        match value {
+            Value::Table(table) => {
+                drop(kept.insert(name, section(schema, checked, path, &here, table).into()));
             }
             other => checked
                 .problem(&here, format!("expected a table with keys of [{path}], found {}", found(&other))),
@@ -189,53 +154,45 @@ fn tables(
 }
 
 /// Checks one value that is no map. The problem never shows free text, which could be a secret.
-pub(super) fn scalar(kind: Kind, value: ValueKind) -> Result<ValueKind, String> {
+pub(super) fn scalar(kind: &Kind, value: Value) -> Result<Value, String> {
     match (kind, value) {
-        (Kind::Text, ValueKind::String(text)) if text.trim().is_empty() => Err("must not be empty".into()),
-        (Kind::Text, value @ ValueKind::String(_)) | (Kind::Boolean, value @ ValueKind::Boolean(_)) => {
-            Ok(value)
-        }
-        (Kind::Integer { min, max }, ValueKind::I64(number)) => {
-            if (min..=max).contains(&number) {
-                Ok(ValueKind::I64(number))
-            } else if max == i64::MAX {
+        (Kind::Text, Value::String(text)) if text.trim().is_empty() => Err("must not be empty".into()),
+        (Kind::Text, value @ Value::String(_)) | (Kind::Boolean, value @ Value::Boolean(_)) => Ok(value),
+        (Kind::Text, Value::Datetime(time)) => Ok(time.to_string().into()),
+        (Kind::Integer { min, max }, Value::Integer(number)) => {
+            if (min..=max).contains(&&number) {
+                Ok(number.into())
+            } else if *max == i64::MAX {
                 Err(format!("{number} is too small: at least {min}"))
             } else {
                 Err(format!("{number} is out of range: {min} to {max}"))
             }
         }
-        (kind @ Kind::Float { .. }, ValueKind::I64(number)) => scalar(kind, ValueKind::Float(number as f64)),
-        (Kind::Float { min, max }, ValueKind::Float(number)) => {
-            let inside = (min..=max).contains(&number);
-            if inside {
-                Ok(ValueKind::Float(number))
-            } else {
-                Err(format!("{number} is out of range: {min} to {max}"))
-            }
+        (Kind::Float { .. }, Value::Integer(number)) => scalar(kind, Value::Float(number as f64)),
+        (Kind::Float { min, max }, Value::Float(number)) => {
+            let inside = (min..=max).contains(&&number);
+            inside.then(|| number.into()).ok_or_else(|| format!("{number} is out of range: {min} to {max}"))
         }
-        (Kind::Choice(choices), ValueKind::String(word)) => {
-            if choices.contains(&word.as_str()) {
-                return Ok(ValueKind::String(word));
+        (Kind::Choice(choices), Value::String(word)) => {
+            if choices.contains(&word) {
+                return Ok(word.into());
             }
-            let meant = suggest::nearest(&word, choices.iter().copied());
+            let meant = suggest::nearest(&word, choices.iter().map(String::as_str));
             let meant = meant.map_or(String::new(), |meant| format!("; did you mean {meant:?}?"));
             Err(format!("{word:?} is not one of {}{meant}", choices.join(", ")))
         }
-        (Kind::List, ValueKind::Array(values)) => {
-            let mut kept = Vec::with_capacity(values.len());
-            for (index, value) in values.into_iter().enumerate() {
-                let value = scalar(Kind::Text, value.kind)
-                    .map_err(|problem| format!("element {index}: {problem}"))?;
-                kept.push(Value::new(None, value));
-            }
-            Ok(ValueKind::Array(kept))
+        (Kind::List, Value::Array(values)) => {
+            let element = |(index, value)| {
+                scalar(&Kind::Text, value).map_err(|problem| format!("element {index}: {problem}"))
+            };
+            values.into_iter().enumerate().map(element).collect::<Result<_, _>>().map(Value::Array)
         }
         (kind, other) => Err(format!("expected {}, found {}", expected(kind), found(&other))),
     }
 }
 
 /// The words for what a key takes.
-pub(super) fn expected(kind: Kind) -> String {
+pub(super) fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Text => "a string".into(),
         Kind::Integer { .. } => "an integer".into(),
@@ -247,14 +204,14 @@ pub(super) fn expected(kind: Kind) -> String {
     }
 }
 
-fn found(value: &ValueKind) -> &'static str {
+fn found(value: &Value) -> &'static str {
     match value {
-        ValueKind::Nil => "nothing",
-        ValueKind::Boolean(_) => "a boolean",
-        ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => "an integer",
-        ValueKind::Float(_) => "a fraction",
-        ValueKind::String(_) => "a string",
-        ValueKind::Table(_) => "a table",
-        ValueKind::Array(_) => "a list",
+        Value::Boolean(_) => "a boolean",
+        Value::Integer(_) => "an integer",
+        Value::Float(_) => "a fraction",
+        Value::String(_) => "a string",
+        Value::Datetime(_) => "a date or time",
+        Value::Table(_) => "a table",
+        Value::Array(_) => "a list",
     }
 }

@@ -1,6 +1,6 @@
 //! Environment variables and flags: a name and a text, read as the key's kind wants it.
 
-use config::{Value, ValueKind};
+use toml::Value;
 
 use super::check::{expected, scalar, unknown};
 use super::schema::{Key, Kind, Schema};
@@ -16,24 +16,24 @@ pub(super) fn ours(schema: &Schema, variable: &str) -> Option<String> {
 /// The path that a variable's name (as [`ours`] gives it) stands for, and its key.
 ///
 /// The error is the path as far as it can be told, and the words.
-pub(super) fn place(schema: &Schema, name: &str) -> Result<(Vec<String>, &'static Key), (String, String)> {
+pub(super) fn place<'a>(schema: &'a Schema, name: &str) -> Result<(Vec<String>, &'a Key), (String, String)> {
     let path = name.replace("__", ".");
     if let Some(key) = schema.find(&path) {
         return match key.kind {
             Kind::Properties => Err((
                 path,
-                format!("is a map: name one property, such as {}__CLIENT_ID", schema.variable(key.path)),
+                format!("is a map: name one property, such as {}__CLIENT_ID", schema.variable(&key.path)),
             )),
             _ if key.kind.is_file_only() => Err((path, file_only(key))),
             _ => Ok((parts(&path), key)),
         };
     }
-    for key in schema.keys {
+    for key in &schema.keys {
         let prefix = format!("{}__", key.path.replace('.', "__"));
         let Some(rest) = name.strip_prefix(&prefix) else { continue };
         if key.kind == Kind::Properties && !rest.is_empty() {
             let property = rest.split("__").map(|part| part.replace('_', ".")).collect::<Vec<_>>().join("_");
-            return Ok((parts(key.path).into_iter().chain([property]).collect(), key));
+            return Ok((parts(&key.path).into_iter().chain([property]).collect(), key));
         }
         if key.kind.is_file_only() {
             return Err((path, file_only(key)));
@@ -47,21 +47,19 @@ pub(super) fn place(schema: &Schema, name: &str) -> Result<(Vec<String>, &'stati
 }
 
 /// Reads a variable's or flag's text as the kind of its key. The problem never shows free text.
-pub(super) fn parse(kind: Kind, text: &str) -> Result<ValueKind, String> {
+pub(super) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
     let wrong = || format!("expected {}, found {text:?}", expected(kind));
     let trimmed = text.trim();
     let value = match kind {
-        Kind::Text => ValueKind::String(text.to_owned()),
-        Kind::Choice(_) => ValueKind::String(trimmed.to_owned()),
-        Kind::Integer { .. } => ValueKind::I64(trimmed.parse().map_err(|_| wrong())?),
-        Kind::Float { .. } => ValueKind::Float(trimmed.parse().map_err(|_| wrong())?),
-        Kind::Boolean => ValueKind::Boolean(trimmed.parse().map_err(|_| wrong())?),
-        Kind::List if trimmed.is_empty() => ValueKind::Array(Vec::new()),
-        Kind::List => {
-            ValueKind::Array(trimmed.split(',').map(|part| Value::new(None, part.trim())).collect())
-        }
+        Kind::Text => Value::String(text.to_owned()),
+        Kind::Choice(_) => Value::String(trimmed.to_owned()),
+        Kind::Integer { .. } => Value::Integer(trimmed.parse().map_err(|_| wrong())?),
+        Kind::Float { .. } => Value::Float(trimmed.parse().map_err(|_| wrong())?),
+        Kind::Boolean => Value::Boolean(trimmed.parse().map_err(|_| wrong())?),
+        Kind::List if trimmed.is_empty() => Value::Array(Vec::new()),
+        Kind::List => Value::Array(trimmed.split(',').map(|part| part.trim().into()).collect()),
         // One property's value, which may be anything.
-        Kind::Properties => return Ok(ValueKind::String(text.to_owned())),
+        Kind::Properties => return Ok(Value::String(text.to_owned())),
         Kind::Map(_) | Kind::Tables(_) => return Err("comes from files only".into()),
     };
     scalar(kind, value)

@@ -5,21 +5,22 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 use serde::de::DeserializeOwned;
+use toml::{Table, Value};
 
 use super::environment::parts;
 use super::errors::{Origin, RuleError, SettingError, SettingsErrors, dotted};
-use super::schema::{Default, Schema};
+use super::schema::Schema;
 use super::{check, environment};
 
-/// Layers of settings, lowest first: the schema's defaults, then what is added, each over the ones before.
+/// Layers of settings, lowest first: what is added goes over what is there. Under all of them lie the defaults of the
+/// structs that receive the settings.
 ///
 /// Tables merge key by key; lists and values are replaced.
 #[derive(Debug)]
 pub struct Layers {
     schema: &'static Schema,
-    layers: Vec<Layer>,
+    values: Table,
     origins: BTreeMap<String, Origin>,
     errors: Vec<SettingError>,
     broken: BTreeSet<String>,
@@ -38,26 +39,12 @@ pub struct Loaded<T> {
 }
 
 impl Layers {
-    /// The defaults of a schema.
+    /// No layers: the defaults.
     #[must_use]
     pub fn new(schema: &'static Schema) -> Self {
-        let mut values = Map::new();
-        for key in schema.keys {
-            let default = match key.default {
-                Default::None | Default::Depends(_) => continue,
-                Default::Text(text) => ValueKind::String(text.to_owned()),
-                Default::Integer(number) => ValueKind::I64(number),
-                Default::Float(number) => ValueKind::Float(number),
-                Default::Boolean(truth) => ValueKind::Boolean(truth),
-                Default::List(texts) => {
-                    ValueKind::Array(texts.iter().map(|text| Value::new(None, *text)).collect())
-                }
-            };
-            insert(&mut values, &parts(key.path), default);
-        }
         Self {
             schema,
-            layers: vec![Layer(values)],
+            values: Table::new(),
             origins: BTreeMap::new(),
             errors: Vec::new(),
             broken: BTreeSet::new(),
@@ -81,7 +68,7 @@ impl Layers {
     /// Adds the text of a TOML file; `name` is what errors call it.
     #[must_use]
     pub fn text(mut self, name: &str, text: &str) -> Self {
-        let table = match File::from_str(text, FileFormat::Toml).collect() {
+        let table = match text.parse::<Table>() {
             Ok(table) => table,
             Err(error) => {
                 self.unread(name, one_line(&error));
@@ -94,7 +81,7 @@ impl Layers {
         for (key, problem) in checked.problems {
             self.error(key, origin.clone(), problem);
         }
-        self.layers.push(Layer(checked.values));
+        merge(&mut self.values, checked.values);
         self
     }
 
@@ -110,7 +97,6 @@ impl Layers {
             .filter_map(|(name, value)| Some((environment::ours(self.schema, &name)?, name, value)))
             .collect();
         found.sort();
-        let mut values = Map::new();
         let mut seen = BTreeSet::new();
         for (ours, variable, value) in found {
             let origin = Origin::Variable(variable);
@@ -124,16 +110,15 @@ impl Layers {
             let shown = dotted(&path);
             let parsed = match value.into_string() {
                 _ if !seen.insert(shown.clone()) => Err("given twice, in different cases".to_owned()),
-                Ok(text) => environment::parse(key.kind, &text),
+                Ok(text) => environment::parse(&key.kind, &text),
                 Err(_) => Err("is not valid UTF-8".to_owned()),
             };
             self.origins.insert(shown.clone(), origin.clone());
             match parsed {
-                Ok(value) => insert(&mut values, &path, value),
+                Ok(value) => insert(&mut self.values, &path, value),
                 Err(problem) => self.error(shown, origin, problem),
             }
         }
-        self.layers.push(Layer(values));
         self
     }
 
@@ -143,16 +128,12 @@ impl Layers {
         let Some(value) = value else { return self };
         let origin = Origin::Flag(flag.to_owned());
         let parsed = match self.schema.find(path) {
-            Some(key) => environment::parse(key.kind, value),
+            Some(key) => environment::parse(&key.kind, value),
             None => Err(check::unknown(None)),
         };
         self.origins.insert(path.to_owned(), origin.clone());
         match parsed {
-            Ok(value) => {
-                let mut values = Map::new();
-                insert(&mut values, &parts(path), value);
-                self.layers.push(Layer(values));
-            }
+            Ok(value) => insert(&mut self.values, &parts(path), value),
             Err(problem) => self.error(path.to_owned(), origin, problem),
         }
         self
@@ -164,11 +145,7 @@ impl Layers {
     /// Only when no settings can be made at all; otherwise the errors so far wait for [`Loaded::finish`], so that
     /// broken rules between keys are reported with them.
     pub fn load<T: DeserializeOwned>(self) -> Result<Loaded<T>, SettingsErrors> {
-        let mut builder = Config::builder();
-        for layer in self.layers {
-            builder = builder.add_source(layer);
-        }
-        match builder.build().and_then(Config::try_deserialize) {
+        match self.values.try_into() {
             Ok(settings) => Ok(Loaded {
                 settings,
                 origins: self.origins,
@@ -221,41 +198,28 @@ impl<T> Loaded<T> {
     }
 }
 
-/// One layer, already checked, as the config crate wants it.
-#[derive(Clone, Debug)]
-struct Layer(Map<String, Value>);
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        Ok(self.0.clone())
-    }
-}
-
-/// Puts a value at a path of tables, made on the way.
-fn insert(values: &mut Map<String, Value>, path: &[String], value: ValueKind) {
-    match path {
-        [] => {}
-        [name] => drop(values.insert(name.clone(), Value::new(None, value))),
-        [name, rest @ ..] => {
-            let table =
-                values.entry(name.clone()).or_insert_with(|| Value::new(None, Map::<String, Value>::new()));
-            if let ValueKind::Table(below) = &mut table.kind {
-                insert(below, rest, value);
-            }
+/// Lays one table over another: tables merge key by key, lists and values are replaced.
+fn merge(values: &mut Table, over: Table) {
+    for (name, value) in over {
+        match (values.get_mut(&name), value) {
+            (Some(Value::Table(below)), Value::Table(over)) => merge(below, over),
+            (_, value) => drop(values.insert(name, value)),
         }
     }
 }
 
+/// Puts a value at a path of tables, made on the way.
+fn insert(values: &mut Table, path: &[String], value: Value) {
+    let nested =
+        path.iter().rev().fold(value, |value, name| Table::from_iter([(name.clone(), value)]).into());
+    if let Value::Table(over) = nested {
+        merge(values, over);
+    }
+}
+
 /// A parser's message on one line and without the quoted source line, which could hold a secret.
-fn one_line(error: &ConfigError) -> String {
-    let text = match error {
-        ConfigError::FileParse { cause, .. } => cause.to_string(),
-        other => other.to_string(),
-    };
+fn one_line(error: &toml::de::Error) -> String {
+    let text = error.to_string();
     let head = text.lines().next().unwrap_or_default().trim();
     let tail: Vec<&str> = text.lines().skip(1).filter(|line| !line.contains('|')).map(str::trim).collect();
     if tail.is_empty() { head.to_owned() } else { format!("{head}: {}", tail.join(" ")) }

@@ -1,15 +1,21 @@
 //! Layered settings for both binaries: defaults, TOML files, environment variables, flags, in that order.
 //!
-//! A binary declares its keys once, as a [`Schema`]. From it come the defaults, the check of every layer, the
-//! suggestions for mistyped keys and the reference documentation; a plain serde struct receives the result.
+//! The structs that receive the settings are also their declaration: [`Schema`] reads off them every key with its
+//! values, its default and its help. The check of every layer, the suggestions for mistyped keys, the reference
+//! documentation and the schema of the chart come from it.
 //! Nothing stops at the first mistake: every error of every layer is reported together, each with its key and
 //! where it was given.
 //!
 //! ```no_run
-//! # use shared::settings::{Key, Layers, Schema, SettingsErrors};
-//! # #[derive(serde::Deserialize)]
-//! # struct Config { name: String }
-//! static SCHEMA: Schema = Schema { prefix: "DEMO", keys: &[Key::text("name", "what it is called").or("demo")] };
+//! # use std::sync::LazyLock;
+//! # use shared::settings::{Layers, Schema, SettingsErrors};
+//! #[derive(Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+//! #[serde(default, deny_unknown_fields)]
+//! struct Config {
+//!     /// What it is called.
+//!     name: String,
+//! }
+//! static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::of::<Config>("DEMO"));
 //!
 //! # fn main() -> Result<(), SettingsErrors> {
 //! let config: Config = Layers::new(&SCHEMA)
@@ -35,7 +41,7 @@ mod tests;
 
 pub use errors::{Origin, RuleError, SettingError, SettingsErrors};
 pub use layers::{Layers, Loaded};
-pub use schema::{Default, Key, Kind, Schema};
+pub use schema::Schema;
 pub use secret::{Secret, SecretFileError, is_secret_property, redact_url, redacted};
 pub use suggest::nearest;
 

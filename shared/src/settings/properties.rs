@@ -3,11 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use schemars::{Schema, SchemaGenerator, json_schema};
+
 use super::errors::{RuleError, dotted};
 use super::secret::Secret;
 
 /// The end of a property's name whose value is the path of a file that holds the property's value.
 const FILE: &str = "_file";
+
+/// The JSON schema of librdkafka properties: a free map with dotted keys. Numbers and booleans are taken as text, and
+/// `a.b = 1` means the same as `"a.b" = 1`. In a variable's name `_` stands for a dot and `__` for `_`.
+#[must_use]
+pub fn schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
+}
 
 /// The property that an entry sets: `sasl.password` for `sasl.password_file`.
 #[must_use]

@@ -1,208 +1,159 @@
-//! The declared keys of a binary: path, kind, default, unit and help, written down once.
+//! The keys of a binary, read off the structs that receive their values.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use serde_json::Value;
 
 /// Every key that a binary understands.
 #[derive(Debug)]
 pub struct Schema {
     /// What environment variables start with, before `__`: `SINK` for `SINK__KAFKA__GROUP_ID`.
-    pub prefix: &'static str,
-    /// The keys, in the order of the reference documentation.
-    pub keys: &'static [Key],
+    pub(super) prefix: &'static str,
+    /// The keys, sections in alphabetical order.
+    pub(super) keys: Vec<Key>,
+    json: Value,
 }
 
-impl Schema {
-    /// The key with this dotted path.
-    #[must_use]
-    pub fn find(&self, path: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.path == path)
-    }
-
-    /// Whether keys live below this dotted path.
-    #[must_use]
-    pub fn is_section(&self, path: &str) -> bool {
-        self.keys.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
-    }
-
-    /// The environment variable that sets a key, such as `SINK__KAFKA__GROUP_ID` for `kafka.group_id`.
-    #[must_use]
-    pub fn variable(&self, path: &str) -> String {
-        format!("{}__{}", self.prefix, path.replace('.', "__").to_uppercase())
-    }
-}
-
-/// One declared key.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
     /// Dotted path: `kafka.group_id`.
-    pub path: &'static str,
+    pub path: String,
     /// What values it takes.
     pub kind: Kind,
-    /// What applies when no layer gives it.
-    pub default: Default,
-    /// Unit of a number (`ms`, `rows`, `bytes`), empty for anything else.
-    pub unit: &'static str,
-    /// What it is for: one or two sentences of Markdown for the reference.
-    pub help: &'static str,
+    /// Its JSON schema.
+    pub json: Value,
 }
 
 /// The values that a key takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
     /// A string that is not blank.
     Text,
     /// An integer within bounds, both included.
-    Integer {
-        /// The smallest value.
-        min: i64,
-        /// The largest value.
-        max: i64,
-    },
+    Integer { min: i64, max: i64 },
     /// A number within bounds, both included.
-    Float {
-        /// The smallest value.
-        min: f64,
-        /// The largest value.
-        max: f64,
-    },
+    Float { min: f64, max: f64 },
     /// `true` or `false`.
     Boolean,
     /// One of these words.
-    Choice(&'static [&'static str]),
+    Choice(Vec<String>),
     /// Strings, none of them blank; comma-separated in a variable.
     List,
-    /// A free map with dotted keys, such as librdkafka's properties. Numbers and booleans are taken as text, and
-    /// `a.b = 1` means the same as `"a.b" = 1`. In a variable's name `_` stands for a dot and `__` for `_`.
+    /// A free map with dotted keys: [`super::properties::schema`].
     Properties,
     /// A map of names to strings, from files only; the names are one of these, or any if there are none here.
-    Map(&'static [&'static str]),
+    Map(Vec<String>),
     /// A map of free names to tables with the keys of the section named here, from files only.
-    Tables(&'static str),
+    Tables(String),
 }
 
 impl Kind {
     /// Whether it is left out of variables and flags, because free names do not survive there.
-    #[must_use]
     pub fn is_file_only(&self) -> bool {
         matches!(self, Self::Map(_) | Self::Tables(_))
     }
 }
 
-/// What applies when no layer gives a key.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Default {
-    /// Nothing: the key is optional.
-    None,
-    /// This text, or this choice.
-    Text(&'static str),
-    /// This number.
-    Integer(i64),
-    /// This number.
-    Float(f64),
-    /// This truth value.
-    Boolean(bool),
-    /// These strings.
-    List(&'static [&'static str]),
-    /// Something that depends on other keys: the words are for the reference, the program fills it in.
-    Depends(&'static str),
+impl Schema {
+    /// The keys of a struct of sections: its doc comments are the help, its `Default` the defaults,
+    /// `#[schemars(range(…))]` the bounds. With `#[schemars(extend(…))]` a key says more: `x-unit`, the unit of a number;
+    /// `x-default`, what its default depends on, in words; `x-section`, the section whose keys the tables of a map have.
+    #[must_use]
+    pub fn of<T: JsonSchema>(prefix: &'static str) -> Self {
+        let settings = SchemaSettings::draft2020_12()
+            .with(|settings| settings.inline_subschemas = true)
+            .with_transform(RecursiveTransform(plain));
+        let json = settings.into_generator().into_root_schema_for::<T>().to_value();
+        let mut keys = Vec::new();
+        collect(&json, "", &mut keys);
+        Self { prefix, keys, json }
+    }
+
+    /// The JSON schema of a configuration file.
+    #[must_use]
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+
+    /// The dotted paths of all keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.path.as_str())
+    }
+
+    /// The key with this dotted path.
+    pub(super) fn find(&self, path: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.path == path)
+    }
+
+    /// Whether keys live below this dotted path.
+    pub(super) fn is_section(&self, path: &str) -> bool {
+        self.keys.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    /// The environment variable that sets a key, such as `SINK__KAFKA__GROUP_ID` for `kafka.group_id`.
+    pub(super) fn variable(&self, path: &str) -> String {
+        format!("{}__{}", self.prefix, path.replace('.', "__").to_uppercase())
+    }
 }
 
-impl Key {
-    const fn new(path: &'static str, kind: Kind, help: &'static str) -> Self {
-        Self { path, kind, default: Default::None, unit: "", help }
+/// Leaves out what only Rust knows of a type, and what is not so in TOML, which has no null.
+fn plain(schema: &mut schemars::Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    object.remove("title");
+    object.remove("format");
+    if let Some(Value::String(text)) = object.get_mut("description") {
+        *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     }
-
-    /// A key that takes a string.
-    #[must_use]
-    pub const fn text(path: &'static str, help: &'static str) -> Self {
-        Self::new(path, Kind::Text, help)
+    if let Some(Value::Array(types)) = object.get("type")
+        && let [one, Value::String(null)] = types.as_slice()
+        && null == "null"
+    {
+        let one = one.clone();
+        object.insert("type".to_owned(), one);
     }
-
-    /// A key that takes an integer between `min` and `max`.
-    #[must_use]
-    pub const fn integer(
-        path: &'static str,
-        min: i64,
-        max: i64,
-        unit: &'static str,
-        help: &'static str,
-    ) -> Self {
-        Self { unit, ..Self::new(path, Kind::Integer { min, max }, help) }
+    if let Some(Value::Array(variants)) = object.remove("oneOf") {
+        object.insert("type".to_owned(), "string".into());
+        object.insert("enum".to_owned(), variants.iter().map(|variant| variant["const"].clone()).collect());
     }
-
-    /// A key that takes a number between `min` and `max`.
-    #[must_use]
-    pub const fn float(path: &'static str, min: f64, max: f64, help: &'static str) -> Self {
-        Self::new(path, Kind::Float { min, max }, help)
+    if object.contains_key("properties") || object.get("default").is_some_and(Value::is_null) {
+        object.remove("default");
     }
+}
 
-    /// A key that takes `true` or `false`.
-    #[must_use]
-    pub const fn boolean(path: &'static str, help: &'static str) -> Self {
-        Self::new(path, Kind::Boolean, help)
+fn collect(section: &Value, path: &str, keys: &mut Vec<Key>) {
+    for (name, json) in section["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        if json["properties"].is_object() {
+            collect(json, &path, keys);
+        } else {
+            keys.push(Key { path, kind: kind(json), json: json.clone() });
+        }
     }
+}
 
-    /// A key that takes one of some words.
-    #[must_use]
-    pub const fn choice(path: &'static str, choices: &'static [&'static str], help: &'static str) -> Self {
-        Self::new(path, Kind::Choice(choices), help)
-    }
-
-    /// A key that takes a list of strings.
-    #[must_use]
-    pub const fn list(path: &'static str, help: &'static str) -> Self {
-        Self::new(path, Kind::List, help)
-    }
-
-    /// A free map with dotted keys, which variables can set as well.
-    #[must_use]
-    pub const fn properties(path: &'static str, help: &'static str) -> Self {
-        Self::new(path, Kind::Properties, help)
-    }
-
-    /// A map of names to strings, from files only; `names` empty allows any name.
-    #[must_use]
-    pub const fn map(path: &'static str, names: &'static [&'static str], help: &'static str) -> Self {
-        Self::new(path, Kind::Map(names), help)
-    }
-
-    /// A map of free names to tables with the keys of `section`, from files only.
-    #[must_use]
-    pub const fn tables(path: &'static str, section: &'static str, help: &'static str) -> Self {
-        Self::new(path, Kind::Tables(section), help)
-    }
-
-    /// With a default of text or a choice.
-    #[must_use]
-    pub const fn or(self, default: &'static str) -> Self {
-        Self { default: Default::Text(default), ..self }
-    }
-
-    /// With a default number.
-    #[must_use]
-    pub const fn or_integer(self, default: i64) -> Self {
-        Self { default: Default::Integer(default), ..self }
-    }
-
-    /// With a default number.
-    #[must_use]
-    pub const fn or_float(self, default: f64) -> Self {
-        Self { default: Default::Float(default), ..self }
-    }
-
-    /// With a default truth value.
-    #[must_use]
-    pub const fn or_boolean(self, default: bool) -> Self {
-        Self { default: Default::Boolean(default), ..self }
-    }
-
-    /// With a default list.
-    #[must_use]
-    pub const fn or_list(self, default: &'static [&'static str]) -> Self {
-        Self { default: Default::List(default), ..self }
-    }
-
-    /// With a default that depends on other keys, described for the reference.
-    #[must_use]
-    pub const fn depends(self, words: &'static str) -> Self {
-        Self { default: Default::Depends(words), ..self }
+fn kind(json: &Value) -> Kind {
+    let words = |words: &Value| {
+        let words = words.as_array().into_iter().flatten().filter_map(Value::as_str);
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (min, max) = (&json["minimum"], &json["maximum"]);
+    match json["type"].as_str() {
+        Some("integer") => {
+            Kind::Integer { min: min.as_i64().unwrap_or(i64::MIN), max: max.as_i64().unwrap_or(i64::MAX) }
+        }
+        Some("number") => {
+            Kind::Float { min: min.as_f64().unwrap_or(f64::MIN), max: max.as_f64().unwrap_or(f64::MAX) }
+        }
+        Some("boolean") => Kind::Boolean,
+        Some("array") => Kind::List,
+        Some("object") if json["additionalProperties"]["type"].is_array() => Kind::Properties,
+        Some("object") => match json["x-section"].as_str() {
+            Some(section) => Kind::Tables(section.to_owned()),
+            None => Kind::Map(words(&json["propertyNames"]["enum"])),
+        },
+        _ if json["enum"].is_array() => Kind::Choice(words(&json["enum"])),
+        _ => Kind::Text,
     }
 }

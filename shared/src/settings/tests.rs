@@ -1,81 +1,79 @@
 //! Layers, checks and messages, as a user meets them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use super::*;
 
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 struct Demo {
+    /// What it is called.
+    #[default = "demo"]
     name: String,
     kafka: Kafka,
     batch: Batch,
     sink: Table,
-    #[serde(default)]
-    topics: BTreeMap<String, TableOverride>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, Table>", extend("x-section" = "sink"))]
+    topics: BTreeMap<String, toml::Table>,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema, Default)]
+#[serde(default, deny_unknown_fields)]
 struct Kafka {
+    #[schemars(extend("x-default" = "`a`, unless something"))]
     topics: Option<Vec<String>>,
     reset: Reset,
-    #[serde(default)]
+    #[schemars(schema_with = "properties::schema")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     properties: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 enum Reset {
+    /// At the first record.
+    #[default]
     Earliest,
+    /// After the last record.
     Latest,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema, PartialEq, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 struct Batch {
+    #[default = 5000]
+    #[schemars(range(min = 1, max = 100_000), extend("x-unit" = "rows"))]
     max_rows: usize,
+    /// A share,
+    /// in two lines.
+    #[default = 0.5]
+    #[schemars(range(min = 0, max = 1))]
     ratio: f64,
     #[serde(rename = "linger_ms", with = "millis")]
+    #[schemars(with = "u64", extend("x-unit" = "ms"))]
+    #[default(Duration::from_millis(50))]
     linger: Duration,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 struct Table {
+    #[default = "t"]
     table: String,
+    #[default = true]
     unwrap: bool,
-    #[serde(default)]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     rename: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-struct TableOverride {
-    table: Option<String>,
-    unwrap: Option<bool>,
-    rename: Option<BTreeMap<String, String>>,
-}
-
-static SCHEMA: Schema = Schema {
-    prefix: "DEMO",
-    keys: &[
-        Key::text("name", "what it is called").or("demo"),
-        Key::list("kafka.topics", "topics").depends("`a`, unless something"),
-        Key::choice("kafka.reset", &["earliest", "latest"], "where to begin").or("earliest"),
-        Key::properties("kafka.properties", "librdkafka's"),
-        Key::integer("batch.max_rows", 1, 100_000, "rows", "rows").or_integer(5000),
-        Key::integer("batch.linger_ms", 0, i64::MAX, "ms", "wait").or_integer(50),
-        Key::float("batch.ratio", 0.0, 1.0, "share").or_float(0.5),
-        Key::text("sink.table", "table").or("t"),
-        Key::boolean("sink.unwrap", "unwrap").or_boolean(true),
-        Key::map("sink.rename", &[], "names"),
-        Key::tables("topics", "sink", "per topic"),
-    ],
-};
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::of::<Demo>("DEMO"));
 
 const NO_VARIABLES: [(&str, &str); 0] = [];
 
@@ -90,6 +88,26 @@ fn load(layers: Layers) -> Demo {
 fn errors(layers: Layers) -> Vec<String> {
     let errors = layers.load::<Demo>().and_then(|loaded| loaded.finish(Vec::new())).unwrap_err();
     errors.0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_structs_are_the_reference() {
+    let expected = "\
+| key | values | default | variable | what it is for |
+|---|---|---|---|---|
+| `batch.linger_ms` | from 0 ms | 50 ms | `DEMO__BATCH__LINGER_MS` |  |
+| `batch.max_rows` | 1 to 100000 rows | 5000 rows | `DEMO__BATCH__MAX_ROWS` |  |
+| `batch.ratio` | 0 to 1 | 0.5 | `DEMO__BATCH__RATIO` | A share, in two lines. |
+| `kafka.properties` | properties | none | `DEMO__KAFKA__PROPERTIES__…` |  |
+| `kafka.reset` | `earliest`, `latest` | `earliest` | `DEMO__KAFKA__RESET` |  |
+| `kafka.topics` | list of text | `a`, unless something | `DEMO__KAFKA__TOPICS` |  |
+| `name` | text | `demo` | `DEMO__NAME` | What it is called. |
+| `sink.rename` | map of text | none | files only |  |
+| `sink.table` | text | `t` | `DEMO__SINK__TABLE` |  |
+| `sink.unwrap` | `true`, `false` | `true` | `DEMO__SINK__UNWRAP` |  |
+| `topics` | tables with the keys of `[sink]` | none | files only |  |
+";
+    assert_eq!(reference::keys(&SCHEMA), expected);
 }
 
 #[test]
@@ -150,8 +168,8 @@ fn tables_keep_their_free_names() {
     let demo =
         load(layers("[topics.'my.topic']\ntable = 'x'\nrename = { a = 'b', 'c.d' = 'e' }\n[topics.y]"));
     let entry = &demo.topics["my.topic"];
-    assert_eq!((entry.table.as_deref(), entry.unwrap), (Some("x"), None));
-    assert_eq!(entry.rename.as_ref().unwrap()["c.d"], "e");
+    assert_eq!((entry["table"].as_str(), entry.get("unwrap")), (Some("x"), None));
+    assert_eq!(entry["rename"]["c.d"].as_str(), Some("e"));
     assert!(demo.topics.contains_key("y"));
 }
 
@@ -202,6 +220,56 @@ fn every_error_is_reported_at_once_with_key_and_origin() {
         "batch.max_rows: -1 is out of range: 1 to 100000 (flag --rows)",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn every_kind_of_wrong_value_has_its_words() {
+    let text = "kafka = { topics = 'a', reset = 1, properties = { 'a.b' = 1, a.b = 2, c = [], d = 'x' } }\n\
+                batch = { ratio = '1', linger_ms = -1, max_rows = 1.5 }\ntopics = { a = 1, b = { unwrap = 1 } }\n\
+                sink = { unwrap = 'yes', rename = { a = 1, b = ' ' }, tabel = 'x', table = [] }\nname = true";
+    let expected = [
+        "batch.linger_ms: -1 is too small: at least 0 (file demo.toml)",
+        "batch.max_rows: expected an integer, found a fraction (file demo.toml)",
+        "batch.ratio: expected a number, found a string (file demo.toml)",
+        "kafka.properties.\"a.b\": given twice, once quoted and once as a table (file demo.toml)",
+        "kafka.properties.c: expected a string, found a list (file demo.toml)",
+        "kafka.reset: expected one of earliest, latest, found an integer (file demo.toml)",
+        "kafka.topics: expected a list of strings, found a string (file demo.toml)",
+        "name: expected a string, found a boolean (file demo.toml)",
+        "sink.rename.a: expected a string, found an integer (file demo.toml)",
+        "sink.rename.b: must not be empty (file demo.toml)",
+        "sink.tabel: unknown key; did you mean sink.table? (file demo.toml)",
+        "sink.table: expected a string, found a list (file demo.toml)",
+        "sink.unwrap: expected true or false, found a string (file demo.toml)",
+        "topics.a: expected a table with keys of [sink], found an integer (file demo.toml)",
+        "topics.b.unwrap: expected true or false, found an integer (file demo.toml)",
+    ];
+    assert_eq!(errors(layers(text)), expected);
+    let maps = errors(layers("sink.rename = 'x'\nkafka.properties = 1\ntopics = true"));
+    let expected = [
+        "kafka.properties: expected a table, found an integer (file demo.toml)",
+        "sink.rename: expected a table, found a string (file demo.toml)",
+        "topics: expected a table, found a boolean (file demo.toml)",
+    ];
+    assert_eq!(maps, expected);
+    let elsewhere = errors(
+        Layers::new(&SCHEMA)
+            .environment([
+                ("DEMO__KAFKA__RESET", "latst"),
+                ("DEMO__KAFKA__TOPICS", "a,,b"),
+                ("DEMO__NAME", " "),
+            ])
+            .flag("--ratio", "batch.ratio", Some("half"))
+            .flag("--odd", "batch.odd", Some("1")),
+    );
+    let expected = [
+        "kafka.reset: \"latst\" is not one of earliest, latest; did you mean \"latest\"? (variable DEMO__KAFKA__RESET)",
+        "kafka.topics: element 1: must not be empty (variable DEMO__KAFKA__TOPICS)",
+        "name: must not be empty (variable DEMO__NAME)",
+        "batch.ratio: expected a number, found \"half\" (flag --ratio)",
+        "batch.odd: unknown key (flag --odd)",
+    ];
+    assert_eq!(elsewhere, expected);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::plan::Plan;
+use crate::table::plan::Plan;
 
 /// A set of columns of a plan.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]

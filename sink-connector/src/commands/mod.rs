@@ -1,4 +1,4 @@
-//! What the operator asks for beside `run`. Each command is a file that knows its flags, its help and its output.
+//! The commands besides `run`. Each file has the flags, the help and the output of one command.
 
 pub mod check;
 pub mod config;
@@ -17,9 +17,8 @@ use rdkafka::error::KafkaError;
 use serde::Serialize;
 use shared::settings::SettingsErrors;
 
-use crate::cli::Command;
 use crate::config::DdlError;
-use crate::tls::UrlError;
+use crate::postgres::tls::UrlError;
 
 /// How a command prints what it found, on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -41,18 +40,16 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (5, "a bounded run passed its --deadline"),
 ];
 
-/// Ends the process over a configuration that does not load. `check --output json` says so in its own way.
-pub fn refused(command: &Command, errors: &SettingsErrors) -> ExitCode {
+/// The exit code for a configuration that does not load. Prints the errors; `check --output json` prints JSON as well.
+pub fn invalid_configuration(check: Option<Output>, errors: &SettingsErrors) -> ExitCode {
     eprintln!("{errors}");
-    if let Command::Check(args) = command
-        && args.output == Output::Json
-    {
-        println!("{}", check::refused(errors));
+    if check == Some(Output::Json) {
+        println!("{}", check::invalid_configuration(errors));
     }
     ExitCode::from(2)
 }
 
-/// The exit code of a command that failed: 2 when the configuration is at fault, else 1.
+/// The exit code of a command that failed: 2 for a configuration error, otherwise 1. Prints the error.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     let configuration = error.chain().any(|cause| {
@@ -65,7 +62,7 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if configuration { 2 } else { 1 })
 }
 
-/// Flags that do not fit the configuration.
+/// Flags that contradict the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(String);

@@ -1,38 +1,39 @@
-//! PostgreSQL as the operator's commands see it.
+//! PostgreSQL connections of the commands.
 
 use std::time::{Duration, Instant};
 
-use crate::commands::kafka::Trouble;
+use crate::commands::kafka::CommandError;
 use crate::config::Config;
-use crate::failure::Failure;
-use crate::session::{Connection, Connections};
-use crate::sqlstate::Class;
+use crate::postgres::failure::Failure;
+use crate::postgres::session::{Connection, Connections};
+use crate::postgres::sqlstate::Class;
 
-/// How long a command tries to connect: once, with time for a slow handshake.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The sessions' name. Not a sink's: sinks end older sessions of their own name that stand in their way.
+/// How long a command tries to connect: long enough for one slow handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The `application_name` of the sessions. Not that of a sink: a sink terminates older sessions of its own name that
+/// block it.
 const APPLICATION: &str = "kafka-sink-operator";
 
 /// A pool that has not connected yet.
 ///
 /// # Errors
-/// What of the URL libpq would refuse.
-pub fn pool(config: &Config) -> anyhow::Result<Connections> {
-    let (mut postgres, tls) = crate::run::postgres_config(config)?;
+/// If the URL is not valid.
+pub(super) fn pool(config: &Config) -> anyhow::Result<Connections> {
+    let (mut postgres, tls) = crate::postgres::connect::settings(config)?;
     postgres.application_name(APPLICATION);
     Ok(Connections::new(&postgres, tls, 2))
 }
 
-/// A connection, or why there is none and what to do.
-pub fn open(connections: &Connections, config: &Config) -> Result<Connection, Trouble> {
+/// Opens a connection.
+pub(super) fn open(connections: &Connections, config: &Config) -> Result<Connection, CommandError> {
     let started = Instant::now();
     loop {
         match connections.open() {
             Ok(connection) => return Ok(connection),
             Err(failure) => {
-                // Without a code, the pool may just not have heard from the server yet.
-                let answered = failure.sqlstate.is_some() || failure.message.contains("error connecting");
-                if answered || started.elapsed() > PATIENCE {
+                // Without a code, the server may just not have answered yet.
+                let answered = failure.sqlstate.is_some() || failure.message.contains("connecting");
+                if answered || started.elapsed() > CONNECT_TIMEOUT {
                     return Err(cannot_connect(&failure, config));
                 }
             }
@@ -40,15 +41,15 @@ pub fn open(connections: &Connections, config: &Config) -> Result<Connection, Tr
     }
 }
 
-fn cannot_connect(failure: &Failure, config: &Config) -> Trouble {
+fn cannot_connect(failure: &Failure, config: &Config) -> CommandError {
     let action = match failure.sqlstate.as_deref() {
         Some(code) if code.starts_with("28") => {
             "correct the user in postgres.url and its password there or in postgres.password_file, or pg_hba.conf"
         }
         Some("3D000") => "create the database, or correct its name in postgres.url",
-        Some(_) if failure.class == Class::Transient => "try again when the server takes connections",
+        Some(_) if failure.class == Class::Transient => "try again when the server accepts connections",
         Some(_) => "see the server's log",
         None => "correct host and port in postgres.url, or start the server; sslmode matters too",
     };
-    Trouble::new(format!("cannot connect to {}: {failure}", config.postgres.redacted_url()), action)
+    CommandError::new(format!("cannot connect to {}: {failure}", config.postgres.redacted_url()), action)
 }

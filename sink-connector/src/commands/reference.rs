@@ -2,22 +2,35 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
 use shared::settings::reference::keys;
 
-use super::EXIT_CODES;
+use super::{EXIT_CODES, print_json};
 use crate::batch::Skip;
 use crate::config::SCHEMA;
 use crate::decode::Reason;
-use crate::ledger::Stopped;
-use crate::metrics::Metrics;
-use crate::sqlstate::{RULES, When};
+use crate::observe::metrics::Metrics;
+use crate::positions::ledger::Stopped;
+use crate::postgres::sqlstate::{RULES, When};
 
-/// Prints the sink's part of docs/reference.md.
+/// Flags of `reference`.
+#[derive(Args, Clone, Copy, Debug, PartialEq)]
+pub struct ReferenceArgs {
+    /// Print the JSON schema of a configuration file instead, from which the chart's schema is made
+    #[arg(long)]
+    pub json_schema: bool,
+}
+
+/// Prints the sink's part of docs/reference.md, or the JSON schema of a configuration file.
 ///
 /// # Errors
-/// None.
-pub fn run() -> anyhow::Result<ExitCode> {
-    print!("{}", markdown());
+/// None that is known: a JSON schema is JSON.
+pub fn run(args: ReferenceArgs) -> anyhow::Result<ExitCode> {
+    if args.json_schema {
+        print_json(SCHEMA.json())?;
+    } else {
+        print!("{}", markdown());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,7 +58,7 @@ fn markdown() -> String {
     }
     text += "\n## sink-connector: what an SQLSTATE does\n\nThe first row that fits holds. *record*: a dead letter, and the rest is written. *transient*: tried again, for ever. \
              *configuration*, and **every SQLSTATE not listed**: nothing is dropped, the catalog is read again, tried again slowly until \
-             the operator has mended it.\n\n| SQLSTATE | class | meaning |\n|---|---|---|\n";
+             the operator has fixed it.\n\n| SQLSTATE | class | meaning |\n|---|---|---|\n";
     for rule in RULES {
         let code = if rule.code.len() == 2 { format!("{}xxx", rule.code) } else { rule.code.to_owned() };
         let when = match rule.when {

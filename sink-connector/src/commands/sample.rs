@@ -1,4 +1,4 @@
-//! A look at the newest records of a topic, by a consumer that is no member of the group.
+//! Reads the newest records of a topic, without joining the group.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,34 +8,31 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::kafka::{Kafka, Trouble};
-use crate::batch::records::Incoming;
-use crate::positions::watermarks;
-use crate::source::consumer::list_of;
-use crate::source::headers;
+use super::kafka::{CommandError, Kafka};
+use crate::kafka::consumer::list_of;
+use crate::kafka::headers;
+use crate::kafka::record::Incoming;
+use crate::positions::first::watermarks;
 use crate::types::{Offset, TopicPartition};
 
-/// How long records are waited for.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// How long to wait for the records.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// One record, as it came.
+/// One record.
 #[derive(Clone, Debug)]
-pub struct Sampled {
-    /// Where it was.
+pub(super) struct Sampled {
     pub partition: TopicPartition,
-    /// Its offset.
     pub offset: i64,
     timestamp: Option<i64>,
-    /// Its key.
     pub key: Option<Vec<u8>>,
-    /// Its value; `None` is a tombstone.
+    /// `None` for a tombstone.
     pub payload: Option<Vec<u8>>,
     headers: Option<Vec<u8>>,
 }
 
 impl Sampled {
     /// The record for a batch.
-    pub fn incoming(&self) -> Incoming<'_> {
+    pub(super) fn incoming(&self) -> Incoming<'_> {
         Incoming {
             offset: self.offset,
             timestamp: self.timestamp,
@@ -48,11 +45,15 @@ impl Sampled {
 
 /// The newest records of `partitions`, which are all of one topic: at most `wanted`, spread over the partitions, in
 /// the order of partition and offset.
-pub fn newest(kafka: &Kafka, partitions: &[TopicPartition], wanted: u64) -> Result<Vec<Sampled>, Trouble> {
+pub(super) fn newest(
+    kafka: &Kafka,
+    partitions: &[TopicPartition],
+    wanted: u64,
+) -> Result<Vec<Sampled>, CommandError> {
     let mut logs = Vec::new();
     for partition in partitions {
         let (low, high) = watermarks(&kafka.consumer, partition)
-            .map_err(|problem| Trouble::new(problem, "see that every partition has a leader"))?;
+            .map_err(|problem| CommandError::new(problem, "make sure that every partition has a leader"))?;
         logs.push((partition.clone(), low, high));
     }
     let mut ends: HashMap<TopicPartition, i64> = HashMap::new();
@@ -65,11 +66,11 @@ pub fn newest(kafka: &Kafka, partitions: &[TopicPartition], wanted: u64) -> Resu
     if starts.is_empty() {
         return Ok(Vec::new());
     }
-    let look = || -> Result<Vec<Sampled>, KafkaError> {
+    let assign_and_read = || -> Result<Vec<Sampled>, KafkaError> {
         kafka.consumer.assign(&list_of(starts)?)?;
         read(kafka, ends)
     };
-    let read = look();
+    let read = assign_and_read();
     let unassigned = kafka.consumer.unassign();
     let topic = &partitions[0].topic;
     match (read, unassigned) {
@@ -78,15 +79,15 @@ pub fn newest(kafka: &Kafka, partitions: &[TopicPartition], wanted: u64) -> Resu
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
                 return Err(kafka.not_authorised(topic));
             }
-            Err(Trouble::new(format!("cannot read topic {topic}: {error}"), "see the brokers' log"))
+            Err(CommandError::new(format!("cannot read topic {topic}: {error}"), "see the brokers' log"))
         }
     }
 }
 
 fn read(kafka: &Kafka, mut ends: HashMap<TopicPartition, i64>) -> Result<Vec<Sampled>, KafkaError> {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut records = Vec::new();
-    // A partition is done at the end that it had, or where the client says it ends: the last offsets may be markers.
+    // A partition is done at the end that it had, or when the client reports its end: the last offsets may be markers.
     while !ends.is_empty() && Instant::now() < deadline {
         match kafka.consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
@@ -101,8 +102,8 @@ fn read(kafka: &Kafka, mut ends: HashMap<TopicPartition, i64>) -> Result<Vec<Sam
                 }
             }
             Some(Err(KafkaError::PartitionEOF(number))) => ends.retain(|p, _| p.partition.0 != number),
-            // A broker that comes and goes is waited for.
-            Some(Err(error)) if error.rdkafka_error_code().is_some_and(passes) => {}
+            // The client reconnects to a broker by itself.
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_temporary) => {}
             Some(Err(error)) => return Err(error),
             None => {}
         }
@@ -111,14 +112,14 @@ fn read(kafka: &Kafka, mut ends: HashMap<TopicPartition, i64>) -> Result<Vec<Sam
     Ok(records)
 }
 
-fn passes(code: RDKafkaErrorCode) -> bool {
+fn is_temporary(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::BrokerTransportFailure
             | RDKafkaErrorCode::AllBrokersDown
             | RDKafkaErrorCode::NotLeaderForPartition
             | RDKafkaErrorCode::OperationTimedOut
-            // A look needs no group; whoever does says so.
+            // Sampling needs no group. What needs it reports this error itself.
             | RDKafkaErrorCode::GroupAuthorizationFailed
     )
 }
@@ -139,8 +140,7 @@ fn sampled(message: &BorrowedMessage<'_>) -> Sampled {
     }
 }
 
-/// Spreads `wanted` over logs of these lengths, as evenly as they allow: the number of a log and its share, if it has
-/// one.
+/// Spreads `wanted` over logs of these lengths as evenly as possible: the index of each log with a share, and its share.
 fn shares(lengths: &[i64], wanted: u64) -> Vec<(usize, i64)> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&number| lengths[number]);

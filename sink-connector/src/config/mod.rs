@@ -1,11 +1,11 @@
 //! The sink's configuration: what files, variables and flags say, checked as a whole before anything is touched.
 //!
-//! [`SCHEMA`] declares every key; the structs of `sections` and `table` receive the values; `rules` holds what
-//! one key demands of another. A key is added in the schema and in one struct, and a test holds them together.
+//! The structs of `sections` and `table` declare every key with its default, bounds and help; the reference and the
+//! schema of the chart are made from them. `rules` holds what one key demands of another.
 
 mod librdkafka;
+pub mod pattern;
 mod rules;
-mod schema;
 mod sections;
 mod table;
 #[cfg(test)]
@@ -14,47 +14,58 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::settings::{Layers, SettingsErrors, millis};
+use shared::settings::{Layers, Schema, SettingsErrors, millis};
+use smart_default::SmartDefault;
+use toml::Table;
 
-pub use schema::SCHEMA;
 pub use sections::{
-    AutoOffsetReset, Batch, DeadLetters, Errors, Http, Kafka, Log, LogFormat, Offsets, Postgres, PostgresUrl,
-    Tolerance,
+    AutoOffsetReset, Batch, DeadLetters, Errors, Http, Kafka, Log, Offsets, Postgres, PostgresUrl, Tolerance,
 };
-pub use table::{
-    DdlError, InsertMode, NullBytes, PkMode, TableConfig, TableOverrides, UnknownFields, ValueFormat,
-};
+pub use table::{DdlError, InsertMode, PkMode, TableConfig, UnknownFields};
+
+/// The sink's keys.
+pub static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::of::<Config>("SINK"));
 
 /// The whole configuration of one sink.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Key of the offset rows, label `connector` on metrics, part of the sessions' `application_name`.
+    /// Key of the offset rows and label `connector` on metrics. A sink with another name starts from its own positions.
+    /// At most 52 characters of ASCII.
+    // Also part of the sessions' `application_name`.
+    #[default = "ipl-livescores"]
     pub name: String,
-    /// From SIGTERM to exit, at most.
+    /// Longest time from SIGTERM to exit.
+    #[default(Duration::from_secs(25))]
     #[serde(rename = "shutdown_timeout_ms", with = "millis")]
-    pub shutdown_timeout: std::time::Duration,
-    /// `[kafka]`
+    #[schemars(with = "u64", range(min = 100, max = 3_600_000), extend("x-unit" = "ms"))]
+    pub shutdown_timeout: Duration,
+    /// What is read.
     pub kafka: Kafka,
-    /// `[postgres]`
+    /// What is written to.
     pub postgres: Postgres,
-    /// `[sink]`, the defaults of every topic; [`Config::topic`] resolves them for one.
+    /// How records become rows, for every topic.
+    // `Config::topic` resolves it for one.
     pub sink: TableConfig,
-    /// `[batch]`
+    /// What is written in one transaction.
     pub batch: Batch,
-    /// `[offsets]`
+    /// The positions.
     pub offsets: Offsets,
-    /// `[errors]`
+    /// What happens to rejected records.
     pub errors: Errors,
-    /// `[http]`
+    /// The server of metrics and probes.
     pub http: Http,
-    /// `[log]`
+    /// The log.
     pub log: Log,
-    /// `[topics."…"]`, by topic.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub topics: BTreeMap<String, TableOverrides>,
+    /// Any key of `[sink]` for one topic: `[topics."other_topic"]`. Lists and maps replace those of `[sink]`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, TableConfig>", extend("x-section" = "sink"))]
+    pub topics: BTreeMap<String, Table>,
 }
 
 /// Command-line flags that set keys: the flag's name, the dotted key, the value if it was given.
@@ -83,8 +94,8 @@ impl Config {
         let mut loaded = layers.load::<Self>()?;
         let topics_given = loaded.origin("kafka.topics").is_some();
         let config = &mut loaded.settings;
-        if !topics_given && config.kafka.topics_regex.is_none() {
-            config.kafka.topics = vec![schema::DEFAULT_TOPIC.to_owned()];
+        if !topics_given && config.kafka.topics_regex.is_some() {
+            config.kafka.topics.clear();
         }
         let mut broken = config.read_secrets();
         broken.extend(rules::check(config));
@@ -129,8 +140,9 @@ impl Config {
                 shown.sink.ddl_file = resolved.ddl_file;
             } else if resolved.pk_fields != self.sink.pk_fields || resolved.ddl_file != self.sink.ddl_file {
                 let overrides = shown.topics.entry(topic.clone()).or_default();
-                overrides.pk_fields = Some(resolved.pk_fields);
-                overrides.ddl_file = resolved.ddl_file;
+                overrides.insert("pk_fields".to_owned(), resolved.pk_fields.into());
+                let ddl_file = resolved.ddl_file.map(|file| file.display().to_string().into());
+                overrides.extend(ddl_file.map(|file| ("ddl_file".to_owned(), file)));
             }
         }
         shown

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::settings::RuleError;
 use shared::settings::properties::{property_key, property_of};
+use toml::Table;
 
 use super::librdkafka::owned;
-use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig, TableOverrides, ValueFormat};
-use crate::pattern::Pattern;
+use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig};
+use crate::config::pattern::Pattern;
+use crate::decode::ValueFormat;
 
 /// PostgreSQL cuts `application_name` after 63 bytes; a sink's sessions are found by `kafka-sink:<name>`.
 const NAME_MAX_BYTES: usize = 63 - "kafka-sink:".len();
@@ -178,35 +180,19 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
 /// Names the keys of one topic's settings: in its own table if they were given there, else in `[sink]`.
 pub(super) struct TopicKeys<'a> {
     topic: &'a str,
-    overrides: Option<&'a TableOverrides>,
+    overrides: Option<&'a Table>,
 }
 
 impl TopicKeys<'_> {
     /// The display form of a key of `[sink]` as it applies to the topic.
     pub(super) fn key(&self, name: &str) -> String {
-        let given = self.overrides.is_some_and(|overrides| given(overrides, name));
-        if !given {
+        if !self.overrides.is_some_and(|overrides| overrides.contains_key(name)) {
             return format!("sink.{name}");
         }
         let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let topic =
             if self.topic.chars().all(bare) { self.topic.to_owned() } else { format!("{:?}", self.topic) };
         format!("topics.{topic}.{name}")
-    }
-}
-
-fn given(overrides: &TableOverrides, name: &str) -> bool {
-    match name {
-        "table" => overrides.table.is_some(),
-        "insert_mode" => overrides.insert_mode.is_some(),
-        "pk_mode" => overrides.pk_mode.is_some(),
-        "pk_fields" => overrides.pk_fields.is_some(),
-        "delete_enabled" => overrides.delete_enabled.is_some(),
-        "value_format" => overrides.value_format.is_some(),
-        "version_field" => overrides.version_field.is_some(),
-        "rename" => overrides.rename.is_some(),
-        "metadata" => overrides.metadata.is_some(),
-        _ => false,
     }
 }
 

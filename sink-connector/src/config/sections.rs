@@ -4,48 +4,48 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shared::log::LogFormat;
 use shared::settings::{RuleError, Secret, millis, properties, redact_url, redacted};
+use smart_default::SmartDefault;
 
-use crate::pattern::{InvalidPattern, Pattern};
-use crate::topics::Topics;
+use crate::config::pattern::Pattern;
 
 /// `[kafka]`: what is read.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Kafka {
-    /// Brokers to start from, comma-separated.
+    /// Brokers to start from: `host:port`, comma-separated.
+    #[default = "localhost:9092"]
     pub bootstrap_servers: String,
-    /// Topics to read; empty with `topics_regex`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Topics to read.
+    // Empty with `topics_regex`.
+    #[default(vec!["livescores_topic".to_owned()])]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-default" = "`[\"livescores_topic\"]`, without `topics_regex`"))]
     pub topics: Vec<String>,
-    /// Topics to read by a regular expression.
+    /// Reads the topics that match this regular expression, instead of `topics`. It starts with `^`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topics_regex: Option<String>,
-    /// The consumer group.
+    /// Consumer group.
+    #[default = "ipl_consumer_group"]
     pub group_id: String,
-    /// Where a partition begins that has no position anywhere.
+    /// Where to start a partition that has neither a stored position nor a group offset.
+    #[default(AutoOffsetReset::Earliest)]
     pub auto_offset_reset: AutoOffsetReset,
-    /// librdkafka properties as given; [`Kafka::librdkafka`] is what librdkafka gets.
-    #[serde(default, serialize_with = "redacted::properties", skip_serializing_if = "BTreeMap::is_empty")]
+    /// Any librdkafka property that the sink does not own. `"sasl.password_file"` reads `sasl.password` from a file; so
+    /// does any name with `_file` at its end.
+    // As given; `librdkafka` returns what librdkafka gets.
+    #[serde(serialize_with = "redacted::properties", skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "properties::schema")]
     pub properties: BTreeMap<String, String>,
-    /// What `…_file` properties held, by the name without `_file`.
+    // What `…_file` properties held, by the name without `_file`.
     #[serde(skip)]
     pub(super) secrets: BTreeMap<String, Secret>,
 }
 
 impl Kafka {
-    /// What to subscribe to.
-    ///
-    /// # Errors
-    /// Why `topics_regex` is no pattern, for people.
-    pub fn subscribed(&self) -> Result<Topics, InvalidPattern> {
-        Ok(match &self.topics_regex {
-            Some(text) => Topics::Matching(Pattern::new(text)?, text.clone()),
-            None => Topics::Named(self.topics.clone()),
-        })
-    }
-
     /// Whether a topic of this name is read.
     pub fn reads(&self, topic: &str) -> bool {
         match &self.topics_regex {
@@ -63,7 +63,7 @@ impl Kafka {
 }
 
 /// Where a partition begins that has no position anywhere.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AutoOffsetReset {
     /// At its first record.
@@ -75,18 +75,25 @@ pub enum AutoOffsetReset {
 }
 
 /// `[postgres]`: what is written to.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Postgres {
-    /// libpq URL. May hold a password: [`Postgres::redacted_url`] is for people.
+    /// libpq URL: hosts, sslmode, sslrootcert, target_session_attrs, options.
+    // May hold a password: `redacted_url` is for people.
+    #[default(PostgresUrl("postgresql://postgres@localhost:5432/postgres".to_owned()))]
+    #[schemars(with = "String")]
     pub url: PostgresUrl,
-    /// File with the password.
+    /// File with the password. A line ending at the end of the file is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
-    /// Writing connections.
+    /// Connections that write. The pool has one more.
+    #[default = 2]
+    #[schemars(range(min = 1, max = 64), extend("x-unit" = "connections"))]
     pub writers: usize,
-    /// Longest time of one transaction.
+    /// Longest time of one transaction; after that the writer is replaced.
+    #[default(Duration::from_secs(60))]
     #[serde(rename = "deadline_ms", with = "millis")]
+    #[schemars(with = "u64", range(min = 100, max = 3_600_000), extend("x-unit" = "ms"))]
     pub deadline: Duration,
     /// What `password_file` held.
     #[serde(skip)]
@@ -121,50 +128,67 @@ impl std::fmt::Debug for PostgresUrl {
 }
 
 /// `[batch]`: when a batch is handed to its writer.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Batch {
-    /// Records, at most.
+    /// Most records of one transaction.
+    #[default = 5000]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-unit" = "records"))]
     pub max_rows: usize,
-    /// Bytes of payload, about, at most.
+    /// Most bytes of payload of one transaction, approximately.
+    #[default = 4_194_304]
+    #[schemars(range(min = 1, max = 1_073_741_824), extend("x-unit" = "bytes"))]
     pub max_bytes: usize,
-    /// Wait for more records, at most.
+    /// How long a batch that is not full waits for more records.
+    #[default(Duration::from_millis(50))]
     #[serde(rename = "linger_ms", with = "millis")]
+    #[schemars(with = "u64", range(min = 0, max = 60_000), extend("x-unit" = "ms"))]
     pub linger: Duration,
 }
 
 /// `[offsets]`: the positions.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Offsets {
-    /// Their table, schema-qualified or not.
+    /// Table of the positions, schema-qualified or not. The sink creates it when it is missing.
+    #[default = "sink_offsets"]
     pub table: String,
 }
 
 /// `[errors]`: what happens to rejected records.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Errors {
-    /// Go on, or stop.
+    /// What happens at a rejected record. `all`: it becomes a dead letter and the sink continues; `none`: the sink stops
+    /// before it.
+    #[default(Tolerance::All)]
     pub tolerance: Tolerance,
-    /// Where dead letters go.
+    /// Where dead letters go. `table`: a table, in the transaction of their batch; `topic`: a Kafka topic, at least once.
+    #[default(DeadLetters::Table)]
     pub dead_letters: DeadLetters,
-    /// Their table, schema-qualified or not.
+    /// Table of dead letters, schema-qualified or not. The sink creates it when it is missing.
+    #[default = "sink_dead_letters"]
     pub dead_letter_table: String,
-    /// Their topic.
+    /// Topic of dead letters, with `dead_letters = "topic"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_topic: Option<String>,
-    /// Share of rejected records above which the breaker opens, 0 to 1.
+    /// A larger share of rejected records in a full window pauses the topic. 1 never pauses.
+    #[default = 0.5]
+    #[schemars(range(min = 0, max = 1))]
     pub breaker_ratio: f64,
-    /// Records in the breaker's window.
+    /// Records in the window of the breaker.
+    #[default = 1000]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-unit" = "records"))]
     pub breaker_window_records: usize,
     /// How often an open breaker tries again.
+    #[default(Duration::from_secs(30))]
     #[serde(rename = "breaker_retry_ms", with = "millis")]
+    #[schemars(with = "u64", range(min = 100, max = 3_600_000), extend("x-unit" = "ms"))]
     pub breaker_retry: Duration,
 }
 
 /// What a rejected record does to the sink.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tolerance {
     /// It becomes a dead letter, and the sink goes on.
@@ -174,7 +198,7 @@ pub enum Tolerance {
 }
 
 /// Where dead letters go.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadLetters {
     /// A table, in the transaction of their batch.
@@ -184,29 +208,20 @@ pub enum DeadLetters {
 }
 
 /// `[http]`: the server of metrics and probes.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// `host:port`; port 0 takes a free one.
+    /// Address of `/metrics`, `/livez`, `/readyz` and `/status`: `host:port`. Port 0 takes a free port.
+    #[default = "0.0.0.0:9464"]
     pub listen: String,
 }
 
 /// `[log]`: the log on standard error.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// How a line looks.
+    /// Format of log lines, on standard error.
     pub format: LogFormat,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: a JSON object per line.
-    Json,
 }
 
 impl super::Config {

@@ -4,114 +4,102 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
+use toml::Table;
 
-use super::schema::{DEFAULT_DDL_FILE, DEFAULT_KAFKA_PK_FIELDS, DEFAULT_PK_FIELD, DEFAULT_TABLE};
+use crate::decode::{NullBytes, ValueFormat};
 
+/// The table that the bundled configuration writes; two defaults hold only for it.
+const DEFAULT_TABLE: &str = "ipl_livescores";
+/// Its key.
+const DEFAULT_PK_FIELD: &str = "match_id";
+/// The key columns of `pk_mode = "kafka"`, as kafka-connect-jdbc names them.
+const DEFAULT_KAFKA_PK_FIELDS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+/// Its DDL, of which a copy is inside the binary.
+const DEFAULT_DDL_FILE: &str = "config/ipl_livescores.sql";
 const BUNDLED_DDL: &str = include_str!("../../../config/ipl_livescores.sql");
 
 /// How the records of a topic go to a table. As `[sink]` it holds what was given; as the result of
 /// [`super::Config::topic`] it is complete.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
+#[serde(default, deny_unknown_fields)]
 pub struct TableConfig {
-    /// The target, schema-qualified or not. As `[sink]` it may hold `${topic}`.
+    /// Target table, schema-qualified or not. `${topic}` is replaced by the name of the topic.
+    #[default(DEFAULT_TABLE.to_owned())]
     pub table: String,
-    /// What happens to a record whose key the table holds.
+    /// What happens to a record whose key is in the table already. `insert`: it is rejected; `insert_ignore`: it is
+    /// skipped; `upsert`: it overwrites the row, field by field.
+    #[default(InsertMode::Upsert)]
     pub insert_mode: InsertMode,
-    /// Where the key comes from.
+    /// Where the key comes from. `none`: there is no key; `record_value`: fields of the value; `record_key`: the key of
+    /// the record, an object with the fields of `pk_fields`, or for one field also a JSON scalar or bare text; `kafka`:
+    /// topic, partition and offset.
+    #[default(PkMode::RecordValue)]
     pub pk_mode: PkMode,
-    /// Columns of the key; empty with [`PkMode::None`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Columns of the key, which need a unique index.
+    // Empty with `PkMode::None`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-default" = "`[\"match_id\"]` for the table `ipl_livescores`; with `pk_mode = \"kafka\"` \
+        `[\"__connect_topic\", \"__connect_partition\", \"__connect_offset\"]`; else none"))]
     pub pk_fields: Vec<String>,
-    /// A tombstone deletes by key.
+    /// A tombstone deletes the row of its key. Needs `pk_mode = "record_key"`, or `record_value` for the deletions of
+    /// Debezium. A tombstone whose key is not in the table is skipped (`absent`). With `false` all tombstones are skipped
+    /// (`tombstone`).
     pub delete_enabled: bool,
-    /// The target may be UNLOGGED.
+    /// Allows an UNLOGGED table. A crash of the server empties such a table but not the positions, so its rows are not
+    /// written again. With `false` the table is refused.
     pub allow_unlogged: bool,
-    /// SQL that makes the table; [`TableConfig::ddl`] reads it.
+    /// SQL that runs once when the table is missing. Without it the table must exist.
+    // `ddl` reads it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = "`config/ipl_livescores.sql` for the table `ipl_livescores`, else none"))]
     pub ddl_file: Option<PathBuf>,
-    /// What happens to a field without a column.
+    /// What happens to a field without a column. `ignore`: it is left out; `reject`: the record is rejected.
+    #[default(UnknownFields::Ignore)]
     pub unknown_fields: UnknownFields,
-    /// An array of one element goes into a scalar column as its element.
+    /// Writes an array of one element to a scalar column as that element: `["Wankhede"]`.
+    #[default = true]
     pub unwrap_single_element_arrays: bool,
-    /// What happens to U+0000.
+    /// What happens to U+0000 in text, which PostgreSQL cannot store. `reject`: the record is rejected; `strip`: the
+    /// character is left out; `replace`: it becomes U+FFFD.
+    #[default(NullBytes::Reject)]
     pub null_bytes: NullBytes,
-    /// What a value looks like.
+    /// What a value looks like. `json`: plain JSON; `json_schema`: the `{"schema", "payload"}` envelope of Kafka Connect;
+    /// `debezium`: the change events of Debezium.
+    #[default(ValueFormat::Json)]
     pub value_format: ValueFormat,
-    /// The field whose older values do not overwrite newer ones.
+    /// Upserts only if the stored row does not have a newer value of this field. An older record is skipped (`stale`); of
+    /// records with equal values the later wins; a record without the field is rejected; a tombstone deletes whatever the
+    /// version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_field: Option<String>,
-    /// Field → column, for fields stored under another name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// `field = "column"`: stores a field in a column of another name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rename: BTreeMap<String, String>,
-    /// `topic`, `partition`, `offset`, `timestamp`, `key` or `headers` → column.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// `offset = "column"`: a column for something that is not in the value. A field with the name of the column is then
+    /// not read. topic: text; partition: int4 or int8; offset: int8; timestamp: timestamptz, timestamp or int8
+    /// (milliseconds since 1970); key: text or bytea; headers: json or jsonb.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = {"enum": ["topic", "partition", "offset", "timestamp", "key", "headers"]}))]
     pub metadata: BTreeMap<String, String>,
 }
 
-/// `[topics."…"]`: what one topic has otherwise. The fields are those of [`TableConfig`].
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct TableOverrides {
-    /// See [`TableConfig::table`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub table: Option<String>,
-    /// See [`TableConfig::insert_mode`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub insert_mode: Option<InsertMode>,
-    /// See [`TableConfig::pk_mode`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pk_mode: Option<PkMode>,
-    /// See [`TableConfig::pk_fields`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pk_fields: Option<Vec<String>>,
-    /// See [`TableConfig::delete_enabled`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delete_enabled: Option<bool>,
-    /// See [`TableConfig::allow_unlogged`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub allow_unlogged: Option<bool>,
-    /// See [`TableConfig::ddl_file`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ddl_file: Option<PathBuf>,
-    /// See [`TableConfig::unknown_fields`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unknown_fields: Option<UnknownFields>,
-    /// See [`TableConfig::unwrap_single_element_arrays`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unwrap_single_element_arrays: Option<bool>,
-    /// See [`TableConfig::null_bytes`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub null_bytes: Option<NullBytes>,
-    /// See [`TableConfig::value_format`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value_format: Option<ValueFormat>,
-    /// See [`TableConfig::version_field`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version_field: Option<String>,
-    /// See [`TableConfig::rename`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rename: Option<BTreeMap<String, String>>,
-    /// See [`TableConfig::metadata`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<BTreeMap<String, String>>,
-}
-
 /// What happens to a record whose key the table holds.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InsertMode {
-    /// It is rejected.
+    /// Every record is a new row; a key that exists is a rejected record.
     Insert,
-    /// It is skipped: the first record of a key wins.
+    /// The first record of a key wins.
     InsertIgnore,
-    /// It wins, field by field.
+    /// The later record of a key wins, field by field.
     Upsert,
 }
 
 /// Where a row's key comes from.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PkMode {
     /// Rows have no key.
@@ -125,37 +113,13 @@ pub enum PkMode {
 }
 
 /// What happens to a field without a column.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownFields {
     /// It is left out.
     Ignore,
     /// The record is rejected.
     Reject,
-}
-
-/// What happens to U+0000 in text.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NullBytes {
-    /// The record is rejected.
-    Reject,
-    /// It is left out.
-    Strip,
-    /// It becomes U+FFFD.
-    Replace,
-}
-
-/// What a record's value looks like.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ValueFormat {
-    /// A JSON object of fields.
-    Json,
-    /// Connect's `{"schema", "payload"}` envelope.
-    JsonSchema,
-    /// Debezium's change events.
-    Debezium,
 }
 
 /// A DDL file that cannot be read.
@@ -168,9 +132,8 @@ pub struct DdlError {
 
 impl TableConfig {
     /// This section for one topic, complete.
-    pub(super) fn resolve(&self, topic: &str, overrides: Option<&TableOverrides>) -> Self {
-        let mut resolved =
-            overrides.map_or_else(|| self.clone(), |overrides| self.overridden(overrides.clone()));
+    pub(super) fn resolve(&self, topic: &str, overrides: Option<&Table>) -> Self {
+        let mut resolved = overrides.map_or_else(|| self.clone(), |overrides| self.overridden(overrides));
         resolved.table = resolved.table.replace("${topic}", topic);
         let bundled = resolved.table == DEFAULT_TABLE;
         match resolved.pk_mode {
@@ -188,26 +151,10 @@ impl TableConfig {
         resolved
     }
 
-    fn overridden(&self, overrides: TableOverrides) -> Self {
-        let base = self.clone();
-        Self {
-            table: overrides.table.unwrap_or(base.table),
-            insert_mode: overrides.insert_mode.unwrap_or(base.insert_mode),
-            pk_mode: overrides.pk_mode.unwrap_or(base.pk_mode),
-            pk_fields: overrides.pk_fields.unwrap_or(base.pk_fields),
-            delete_enabled: overrides.delete_enabled.unwrap_or(base.delete_enabled),
-            allow_unlogged: overrides.allow_unlogged.unwrap_or(base.allow_unlogged),
-            ddl_file: overrides.ddl_file.or(base.ddl_file),
-            unknown_fields: overrides.unknown_fields.unwrap_or(base.unknown_fields),
-            unwrap_single_element_arrays: overrides
-                .unwrap_single_element_arrays
-                .unwrap_or(base.unwrap_single_element_arrays),
-            null_bytes: overrides.null_bytes.unwrap_or(base.null_bytes),
-            value_format: overrides.value_format.unwrap_or(base.value_format),
-            version_field: overrides.version_field.or(base.version_field),
-            rename: overrides.rename.unwrap_or(base.rename),
-            metadata: overrides.metadata.unwrap_or(base.metadata),
-        }
+    fn overridden(&self, overrides: &Table) -> Self {
+        let mut table = Table::try_from(self).expect("every value has a TOML form");
+        table.extend(overrides.clone());
+        table.try_into().expect("each table was checked against the keys of [sink] when it was loaded")
     }
 
     /// The SQL that makes the table when it is missing; `None` when there is no `ddl_file`. The bundled copy stands in

@@ -1,19 +1,25 @@
 //! Values that wrap their row: Kafka Connect's `{"schema", "payload"}` (its JsonConverter), and Debezium's change
-//! events. What comes out is the row as plain JSON, or that the row is gone.
+//! events. The result is the row as plain JSON, or that the row was deleted.
 
 use super::logical::{self, Schema};
 use super::rejection::excerpt;
-use super::{Decoder, Reason, Rejection, no_object, reject, utf8};
+use super::{Decoder, Reason, Rejection, not_an_object, reject, utf8};
+use schemars::JsonSchema;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// How the values of a topic wrap their rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Envelope {
+/// What the values of a topic look like; `value_format` in the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueFormat {
+    /// The value is the row.
+    #[default]
+    Json,
     /// Connect's JsonConverter with `schemas.enable`: the payload is the row, its schema says what types mean.
-    Connect,
+    JsonSchema,
     /// Debezium's change events, inside Connect's envelope or bare.
     Debezium,
 }
@@ -23,45 +29,49 @@ pub enum Envelope {
 pub enum Opened<'a> {
     /// A row, as [`Decoder::decode`] takes it.
     Row(Cow<'a, [u8]>),
-    /// The row is gone.
+    /// The row was deleted.
     Gone {
-        /// What it was, or only its key, where the value says it.
+        /// The row before, or only its key, if the value has it.
         before: Option<Cow<'a, [u8]>>,
     },
 }
 
-impl Envelope {
+impl ValueFormat {
     /// What a value holds, each row as the text of a JSON object.
     ///
     /// # Errors
     /// The value is no such envelope, or an event that is no change of a row.
+    #[inline]
     pub(super) fn open<'a>(self, value: &'a [u8], decoder: &Decoder) -> Result<Opened<'a>, Rejection> {
+        if self == Self::Json {
+            return Ok(Opened::Row(Cow::Borrowed(value)));
+        }
         let text = utf8(value)?;
         let members = members(text)?;
         let wrapped = (member(&members, "schema"), member(&members, "payload"));
         match (self, wrapped) {
-            (Envelope::Connect, (Some(schema), Some(payload))) => {
+            (Self::JsonSchema, (Some(schema), Some(payload))) => {
                 let schema = Schema::read(schema)?;
                 Ok(match row(payload) {
                     Some(row) => Opened::Row(bytes(logical::convert(row, schema.as_ref(), decoder, false))),
                     None => Opened::Gone { before: None },
                 })
             }
-            (Envelope::Connect, (schema, _)) => {
+            (Self::JsonSchema | Self::Json, (schema, _)) => {
                 let missing = if schema.is_none() { "schema" } else { "payload" };
                 Err(invalid(format!("expected {{\"schema\": …, \"payload\": …}}, but there is no {missing}")))
             }
-            (Envelope::Debezium, (Some(schema), Some(payload))) => {
+            (Self::Debezium, (Some(schema), Some(payload))) => {
                 let Some(event) = row(payload) else { return Ok(Opened::Gone { before: None }) };
                 let schema = Schema::read(schema)?;
                 change(event, schema.as_ref(), decoder)
             }
-            (Envelope::Debezium, _) => change(text, None, decoder),
+            (Self::Debezium, _) => change(text, None, decoder),
         }
     }
 }
 
-/// The key that Connect's envelope holds; any other key is itself.
+/// The key in Connect's envelope; any other key is returned unchanged.
 pub(super) fn open_key<'a>(key: &'a [u8], decoder: &Decoder) -> Cow<'a, [u8]> {
     let opened = || {
         let members = members(utf8(key).ok()?).ok()?;
@@ -75,7 +85,7 @@ pub(super) fn open_key<'a>(key: &'a [u8], decoder: &Decoder) -> Cow<'a, [u8]> {
     }
 }
 
-/// What a Debezium event makes of its row.
+/// Opens a Debezium event.
 fn change<'a>(
     event: &'a str,
     schema: Option<&Schema<'_>>,
@@ -98,7 +108,7 @@ fn change<'a>(
             None => Err(invalid(format!("a change event with op {op} and without after"))),
         },
         "d" => Ok(Opened::Gone { before: image("before") }),
-        "t" => Err(unsupported("TRUNCATE of the source table (op \"t\") is not carried out")),
+        "t" => Err(unsupported("TRUNCATE of the source table (op \"t\") is not supported")),
         _ => Err(unsupported(&format!("a change event with op {}", excerpt(op)))),
     }
 }
@@ -123,7 +133,7 @@ fn unsupported(detail: &str) -> Rejection {
     reject(Reason::UnsupportedOperation, detail.to_owned())
 }
 
-/// The last member of a name, as the decoder of records has it.
+/// The last member with this name, as in the decoder of records.
 fn member<'a>(members: &[(Cow<'_, str>, &'a str)], name: &str) -> Option<&'a str> {
     members.iter().rfind(|(found, _)| found == name).map(|(_, text)| *text)
 }
@@ -131,12 +141,12 @@ fn member<'a>(members: &[(Cow<'_, str>, &'a str)], name: &str) -> Option<&'a str
 /// The members of the object that `text` is, in their order, each with the text of its value.
 pub(super) fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Rejection> {
     if !text.trim_ascii_start().starts_with('{') {
-        return Err(no_object(text));
+        return Err(not_an_object(text));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let members = deserializer.deserialize_map(Members);
     members.and_then(|members| deserializer.end().map(|()| members)).map_err(|error| {
-        // What the grammar allows and serde_json does not: half of a surrogate pair.
+        // The grammar allows half of a surrogate pair; serde_json does not.
         let valid = serde_json::from_str::<IgnoredAny>(text).is_ok();
         reject(if valid { Reason::InvalidText } else { Reason::InvalidJson }, error.to_string())
     })

@@ -2,7 +2,7 @@
 
 use super::record;
 use super::value::{encode_bare, encode_raw};
-use super::{Decoder, DecoderError, Field, Options, Reason, Rejection, Slots, reject, rejection, utf8};
+use super::{Cells, Decoder, DecoderError, Field, Options, Reason, Rejection, reject, rejection, utf8};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -29,11 +29,11 @@ impl KeyDecoder {
         Ok(KeyDecoder { decoder, columns })
     }
 
-    /// Decodes one key beside what `slots` hold already.
+    /// Decodes one key beside what `cells` hold already.
     ///
     /// # Errors
-    /// There is no key, or it is none of the table. A field that the key's object lacks is absent, and no error.
-    pub fn decode(&self, key: Option<&[u8]>, slots: &mut Slots) -> Result<(), Rejection> {
+    /// If there is no key, or it does not fit the table. A field missing from the key's object is absent, not an error.
+    pub fn decode(&self, key: Option<&[u8]>, cells: &mut Cells) -> Result<(), Rejection> {
         let Some(key) = key else {
             return Err(reject(
                 Reason::MissingField,
@@ -45,8 +45,8 @@ impl KeyDecoder {
             .map_err(|error| reject(Reason::InvalidUtf8, format!("the record's key: {error}")))?;
         let object = text.trim_ascii_start().starts_with('{');
         match self.columns[..] {
-            [column] if !object || self.takes_whole(column, text) => self.whole(column, text, slots),
-            _ if object => record::read(&self.decoder, text, slots).map_err(|mut rejection| {
+            [column] if !object || self.takes_whole(column, text) => self.whole(column, text, cells),
+            _ if object => record::read(&self.decoder, text, cells).map_err(|mut rejection| {
                 rejection.detail.insert_str(0, "the record's key: ");
                 rejection
             }),
@@ -60,12 +60,12 @@ impl KeyDecoder {
         }
     }
 
-    /// Decodes the fields of the key in `row`, the JSON object of a row that is gone.
+    /// Decodes the fields of the key in `row`, the JSON object of a deleted row.
     ///
     /// # Errors
-    /// One of them is no value of its column.
-    pub fn decode_row(&self, row: &[u8], slots: &mut Slots) -> Result<(), Rejection> {
-        record::read(&self.decoder, utf8(row)?, slots)
+    /// If one of them does not fit its column.
+    pub fn decode_row(&self, row: &[u8], cells: &mut Cells) -> Result<(), Rejection> {
+        record::read(&self.decoder, utf8(row)?, cells)
     }
 
     /// Whether a key that begins like an object is the value of its only column: the column holds JSON, or it is
@@ -75,13 +75,13 @@ impl KeyDecoder {
     }
 
     /// The whole key as one value: as JSON, or else as the text that it is (`m1`, `2024-01-01`, a UUID's digits).
-    fn whole(&self, column: usize, text: &str, slots: &mut Slots) -> Result<(), Rejection> {
+    fn whole(&self, column: usize, text: &str, cells: &mut Cells) -> Result<(), Rejection> {
         let (field, options) = (&self.decoder.fields[column], self.decoder.options);
-        let bare = |slots: &mut Slots| encode_bare(text, field, column, options, slots);
-        let Ok(json) = serde_json::from_str::<&RawValue>(text) else { return bare(slots) };
-        match encode_raw(json.get(), field, column, options, slots) {
-            // A null key is a mistake of the producer's, not the word.
-            Err(rejection) if json.get() != "null" => bare(slots).map_err(|_| rejection),
+        let bare = |cells: &mut Cells| encode_bare(text, field, column, options, cells);
+        let Ok(json) = serde_json::from_str::<&RawValue>(text) else { return bare(cells) };
+        match encode_raw(json.get(), field, column, options, cells) {
+            // A null key is a mistake of the producer, not the text "null".
+            Err(rejection) if json.get() != "null" => bare(cells).map_err(|_| rejection),
             encoded => encoded,
         }
     }
@@ -90,7 +90,7 @@ impl KeyDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::SlotRef;
+    use crate::decode::CellRef;
     use crate::encode::Kind;
 
     fn field(name: &str, kind: Kind) -> Field {
@@ -102,11 +102,11 @@ mod tests {
         let fields: Vec<Field> = kinds.iter().zip(["a", "b"]).map(|(k, n)| field(n, k.clone())).collect();
         let columns: Vec<usize> = (0..fields.len()).collect();
         let decoder = KeyDecoder::new(fields, columns, Options::default()).unwrap();
-        let mut slots = Slots::new(kinds.len());
-        decoder.decode(Some(key), &mut slots).map_err(|rejection| rejection.reason.as_str())?;
-        let bytes = |n| match slots.get(n) {
-            SlotRef::Value(bytes) => Some(bytes.to_vec()),
-            SlotRef::Null | SlotRef::Absent => None,
+        let mut cells = Cells::new(kinds.len());
+        decoder.decode(Some(key), &mut cells).map_err(|rejection| rejection.reason.as_str())?;
+        let bytes = |n| match cells.get(n) {
+            CellRef::Value(bytes) => Some(bytes.to_vec()),
+            CellRef::Null | CellRef::Absent => None,
         };
         Ok((0..kinds.len()).map(bytes).collect())
     }

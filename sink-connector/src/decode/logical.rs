@@ -1,7 +1,7 @@
-//! Connect's schemas, for what the JSON of a value does not say: which number is a date, and which base64 a decimal.
+//! Connect's schemas, for what the JSON of a value does not show: which number is a date, and which base64 a decimal.
 //!
 //! The names are those of `org.apache.kafka.connect.data` and of Debezium's `io.debezium.time` and `.data`. A value
-//! becomes the JSON that the encoders take for its column; what does not fit its schema is left for them to refuse.
+//! becomes the JSON that the encoders accept for its column. They reject a value that does not fit its schema.
 
 use super::envelope::members;
 use super::{Decoder, Reason, Rejection, reject};
@@ -16,7 +16,7 @@ const UNAVAILABLE: [&str; 2] =
 /// MicroTimestamp's infinities, as Debezium's PostgreSQL connector has them.
 const INFINITIES: [(i64, &str); 2] =
     [(9_223_372_036_825_200_000, "infinity"), (-9_223_372_036_832_400_000, "-infinity")];
-/// The most digits of a numeric on either side of the point; a decimal beyond is refused as it came.
+/// The most digits of a numeric on either side of the point; a larger decimal is passed on unchanged and rejected.
 const MAX_DECIMAL_BYTES: usize = 62_000;
 /// The largest scale that is written out.
 const MAX_SCALE: i32 = 16_383;
@@ -72,7 +72,7 @@ impl<'a> Schema<'a> {
             return Ok(None);
         }
         serde_json::from_str(text).map(Some).map_err(|error| {
-            reject(Reason::InvalidEnvelope, format!("the schema is none of Kafka Connect's: {error}"))
+            reject(Reason::InvalidEnvelope, format!("not a schema of Kafka Connect: {error}"))
         })
     }
 

@@ -1,19 +1,21 @@
-//! From the bytes of one JSON record to the COPY BINARY fields of one row, in one pass and without a tree between.
+//! Decodes a JSON record into the COPY BINARY fields of a row, in one pass and without an intermediate tree.
 
 mod array;
+mod cells;
 mod envelope;
 mod key;
 mod logical;
 mod record;
 mod rejection;
-mod slots;
 mod value;
 
 pub use crate::encode::NullBytes;
-pub use envelope::{Envelope, Opened};
-pub use key::KeyDecoder;
-pub use rejection::{Reason, Rejection};
-pub use slots::{SlotRef, Slots};
+pub(crate) use cells::CellRef;
+pub use cells::Cells;
+pub(crate) use envelope::Opened;
+pub use envelope::ValueFormat;
+pub(crate) use key::KeyDecoder;
+pub(crate) use rejection::{Reason, Rejection};
 
 use crate::encode::Kind;
 use hashbrown::HashMap;
@@ -27,26 +29,26 @@ pub struct Field {
     pub name: String,
     /// How its values are encoded.
     pub kind: Kind,
-    /// Whether the column refuses null.
+    /// Whether the column is NOT NULL.
     pub not_null: bool,
     /// The column it goes into, for messages.
     pub column: String,
 }
 
-/// What a decoder does where JSON and a table leave a choice.
+/// Options of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Reject a record with a field that no column takes; else such fields are skipped.
+    /// Reject a record with a field that has no column; otherwise such fields are ignored.
     pub reject_unknown_fields: bool,
-    /// Take `["x"]` for `"x"` where the column is a scalar.
+    /// Read `["x"]` as `"x"` if the column is a scalar.
     pub unwrap_single_element_arrays: bool,
     /// What happens to U+0000 in a value.
     pub null_bytes: NullBytes,
-    /// What values wrap their rows in; `None`: they are the rows.
-    pub envelope: Option<Envelope>,
+    /// What values look like.
+    pub value_format: ValueFormat,
 }
 
-/// Why there can be no decoder for these fields.
+/// Why a decoder cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecoderError {
     /// Two columns would take the same field.
@@ -72,7 +74,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for these fields; the order is that of the [`Slots`], and fastest when records keep it.
+    /// A decoder for these fields; the [`Cells`] have the same order, which is fastest if records have it too.
     ///
     /// # Errors
     /// Two fields of one name.
@@ -81,7 +83,7 @@ impl Decoder {
         Decoder::taking(fields, all, options)
     }
 
-    /// A decoder that reads the fields which are `taken`, and skips the others without a look at their values.
+    /// A decoder that reads the fields that are `taken`, and skips the values of the others.
     ///
     /// # Errors
     /// Two taken fields of one name.
@@ -99,40 +101,41 @@ impl Decoder {
         Ok(Decoder { fields, by_name, taken, options })
     }
 
-    /// The fields, in the order of the slots.
+    /// The fields, in the order of the cells.
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
 
-    /// Decodes one record into `slots`. Of a field that comes twice, the last stands, though both must fit the
-    /// column. An explicit null for a NOT NULL column is refused; whether a field may be absent is the caller's to
-    /// say.
+    /// Decodes one record into `cells`. If a field occurs twice, the last one counts, but both must fit the
+    /// column. An explicit null for a NOT NULL column is rejected; the caller decides whether a field may be absent.
     ///
     /// # Errors
-    /// The first thing in the record that makes it no row of the table; what `slots` hold then is unspecified.
-    pub fn decode(&self, payload: &[u8], slots: &mut Slots) -> Result<(), Rejection> {
-        slots.reset(self.fields.len());
+    /// The first problem in the record; the contents of `cells` are then unspecified.
+    pub fn decode(&self, payload: &[u8], cells: &mut Cells) -> Result<(), Rejection> {
+        cells.reset(self.fields.len());
         let text = utf8(payload)?;
         if !text.trim_ascii_start().starts_with('{') {
-            return Err(no_object(text));
+            return Err(not_an_object(text));
         }
-        record::read(self, text, slots)
+        record::read(self, text, cells)
     }
 
-    /// What a value's envelope holds; without one the value is the row.
+    /// Opens the envelope of a value; without an envelope, the value is the row.
     ///
     /// # Errors
-    /// The value is no such envelope, or an event that is no change of a row.
+    /// If the value does not have that envelope, or is an event that does not change a row.
     #[inline]
     pub fn open<'a>(&self, value: &'a [u8]) -> Result<Opened<'a>, Rejection> {
-        let Some(envelope) = self.options.envelope else { return Ok(Opened::Row(Cow::Borrowed(value))) };
-        envelope.open(value, self)
+        self.options.value_format.open(value, self)
     }
 
-    /// The key in its envelope, where values have one as well; any other key is itself.
+    /// The key in its envelope, if values have one as well; any other key is returned unchanged.
     fn open_key<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
-        if self.options.envelope.is_some() { envelope::open_key(key, self) } else { Cow::Borrowed(key) }
+        match self.options.value_format {
+            ValueFormat::Json => Cow::Borrowed(key),
+            ValueFormat::JsonSchema | ValueFormat::Debezium => envelope::open_key(key, self),
+        }
     }
 
     /// How the values of a field are encoded, if a column takes it.
@@ -140,20 +143,20 @@ impl Decoder {
         self.by_name.get(name).map(|index| &self.fields[*index].kind)
     }
 
-    /// Encodes JSON text that is no part of a record's value into the column of field `index`.
+    /// Encodes JSON text that is not from a record's value into the column of field `index`.
     ///
     /// # Errors
-    /// The column cannot hold it.
-    pub fn put_json(&self, index: usize, text: &str, slots: &mut Slots) -> Result<(), Rejection> {
-        value::encode_raw(text, &self.fields[index], index, self.options, slots)
+    /// If the column cannot hold it.
+    pub fn put_json(&self, index: usize, text: &str, cells: &mut Cells) -> Result<(), Rejection> {
+        value::encode_raw(text, &self.fields[index], index, self.options, cells)
     }
 
-    /// Encodes text that is no part of a record's value into the column of field `index`.
+    /// Encodes text that is not from a record's value into the column of field `index`.
     ///
     /// # Errors
-    /// The column cannot hold it.
-    pub fn put_text(&self, index: usize, text: &str, slots: &mut Slots) -> Result<(), Rejection> {
-        value::encode_bare(text, &self.fields[index], index, self.options, slots)
+    /// If the column cannot hold it.
+    pub fn put_text(&self, index: usize, text: &str, cells: &mut Cells) -> Result<(), Rejection> {
+        value::encode_bare(text, &self.fields[index], index, self.options, cells)
     }
 
     /// The field of a name. Records mostly keep their order, so `hint`, the field after the last, is tried first.
@@ -164,18 +167,18 @@ impl Decoder {
         }
     }
 
-    /// Whether a field without a column is one that a column is named after, but not filled from.
+    /// Whether a column has this name, but is not filled from the field.
     fn is_filled_elsewhere(&self, name: &str) -> bool {
         self.fields.iter().zip(&self.taken).any(|(field, taken)| !taken && field.name == name)
     }
 }
 
-/// A rejection that is about no column.
+/// A rejection that does not concern a column.
 fn reject(reason: Reason, detail: String) -> Rejection {
     Rejection { reason, column: None, detail }
 }
 
-/// The text that bytes are.
+/// Bytes as text.
 fn utf8(bytes: &[u8]) -> Result<&str, Rejection> {
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
@@ -183,8 +186,8 @@ fn utf8(bytes: &[u8]) -> Result<&str, Rejection> {
     })
 }
 
-/// Why text that does not begin an object is refused.
-fn no_object(text: &str) -> Rejection {
+/// The rejection of text that is not an object.
+fn not_an_object(text: &str) -> Rejection {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(IgnoredAny) => {
             reject(Reason::NotAnObject, format!("expected an object, got {}", rejection::excerpt(text)))

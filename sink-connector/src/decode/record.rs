@@ -2,23 +2,23 @@
 
 use super::rejection::excerpt;
 use super::value::{ValueSeed, encode_raw};
-use super::{Decoder, Field, Reason, Rejection, Slots, reject};
+use super::{Cells, Decoder, Field, Reason, Rejection, reject};
 use crate::encode::{EncodeError, Kind, check_depth};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
 /// What the visitors of one record share. serde's errors carry text only, so a rejection is left here on the way out.
-pub(super) struct State<'a, 'de> {
-    pub(super) slots: &'a mut Slots,
+pub(super) struct RecordState<'a, 'de> {
+    pub(super) cells: &'a mut Cells,
     pub(super) rejection: Option<Rejection>,
     /// The field whose value serde_json is interpreting, and the record's text from the end of its name on.
     current: Option<(usize, &'de str)>,
 }
 
-/// Decodes the text of an object into `slots`.
-pub(super) fn read(decoder: &Decoder, text: &str, slots: &mut Slots) -> Result<(), Rejection> {
-    let mut state = State { slots, rejection: None, current: None };
+/// Decodes the text of an object into `cells`.
+pub(super) fn read(decoder: &Decoder, text: &str, cells: &mut Cells) -> Result<(), Rejection> {
+    let mut state = RecordState { cells, rejection: None, current: None };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let visitor = RecordVisitor { decoder, text, state: &mut state };
     let result = deserializer.deserialize_map(visitor).and_then(|()| deserializer.end());
@@ -27,8 +27,8 @@ pub(super) fn read(decoder: &Decoder, text: &str, slots: &mut Slots) -> Result<(
     })
 }
 
-/// Why serde_json refused a record. The grammar of JSON allows more than serde_json can represent: where the grammar
-/// is kept, it met half of a surrogate pair, or a number beyond a float.
+/// Why serde_json failed on a record. The grammar of JSON allows more than serde_json can represent: if the text is valid
+/// by the grammar, it has half of a surrogate pair, or a number beyond the range of a float.
 fn explain(
     decoder: &Decoder,
     text: &str,
@@ -43,14 +43,14 @@ fn explain(
             let value = value_at(after_name);
             let number = !value.starts_with('"');
             let reason = if number { EncodeError::OutOfRange } else { EncodeError::LoneSurrogate };
-            refuse(&decoder.fields[index], reason, if number { number_at(value) } else { value })
+            reject_value(&decoder.fields[index], reason, if number { number_at(value) } else { value })
         }
         None => reject(Reason::InvalidText, format!("in a field's name: {error}")),
     }
 }
 
 /// The rejection of a field's value; `got` is its JSON text.
-pub(super) fn refuse(field: &Field, error: EncodeError, got: &str) -> Rejection {
+pub(super) fn reject_value(field: &Field, error: EncodeError, got: &str) -> Rejection {
     let Field { name, kind, column, .. } = field;
     let got = excerpt(got);
     let detail = match error {
@@ -65,8 +65,8 @@ pub(super) fn refuse(field: &Field, error: EncodeError, got: &str) -> Rejection 
     Rejection { reason: error.into(), column: Some(column.clone()), detail }
 }
 
-/// Leaves a rejection for [`read`]; the error that serde wants in its place says nothing.
-pub(super) fn leave<E: serde::de::Error>(state: &mut State<'_, '_>, rejection: Rejection) -> E {
+/// Leaves a rejection for [`read`]; the error that serde requires carries no information.
+pub(super) fn leave<E: serde::de::Error>(state: &mut RecordState<'_, '_>, rejection: Rejection) -> E {
     state.rejection = Some(rejection);
     E::custom("rejected")
 }
@@ -85,7 +85,7 @@ pub(super) fn number_at(text: &str) -> &str {
 struct RecordVisitor<'a, 's, 'de> {
     decoder: &'a Decoder,
     text: &'de str,
-    state: &'a mut State<'s, 'de>,
+    state: &'a mut RecordState<'s, 'de>,
 }
 
 impl<'de> Visitor<'de> for RecordVisitor<'_, '_, 'de> {
@@ -122,7 +122,7 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, '_, 'de> {
                 }
                 _ => {
                     let raw: &RawValue = map.next_value()?;
-                    encode_raw(raw.get(), field, index, decoder.options, state.slots)
+                    encode_raw(raw.get(), field, index, decoder.options, state.cells)
                         .map_err(|rejection| leave(state, rejection))?;
                 }
             }
@@ -157,7 +157,7 @@ struct KeySeed<'a, 's, 'de> {
     decoder: &'a Decoder,
     text: &'de str,
     hint: usize,
-    state: &'a mut State<'s, 'de>,
+    state: &'a mut RecordState<'s, 'de>,
 }
 
 impl KeySeed<'_, '_, '_> {

@@ -28,11 +28,11 @@ pub enum Reason {
     UnknownField,
     /// A string with half of a surrogate pair.
     InvalidText,
-    /// Not the envelope that `value_format` says.
+    /// Not the envelope of `value_format`.
     InvalidEnvelope,
-    /// A change event that no row can follow, such as TRUNCATE.
+    /// A change event that does not change a row, such as TRUNCATE.
     UnsupportedOperation,
-    /// The key is taken, under `insert_mode = "insert"`.
+    /// The key exists, under `insert_mode = "insert"`.
     DuplicateKey,
     /// The server refused the row: a constraint, a trigger, a policy, a type's input. Its SQLSTATE says more.
     Refused,
@@ -80,7 +80,7 @@ impl Reason {
         }
     }
 
-    /// Whether the value itself was refused, and not the row that it made.
+    /// Whether the value itself was rejected, not the row made from it.
     #[must_use]
     pub fn is_of_the_value(self) -> bool {
         !matches!(self, Reason::DuplicateKey | Reason::MissingField | Reason::Refused)
@@ -112,9 +112,9 @@ impl From<EncodeError> for Reason {
 pub struct Rejection {
     /// Its class.
     pub reason: Reason,
-    /// The column whose value was refused, if it was one.
+    /// The column whose value was rejected, if it was one.
     pub column: Option<String>,
-    /// For people: what is wrong, where, and an excerpt of what was there.
+    /// What is wrong and where, with an excerpt of the record.
     pub detail: String,
 }
 

@@ -25,7 +25,7 @@ const LENIENT: Options = Options {
     reject_unknown_fields: false,
     unwrap_single_element_arrays: true,
     null_bytes: NullBytes::Reject,
-    envelope: None,
+    value_format: ValueFormat::Json,
 };
 
 fn decoder(options: Options) -> Decoder {
@@ -35,13 +35,13 @@ fn decoder(options: Options) -> Decoder {
 /// The bytes of one field of a record; `None` for null.
 fn value(payload: &str, name: &str, options: Options) -> Result<Option<Vec<u8>>, Rejection> {
     let decoder = decoder(options);
-    let mut slots = Slots::new(0);
-    decoder.decode(payload.as_bytes(), &mut slots)?;
+    let mut cells = Cells::new(0);
+    decoder.decode(payload.as_bytes(), &mut cells)?;
     let index = decoder.fields().iter().position(|field| field.name == name).unwrap();
-    Ok(match slots.get(index) {
-        SlotRef::Absent => panic!("{name} is absent"),
-        SlotRef::Null => None,
-        SlotRef::Value(bytes) => Some(bytes.to_vec()),
+    Ok(match cells.get(index) {
+        CellRef::Absent => panic!("{name} is absent"),
+        CellRef::Null => None,
+        CellRef::Value(bytes) => Some(bytes.to_vec()),
     })
 }
 
@@ -54,13 +54,13 @@ fn reason(payload: impl AsRef<[u8]>) -> Reason {
 }
 
 fn rejection(payload: impl AsRef<[u8]>, options: Options) -> Rejection {
-    decoder(options).decode(payload.as_ref(), &mut Slots::new(0)).unwrap_err()
+    decoder(options).decode(payload.as_ref(), &mut Cells::new(0)).unwrap_err()
 }
 
 #[test]
 fn fields_go_to_their_slots_in_any_order_and_the_rest_is_absent() {
     let decoder = decoder(LENIENT);
-    let mut slots = Slots::new(decoder.fields().len());
+    let mut cells = Cells::new(decoder.fields().len());
     for payload in [
         r#"{"t":"a","i":1,"f":2.5}"#,
         r#" { "f" : 25e-1 , "extra":[{"t":1}], "i":1.0, "t":"\u0061" } "#,
@@ -68,14 +68,14 @@ fn fields_go_to_their_slots_in_any_order_and_the_rest_is_absent() {
         r#"{"t":"x","i":5,"i":1,"t":"a","f":["2.5"]}"#,
         r#"{"t":["a"],"i":[1],"f":[ 2.50 ]}"#,
     ] {
-        decoder.decode(payload.as_bytes(), &mut slots).unwrap();
-        assert_eq!(slots.get(0), SlotRef::Value(b"a"), "{payload}");
-        assert_eq!(slots.get(1), SlotRef::Value(&1i32.to_be_bytes()), "{payload}");
-        assert_eq!(slots.get(2), SlotRef::Value(&2.5f64.to_be_bytes()), "{payload}");
-        assert!((3..slots.len()).all(|index| slots.get(index) == SlotRef::Absent), "{payload}");
+        decoder.decode(payload.as_bytes(), &mut cells).unwrap();
+        assert_eq!(cells.get(0), CellRef::Value(b"a"), "{payload}");
+        assert_eq!(cells.get(1), CellRef::Value(&1i32.to_be_bytes()), "{payload}");
+        assert_eq!(cells.get(2), CellRef::Value(&2.5f64.to_be_bytes()), "{payload}");
+        assert!((3..cells.len()).all(|index| cells.get(index) == CellRef::Absent), "{payload}");
     }
-    decoder.decode(b"{}", &mut slots).unwrap();
-    assert_eq!(slots.get(0), SlotRef::Absent);
+    decoder.decode(b"{}", &mut cells).unwrap();
+    assert_eq!(cells.get(0), CellRef::Absent);
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn an_empty_text_is_not_null_and_null_is_not_absent() {
     for name in ["t", "i", "f", "n", "b", "j", "z", "o"] {
         assert_eq!(value(&format!(r#"{{"{name}":null}}"#), name, LENIENT), Ok(None));
     }
-    let refused = rejection(r#"{"k":null}"#, LENIENT);
-    assert_eq!((refused.reason, refused.column.as_deref()), (Reason::NullValue, Some("k_column")));
+    let rejected = rejection(r#"{"k":null}"#, LENIENT);
+    assert_eq!((rejected.reason, rejected.column.as_deref()), (Reason::NullValue, Some("k_column")));
     assert_eq!(reason(r#"{"k":[null]}"#), Reason::NullValue);
 }
 
@@ -145,9 +145,9 @@ fn values_that_do_not_fit_name_their_column() {
         (r#"{"t":"\u0000"}"#, Reason::NullByte, "t"),
         (r#"{"b":{"\u0000":1}}"#, Reason::NullByte, "b"),
     ] {
-        let refused = rejection(payload, LENIENT);
-        assert_eq!(refused.reason, expected, "{payload}: {refused}");
-        assert_eq!(refused.column, Some(format!("{column}_column")), "{payload}");
+        let rejected = rejection(payload, LENIENT);
+        assert_eq!(rejected.reason, expected, "{payload}: {rejected}");
+        assert_eq!(rejected.column, Some(format!("{column}_column")), "{payload}");
     }
     assert_eq!(reason(r#"{"\ud800":1}"#), Reason::InvalidText);
 }
@@ -217,11 +217,11 @@ fn json_columns_take_any_json_as_it_is() {
 }
 
 #[test]
-fn options_can_refuse_unknown_fields_and_arrays() {
+fn options_can_reject_unknown_fields_and_arrays() {
     let strict = Options { reject_unknown_fields: true, unwrap_single_element_arrays: false, ..LENIENT };
-    let refused = rejection(r#"{"t":"a","other":1}"#, strict);
-    assert_eq!(refused.reason, Reason::UnknownField);
-    assert_eq!(refused.detail, r#"no column takes the field "other""#);
+    let rejected = rejection(r#"{"t":"a","other":1}"#, strict);
+    assert_eq!(rejected.reason, Reason::UnknownField);
+    assert_eq!(rejected.detail, r#"no column takes the field "other""#);
     assert_eq!(rejection(r#"{"t":["a"]}"#, strict).reason, Reason::WrongType);
     assert_eq!(rejection(r#"{"n":[1]}"#, strict).reason, Reason::WrongType);
     assert_eq!(value(r#"{"j":[1]}"#, "j", strict), Ok(Some(b"[1]".to_vec())));
@@ -232,12 +232,12 @@ fn deep_nesting_is_a_rejection_and_no_crash() {
     for name in ["j", "b", "t", "n", "unknown"] {
         for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
             let payload = format!(r#"{{"{name}":{}1{}}}"#, open.repeat(10_000), close.repeat(10_000));
-            let refused = rejection(&payload, LENIENT);
+            let rejected = rejection(&payload, LENIENT);
             if matches!(name, "t" | "n") {
-                assert_eq!(refused.reason, Reason::WrongType);
+                assert_eq!(rejected.reason, Reason::WrongType);
             } else {
-                assert_eq!(refused.reason, Reason::InvalidJson);
-                assert!(refused.detail.contains("recursion limit"), "{refused}");
+                assert_eq!(rejected.reason, Reason::InvalidJson);
+                assert!(rejected.detail.contains("recursion limit"), "{rejected}");
             }
             assert_eq!(
                 reason(format!(r#"{{"{name}":{}"#, open.repeat(10_000))),
@@ -262,10 +262,10 @@ fn large_and_wide_records_decode() {
         .rev()
         .map(|(index, name)| format!("{}:{index}", serde_json::to_string(name).unwrap()))
         .collect();
-    let mut slots = Slots::new(names.len());
-    wide.decode(format!("{{{}}}", pairs.join(",")).as_bytes(), &mut slots).unwrap();
+    let mut cells = Cells::new(names.len());
+    wide.decode(format!("{{{}}}", pairs.join(",")).as_bytes(), &mut cells).unwrap();
     for index in 0..5_000 {
-        assert_eq!(slots.get(index), SlotRef::Value(&i32::try_from(index).unwrap().to_be_bytes()));
+        assert_eq!(cells.get(index), CellRef::Value(&i32::try_from(index).unwrap().to_be_bytes()));
     }
 }
 
@@ -278,14 +278,14 @@ fn two_columns_cannot_take_the_same_field() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(payload: Vec<u8>) {
-        let _ = decoder(LENIENT).decode(&payload, &mut Slots::new(0));
+        let _ = decoder(LENIENT).decode(&payload, &mut Cells::new(0));
     }
 
     #[test]
     fn almost_json_never_panics_and_is_accepted_only_if_it_is_json(
         payload in r#"\{("[tifnbjzkovx\\]{0,2}"[ :]{0,2}(-?[0-9]{1,3}(\.[0-9]{0,2})?([eE][+-]?[0-9]{0,3})?|"[a0-9\\u/ "-]{0,8}"?|[\[\]{}]{1,3}|null|true)[,} ]){0,4}\}?"#
     ) {
-        let accepted = decoder(LENIENT).decode(payload.as_bytes(), &mut Slots::new(0)).is_ok();
+        let accepted = decoder(LENIENT).decode(payload.as_bytes(), &mut Cells::new(0)).is_ok();
         prop_assert!(!accepted || serde_json::from_str::<IgnoredAny>(&payload).is_ok());
     }
 

@@ -1,8 +1,8 @@
 //! Reads the value of one field and has it encoded: most as serde_json hands them over, the rest from their text.
 
 use super::array::encode_array;
-use super::record::{State, leave, number_at, refuse, value_at};
-use super::{Field, NullBytes, Options, Reason, Rejection, Slots};
+use super::record::{RecordState, leave, number_at, reject_value, value_at};
+use super::{Cells, Field, NullBytes, Options, Reason, Rejection};
 use crate::encode::{EncodeError, Kind, Value, check_depth, encode, encode_json, resolve_nul};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -14,23 +14,23 @@ pub(super) fn encode_raw(
     field: &Field,
     index: usize,
     options: Options,
-    slots: &mut Slots,
+    cells: &mut Cells,
 ) -> Result<(), Rejection> {
     if text == "null" {
-        return put_null(field, index, slots);
+        return put_null(field, index, cells);
     }
     let done = match &field.kind {
         kind @ (Kind::Json | Kind::Jsonb) => {
-            put(slots, index, |out| encode_json(kind, text, options.null_bytes, out))
+            put(cells, index, |out| encode_json(kind, text, options.null_bytes, out))
         }
-        Kind::Array(of) => put(slots, index, |out| encode_array(text, of, options.null_bytes, out)),
+        Kind::Array(of) => put(cells, index, |out| encode_array(text, of, options.null_bytes, out)),
         Kind::Input(_) => {
             let text = if options.unwrap_single_element_arrays { only_string(text) } else { text };
-            put(slots, index, |out| encode_element(text, &field.kind, options.null_bytes, out))
+            put(cells, index, |out| encode_element(text, &field.kind, options.null_bytes, out))
         }
-        _ => return encode_unwrapped(text, field, index, options, slots),
+        _ => return encode_unwrapped(text, field, index, options, cells),
     };
-    done.map_err(|error| refuse(field, error, text))
+    done.map_err(|error| reject_value(field, error, text))
 }
 
 /// Encodes a field whose kind takes no arrays, or an array of one element for its element.
@@ -39,17 +39,17 @@ fn encode_unwrapped(
     field: &Field,
     index: usize,
     options: Options,
-    slots: &mut Slots,
+    cells: &mut Cells,
 ) -> Result<(), Rejection> {
     let Some(inner) = text.strip_prefix('[') else {
-        return encode_scalar(text, field, index, options, slots);
+        return encode_scalar(text, field, index, options, cells);
     };
     if !options.unwrap_single_element_arrays || inner.trim_ascii_start().starts_with('[') {
-        return Err(refuse(field, EncodeError::WrongType, text));
+        return Err(reject_value(field, EncodeError::WrongType, text));
     }
     let [element]: [&RawValue; 1] =
-        serde_json::from_str(text).map_err(|_| refuse(field, EncodeError::WrongType, text))?;
-    encode_scalar(element.get(), field, index, options, slots)
+        serde_json::from_str(text).map_err(|_| reject_value(field, EncodeError::WrongType, text))?;
+    encode_scalar(element.get(), field, index, options, cells)
 }
 
 /// The string in `["string"]`; any other text as it is, because an array may be what the type's input function reads.
@@ -60,22 +60,22 @@ fn only_string(text: &str) -> &str {
     }
 }
 
-/// Encodes a field from the JSON text of a value that is no array.
+/// Encodes a field from the JSON text of a value that is not an array.
 fn encode_scalar(
     text: &str,
     field: &Field,
     index: usize,
     options: Options,
-    slots: &mut Slots,
+    cells: &mut Cells,
 ) -> Result<(), Rejection> {
     if text == "null" {
-        return put_null(field, index, slots);
+        return put_null(field, index, cells);
     }
-    put(slots, index, |out| encode_element(text, &field.kind, options.null_bytes, out))
-        .map_err(|error| refuse(field, error, text))
+    put(cells, index, |out| encode_element(text, &field.kind, options.null_bytes, out))
+        .map_err(|error| reject_value(field, error, text))
 }
 
-/// Appends a value of `kind`, which is no array, from JSON text that is not null.
+/// Appends a value of `kind`, which is not an array, from JSON text that is not null.
 pub(super) fn encode_element(
     text: &str,
     kind: &Kind,
@@ -90,12 +90,12 @@ pub(super) fn encode_element(
         b"false" => encode(kind, Value::Bool(false), out),
         [b'"', .., b'"'] if !text.contains('\\') => encode(kind, Value::Str(&text[1..text.len() - 1]), out),
         [b'"', ..] => {
-            // The text is JSON by its grammar; only halves of surrogate pairs remain to be refused.
+            // The text is JSON by its grammar; only halves of surrogate pairs can be wrong.
             let string: String = serde_json::from_str(text).map_err(|_| EncodeError::LoneSurrogate)?;
             encode(kind, Value::Str(&resolve_nul(&string, null_bytes)?), out)
         }
         [b'{' | b'[', ..] => {
-            // What an object means to a type without an encoder, its input function knows.
+            // For a type without an encoder, its input function reads objects.
             if !matches!(kind, Kind::Input(_)) {
                 return Err(EncodeError::WrongType);
             }
@@ -113,27 +113,27 @@ pub(super) fn encode_bare(
     field: &Field,
     index: usize,
     options: Options,
-    slots: &mut Slots,
+    cells: &mut Cells,
 ) -> Result<(), Rejection> {
     resolve_nul(text, options.null_bytes)
-        .and_then(|text| put(slots, index, |out| encode(&field.kind, Value::Str(&text), out)))
-        .map_err(|error| refuse(field, error, &format!("{text:?}")))
+        .and_then(|text| put(cells, index, |out| encode(&field.kind, Value::Str(&text), out)))
+        .map_err(|error| reject_value(field, error, &format!("{text:?}")))
 }
 
 /// Stores what `encode` appends as the value of a field.
 fn put(
-    slots: &mut Slots,
+    cells: &mut Cells,
     index: usize,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    let start = slots.bytes().len();
-    encode(slots.bytes())?;
-    let end = slots.bytes().len();
-    if slots.set_value(index, start..end) { Ok(()) } else { Err(EncodeError::TooLong) }
+    let start = cells.bytes().len();
+    encode(cells.bytes())?;
+    let end = cells.bytes().len();
+    if cells.set_value(index, start..end) { Ok(()) } else { Err(EncodeError::TooLong) }
 }
 
 /// Stores null, where the column takes it.
-fn put_null(field: &Field, index: usize, slots: &mut Slots) -> Result<(), Rejection> {
+fn put_null(field: &Field, index: usize, cells: &mut Cells) -> Result<(), Rejection> {
     if field.not_null {
         return Err(Rejection {
             reason: Reason::NullValue,
@@ -141,7 +141,7 @@ fn put_null(field: &Field, index: usize, slots: &mut Slots) -> Result<(), Reject
             detail: format!("field {:?}: null for a column that is NOT NULL", field.name),
         });
     }
-    slots.set_null(index);
+    cells.set_null(index);
     Ok(())
 }
 
@@ -152,33 +152,33 @@ pub(super) struct ValueSeed<'a, 's, 'de> {
     /// The record's text from the closing quote of the field's name on.
     pub(super) after_name: &'de str,
     pub(super) options: Options,
-    pub(super) state: &'a mut State<'s, 'de>,
+    pub(super) state: &'a mut RecordState<'s, 'de>,
 }
 
 impl<'de> ValueSeed<'_, '_, 'de> {
     #[inline]
     fn put<E: serde::de::Error>(self, value: Value<'_>) -> Result<(), E> {
-        put(self.state.slots, self.index, |out| encode(&self.field.kind, value, out))
-            .map_err(|error| self.refuse(error, value))
+        put(self.state.cells, self.index, |out| encode(&self.field.kind, value, out))
+            .map_err(|error| self.reject(error, value))
     }
 
-    /// The error for a value that was refused.
+    /// The error for a value that is rejected.
     #[cold]
-    fn refuse<E: serde::de::Error>(self, error: EncodeError, value: Value<'_>) -> E {
+    fn reject<E: serde::de::Error>(self, error: EncodeError, value: Value<'_>) -> E {
         let rejection = match value {
-            Value::Bool(value) => refuse(self.field, error, if value { "true" } else { "false" }),
+            Value::Bool(value) => reject_value(self.field, error, if value { "true" } else { "false" }),
             Value::Int(_) | Value::Number(_) => {
-                refuse(self.field, error, number_at(value_at(self.after_name)))
+                reject_value(self.field, error, number_at(value_at(self.after_name)))
             }
-            Value::Str(text) => refuse(self.field, error, &format!("{text:?}")),
+            Value::Str(text) => reject_value(self.field, error, &format!("{text:?}")),
         };
         leave(self.state, rejection)
     }
 
-    /// The error for an object, or an array that is not taken for its element.
+    /// The error for an object, or an array that is not unwrapped.
     #[cold]
-    fn refuse_nested<E: serde::de::Error>(self) -> E {
-        leave(self.state, refuse(self.field, EncodeError::WrongType, value_at(self.after_name)))
+    fn reject_nested<E: serde::de::Error>(self) -> E {
+        leave(self.state, reject_value(self.field, EncodeError::WrongType, value_at(self.after_name)))
     }
 }
 
@@ -204,7 +204,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_, 'de> {
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
         match resolve_nul(text, self.options.null_bytes) {
             Ok(text) => self.put(Value::Str(&text)),
-            Err(error) => Err(self.refuse(error, Value::Str(text))),
+            Err(error) => Err(self.reject(error, Value::Str(text))),
         }
     }
 
@@ -228,22 +228,22 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_, 'de> {
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        put_null(self.field, self.index, self.state.slots).map_err(|rejection| leave(self.state, rejection))
+        put_null(self.field, self.index, self.state.cells).map_err(|rejection| leave(self.state, rejection))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
         if !self.options.unwrap_single_element_arrays {
-            return Err(self.refuse_nested());
+            return Err(self.reject_nested());
         }
-        let Some(element) = array.next_element::<&RawValue>()? else { return Err(self.refuse_nested()) };
+        let Some(element) = array.next_element::<&RawValue>()? else { return Err(self.reject_nested()) };
         if array.next_element::<IgnoredAny>()?.is_some() {
-            return Err(self.refuse_nested());
+            return Err(self.reject_nested());
         }
-        encode_scalar(element.get(), self.field, self.index, self.options, self.state.slots)
+        encode_scalar(element.get(), self.field, self.index, self.options, self.state.cells)
             .map_err(|rejection| leave(self.state, rejection))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(self.refuse_nested())
+        Err(self.reject_nested())
     }
 }

@@ -3,7 +3,7 @@
 use super::{EncodeError, Value, trim};
 
 /// Encodes a boolean: true, false, the numbers 1 and 0, and the words of [`from_text`].
-pub fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let value = match value {
         Value::Bool(value) => value,
         Value::Int(0) | Value::Number("0") => false,

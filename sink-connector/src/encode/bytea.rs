@@ -4,7 +4,7 @@ use super::{EncodeError, Value};
 
 /// Encodes bytes from `\x` and hexadecimal digits, as PostgreSQL prints them, or from base64 (RFC 4648 §4, with line
 /// breaks or without), as Java and Kafka Connect do.
-pub fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let Value::Str(text) = value else { return Err(EncodeError::WrongType) };
     let done = match text.strip_prefix("\\x") {
         Some(digits) => from_hex(digits.as_bytes(), out),

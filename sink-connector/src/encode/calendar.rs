@@ -2,7 +2,7 @@
 
 /// Days from 2000-01-01, PostgreSQL's epoch, to a date. `year` is astronomical (1 BC is 0), `month` and `day` count
 /// from 1 and exist ([`days_in_month`]). After Howard Hinnant's `days_from_civil`.
-pub fn days_from_2000(year: i64, month: u32, day: u32) -> i64 {
+pub(super) fn days_from_2000(year: i64, month: u32, day: u32) -> i64 {
     let (month, day) = (i64::from(month), i64::from(day));
     // Years begin in March, so that the leap day is their last.
     let year = if month <= 2 { year - 1 } else { year };
@@ -15,7 +15,7 @@ pub fn days_from_2000(year: i64, month: u32, day: u32) -> i64 {
 
 /// The astronomical year, the month and the day of a day counted from 2000-01-01. After Howard Hinnant's
 /// `civil_from_days`.
-pub fn date_from_2000(days: i64) -> (i64, i64, i64) {
+pub(super) fn date_from_2000(days: i64) -> (i64, i64, i64) {
     let days = days + 730_425;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -29,7 +29,7 @@ pub fn date_from_2000(days: i64) -> (i64, i64, i64) {
 }
 
 /// The number of days in a month of an astronomical year; 0 for a month that does not exist.
-pub fn days_in_month(year: i64, month: u32) -> u32 {
+pub(super) fn days_in_month(year: i64, month: u32) -> u32 {
     match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,

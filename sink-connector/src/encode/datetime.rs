@@ -15,7 +15,7 @@ const DAYS: std::ops::RangeInclusive<i64> = -2_451_545..=2_145_031_948;
 const TIMESTAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 
 /// Encodes a date; a time after it is dropped, as the type does.
-pub fn encode_date(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode_date(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let text = text(value)?;
     let days = match infinity(text) {
         Some(Infinity::Future) => i32::MAX,
@@ -30,14 +30,22 @@ pub fn encode_date(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErro
 }
 
 /// Encodes a time of day; an offset after it is dropped, as the type does.
-pub fn encode_time(value: Value<'_>, precision: Option<u8>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode_time(
+    value: Value<'_>,
+    precision: Option<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     let parts = parse(text(value)?)?;
     let micros = parts.time.filter(|_| parts.date.is_none()).ok_or(EncodeError::WrongType)?;
     put(round(micros, precision), out)
 }
 
 /// Encodes a time of day and its offset, UTC without one. The server counts offsets in seconds west.
-pub fn encode_timetz(value: Value<'_>, precision: Option<u8>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode_timetz(
+    value: Value<'_>,
+    precision: Option<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     let parts = parse(text(value)?)?;
     let micros = parts.time.filter(|_| parts.date.is_none()).ok_or(EncodeError::WrongType)?;
     let west = i32::try_from(-parts.offset.unwrap_or(0)).map_err(|_| EncodeError::OutOfRange)?;
@@ -48,7 +56,7 @@ pub fn encode_timetz(value: Value<'_>, precision: Option<u8>, out: &mut Vec<u8>)
 
 /// Encodes a timestamp. An offset moves it to UTC when the column is `zoned`, and is dropped otherwise, as the types
 /// do. A number is milliseconds since 1970-01-01 UTC.
-pub fn encode_timestamp(
+pub(super) fn encode_timestamp(
     value: Value<'_>,
     precision: Option<u8>,
     zoned: bool,
@@ -103,7 +111,7 @@ fn text(value: Value<'_>) -> Result<&str, EncodeError> {
     }
 }
 
-/// The two dates that are none.
+/// `infinity` and `-infinity`.
 enum Infinity {
     Future,
     Past,

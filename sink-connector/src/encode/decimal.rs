@@ -3,7 +3,7 @@
 /// A decimal number, borrowed from its text: the digits of `whole` and `fraction` read as one integer, times
 /// 10^(`exponent` - length of `fraction`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decimal<'a> {
+pub(super) struct Decimal<'a> {
     pub negative: bool,
     /// ASCII digits before the point, without leading zeros.
     pub whole: &'a [u8],
@@ -14,11 +14,11 @@ pub struct Decimal<'a> {
 }
 
 /// Far beyond every type's range, and small enough that sums with lengths cannot overflow.
-pub const EXPONENT_LIMIT: i64 = 1 << 40;
+pub(super) const EXPONENT_LIMIT: i64 = 1 << 40;
 
 /// Why a decimal has no integer value at some scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotAnInteger {
+pub(super) enum NotAnInteger {
     /// Digits other than zero lie below the unit.
     Fraction,
     /// It does not fit 64 bits.
@@ -28,7 +28,7 @@ pub enum NotAnInteger {
 impl<'a> Decimal<'a> {
     /// Reads `[+-]digits[.digits][e[+-]digits]`, with digits on at least one side of the point, as PostgreSQL's
     /// `set_var_from_str` does; `None` for any other text, surrounding white space included.
-    pub fn parse(text: &'a str) -> Option<Decimal<'a>> {
+    pub(super) fn parse(text: &'a str) -> Option<Decimal<'a>> {
         let bytes = text.as_bytes();
         let (negative, bytes) = match bytes.split_first()? {
             (b'-', rest) => (true, rest),
@@ -53,28 +53,28 @@ impl<'a> Decimal<'a> {
     }
 
     /// Whether every digit is zero.
-    pub fn is_zero(&self) -> bool {
+    pub(super) fn is_zero(&self) -> bool {
         self.digits().all(|digit| digit == 0)
     }
 
     /// All digits, first to last, each 0 to 9.
-    pub fn digits(&self) -> impl Iterator<Item = u8> + 'a {
+    pub(super) fn digits(&self) -> impl Iterator<Item = u8> + 'a {
         self.whole.iter().chain(self.fraction).map(|digit| digit - b'0')
     }
 
     /// How many digits there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.whole.len() + self.fraction.len()
     }
 
     /// The value times 10^`scale`, exactly.
-    pub fn to_integer(self, scale: i64) -> Result<i64, NotAnInteger> {
+    pub(super) fn to_integer(self, scale: i64) -> Result<i64, NotAnInteger> {
         let split = self.split(scale)?;
         if split.exact { Ok(split.value) } else { Err(NotAnInteger::Fraction) }
     }
 
     /// The value times 10^`scale`, rounded to the nearest integer, halves away from zero.
-    pub fn to_rounded_integer(self, scale: i64) -> Result<i64, NotAnInteger> {
+    pub(super) fn to_rounded_integer(self, scale: i64) -> Result<i64, NotAnInteger> {
         let split = self.split(scale)?;
         let away = match (split.next >= 5, self.negative) {
             (false, _) => 0,

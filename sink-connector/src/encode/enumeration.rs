@@ -4,7 +4,7 @@ use super::kind::Enum;
 use super::{EncodeError, Value, text};
 
 /// Encodes a label; it must be one of the type's, to the letter.
-pub fn encode(value: Value<'_>, of: &Enum, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode(value: Value<'_>, of: &Enum, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     text::encode_text(value, out)?;
     let known = std::str::from_utf8(&out[start..]).is_ok_and(|label| of.has(label));

@@ -4,7 +4,7 @@ use super::{EncodeError, Value, trim};
 use std::str::FromStr;
 
 /// A floating-point number of the width of a column.
-pub trait Float: FromStr + Copy {
+pub(super) trait Float: FromStr + Copy {
     /// The float nearest to an integer.
     fn nearest(value: i64) -> Self;
     /// Whether it is an infinity.
@@ -35,8 +35,8 @@ macro_rules! float {
 }
 float!(f32, f64);
 
-/// Encodes a float. As `float8in`, refuses a number that rounds to infinity, or to zero without being zero.
-pub fn encode<T: Float>(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// Encodes a float. Like `float8in`, it rejects a number that rounds to infinity, or to zero without being zero.
+pub(super) fn encode<T: Float>(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     match value {
         Value::Int(value) => T::nearest(value).put(out),
         Value::Number(literal) => from_text::<T>(literal)?.put(out),

@@ -9,7 +9,7 @@ const IPV6: u8 = 3;
 
 /// Encodes an address in full, with the length of its network's prefix behind a slash or without; a cidr has no bits
 /// beyond its prefix.
-pub fn encode(value: Value<'_>, cidr: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode(value: Value<'_>, cidr: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let Value::Str(text) = value else { return Err(EncodeError::WrongType) };
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),

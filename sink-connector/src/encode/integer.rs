@@ -4,7 +4,7 @@ use super::decimal::{Decimal, NotAnInteger};
 use super::{EncodeError, Value, trim};
 
 /// An integer of the width of a column.
-pub trait Integer: TryFrom<i64> {
+pub(super) trait Integer: TryFrom<i64> {
     /// Appends it in network byte order.
     fn put(self, out: &mut Vec<u8>);
 }
@@ -21,7 +21,7 @@ macro_rules! integer {
 integer!(i16, i32, i64);
 
 /// Encodes an integer; a number with a fraction part that is not zero is of the wrong type.
-pub fn encode<T: Integer>(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode<T: Integer>(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let value = match value {
         Value::Int(value) => value,
         Value::Number(literal) => from_number(literal)?,

@@ -6,7 +6,7 @@ use super::iso8601::MICROS_PER_SECOND;
 use super::{EncodeError, Value, trim};
 use EncodeError::{OutOfRange, WrongType};
 
-/// The parts that PostgreSQL keeps apart, because days and months have no fixed length.
+/// The parts that PostgreSQL stores separately, because days and months have no fixed length.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Span {
     micros: i128,
@@ -38,7 +38,7 @@ const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 const ISO_LIMIT: f64 = 1e15;
 
 /// Encodes a duration: `P1Y2M3DT4H5M6.7S`, `1 year 2 mons -3 days 04:05:06.7`, `@ 90 minutes ago`.
-pub fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let Value::Str(text) = value else { return Err(WrongType) };
     let text = trim(text);
     let span = match text.strip_prefix('P') {

@@ -3,21 +3,21 @@
 use super::EncodeError::{self, OutOfRange, WrongType};
 use super::calendar::days_in_month;
 
-pub const MICROS_PER_SECOND: i64 = 1_000_000;
-pub const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+pub(super) const MICROS_PER_SECOND: i64 = 1_000_000;
+pub(super) const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
 /// A day of the calendar that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Date {
+pub(super) struct Date {
     /// Astronomical: 1 BC is 0.
     pub year: i64,
     pub month: u32,
     pub day: u32,
 }
 
-/// What a text said; each part may be missing.
+/// The parts of a text; each may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts {
+pub(super) struct DateTimeParts {
     pub date: Option<Date>,
     /// Microseconds since midnight, up to and including 24:00:00.
     pub time: Option<i64>,
@@ -28,7 +28,7 @@ pub struct Parts {
 /// Reads a date, a time or both, an offset from UTC, and an era: `2024-05-17T19:30:00.123+05:30`, `20240517`,
 /// `19:30`, `0044-03-15 BC`. `T` or spaces stand before the time; spaces may stand before offset and era. The era may
 /// also stand behind the date.
-pub fn parse(text: &str) -> Result<Parts, EncodeError> {
+pub(super) fn parse(text: &str) -> Result<DateTimeParts, EncodeError> {
     let mut rest = Cursor(text.as_bytes());
     let date = date(&mut rest)?;
     rest.skip_spaces();
@@ -50,7 +50,7 @@ pub fn parse(text: &str) -> Result<Parts, EncodeError> {
     }
     let before_christ = early_era.or(late_era) == Some(Era::BeforeChrist);
     let date = date.map(|date| date.checked(before_christ)).transpose()?;
-    Ok(Parts { date, time, offset })
+    Ok(DateTimeParts { date, time, offset })
 }
 
 /// What years are counted from.

@@ -1,30 +1,33 @@
 //! `json` (its text) and `jsonb` (a version byte, then its text: `jsonb_recv`), and the policy for U+0000.
 
 use super::{EncodeError, Kind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The deepest nesting of objects and arrays that is read.
-pub const MAX_DEPTH: usize = 1000;
+pub(crate) const MAX_DEPTH: usize = 1000;
 
-/// What happens to U+0000, which JSON can escape and PostgreSQL cannot store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What happens to U+0000, which JSON can escape and PostgreSQL cannot store; `null_bytes` in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NullBytes {
     /// The record is rejected.
     #[default]
     Reject,
     /// The character is left out.
     Strip,
-    /// U+FFFD takes its place.
+    /// The character is replaced by U+FFFD.
     Replace,
 }
 
 const REPLACEMENT: &str = "\u{FFFD}";
 
-/// The text without U+0000, by `policy`.
+/// The text without U+0000, according to `policy`.
 ///
 /// # Errors
 /// [`EncodeError::NullByte`] under [`NullBytes::Reject`].
-pub fn resolve_nul(text: &str, policy: NullBytes) -> Result<Cow<'_, str>, EncodeError> {
+pub(crate) fn resolve_nul(text: &str, policy: NullBytes) -> Result<Cow<'_, str>, EncodeError> {
     match policy {
         _ if !text.contains('\0') => Ok(Cow::Borrowed(text)),
         NullBytes::Reject => Err(EncodeError::NullByte),
@@ -40,7 +43,7 @@ pub fn resolve_nul(text: &str, policy: NullBytes) -> Result<Cow<'_, str>, Encode
 /// # Errors
 /// [`EncodeError::TooDeep`], [`EncodeError::NullByte`], [`EncodeError::LoneSurrogate`];
 /// [`EncodeError::WrongType`] for a `kind` that is not JSON.
-pub fn encode_json(
+pub(crate) fn encode_json(
     kind: &Kind,
     raw: &str,
     null_bytes: NullBytes,
@@ -60,11 +63,11 @@ pub fn encode_json(
     }
 }
 
-/// Refuses JSON text, valid by its grammar, that nests deeper than [`MAX_DEPTH`].
+/// Rejects JSON text, valid by its grammar, that nests deeper than [`MAX_DEPTH`].
 ///
 /// # Errors
 /// [`EncodeError::TooDeep`].
-pub fn check_depth(raw: &str) -> Result<(), EncodeError> {
+pub(crate) fn check_depth(raw: &str) -> Result<(), EncodeError> {
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     for byte in raw.bytes() {
         match byte {

@@ -1,4 +1,4 @@
-//! How the values of a column are encoded, from what the catalog says of it.
+//! How the values of a column are encoded, according to the catalog.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Modifier {
 ///
 /// `precision` is the number of digits kept of a second's fraction, 0 to 6; `None` keeps microseconds.
 ///
-/// The kinds of types that users define share what they know, so that a kind stays as small as a column's number.
+/// Kinds of user-defined types share their data, so that a kind stays small.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `boolean`

@@ -1,8 +1,8 @@
-//! One JSON value into the bytes of one COPY BINARY field, as the type of its column wants it.
+//! Encodes a JSON value as a COPY BINARY field of the column's type.
 //!
-//! The reference is the type's own input function, as `json_populate_record` calls it: what PostgreSQL 15 makes
-//! of a value, the encoder makes of it, and what PostgreSQL refuses, the encoder refuses. docs/types.md lists the
-//! deliberate differences; a test compares both on the server.
+//! The reference is the type's own input function, as `json_populate_record` calls it: the encoder gives the same value
+//! as PostgreSQL 15, and rejects what PostgreSQL refuses. docs/types.md lists the deliberate differences; a test compares
+//! both on the server.
 
 mod boolean;
 mod bytea;
@@ -18,20 +18,21 @@ mod iso8601;
 mod json;
 mod kind;
 mod numeric;
-pub mod oid;
+pub(crate) mod oid;
 mod output;
 mod plain;
 mod text;
 mod uuid;
 
-pub use json::{MAX_DEPTH, NullBytes, check_depth, encode_json, resolve_nul};
-pub use kind::{Array, Enum, Kind, Modifier};
-pub use output::write_text;
-pub use plain::{iso_date, iso_time, twos_complement};
+pub use json::NullBytes;
+pub(crate) use json::{MAX_DEPTH, check_depth, encode_json, resolve_nul};
+pub(crate) use kind::{Array, Enum, Kind, Modifier};
+pub(crate) use output::write_text;
+pub(crate) use plain::{iso_date, iso_time, twos_complement};
 
 /// A JSON value that is neither null, object nor array, borrowed from the record.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// `true` or `false`.
     Bool(bool),
     /// A number that was written without fraction and exponent and fits 64 bits.
@@ -49,7 +50,7 @@ pub enum EncodeError {
     #[error("not a value of the type")]
     WrongType,
     /// The value has the right form but is beyond what the type or its modifier holds.
-    #[error("beyond the type's range")]
+    #[error("out of the type's range")]
     OutOfRange,
     /// The text is longer than the column's declared length.
     #[error("longer than the column's length")]
@@ -76,7 +77,7 @@ pub enum EncodeError {
 ///
 /// # Errors
 /// See [`EncodeError`]; what was appended before an error is unspecified.
-pub fn encode(kind: &Kind, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode(kind: &Kind, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     match *kind {
         Kind::Text | Kind::Input(_) => text::encode_text(value, out),
         Kind::Int4 => integer::encode::<i32>(value, out),

@@ -19,7 +19,7 @@ const MAX_EXPONENT: i64 = 1_073_741_823;
 
 /// Encodes a numeric, rounded to the scale of `modifier`, halves away from zero. Infinities only where the server
 /// has them (`infinite`), and no `modifier` is declared.
-pub fn encode(
+pub(super) fn encode(
     value: Value<'_>,
     modifier: Option<Modifier>,
     infinite: bool,

@@ -18,7 +18,7 @@ const IN_MEMORY: &str = "writing to a Vec cannot fail";
 ///
 /// # Panics
 /// When `field` is not of `kind`.
-pub fn write_text(kind: &Kind, field: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_text(kind: &Kind, field: &[u8], out: &mut Vec<u8>) {
     match kind {
         Kind::Bool => out.push(if field == [0] { b'f' } else { b't' }),
         Kind::Int2 => put(out, format_args!("{}", i16::from_be_bytes(exact(field)))),

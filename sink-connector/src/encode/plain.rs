@@ -1,21 +1,21 @@
-//! Text of dates, times and large integers that come as counts and bytes: what the encoders of this module read.
+//! Text of dates, times and large integers from counts and bytes, in the form that the encoders read.
 
 use super::calendar::date_from_2000;
 
 /// From 1970-01-01 to 2000-01-01.
 const EPOCH_DAYS: i64 = 10_957;
-/// No calendar day that a type holds is further from 1970: beyond, days are as good as this.
+/// No type holds a day further from 1970. Days beyond are clamped to this.
 const MAX_DAYS: i64 = 4_000_000_000;
 
-/// The ISO 8601 date of a day since 1970-01-01, and what has to stand at the end of the text for its era.
-pub fn iso_date(days: i64) -> (String, &'static str) {
+/// The ISO 8601 date of a day since 1970-01-01, and the suffix of the text for its era.
+pub(crate) fn iso_date(days: i64) -> (String, &'static str) {
     let (year, month, day) = date_from_2000(days.clamp(-MAX_DAYS, MAX_DAYS) - EPOCH_DAYS);
     let (year, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
     (format!("{year:04}-{month:02}-{day:02}"), era)
 }
 
 /// The time of day that is `count` units of 10^-`digits` seconds after midnight; `None` for a count that is none.
-pub fn iso_time(count: i64, digits: usize) -> Option<String> {
+pub(crate) fn iso_time(count: i64, digits: usize) -> Option<String> {
     let per_second = 10i64.checked_pow(u32::try_from(digits).ok()?)?;
     let seconds = count.div_euclid(per_second);
     if !(0..=86_400).contains(&seconds) {
@@ -27,7 +27,7 @@ pub fn iso_time(count: i64, digits: usize) -> Option<String> {
 }
 
 /// Whether an integer, big-endian in two's complement, is negative, and its decimal digits. The bytes are used up.
-pub fn twos_complement(bytes: &mut [u8]) -> (bool, String) {
+pub(crate) fn twos_complement(bytes: &mut [u8]) -> (bool, String) {
     let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
     if negative {
         let mut carry = true;

@@ -8,7 +8,7 @@ use std::io::Write;
 const MAX_NAME_BYTES: usize = 63;
 
 /// Encodes text without a limit; numbers and booleans as they were written.
-pub fn encode_text(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode_text(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     match value {
         Value::Str(text) | Value::Number(text) => out.extend_from_slice(text.as_bytes()),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -20,7 +20,7 @@ pub fn encode_text(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErro
 
 /// Encodes text of at most `max_chars` characters. As `varchar_input` and `bpchar_input` do, an excess of nothing
 /// but spaces is cut off.
-pub fn encode_limited(
+pub(super) fn encode_limited(
     value: Value<'_>,
     max_chars: Option<u32>,
     out: &mut Vec<u8>,
@@ -42,7 +42,7 @@ pub fn encode_limited(
 }
 
 /// Encodes a name.
-pub fn encode_name(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode_name(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     encode_text(value, out)?;
     if out.len() - start > MAX_NAME_BYTES { Err(EncodeError::TooLong) } else { Ok(()) }

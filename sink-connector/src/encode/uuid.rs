@@ -4,7 +4,7 @@ use super::{EncodeError, Value};
 
 /// Encodes a UUID in any form that `string_to_uuid` takes: 32 hexadecimal digits, a hyphen or none after each group
 /// of four, braces around it or none.
-pub fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let (Value::Str(text) | Value::Number(text)) = value else { return Err(EncodeError::WrongType) };
     out.extend_from_slice(&parse(text.as_bytes()).ok_or(EncodeError::WrongType)?);
     Ok(())

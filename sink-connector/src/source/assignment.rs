@@ -1,4 +1,4 @@
-//! Partitions that come and go, and where each of them is read from.
+//! Assignment and revocation of partitions, and the position from which each is fetched.
 
 use std::time::Duration;
 
@@ -6,96 +6,97 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
 use super::Source;
-use super::consumer::{self, Rebalanced, cooperative, list_of};
-use crate::health::Component;
-use crate::keeper::{Question, Request};
-use crate::ledger::Stopped;
+use crate::kafka::consumer::{self, Rebalanced, cooperative, list_of};
+use crate::messages::requests::{PositionQuery, Request};
+use crate::observe::health::Component;
+use crate::positions::ledger::Stopped;
 use crate::types::{Offset, TopicPartition};
 
-/// How long local operations of librdkafka may take.
+/// Timeout of a local operation of librdkafka.
 const LOCAL: Duration = Duration::from_secs(5);
 
 impl Source {
-    pub(super) fn rebalanced(&mut self, rebalanced: Rebalanced) {
+    /// Partitions were assigned or revoked.
+    pub(super) fn on_rebalance(&mut self, rebalanced: Rebalanced) {
         self.joined = true;
         self.last = None;
         match rebalanced {
             Rebalanced::Assigned(partitions) => {
                 tracing::info!(partitions = partitions.len(), "assigned");
-                self.member();
-                let writers = self.slots.len();
-                let questions: Vec<_> = partitions
+                self.group_recovered();
+                let writers = self.lanes.len();
+                let queries: Vec<_> = partitions
                     .into_iter()
                     .map(|partition| {
                         self.begin_metrics(&partition);
                         let epoch = self.ledger.assign(partition.clone(), writers);
-                        Question { partition, epoch, known: false }
+                        PositionQuery { partition, epoch, known: false }
                     })
                     .collect();
-                if questions.is_empty() {
+                if queries.is_empty() {
                     // librdkafka waits for an answer to an empty assignment as well.
                     self.assign(&TopicPartitionList::new());
                 }
-                self.ask(Request::Resolve(questions));
+                self.request(Request::Resolve(queries));
             }
             Rebalanced::Revoked(partitions) => {
                 tracing::info!(partitions = partitions.len(), "revoked");
                 for partition in &partitions {
                     self.ledger.revoke(partition);
-                    self.beyond.remove(partition);
+                    self.beyond_log_end.remove(partition);
                     self.uncommitted.remove(partition);
                     self.forget_metrics(partition);
                 }
-                self.without(&partitions);
-                self.ask(Request::Forget(partitions));
+                self.drop_records(&partitions);
+                self.request(Request::Forget(partitions));
             }
         }
         self.publish();
     }
 
-    /// The group works with this member.
-    pub(super) fn member(&mut self) {
-        if self.outsider.take().is_some() {
-            self.parts.health.well(&Component::Group);
+    /// The group has accepted this member.
+    pub(super) fn group_recovered(&mut self) {
+        if self.group_refusal.take().is_some() {
+            self.context.health.recovered(&Component::Group);
         }
     }
 
-    /// A writer's batches did not come through: all of its positions are read again.
+    /// Discards the batches of a writer that was fenced or replaced, and reads its positions again.
     pub(super) fn resolve_again(&mut self, writer: usize) {
-        let slot = &mut self.slots[writer];
-        self.taken -= slot.in_flight.take().unwrap_or(0) + slot.open.records().count() as u64;
-        slot.drop_open();
+        let lane = &mut self.lanes[writer];
+        self.taken -= lane.in_flight.take().unwrap_or(0) + lane.open.records().count() as u64;
+        lane.drop_open();
         self.last = None;
         self.forget_held(writer);
         self.close_passed();
         let partitions = self.ledger.of_writer(writer);
-        let questions: Vec<_> = partitions
+        let queries: Vec<_> = partitions
             .into_iter()
             .filter_map(|partition| {
                 let epoch = self.ledger.resolve_again(&partition)?;
-                let known = self.ledger.get(&partition).is_some_and(|place| place.known);
-                Some(Question { partition, epoch, known })
+                let known = self.ledger.get(&partition).is_some_and(|entry| entry.known);
+                Some(PositionQuery { partition, epoch, known })
             })
             .collect();
-        self.ask(Request::Resolve(questions));
+        self.request(Request::Resolve(queries));
     }
 
-    /// Positions have come: fetching begins there.
-    pub(super) fn resolved(&mut self, answers: Vec<(TopicPartition, u64, Result<Offset, Stopped>)>) {
+    /// Positions were read from PostgreSQL: fetching begins there.
+    pub(super) fn on_positions(&mut self, answers: Vec<(TopicPartition, u64, Result<Offset, Stopped>)>) {
         self.last = None;
         let mut positions = Vec::new();
         for (partition, epoch, answer) in answers {
             match answer {
                 Ok(position) => {
                     if self.ledger.resolved(&partition, epoch, position) {
-                        // Lag tools do not see a partition that Kafka was never told of, or one that was reset.
+                        // Lag tools need a group offset for partitions that had none, or whose position was reset.
                         self.uncommitted.insert(partition.clone(), position);
-                        self.came.remove(&partition.topic);
+                        self.last_record_of.remove(&partition.topic);
                         positions.push((partition, position));
                     }
                 }
                 Err(why) => {
-                    if self.ledger.get(&partition).is_some_and(|place| place.epoch == epoch) {
+                    if self.ledger.get(&partition).is_some_and(|entry| entry.epoch == epoch) {
                         self.stop(&partition, why);
                     }
                 }
@@ -105,60 +106,59 @@ impl Source {
         self.publish();
     }
 
-    /// Assigns partitions at their positions, or moves them there when they are assigned already.
+    /// Assigns partitions at their positions, or moves them there if they are assigned already.
     pub(super) fn fetch_from(&mut self, positions: &[(TopicPartition, Offset)]) {
-        let consumer = &self.parts.consumer;
+        let consumer = &self.context.consumer;
         let assigned = consumer.assignment().map(|l| consumer::partitions_of(&l)).unwrap_or_default();
         let (old, new): (Vec<_>, Vec<_>) = positions.iter().partition(|(p, _)| assigned.contains(p));
         let list = |positions: &[&(TopicPartition, Offset)]| list_of(positions.iter().map(|(p, o)| (p, *o)));
         self.unpause(positions);
         match list(&new) {
             Ok(list) => self.assign(&list),
-            Err(error) => tracing::error!(%error, "cannot name the partitions to assign"),
+            Err(error) => tracing::error!(%error, "cannot list the partitions to assign"),
         }
         for (partition, position) in old {
             self.seek(partition, *position);
         }
-        for writer in 0..self.slots.len() {
-            if self.slots[writer].paused {
-                // What was assigned just now belongs to a writer that is waiting.
+        for writer in 0..self.lanes.len() {
+            if self.lanes[writer].paused {
+                // The new partitions of a paused writer must be paused as well.
                 self.pause(writer);
             }
         }
         self.pause_held();
-        *self.parts.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            self.ledger.iter().map(|(p, _)| p.clone()).collect();
-        self.look_now();
+        *self.context.watched.lock() = self.ledger.iter().map(|(p, _)| p.clone()).collect();
+        self.refresh_log_ends();
     }
 
-    /// Ends pauses from before: they outlive assignments, and the partition's writer may have been freed while its
-    /// position was being read.
+    /// Ends earlier pauses: they survive assignments, and the writer may have become idle while the position was read.
     pub(super) fn unpause(&self, positions: &[(TopicPartition, Offset)]) {
         let mut list = TopicPartitionList::new();
         for (partition, _) in positions {
-            let waits = self.ledger.get(partition).is_some_and(|place| self.slots[place.writer].paused);
-            if !waits {
+            let paused = self.ledger.get(partition).is_some_and(|entry| self.lanes[entry.writer].paused);
+            if !paused {
                 list.add_partition(&partition.topic, partition.partition.0);
             }
         }
-        if let Err(error) = self.parts.consumer.resume(&list) {
-            tracing::debug!(%error, "resuming");
+        if let Err(error) = self.context.consumer.resume(&list) {
+            tracing::debug!(%error, "cannot resume partitions");
         }
     }
 
+    /// Adds partitions to the assignment.
     pub(super) fn assign(&self, list: &TopicPartitionList) {
-        let consumer = &self.parts.consumer;
+        let consumer = &self.context.consumer;
         let outcome = if cooperative(consumer) {
             consumer.incremental_assign(list)
         } else {
-            // The eager protocol replaces the assignment: what is there stays.
+            // The eager protocol replaces the assignment: the current partitions must be in the new one.
             match consumer.assignment() {
                 Ok(mut all) => {
                     for element in list.elements() {
                         if let Err(error) =
                             all.add_partition_offset(element.topic(), element.partition(), element.offset())
                         {
-                            tracing::error!(%error, "cannot name a partition to assign");
+                            tracing::error!(%error, "cannot add a partition to the assignment");
                         }
                     }
                     consumer.assign(&all)
@@ -171,33 +171,33 @@ impl Source {
         }
     }
 
-    /// Moves an assigned partition; everything fetched before is void.
+    /// Moves an assigned partition to a position, and discards its fetched records.
     pub(super) fn seek(&mut self, partition: &TopicPartition, position: Offset) {
         let sought = list_of([(partition, position)])
-            .and_then(|list| self.parts.consumer.seek_partitions(list, LOCAL))
+            .and_then(|list| self.context.consumer.seek_partitions(list, LOCAL))
             .and_then(|list| list.elements().first().map_or(Ok(()), TopicPartitionListElem::error));
         let moved = match sought {
             Ok(()) => true,
-            // Not being fetched at the moment: assign it anew.
+            // It is not being fetched at the moment: assign it again.
             Err(_) => list_of([(partition, position)])
                 .and_then(|list| {
-                    self.parts.consumer.incremental_unassign(&list)?;
-                    self.parts.consumer.incremental_assign(&list)
+                    self.context.consumer.incremental_unassign(&list)?;
+                    self.context.consumer.incremental_assign(&list)
                 })
                 .inspect_err(
                     |error| tracing::error!(%partition, %error, "cannot move to the stored position"),
                 )
                 .is_ok(),
         };
-        if let Some(place) = self.ledger.get_mut(partition) {
-            place.dropped = !moved;
-            place.settled = false;
+        if let Some(entry) = self.ledger.get_mut(partition) {
+            entry.dropped = !moved;
+            entry.settled = false;
         }
     }
 
-    /// Moves a partition on from where it stands: for records that were dropped, or a fetch that has stopped.
-    pub(super) fn nudge(&mut self, partition: &TopicPartition) {
-        let Some(next) = self.ledger.get(partition).map(|place| place.next) else { return };
+    /// Fetches a partition again from the next record to take: after records were dropped, or the fetch has stopped.
+    pub(super) fn refetch(&mut self, partition: &TopicPartition) {
+        let Some(next) = self.ledger.get(partition).map(|entry| entry.next) else { return };
         self.seek(partition, next);
     }
 }

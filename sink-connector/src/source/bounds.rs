@@ -3,25 +3,25 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::ledger::{Ledger, Phase, Place};
+use crate::positions::ledger::{Ledger, LedgerEntry, Phase};
 use crate::types::{Offset, TopicPartition};
 
-/// What bounds a run; nothing of it for a run without end.
+/// The bounds of a run. All are `None` or false for a run without end.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Stop after exactly this many records.
     pub max_records: Option<u64>,
     /// Stop at the ends that the logs had at the start.
     pub until_end: bool,
-    /// Stop after so long without a record, at the end of every partition.
+    /// Stop after this long without a record, at the end of every partition.
     pub idle_timeout: Option<Duration>,
-    /// Give up after so long.
+    /// Stop after this long, even if no other bound is reached.
     pub deadline: Option<Duration>,
 }
 
 impl Bounds {
-    /// Whether there is any bound on the work (a deadline alone bounds only the time).
-    pub fn bounded(&self) -> bool {
+    /// Whether the work is bounded (a deadline alone bounds only the time).
+    pub(crate) fn bounded(&self) -> bool {
         self.max_records.is_some() || self.until_end || self.idle_timeout.is_some()
     }
 }
@@ -57,91 +57,92 @@ impl StoppedBy {
     }
 }
 
-/// What is known about the ends of the logs.
+/// The known ends of the logs.
 #[derive(Default, Debug)]
-pub struct Ends {
-    /// The ends at the start; `None` until Kafka has told.
+pub(crate) struct Ends {
+    /// The ends at the start; `None` until Kafka has answered.
     pub goal: Option<HashMap<TopicPartition, Offset>>,
-    /// Stored positions of partitions that others have.
+    /// Stored positions of partitions that other members have.
     pub elsewhere: HashMap<TopicPartition, Offset>,
-    /// When the watermarks of all our partitions were last told.
-    pub told: Option<Instant>,
+    /// When the watermarks of all assigned partitions were last received.
+    pub received: Option<Instant>,
 }
 
 impl Ends {
-    /// Every partition's stored position has reached the end that it had at the start. One that has stopped counts:
-    /// it gets no further.
-    pub fn reached(&self, ledger: &Ledger) -> bool {
+    /// Whether every partition's stored position has reached the end that the log had at the start. A stopped partition
+    /// counts as done.
+    pub(crate) fn reached(&self, ledger: &Ledger) -> bool {
         self.all(ledger, done)
     }
 
-    /// The same, but for partitions whose breaker is open.
-    pub fn reached_but_for_held(&self, ledger: &Ledger) -> bool {
-        self.all(ledger, |place, end| place.held.is_some() || done(place, end))
+    /// The same, without the partitions whose breaker is open.
+    pub(crate) fn reached_except_held(&self, ledger: &Ledger) -> bool {
+        self.all(ledger, |entry, end| entry.held.is_some() || done(entry, end))
     }
 
-    fn all(&self, ledger: &Ledger, done: impl Fn(&Place, Offset) -> bool) -> bool {
+    fn all(&self, ledger: &Ledger, done: impl Fn(&LedgerEntry, Offset) -> bool) -> bool {
         let Some(goal) = &self.goal else { return false };
         goal.iter().all(|(partition, end)| match ledger.get(partition) {
-            Some(place) => done(place, *end),
+            Some(entry) => done(entry, *end),
             None => self.elsewhere.get(partition).is_some_and(|stored| stored >= end),
         })
     }
 
-    /// The topics whose ends are waited for.
-    pub fn topics(&self) -> BTreeSet<String> {
+    /// The topics that the run reads to the end.
+    pub(crate) fn topics(&self) -> BTreeSet<String> {
         self.goal.iter().flat_map(HashMap::keys).map(|partition| partition.topic.to_string()).collect()
     }
 
-    /// Every partition of ours has reached its goal, and others have some that may not have: their stored positions
+    /// Whether all assigned partitions are done and only those of other members may not be: their stored positions
     /// should be read.
-    pub fn waits_for_others(&self, ledger: &Ledger) -> bool {
+    pub(crate) fn waits_for_others(&self, ledger: &Ledger) -> bool {
         let Some(goal) = &self.goal else { return false };
-        let ours_done = ledger.iter().all(|(partition, place)| {
-            place.phase != Phase::Resolving && goal.get(partition).is_none_or(|end| done(place, *end))
+        let ours_done = ledger.iter().all(|(partition, entry)| {
+            entry.phase != Phase::Resolving && goal.get(partition).is_none_or(|end| done(entry, *end))
         });
         ours_done && !self.reached(ledger)
     }
 }
 
-/// A partition of ours has come to `end`, or gets no further. A position beyond it is believed only when the log is
-/// known to go that far by now: otherwise it may be about to stop.
-fn done(place: &Place, end: Offset) -> bool {
-    match place.phase {
+/// Whether an assigned partition has reached `end` or has stopped. A position beyond `end` counts only if the log is
+/// known to have grown that far; otherwise the partition may be about to stop.
+fn done(entry: &LedgerEntry, end: Offset) -> bool {
+    match entry.phase {
         Phase::Resolving => false,
         Phase::Active => {
-            place.stored == end || place.stored > end && place.end.is_some_and(|now| now >= place.stored)
+            entry.stored == end || entry.stored > end && entry.end.is_some_and(|now| now >= entry.stored)
         }
         Phase::Stopped(_) => true,
     }
 }
 
-/// Whether we have partitions, and all of them have stopped: no further record will come.
-pub fn nothing_is_left(ledger: &Ledger) -> bool {
-    ledger.count() > 0 && ledger.iter().all(|(_, place)| matches!(place.phase, Phase::Stopped(_)))
+/// Whether there are assigned partitions and all of them have stopped.
+pub(crate) fn all_stopped(ledger: &Ledger) -> bool {
+    ledger.count() > 0 && ledger.iter().all(|(_, entry)| matches!(entry.phase, Phase::Stopped(_)))
 }
 
-/// Whether every partition of ours is at its end, as told after `since`, with everything stored, or waits for an open
-/// breaker.
-pub fn at_the_end_but_for_held(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
-    ends.told.is_some_and(|told| told >= since)
-        && ledger.iter().all(|(_, place)| match place.phase {
+/// Whether every assigned partition is at its end with everything stored, or its breaker is open. The watermarks must
+/// have been received after `since`.
+pub(crate) fn at_the_end_except_held(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
+    ends.received.is_some_and(|received| received >= since)
+        && ledger.iter().all(|(_, entry)| match entry.phase {
             Phase::Resolving => false,
-            Phase::Active => place.held.is_some() || is_at_end(place),
+            Phase::Active => entry.held.is_some() || is_at_end(entry),
             Phase::Stopped(_) => true,
         })
 }
 
-fn is_at_end(place: &Place) -> bool {
-    place.stored == place.next && place.end == Some(place.stored)
+fn is_at_end(entry: &LedgerEntry) -> bool {
+    entry.stored == entry.next && entry.end == Some(entry.stored)
 }
 
-/// Whether every partition of ours is at its end, as told after `since`, with everything stored.
-pub fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
-    ends.told.is_some_and(|told| told >= since)
-        && ledger.iter().all(|(_, place)| match place.phase {
+/// Whether every assigned partition is at its end with everything stored. The watermarks must have been received after
+/// `since`.
+pub(crate) fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
+    ends.received.is_some_and(|received| received >= since)
+        && ledger.iter().all(|(_, entry)| match entry.phase {
             Phase::Resolving => false,
-            Phase::Active => is_at_end(place),
+            Phase::Active => is_at_end(entry),
             Phase::Stopped(_) => true,
         })
 }
@@ -149,7 +150,7 @@ pub fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Stopped;
+    use crate::positions::ledger::Stopped;
 
     fn active(ledger: &mut Ledger, partition: i32, stored: i64) -> TopicPartition {
         let tp = TopicPartition::new("t", partition);
@@ -164,7 +165,7 @@ mod tests {
         let ours = active(&mut ledger, 0, 10);
         let theirs = TopicPartition::new("t", 1);
         let mut ends = Ends { goal: None, ..Ends::default() };
-        assert!(!ends.reached(&ledger), "nothing is known yet");
+        assert!(!ends.reached(&ledger), "the ends are not known yet");
         ends.goal = Some(HashMap::from([(ours, Offset(10)), (theirs.clone(), Offset(5))]));
         assert!(!ends.reached(&ledger));
         assert!(ends.waits_for_others(&ledger));
@@ -173,22 +174,22 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_partition_is_not_waited_for() {
+    fn a_stopped_partition_counts_as_done() {
         let mut ledger = Ledger::default();
-        let (goes_on, stops) = (active(&mut ledger, 0, 10), active(&mut ledger, 1, 3));
-        let goal = HashMap::from([(goes_on.clone(), Offset(10)), (stops.clone(), Offset(5))]);
+        let (active_one, stops) = (active(&mut ledger, 0, 10), active(&mut ledger, 1, 3));
+        let goal = HashMap::from([(active_one.clone(), Offset(10)), (stops.clone(), Offset(5))]);
         let ends = Ends { goal: Some(goal), ..Ends::default() };
         assert!(!ends.reached(&ledger));
         ledger.stop(&stops, Stopped::LostPosition(String::new()));
         assert!(ends.reached(&ledger));
-        assert!(!nothing_is_left(&ledger), "the other may get more");
-        ledger.stop(&goes_on, Stopped::LostPosition(String::new()));
-        assert!(nothing_is_left(&ledger));
-        assert!(!nothing_is_left(&Ledger::default()), "nothing has been assigned yet");
+        assert!(!all_stopped(&ledger), "the other partition is still active");
+        ledger.stop(&active_one, Stopped::LostPosition(String::new()));
+        assert!(all_stopped(&ledger));
+        assert!(!all_stopped(&Ledger::default()), "nothing has been assigned yet");
     }
 
     #[test]
-    fn a_position_beyond_the_end_is_at_it_only_if_the_log_has_grown() {
+    fn a_position_beyond_the_end_counts_only_if_the_log_has_grown() {
         let mut ledger = Ledger::default();
         let ours = active(&mut ledger, 0, 10);
         let ends = Ends { goal: Some(HashMap::from([(ours.clone(), Offset(7))])), ..Ends::default() };
@@ -199,11 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_whose_end_is_unknown_is_not_at_it() {
+    fn a_partition_whose_end_is_unknown_is_not_at_its_end() {
         let mut ledger = Ledger::default();
         let ours = active(&mut ledger, 0, 10);
         let now = Instant::now();
-        let ends = Ends { told: Some(now), ..Ends::default() };
+        let ends = Ends { received: Some(now), ..Ends::default() };
         assert!(!at_the_end(&ledger, &ends, now));
         ledger.ends_at(&ours, Offset(11));
         assert!(!at_the_end(&ledger, &ends, now));

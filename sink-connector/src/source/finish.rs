@@ -1,4 +1,4 @@
-//! When a run is over, and how it ends.
+//! When a run ends, and how the writers are drained then.
 
 use std::time::{Duration, Instant};
 
@@ -6,28 +6,29 @@ use super::Source;
 use super::bounds::{self, StoppedBy};
 
 impl Source {
+    /// Why the run ends now, if it does.
     pub(super) fn finished(&mut self) -> Option<StoppedBy> {
-        let bounds = self.parts.bounds;
-        if self.parts.shutdown.requested() {
+        let bounds = self.context.bounds;
+        if self.context.shutdown.requested() {
             return Some(StoppedBy::Signal);
         }
         if bounds.max_records.is_some_and(|max| self.totals.records >= max) {
             return Some(StoppedBy::MaxRecords);
         }
-        if !self.totals.refused.is_empty() {
+        if !self.totals.rejected.is_empty() {
             return Some(StoppedBy::ErrorPolicy);
         }
         if bounds.bounded()
-            && let Some(reason) = self.nothing_but_held()
+            && let Some(reason) = self.only_held_records_left()
         {
-            self.totals.stays_open = Some(reason);
+            self.totals.open_breaker = Some(reason);
             return Some(StoppedBy::ErrorPolicy);
         }
-        // Stored positions say nothing of the logs before those that are ours have been looked at.
+        // Before the first assignment, no log has been compared with its stored position.
         if bounds.until_end && self.joined && self.ends.reached(&self.ledger) {
             return Some(StoppedBy::End);
         }
-        if bounds.max_records.is_some() && bounds::nothing_is_left(&self.ledger) {
+        if bounds.max_records.is_some() && bounds::all_stopped(&self.ledger) {
             return Some(StoppedBy::End);
         }
         if let Some(idle) = bounds.idle_timeout
@@ -42,8 +43,8 @@ impl Source {
             return Some(StoppedBy::Idle);
         }
         if bounds.deadline.is_some_and(|deadline| self.started.elapsed() >= deadline) {
-            self.totals.stays_open = self.held_while_idle();
-            if self.totals.stays_open.is_some() {
+            self.totals.open_breaker = self.open_breaker_while_idle();
+            if self.totals.open_breaker.is_some() {
                 return Some(StoppedBy::ErrorPolicy);
             }
             return Some(StoppedBy::Deadline);
@@ -51,49 +52,49 @@ impl Source {
         None
     }
 
-    /// All the records that a bounded run wants are in batches.
-    pub(super) fn enough(&self) -> bool {
-        self.parts.bounds.max_records.is_some_and(|max| self.taken >= max)
+    /// Whether `--max-records` records are in batches.
+    pub(super) fn max_records_taken(&self) -> bool {
+        self.context.bounds.max_records.is_some_and(|max| self.taken >= max)
     }
 
-    /// Lets the writers finish what they have, and after a signal what is open as well.
+    /// Waits until the writers have finished their batches. After a signal, the open batches are written as well.
     pub(super) fn drain(&mut self, stopped_by: StoppedBy) {
-        let deadline = Instant::now() + self.parts.drain_timeout;
+        let deadline = Instant::now() + self.context.drain_timeout;
         if stopped_by == StoppedBy::Deadline {
-            // A writer that gets on finishes its batch; one that waits for what is away gives it up.
-            self.parts.shutdown.request();
+            // A writer that makes progress finishes its batch; one that waits for a dependency gives it up.
+            self.context.shutdown.request();
         }
         loop {
-            self.heartbeat();
-            let mut asks = false;
-            if stopped_by == StoppedBy::Signal && !self.abandoned && self.totals.refused.is_empty() {
-                for writer in 0..self.slots.len() {
-                    if self.slots[writer].in_flight.is_none() && self.slots[writer].waits() {
-                        if self.waits_for_answer(writer) {
-                            asks = true;
+            self.context.heartbeat.beat();
+            let mut checking = false;
+            if stopped_by == StoppedBy::Signal && !self.abandoned && self.totals.rejected.is_empty() {
+                for writer in 0..self.lanes.len() {
+                    if self.lanes[writer].in_flight.is_none() && self.lanes[writer].has_records() {
+                        if self.waits_for_recreation_check(writer) {
+                            checking = true;
                         } else {
                             self.hand_over(writer);
                         }
                     }
                 }
             }
-            let busy = asks || self.slots.iter().any(|slot| slot.in_flight.is_some());
+            let busy = checking || self.lanes.iter().any(|lane| lane.in_flight.is_some());
             let left = deadline.saturating_duration_since(Instant::now());
             if !busy {
                 break;
             }
             if left.is_zero() {
                 tracing::warn!(
-                    "not everything could be written before the shutdown timeout; it is read again"
+                    "shutdown timeout reached before all records were written; the next start reads them again"
                 );
                 break;
             }
-            if let Ok(event) = self.parts.events.recv_timeout(left.min(Duration::from_millis(100))) {
-                self.heard_while_draining(event);
+            if let Ok(event) = self.context.events.recv_timeout(left.min(Duration::from_millis(100))) {
+                self.on_event_while_draining(event);
             }
         }
         self.publish();
-        // Closing the consumer waits for the answer, but not for ever.
+        // Closing the consumer waits for the outcome, up to a limit.
         self.commit_to_kafka();
     }
 }

@@ -1,28 +1,23 @@
-//! The source: the thread that owns polling. It takes records, fills the writers' batches, and follows the group's
-//! rebalances. It never waits for PostgreSQL, and it is the only one that changes what is fetched.
+//! The source: the thread that polls Kafka. It fills the writers' batches and handles the group's rebalances. It never
+//! waits for PostgreSQL, and no other thread changes what is fetched.
 
+mod adaptive_limit;
 mod assignment;
-pub mod bounds;
+pub(crate) mod bounds;
 mod breakers;
-pub mod commits;
-pub mod consumer;
-mod echo;
 mod finish;
 mod handover;
-pub mod headers;
-mod news;
-mod portion;
-mod progress;
+mod kafka_commits;
+pub(crate) mod lane;
+mod on_event;
 mod publish;
-mod silence;
-pub mod slot;
+mod recreation_check;
 mod stops;
-pub mod take;
-pub mod topic_ids;
+pub(crate) mod take;
+mod tick;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -32,75 +27,63 @@ use shared::signal::Shutdown;
 
 use self::bounds::{Bounds, Ends, StoppedBy};
 use self::breakers::OpenBreakers;
-use self::commits::Commits;
-use self::consumer::Consumer;
-use self::slot::{Limits, Slot};
+use self::lane::{BatchLimits, Lane};
 use crate::batch::Batch;
-use crate::decode::Slots;
-use crate::events::Event;
-use crate::health::{Component, Health};
-use crate::identities;
-use crate::keeper::Request;
-use crate::ledger::{Ledger, Stopped};
-use crate::metrics::Metrics;
-use crate::plans::Plans;
-use crate::policy::{Policy, Refusal};
-use crate::status::Board;
+use crate::decode::Cells;
+use crate::kafka::commits::Commits;
+use crate::kafka::consumer::Consumer;
+use crate::messages::board::Board;
+use crate::messages::events::Event;
+use crate::messages::heartbeat::Heartbeat;
+use crate::messages::requests::{CompareTopics, LookNow, Request, WatchedPartitions};
+use crate::observe::health::{Component, Health};
+use crate::observe::metrics::Metrics;
+use crate::positions::ledger::{Ledger, Stopped};
+use crate::rejects::policy::{Policy, Refusal};
+use crate::table::plan_cache::Plans;
 use crate::types::{Offset, TopicPartition};
-use crate::watcher::{LookNow, Watched};
 
-/// How long a poll waits when there is nothing to hand over.
+/// How long a poll waits when no batch is open.
 const POLL: Duration = Duration::from_millis(50);
-/// … and when a batch waits for its writer.
+/// How long a poll waits when a batch is open.
 const POLL_BUSY: Duration = Duration::from_millis(1);
-/// Records taken between two looks at the news.
+/// The most records that are taken before events are handled again.
 const BURST: usize = 64;
-/// How often positions without records are looked after, and the status is published.
+/// The interval of ticks.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// What the source works with.
-pub struct Parts {
-    /// The consumer.
+/// What the source is built from.
+pub(crate) struct SourceContext {
     pub consumer: Consumer,
-    /// Channels to the writers.
+    /// Channels to the writers, by number.
     pub writers: Vec<Sender<Batch>>,
-    /// News.
     pub events: Receiver<Event>,
-    /// Questions to the keeper.
-    pub keeper: Sender<Request>,
-    /// Questions to the watcher.
-    pub watcher: Sender<LookNow>,
-    /// Questions whether topics are still the same.
-    pub identities: Sender<identities::Topics>,
-    /// What the watcher watches.
-    pub watched: Watched,
-    /// Plans by topic.
+    /// Requests for positions.
+    pub positions: Sender<Request>,
+    /// Requests to read the log ends now.
+    pub log_ends: Sender<LookNow>,
+    /// Topics to check for recreation.
+    pub topic_ids: Sender<CompareTopics>,
+    pub watched: WatchedPartitions,
     pub plans: Arc<Plans>,
-    /// What rejected records do.
     pub policy: Arc<Policy>,
-    /// How often an open breaker tries again.
+    /// The retry interval of an open breaker.
     pub breaker_retry: Duration,
-    /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// Health.
     pub health: Arc<Health>,
-    /// Where the status is published.
     pub board: Arc<Board>,
-    /// Asks to stop.
     pub shutdown: Shutdown,
-    /// Limits of a batch.
-    pub limits: Limits,
-    /// Bounds of the run.
+    pub limits: BatchLimits,
     pub bounds: Bounds,
-    /// SIGTERM to the end of draining, at most.
+    /// The longest time that draining may take.
     pub drain_timeout: Duration,
-    /// Metadata of commits to Kafka.
+    /// Metadata of commits to Kafka, which distinguishes them from those of other consumers.
     pub commit_metadata: String,
-    /// Milliseconds since the start at the last turn of the loop: what /livez looks at.
-    pub heartbeat: Arc<AtomicU64>,
+    /// Updated on every turn of the poll loop, for /livez.
+    pub heartbeat: Arc<Heartbeat>,
 }
 
-/// What a run came to; all of it committed.
+/// The result of a run. Only committed records count.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     /// Records consumed.
@@ -113,56 +96,56 @@ pub struct Totals {
     pub skipped: u64,
     /// Dead letters.
     pub dead_letters: u64,
-    /// Positions, of every partition that was ours.
+    /// Positions of every partition that was assigned.
     pub positions: HashMap<TopicPartition, Offset>,
-    /// Partitions of ours that wait for the operator, and why.
+    /// Assigned partitions that have stopped, and why.
     pub stopped: Vec<(TopicPartition, Stopped)>,
-    /// Rejected records that the error policy stopped before, the first of each partition.
-    pub refused: Vec<Refusal>,
-    /// Why a breaker stayed open, if that ended the run.
-    pub stays_open: Option<Arc<str>>,
+    /// Rejected records that the error policy did not tolerate, the first of each partition.
+    pub rejected: Vec<Refusal>,
+    /// Why a breaker is open, if that ended the run.
+    pub open_breaker: Option<Arc<str>>,
 }
 
-/// The thread's state.
-pub struct Source {
-    parts: Parts,
+pub(crate) struct Source {
+    context: SourceContext,
     ledger: Ledger,
-    slots: Vec<Slot>,
-    fields: Slots,
+    lanes: Vec<Lane>,
+    fields: Cells,
     headers: Vec<u8>,
-    last: Option<take::Last>,
+    last: Option<take::LastPartition>,
     ends: Ends,
     totals: Totals,
-    /// Records in committed, written and open batches: what `--max-records` bounds.
+    /// Records in open, queued, handed-over and committed batches: what `--max-records` bounds.
     taken: u64,
-    /// A writer gave its batch up because of the shutdown: there is no use in handing over more.
+    /// A writer has given up its batch because of the shutdown: no more batches are handed over.
     abandoned: bool,
     breakers: OpenBreakers,
-    beyond: HashMap<TopicPartition, (u32, Instant)>,
-    /// When the last record of a topic came.
-    came: HashMap<Arc<str>, Instant>,
+    beyond_log_end: HashMap<TopicPartition, stops::BeyondLogEnd>,
+    /// When the last record of each topic was taken.
+    last_record_of: HashMap<Arc<str>, Instant>,
     commits: Commits,
+    /// Stored positions that have not been committed to Kafka.
     uncommitted: HashMap<TopicPartition, Offset>,
     next_kafka_commit: Instant,
     next_tick: Instant,
     last_record: Instant,
+    /// There has been an assignment.
     joined: bool,
-    /// The group refuses this member; how many commits it had taken when it last said so.
-    outsider: Option<u64>,
+    /// Set while the group refuses this member: the number of successful commits at its last refusal.
+    group_refusal: Option<u64>,
     started: Instant,
 }
 
 impl Source {
-    /// A source that has not polled yet.
-    pub fn new(parts: Parts) -> Self {
+    pub(crate) fn new(context: SourceContext) -> Self {
         let now = Instant::now();
-        let slots = parts.writers.iter().map(|batches| Slot::new(batches.clone())).collect();
+        let lanes = context.writers.iter().map(|batches| Lane::new(batches.clone())).collect();
         Self {
-            commits: Commits::new(&parts.consumer),
-            parts,
+            commits: Commits::new(&context.consumer),
+            context,
             ledger: Ledger::default(),
-            slots,
-            fields: Slots::default(),
+            lanes,
+            fields: Cells::default(),
             headers: Vec::new(),
             last: None,
             ends: Ends::default(),
@@ -170,34 +153,34 @@ impl Source {
             taken: 0,
             abandoned: false,
             breakers: OpenBreakers::new(),
-            beyond: HashMap::new(),
-            came: HashMap::new(),
+            beyond_log_end: HashMap::new(),
+            last_record_of: HashMap::new(),
             uncommitted: HashMap::new(),
             next_kafka_commit: now,
             next_tick: now,
             last_record: now,
             joined: false,
-            outsider: None,
+            group_refusal: None,
             started: now,
         }
     }
 
-    /// Works until a bound is reached or shutdown is requested, and drains.
+    /// Runs until a bound is reached or shutdown is requested, and drains the writers.
     ///
     /// # Errors
-    /// What librdkafka calls fatal: a fenced static member, for one.
-    pub fn run(mut self) -> Result<(StoppedBy, Totals), KafkaError> {
-        self.note_breakers();
+    /// An error that librdkafka calls fatal, such as a fenced static member.
+    pub(crate) fn run(mut self) -> Result<(StoppedBy, Totals), KafkaError> {
+        self.publish_breakers();
         let stopped_by = loop {
-            self.heartbeat();
-            self.hear();
+            self.context.heartbeat.beat();
+            self.handle_events();
             if let Some(stopped_by) = self.finished() {
                 break stopped_by;
             }
             let now = Instant::now();
             self.retry_breakers(now);
             self.hand_over_due(now);
-            self.tell_kafka(now);
+            self.commit_to_kafka_when_due(now);
             if now >= self.next_tick {
                 self.next_tick = now + IDLE_TICK;
                 self.tick();
@@ -212,17 +195,12 @@ impl Source {
         Ok((stopped_by, self.totals))
     }
 
-    fn heartbeat(&self) {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.parts.heartbeat.store(elapsed, Ordering::Relaxed);
-    }
-
-    /// Takes what there is, up to a burst.
+    /// Takes the records that are there, up to a burst, and handles rebalances.
     fn poll(&mut self) -> Result<(), KafkaError> {
-        let pending = self.slots.iter().any(|s| !s.open.is_empty());
+        let pending = self.lanes.iter().any(|s| !s.open.is_empty());
         let mut timeout = if pending { POLL_BUSY } else { POLL };
-        let consumer = Arc::clone(&self.parts.consumer);
-        // Only the first poll waits: the time is asked for once, for it costs more than what it is for.
+        let consumer = Arc::clone(&self.context.consumer);
+        // Only the first poll waits, so one clock reading is enough; it costs more than taking a record.
         let mut now = None;
         for _ in 0..BURST {
             match consumer.poll(timeout) {
@@ -241,7 +219,7 @@ impl Source {
             timeout = Duration::ZERO;
         }
         for rebalanced in consumer.context().take_rebalances() {
-            self.rebalanced(rebalanced);
+            self.on_rebalance(rebalanced);
         }
         Ok(())
     }
@@ -259,8 +237,8 @@ impl Source {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopic,
             ) => {
-                tracing::warn!(%error, "Kafka: asking where the logs begin and end");
-                self.look_now();
+                tracing::warn!(%error, "Kafka; reading the log ends");
+                self.refresh_log_ends();
             }
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
@@ -268,24 +246,25 @@ impl Source {
                 | RDKafkaErrorCode::GroupMaxSizeReached
                 | RDKafkaErrorCode::InvalidSessionTimeout,
             ) => {
-                // Nothing is assigned for as long as this lasts, which looks like a group that has enough members.
-                self.parts.health.fail(Component::Group, format!("cannot be a member: {error}"));
-                self.outsider = Some(self.parts.metrics.kafka_commits.with_label_values(&["ok"]).get());
+                // No partition is assigned while this lasts, which would look like a group with enough members.
+                self.context.health.fail(Component::Group, format!("cannot join the group: {error}"));
+                self.group_refusal =
+                    Some(self.context.metrics.kafka_commits.with_label_values(&["ok"]).get());
             }
             _ => tracing::warn!(%error, "Kafka"),
         }
         Ok(())
     }
 
-    fn look_now(&self) {
-        if self.parts.watcher.try_send(LookNow).is_err() {
-            tracing::debug!("the watcher has been asked already");
+    fn refresh_log_ends(&self) {
+        if self.context.log_ends.try_send(LookNow).is_err() {
+            tracing::debug!("the log ends are already being read");
         }
     }
 
-    fn ask(&self, request: Request) {
-        if self.parts.keeper.send(request).is_err() {
-            tracing::debug!("the keeper is gone");
+    fn request(&self, request: Request) {
+        if self.context.positions.send(request).is_err() {
+            tracing::debug!("the PostgreSQL control thread has ended");
         }
     }
 }

@@ -1,35 +1,35 @@
-//! Where every partition stands, for those who look: metrics and /status.
+//! Partition status as metrics and for /status.
 
 use super::Source;
 use crate::decode::Reason;
-use crate::ledger::{Phase, Stopped};
+use crate::positions::ledger::{Phase, Stopped};
 use crate::types::TopicPartition;
 
 impl Source {
-    /// Publishes where every partition stands, as metrics and for /status.
+    /// Publishes the status of every partition.
     pub(super) fn publish(&self) {
-        let metrics = &self.parts.metrics;
+        let metrics = &self.context.metrics;
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         metrics.partitions_assigned.set(count(self.ledger.count()));
         let mut stopped = [0_i64; Stopped::ALL.len()];
         let (mut waiting, mut resolving, mut held) = (0, 0, 0);
-        for (partition, place) in self.ledger.iter() {
-            match &place.phase {
+        for (partition, entry) in self.ledger.iter() {
+            match &entry.phase {
                 Phase::Resolving => resolving += 1,
-                Phase::Active if place.held.is_some() => held += 1,
-                Phase::Active => waiting += i64::from(self.slots[place.writer].paused),
+                Phase::Active if entry.held.is_some() => held += 1,
+                Phase::Active => waiting += i64::from(self.lanes[entry.writer].paused),
                 Phase::Stopped(why) => {
                     for (name, n) in Stopped::ALL.iter().zip(&mut stopped) {
                         *n += i64::from(why.as_str() == *name);
                     }
                 }
             }
-            if place.known && place.phase != Phase::Resolving {
-                // Of one instant: alerts add them up to where the partition ends.
+            if entry.known && entry.phase != Phase::Resolving {
+                // Both from the same moment: alerts add them up to the end of the partition.
                 let number = partition.partition.to_string();
                 let labels = [&*partition.topic, number.as_str()];
-                metrics.position.with_label_values(&labels).set(place.stored.0);
-                if let Some(lag) = place.lag() {
+                metrics.position.with_label_values(&labels).set(entry.stored.0);
+                if let Some(lag) = entry.lag() {
                     metrics.lag_records.with_label_values(&labels).set(lag);
                 }
             }
@@ -40,29 +40,29 @@ impl Source {
         for (name, n) in Stopped::ALL.iter().zip(stopped) {
             metrics.partitions_stopped.with_label_values(&[name]).set(n);
         }
-        let paused: Vec<bool> = self.slots.iter().map(|slot| slot.paused).collect();
-        self.parts.board.publish(&self.ledger, &paused);
+        let paused: Vec<bool> = self.lanes.iter().map(|lane| lane.paused).collect();
+        self.context.board.publish(&self.ledger, &paused);
     }
 
-    /// What is counted of a partition that is ours from now on begins at 0: the first of anything would be no increase.
+    /// Creates the counters of a newly assigned partition at 0: Prometheus sees an increase only from an existing value.
     pub(super) fn begin_metrics(&self, partition: &TopicPartition) {
-        let metrics = &self.parts.metrics;
+        let metrics = &self.context.metrics;
         let topic = &*partition.topic;
-        let _begun = metrics.records_consumed.with_label_values(&[topic, &partition.partition.to_string()]);
-        let _begun = metrics.bytes_consumed.with_label_values(&[topic]);
-        let _begun = metrics.breaker_open.with_label_values(&[topic]);
+        let _created = metrics.records_consumed.with_label_values(&[topic, &partition.partition.to_string()]);
+        let _created = metrics.bytes_consumed.with_label_values(&[topic]);
+        let _created = metrics.breaker_open.with_label_values(&[topic]);
         for reason in Reason::ALL {
-            let _begun = metrics.dead_letters.with_label_values(&[topic, reason.as_str()]);
+            let _created = metrics.dead_letters.with_label_values(&[topic, reason.as_str()]);
         }
     }
 
-    /// A partition that is not ours any more has no position and no lag here.
+    /// Removes position and lag of a revoked partition.
     pub(super) fn forget_metrics(&self, partition: &TopicPartition) {
         let number = partition.partition.to_string();
         let labels = [&*partition.topic, number.as_str()];
-        for gauge in [&self.parts.metrics.lag_records, &self.parts.metrics.position] {
+        for gauge in [&self.context.metrics.lag_records, &self.context.metrics.position] {
             if let Err(error) = gauge.remove_label_values(&labels) {
-                tracing::trace!(%error, "nothing was known of it");
+                tracing::trace!(%error, "the gauge does not exist");
             }
         }
     }

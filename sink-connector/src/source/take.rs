@@ -6,51 +6,52 @@ use std::time::Instant;
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::{Source, headers};
-use crate::batch::records::Incoming;
-use crate::ledger::Phase;
-use crate::plan::Plan;
+use super::Source;
+use crate::kafka::headers;
+use crate::kafka::record::Incoming;
+use crate::positions::ledger::Phase;
+use crate::table::plan::Plan;
 use crate::types::{Offset, TopicPartition};
 
-/// What became of the record.
+/// Whether more records can be taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Taken {
-    /// It is in a batch, or it was not wanted.
+pub(crate) enum Taken {
+    /// The record is in a batch, or it was not needed.
     Done,
-    /// It is in a batch, and that is full with its writer busy: no more can be taken for it.
+    /// A batch is full and its writer is busy: no more can be taken for that writer.
     Full,
 }
 
-/// The partition of the last record, with what the next one of it needs: records come in runs.
-pub struct Last {
+/// What was looked up for the partition of the last record. Records come in runs of one partition.
+pub(crate) struct LastPartition {
     partition: TopicPartition,
     plan: Arc<Plan>,
     writer: usize,
-    /// When its last record came.
-    came: Option<Instant>,
+    /// When its last record was taken.
+    last_record: Option<Instant>,
 }
 
 impl Source {
-    /// Takes a record, unless its partition is not being taken from.
+    /// Takes a record, if its partition is active and its writer has room.
     pub(super) fn take(&mut self, message: &BorrowedMessage<'_>, now: Instant) -> Taken {
         if !self.last_is(message) && !self.look_up(message) {
             return Taken::Done;
         }
         let Some(last) = &mut self.last else { return Taken::Done };
         let (writer, partition) = (last.writer, &last.partition);
-        let Some(place) = self.ledger.get_mut(partition) else { return Taken::Done };
-        if place.phase != Phase::Active
-            || message.offset() < place.next.0
-            || place.dropped
-            || place.held.is_some()
+        let Some(entry) = self.ledger.get_mut(partition) else { return Taken::Done };
+        if entry.phase != Phase::Active
+            || message.offset() < entry.next.0
+            || entry.dropped
+            || entry.held.is_some()
         {
             return Taken::Done;
         }
-        let slot = &mut self.slots[writer];
-        let enough = self.parts.bounds.max_records.is_some_and(|max| self.taken >= max);
-        if enough || slot.full(&self.parts.limits) {
-            // It comes again after a seek; until then nothing of this partition is taken.
-            place.dropped = true;
+        let lane = &mut self.lanes[writer];
+        let max_records_taken = self.context.bounds.max_records.is_some_and(|max| self.taken >= max);
+        if max_records_taken || lane.full(&self.context.limits) {
+            // The record is fetched again after a seek. Until then nothing is taken from this partition.
+            entry.dropped = true;
             return Taken::Full;
         }
         let packed = headers::pack(message, &mut self.headers);
@@ -64,27 +65,27 @@ impl Source {
             key: message.key(),
             headers: packed.then_some(&self.headers),
         };
-        let span = slot.open.span(partition, place.handed);
-        slot.open.push(span, &last.plan, &incoming, &mut self.fields);
-        slot.opened.get_or_insert(now);
-        place.next = Offset(message.offset() + 1);
-        place.busy = true;
-        place.settled = true;
+        let span = lane.open.span(partition, entry.handed);
+        lane.open.push(span, &last.plan, &incoming, &mut self.fields);
+        lane.opened.get_or_insert(now);
+        entry.next = Offset(message.offset() + 1);
+        entry.busy = true;
+        entry.settled = true;
         self.last_record = now;
         self.taken += 1;
-        // One clock reading serves many records.
-        if last.came != Some(now) {
-            last.came = Some(now);
+        // One clock reading serves a whole burst of records.
+        if last.last_record != Some(now) {
+            last.last_record = Some(now);
             let topic = Arc::clone(&last.partition.topic);
-            if self.ends_silence(&topic, now) {
-                self.doubt(writer, &topic, now);
+            if self.comes_after_a_pause(&topic, now) {
+                self.start_recreation_check(writer, &topic, now);
             } else {
-                self.share_doubt(writer, &topic, now);
+                self.share_recreation_check(writer, &topic, now);
             }
         }
-        if self.slots[writer].full(&self.parts.limits) {
+        if self.lanes[writer].full(&self.context.limits) {
             self.hand_over_due(now);
-            if self.slots[writer].full(&self.parts.limits) {
+            if self.lanes[writer].full(&self.context.limits) {
                 return Taken::Full;
             }
         }
@@ -99,12 +100,13 @@ impl Source {
 
     fn look_up(&mut self, message: &BorrowedMessage<'_>) -> bool {
         let partition = TopicPartition::new(message.topic(), message.partition());
-        let (Some(place), Some(plan)) = (self.ledger.get(&partition), self.parts.plans.get(message.topic()))
+        let (Some(entry), Some(plan)) =
+            (self.ledger.get(&partition), self.context.plans.get(message.topic()))
         else {
             self.last = None;
             return false;
         };
-        self.last = Some(Last { writer: place.writer, partition, plan, came: None });
+        self.last = Some(LastPartition { writer: entry.writer, partition, plan, last_record: None });
         true
     }
 }

@@ -7,21 +7,21 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::batch::Skip;
 use crate::batch::rows::{Row, Rows, Tuple};
-use crate::catalog::Column;
 use crate::decode::Rejection;
 use crate::encode::{Kind, oid, write_text};
-use crate::failure::Failure;
-use crate::plan::{Mode, Plan};
+use crate::postgres::failure::Failure;
+use crate::table::catalog::Column;
+use crate::table::plan::{Mode, Plan};
 use crate::writer::connection::WriterConnection;
 use crate::writer::deletes::delete;
 use crate::writer::keyed::{self, Fates};
 use crate::writer::ladder::Rung;
-use crate::writer::waves::{Wave, waves};
+use crate::writer::rounds::{Round, rounds};
 use crate::writer::{copy, statements};
 
 /// What a plan's rows came to; true once the transaction commits.
 #[derive(Debug, Default)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// Rows inserted or updated.
     pub written: u64,
     /// Rows deleted by tombstones.
@@ -36,7 +36,7 @@ pub struct Applied {
 
 /// How applying rows ended, short of a failure.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum ApplyOutcome {
     /// They are written.
     Applied(Applied),
     /// Records depend on each other in a way that only their order gets right; they must be applied in smaller parts.
@@ -48,31 +48,31 @@ const ALTERED: &str = "a trigger gives rows other keys";
 const RELEASED: &str = "an update gives up what keeps another row out of a unique index";
 
 /// Whether the rung works through a staging table, which must then exist before the transaction begins.
-pub fn needs_stage(plan: &Plan, rung: Rung) -> bool {
+pub(crate) fn needs_stage(plan: &Plan, rung: Rung) -> bool {
     plan.insert_only
         || plan.key.is_some() && (rung == Rung::Stage || (rung == Rung::Lookup && plan.mode == Mode::Upsert))
 }
 
 /// Writes `rows`.
-pub fn apply(
+pub(crate) fn apply(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,
     rung: Rung,
-) -> Result<Outcome, Failure> {
-    let waves = waves(plan, rows);
-    // Where nothing is looked up and nothing deleted, the unique index itself objects.
-    if (rung > Rung::Plain || rows.deletes()) && has_equal_keys(connection, plan, rows, &waves)? {
-        return Ok(Outcome::Divide(EQUAL_KEYS));
+) -> Result<ApplyOutcome, Failure> {
+    let rounds = rounds(plan, rows);
+    // Where nothing is looked up and nothing deleted, the unique index refuses equal keys.
+    if (rung > Rung::Plain || rows.deletes()) && has_equal_keys(connection, plan, rows, &rounds)? {
+        return Ok(ApplyOutcome::Divide(EQUAL_KEYS));
     }
     let mut applied = Applied { deleted: rows.deleted(), ..Applied::default() };
-    for wave in &waves {
-        delete(connection, plan, rows, &wave.deletes, &mut applied)?;
-        if let Some(why) = write(connection, plan, rows, rung, &wave.writes, &mut applied)? {
-            return Ok(Outcome::Divide(why));
+    for round in &rounds {
+        delete(connection, plan, rows, &round.deletes, &mut applied)?;
+        if let Some(why) = write(connection, plan, rows, rung, &round.writes, &mut applied)? {
+            return Ok(ApplyOutcome::Divide(why));
         }
     }
-    Ok(Outcome::Applied(applied))
+    Ok(ApplyOutcome::Applied(applied))
 }
 
 /// Whether keys of the batch that differ in their bytes are equal for the server.
@@ -80,10 +80,10 @@ fn has_equal_keys(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,
-    waves: &[Wave],
+    rounds: &[Round],
 ) -> Result<bool, Failure> {
-    // The first wave has every key once.
-    let Some(first) = waves.first() else { return Ok(false) };
+    // The first round has every key once.
+    let Some(first) = rounds.first() else { return Ok(false) };
     let numbers = [&first.deletes[..], &first.writes[..]].concat();
     if numbers.len() < 2 || plan.key.as_ref().is_none_or(|key| !key.loose) {
         return Ok(false);
@@ -94,8 +94,8 @@ fn has_equal_keys(
     Ok(keys.unsigned_abs() < numbers.len() as u64)
 }
 
-/// Writes the rows with these numbers, which are of different keys and in their order; or says why they must be
-/// divided.
+/// Writes the rows with these numbers, which are of different keys and in their order; or returns why they must
+/// be divided.
 fn write(
     connection: &mut WriterConnection,
     plan: &Plan,
@@ -127,8 +127,7 @@ fn write(
     applied.skipped.append(&mut fates.skipped);
     applied.rejected.append(&mut fates.rejected);
     applied.conflicts |= fates.conflicts;
-    // A row that exists is left alone if it is newer, or if a trigger says so; one of the two cannot be told from the
-    // other.
+    // An existing row is unchanged if it is newer, or if a trigger dropped the update; the count does not show which.
     let left_alone = if plan.version.is_some() { Skip::Stale } else { Skip::Trigger };
     skip_some(rows, fates.update.len() as u64 - updated, left_alone, applied);
     let not_inserted = if rung == Rung::Stage { left_alone } else { Skip::Trigger };
@@ -136,7 +135,7 @@ fn write(
     Ok(None)
 }
 
-/// Some of the rows were passed over silently; which ones, COPY and UPDATE do not tell.
+/// Some of the rows were dropped without an error; COPY and UPDATE do not report which ones.
 fn skip_some(rows: &Rows, records: u64, reason: Skip, applied: &mut Applied) {
     if let Some(row) = rows.rows().first() {
         applied.skipped.extend((0..records).map(|_| (row.record, reason)));
@@ -174,7 +173,7 @@ fn by_shape(tuples: &[(u32, Tuple)]) -> Vec<(u32, Vec<(u32, Tuple)>)> {
     groups
 }
 
-/// Inserts rows, and lets the unique index object to keys that exist; returns how many.
+/// Inserts rows, and returns how many; the unique index refuses keys that exist.
 fn insert(
     connection: &mut WriterConnection,
     plan: &Plan,
@@ -284,16 +283,16 @@ fn insert_staged(
 }
 
 /// The keys of the rows with these numbers, as parameters of a statement that unnests them.
-pub fn key_parameters(plan: &Plan, rows: &Rows, numbers: &[u32]) -> KeyParameters {
+pub(crate) fn key_parameters(plan: &Plan, rows: &Rows, numbers: &[u32]) -> KeyParameters {
     KeyParameters(key_arrays(plan, rows, numbers.iter().map(|&n| &rows.rows()[n as usize])))
 }
 
 /// One array for each key column.
-pub struct KeyParameters(Vec<BinaryArray>);
+pub(crate) struct KeyParameters(Vec<BinaryArray>);
 
 impl KeyParameters {
     /// As the client wants them.
-    pub fn as_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+    pub(crate) fn as_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.0.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
     }
 }

@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use postgres::{Client, Statement};
 
 use crate::batch::rows::{Rows, Tuple};
-use crate::catalog;
-use crate::failure::Failure;
-use crate::offsets::Offsets;
-use crate::plan::Plan;
-use crate::session::{self, Backend, Connection};
-use crate::sql::TableName;
+use crate::positions::stored::Offsets;
+use crate::postgres::failure::Failure;
+use crate::postgres::session::{self, Backend, Connection};
+use crate::postgres::sql::TableName;
+use crate::table::catalog;
+use crate::table::plan::Plan;
 use crate::writer::stage::{Stage, Staged};
 use crate::writer::{copy, statements};
 
 /// A session that is ready to write.
-pub struct WriterConnection {
+pub(crate) struct WriterConnection {
     connection: Connection,
-    /// Who it is for the server.
+    /// Its process on the server.
     pub backend: Backend,
     statements: HashMap<String, Statement>,
     named: HashMap<String, String>,
@@ -28,7 +28,7 @@ pub struct WriterConnection {
 
 impl WriterConnection {
     /// Prepares a fresh connection for the fence.
-    pub fn new(mut connection: Connection, offsets: &Offsets) -> Result<Self, Failure> {
+    pub(crate) fn new(mut connection: Connection, offsets: &Offsets) -> Result<Self, Failure> {
         connection.batch_execute("DEALLOCATE ALL; DISCARD TEMP")?;
         connection.batch_execute(&offsets.prepare_fence())?;
         let backend = session::backend(&mut connection)?;
@@ -44,17 +44,16 @@ impl WriterConnection {
     }
 
     /// Closes the connection instead of giving it back.
-    pub fn discard(mut self) {
+    pub(crate) fn discard(mut self) {
         self.connection.discard();
     }
 
-    /// The client itself.
-    pub fn client(&mut self) -> &mut Client {
+    pub(crate) fn client(&mut self) -> &mut Client {
         &mut self.connection
     }
 
     /// A statement, prepared at its first use.
-    pub fn prepared(&mut self, sql: &str) -> Result<Statement, Failure> {
+    pub(crate) fn prepared(&mut self, sql: &str) -> Result<Statement, Failure> {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
@@ -64,12 +63,12 @@ impl WriterConnection {
     }
 
     /// The EXECUTE that returns the table's fingerprint; prepared at its first use.
-    pub fn fingerprint_statement(&mut self, table: &TableName) -> Result<String, Failure> {
+    pub(crate) fn fingerprint_statement(&mut self, table: &TableName) -> Result<String, Failure> {
         self.execute(&catalog::fingerprint_query(table))
     }
 
     /// The EXECUTE that returns the fingerprint of the table's partitions; prepared at its first use.
-    pub fn partitions_statement(&mut self, table: &TableName) -> Result<String, Failure> {
+    pub(crate) fn partitions_statement(&mut self, table: &TableName) -> Result<String, Failure> {
         self.execute(&catalog::partitions_query(table))
     }
 
@@ -84,9 +83,9 @@ impl WriterConnection {
         Ok(format!("EXECUTE {name}"))
     }
 
-    /// Makes the plan's staging table, if the role may have one. Outside the transaction: a rollback must not take it
-    /// away unnoticed.
-    pub fn create_stage(&mut self, plan: &Plan) -> Result<(), Failure> {
+    /// Makes the plan's staging table, if the role may have one. Outside the transaction: a rollback must not
+    /// remove it unnoticed.
+    pub(crate) fn create_stage(&mut self, plan: &Plan) -> Result<(), Failure> {
         if self.stages.contains_key(&plan.fingerprint) {
             return Ok(());
         }
@@ -103,7 +102,12 @@ impl WriterConnection {
     }
 
     /// Stages tuples, all of one shape.
-    pub fn stage(&mut self, plan: &Plan, rows: &Rows, tuples: &[(u32, Tuple)]) -> Result<Staged, Failure> {
+    pub(crate) fn stage(
+        &mut self,
+        plan: &Plan,
+        rows: &Rows,
+        tuples: &[(u32, Tuple)],
+    ) -> Result<Staged, Failure> {
         let stage = self.stages.get(&plan.fingerprint).cloned();
         let columns = tuples.first().map_or(&[][..], |(_, tuple)| &rows.shapes().get(tuple.shape).columns);
         match stage.expect("the stage is made before the transaction that needs it") {
@@ -118,7 +122,7 @@ impl WriterConnection {
     }
 
     /// Forgets that staging tables were used: a transaction begins, and they are empty.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.stage_used = false;
     }
 
@@ -131,7 +135,7 @@ impl WriterConnection {
     }
 
     /// Runs one COPY of the given tuples, all of one shape.
-    pub fn copy(
+    pub(crate) fn copy(
         &mut self,
         sql: &str,
         plan: &Plan,

@@ -7,9 +7,9 @@ use postgres::CopyInWriter;
 
 use crate::batch::rows::{Rows, Tuple};
 use crate::encode::write_text;
-use crate::failure::Failure;
-use crate::plan::{Format, Plan};
-use crate::sql::ident;
+use crate::postgres::failure::Failure;
+use crate::postgres::sql::ident;
+use crate::table::plan::{Format, Plan};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Bytes gathered before they are handed to the connection: large enough that its bookkeeping vanishes.
@@ -116,7 +116,7 @@ fn send(copy: &mut CopyInWriter<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure
     Ok(())
 }
 
-/// The writer wraps the client's errors in io::Error; the server's word is inside.
+/// The writer wraps the client's errors in io::Error, with the server's error inside.
 fn from_io(error: std::io::Error) -> Failure {
     let text = error.to_string();
     match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<postgres::Error>) {

@@ -1,17 +1,17 @@
-//! Deletes the keys of tombstones, all those of a wave in one statement.
+//! Deletes the keys of tombstones, all those of a round in one statement.
 
 use std::collections::HashMap;
 
 use crate::batch::Skip;
 use crate::batch::rows::{Op, Rows};
-use crate::failure::Failure;
-use crate::plan::Plan;
+use crate::postgres::failure::Failure;
+use crate::table::plan::Plan;
 use crate::writer::apply::{Applied, key_parameters};
 use crate::writer::connection::WriterConnection;
 use crate::writer::statements;
 
 /// Deletes the keys of the rows with these `numbers`, which are in the order of their keys.
-pub fn delete(
+pub(crate) fn delete(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,

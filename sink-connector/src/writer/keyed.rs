@@ -3,11 +3,11 @@
 use crate::batch::Skip;
 use crate::batch::rows::{Op, Row, Rows, Tuple, duplicate, missing_field};
 use crate::decode::Rejection;
-use crate::plan::{Mode, Plan};
+use crate::table::plan::{Mode, Plan};
 
 /// The fate of the rows of a batch, for one target.
 #[derive(Debug, Default)]
-pub struct Fates {
+pub(crate) struct Fates {
     /// New keys: `(row, tuple)`.
     pub insert: Vec<(u32, Tuple)>,
     /// Keys that exist, in upsert mode: `(row, tuple)`.
@@ -16,20 +16,20 @@ pub struct Fates {
     pub skipped: Vec<(u32, Skip)>,
     /// Records that become dead letters.
     pub rejected: Vec<(u32, Rejection)>,
-    /// Any of the keys existed.
+    /// At least one of the keys existed.
     pub conflicts: bool,
 }
 
 /// Whether the rows can be written without knowing which keys exist.
-pub fn independent_of_existing(rows: &Rows) -> bool {
+pub(crate) fn independent_of_existing(rows: &Rows) -> bool {
     let after_a_write = |row: &Row| row.after.is_some_and(|n| rows.rows()[n as usize].op == Op::Write);
     let depends = |row: &Row| row.incomplete || row.incomplete_before.is_some();
     rows.rows().iter().all(|row| row.op != Op::Write || (!depends(row) && !after_a_write(row)))
 }
 
-/// Decides the fate of the rows with these numbers, which speak for their keys. `exists` tells whether the key of
+/// Decides the fate of the rows with these numbers, each the last of its key. `exists` returns whether the key of
 /// one exists.
-pub fn decide(plan: &Plan, rows: &Rows, numbers: &[u32], exists: impl Fn(u32) -> bool) -> Fates {
+pub(crate) fn decide(plan: &Plan, rows: &Rows, numbers: &[u32], exists: impl Fn(u32) -> bool) -> Fates {
     let mut fates = Fates::default();
     for &number in numbers {
         let row = &rows.rows()[number as usize];
@@ -58,8 +58,8 @@ pub fn decide(plan: &Plan, rows: &Rows, numbers: &[u32], exists: impl Fn(u32) ->
     fates
 }
 
-/// The row of `record` that somebody else inserted between the look-up and our insert.
-pub fn overtaken(plan: &Plan, rows: &Rows, number: u32, fates: &mut Fates) {
+/// The row of `record` that another session inserted between the look-up and our insert.
+pub(crate) fn overtaken(plan: &Plan, rows: &Rows, number: u32, fates: &mut Fates) {
     fates.conflicts = true;
     let record = rows.rows()[number as usize].record;
     match plan.mode {

@@ -1,13 +1,13 @@
-//! Which way a keyed table is written: the quick way until a conflict, then ever more careful ones. Pure.
+//! Which way a keyed table is written: the fast way until a conflict, then more careful ones. Pure.
 
 /// A way of writing. Each is right on its own; the later ones cost more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Rung {
-    /// COPY, and let the unique index object.
+pub(crate) enum Rung {
+    /// COPY; the unique index refuses keys that exist.
     Plain,
-    /// Ask which keys exist; update, skip or reject those, COPY the rest.
+    /// Look up which keys exist; update, skip or reject those, COPY the rest.
     Lookup,
-    /// As before, but INSERT … ON CONFLICT for the rest: nobody can come in between.
+    /// As before, but INSERT … ON CONFLICT for the rest: no other session can insert a key in between.
     Stage,
 }
 
@@ -18,7 +18,7 @@ const STAY_MAX: u32 = 256;
 
 /// The memory of one writer about one target.
 #[derive(Debug)]
-pub struct Ladder {
+pub(crate) struct Ladder {
     rung: Rung,
     batches_left: u32,
     stay: u32,
@@ -32,12 +32,12 @@ impl Default for Ladder {
 
 impl Ladder {
     /// The rung to write the next batch on.
-    pub fn rung(&self) -> Rung {
+    pub(crate) fn rung(&self) -> Rung {
         self.rung
     }
 
     /// A conflict was met: one rung up. Two climbs at most, because the last rung has no conflicts.
-    pub fn climb(&mut self) {
+    pub(crate) fn climb(&mut self) {
         self.rung = match self.rung {
             Rung::Plain => Rung::Lookup,
             Rung::Lookup | Rung::Stage => Rung::Stage,
@@ -46,7 +46,7 @@ impl Ladder {
     }
 
     /// A batch was written; `conflicts` tells whether any of its keys existed.
-    pub fn written(&mut self, conflicts: bool) {
+    pub(crate) fn written(&mut self, conflicts: bool) {
         if self.rung == Rung::Plain {
             return;
         }

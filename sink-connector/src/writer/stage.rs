@@ -5,13 +5,13 @@ use postgres::types::ToSql;
 
 use crate::batch::rows::{Rows, Tuple};
 use crate::encode::write_text;
-use crate::plan::Plan;
-use crate::sql::ident;
+use crate::postgres::sql::ident;
+use crate::table::plan::Plan;
 use crate::writer::copy::ORDINAL;
 
 /// Where a plan's rows are staged.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// In this temporary table.
     Table(String),
     /// In parameters of the statement itself.
@@ -19,7 +19,7 @@ pub enum Stage {
 }
 
 /// Staged rows of one shape.
-pub struct Staged {
+pub(crate) struct Staged {
     /// What stands after FROM, for an alias to follow.
     pub source: String,
     arrays: Option<Arrays>,
@@ -32,13 +32,13 @@ struct Arrays {
 
 impl Staged {
     /// Rows in a temporary table.
-    pub fn in_table(table: String) -> Self {
+    pub(crate) fn in_table(table: String) -> Self {
         Self { source: table, arrays: None }
     }
 
-    /// Rows in arrays, for the target's assignments to judge: what a cast to a type with a modifier would cut off,
-    /// they refuse.
-    pub fn in_arrays(plan: &Plan, rows: &Rows, group: &[(u32, Tuple)], columns: &[u16]) -> Self {
+    /// Rows in arrays, for the target's assignments to check: they refuse what a cast to a type with a modifier would
+    /// cut off.
+    pub(crate) fn in_arrays(plan: &Plan, rows: &Rows, group: &[(u32, Tuple)], columns: &[u16]) -> Self {
         let mut arrays =
             Arrays { ordinals: Vec::with_capacity(group.len()), columns: vec![Vec::new(); columns.len()] };
         let mut text = Vec::new();
@@ -67,7 +67,7 @@ impl Staged {
     }
 
     /// The parameters of a statement that reads them.
-    pub fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+    pub(crate) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         let Some(arrays) = &self.arrays else { return Vec::new() };
         let columns = arrays.columns.iter().map(|column| column as &(dyn ToSql + Sync));
         std::iter::once(&arrays.ordinals as &(dyn ToSql + Sync)).chain(columns).collect()

@@ -1,15 +1,15 @@
 //! The SQL of the careful rungs, for one plan.
 
 use crate::batch::shape::Shape;
-use crate::catalog::Column;
 use crate::encode::Kind;
-use crate::plan::{Mode, Plan};
-use crate::sql::ident;
+use crate::postgres::sql::ident;
+use crate::table::catalog::Column;
+use crate::table::plan::{Mode, Plan};
 use crate::writer::copy::ORDINAL;
 
 /// Which of the keys given as arrays exist, by their place in the arrays. An upsert locks the rows that it will
 /// change, in the order of the keys, so that two writers cannot wait for each other.
-pub fn lookup(plan: &Plan) -> String {
+pub(crate) fn lookup(plan: &Plan) -> String {
     let (keys, equal, target) = (unnested(plan), equal_to_unnested(plan), &plan.target);
     match plan.mode {
         Mode::Upsert => format!(
@@ -23,13 +23,13 @@ pub fn lookup(plan: &Plan) -> String {
 
 /// Whether a key column's values are looked up by their text: there is no array of arrays, and what has no encoder
 /// has nothing but text.
-pub fn looks_up_text(column: &Column) -> bool {
+pub(crate) fn looks_up_text(column: &Column) -> bool {
     !column.kind.is_binary() || matches!(column.kind, Kind::Array(_))
 }
 
 /// Deletes the keys given as arrays. For each that was there: its place in the arrays, and whether it is gone (a
 /// trigger may keep it). They are locked in their order, where the mode needs the privilege for that anyway.
-pub fn delete(plan: &Plan) -> String {
+pub(crate) fn delete(plan: &Plan) -> String {
     let (keys, equal, target) = (unnested(plan), equal_to_unnested(plan), &plan.target);
     let names = key_names(plan).join(", ");
     let lock = if plan.mode == Mode::Upsert { " FOR UPDATE OF t" } else { "" };
@@ -41,7 +41,7 @@ pub fn delete(plan: &Plan) -> String {
 }
 
 /// How many of the keys given as arrays differ for the server.
-pub fn count_keys(plan: &Plan) -> String {
+pub(crate) fn count_keys(plan: &Plan) -> String {
     // No row of the target takes part; but its columns lend the keys their collations.
     let keys: Vec<String> = plan
         .key_columns()
@@ -93,7 +93,7 @@ fn equal_to_unnested(plan: &Plan) -> String {
 
 /// A staging table for the plan: its columns without its constraints, those of domains included, and which row of the
 /// batch each one is.
-pub fn create_stage(stage: &str, plan: &Plan) -> String {
+pub(crate) fn create_stage(stage: &str, plan: &Plan) -> String {
     let columns: Vec<String> = plan
         .columns
         .iter()
@@ -111,12 +111,12 @@ pub fn create_stage(stage: &str, plan: &Plan) -> String {
 }
 
 /// Whether a record of this shape changes anything in a row that exists.
-pub fn updates(plan: &Plan, shape: &Shape) -> bool {
+pub(crate) fn updates(plan: &Plan, shape: &Shape) -> bool {
     changed(plan, shape).next().is_some()
 }
 
 /// Writes staged rows of keys that exist, for a shape that [`updates`].
-pub fn update(stage: &str, plan: &Plan, shape: &Shape) -> String {
+pub(crate) fn update(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let set: Vec<String> = changed(plan, shape).map(|c| format!("{c} = s.{c}")).collect();
     let newer = newer(plan, "s").map(|newer| format!(" AND {newer}")).unwrap_or_default();
     format!(
@@ -129,7 +129,7 @@ pub fn update(stage: &str, plan: &Plan, shape: &Shape) -> String {
 
 /// Whether a staged update changes what keeps other rows out (of a unique index beside the key's, say); `None` when
 /// rows of this shape cannot.
-pub fn releases(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
+pub(crate) fn releases(stage: &str, plan: &Plan, shape: &Shape) -> Option<String> {
     let columns: Vec<String> = plan
         .exclusive
         .iter()
@@ -158,7 +158,7 @@ fn may_lack_equality(kind: &Kind) -> bool {
 }
 
 /// Inserts staged rows where COPY cannot.
-pub fn insert_plainly(stage: &str, plan: &Plan, shape: &Shape) -> String {
+pub(crate) fn insert_plainly(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let columns: Vec<String> =
         shape.columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name)).collect();
     let columns = columns.join(", ");
@@ -168,7 +168,7 @@ pub fn insert_plainly(stage: &str, plan: &Plan, shape: &Shape) -> String {
 
 /// Inserts staged rows whatever others do meanwhile. In upsert mode a key that has appeared is updated; otherwise
 /// the result is a row with the number of rows inserted, and one with the ordinal of each whose key is not among them.
-pub fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
+pub(crate) fn insert(stage: &str, plan: &Plan, shape: &Shape) -> String {
     let columns: Vec<String> =
         shape.columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name)).collect();
     let columns = columns.join(", ");

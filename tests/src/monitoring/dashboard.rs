@@ -1,4 +1,4 @@
-//! A dashboard from rows of panels: places, ids and what all panels share are not written by hand.
+//! Builds a dashboard from rows of panels. Positions, ids and the fields that all panels have in common are generated.
 
 use serde_json::{Value, json};
 
@@ -10,15 +10,15 @@ const GRAPH_HEIGHT: u64 = 8;
 /// A dashboard.
 #[derive(Clone, Debug)]
 pub struct Dashboard {
-    /// Its address in Grafana; a dashboard of the same uid is replaced.
+    /// Its identity in Grafana: importing a dashboard replaces the one with the same uid.
     pub uid: &'static str,
-    /// Its title.
+    /// The name in Grafana's list.
     pub title: &'static str,
-    /// What it answers.
+    /// The questions that it answers.
     pub description: &'static str,
     /// Variables besides the data source: name, label and query.
     pub variables: Vec<(&'static str, &'static str, &'static str)>,
-    /// Its rows.
+    /// From the top down.
     pub rows: Vec<Row>,
 }
 
@@ -27,18 +27,18 @@ pub struct Dashboard {
 pub struct Row {
     /// The question.
     pub title: &'static str,
-    /// Side by side, as many as fit.
+    /// Placed side by side, as many as fit into the width.
     pub panels: Vec<Panel>,
 }
 
 /// How a panel shows its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The last value, large; red from `red` on, or below it where less is worse.
+    /// The last value as a large number; red from `red` on, or below it if `below` is set.
     Stat {
         /// The first bad value, if there is one.
         red: Option<i64>,
-        /// Values below it are bad, not those from it on.
+        /// Whether values below `red` are bad, instead of those from `red` on.
         below: bool,
     },
     /// Lines over time.
@@ -56,8 +56,9 @@ pub struct Panel {
     unit: &'static str,
     width: u64,
     targets: Vec<(&'static str, &'static str)>,
-    /// The runbook's section, and from which value on the lines are in the red.
+    /// The section of the runbook.
     section: Option<&'static str>,
+    /// The first value that is shown in red.
     threshold: Option<f64>,
 }
 
@@ -92,31 +93,31 @@ impl Panel {
         Self::new(Kind::Stat { red: Some(red), below: true }, 4, title, unit, description)
     }
 
-    /// Lines.
+    /// Lines over time.
     pub fn graph(title: &'static str, unit: &'static str, description: &'static str) -> Self {
         Self::new(Kind::Graph, 8, title, unit, description)
     }
 
-    /// A histogram.
+    /// A histogram over time.
     pub fn heatmap(title: &'static str, unit: &'static str, description: &'static str) -> Self {
         Self::new(Kind::Heatmap, 8, title, unit, description)
     }
 
-    /// A series with its legend.
+    /// Adds a series with its legend.
     #[must_use]
     pub fn shows(mut self, legend: &'static str, expression: &'static str) -> Self {
         self.targets.push((legend, expression));
         self
     }
 
-    /// The section of the runbook that says what to do.
+    /// Links to a section of the runbook.
     #[must_use]
     pub fn runbook(mut self, section: &'static str) -> Self {
         self.section = Some(section);
         self
     }
 
-    /// From here on lines are in the red.
+    /// Marks values from `threshold` on in red.
     #[must_use]
     pub fn red_from(mut self, threshold: f64) -> Self {
         self.threshold = Some(threshold);
@@ -211,10 +212,10 @@ fn datasource() -> Value {
 }
 
 impl Dashboard {
-    /// What Grafana imports.
+    /// The JSON that Grafana imports.
     ///
     /// # Panics
-    /// Never: the values are plain data.
+    /// Never: plain data can always be serialised.
     pub fn to_json(&self) -> String {
         let mut panels = Vec::new();
         let (mut id, mut y) = (0, 0);
@@ -225,7 +226,7 @@ impl Dashboard {
             y += 1;
             let (mut x, mut height) = (0, 0);
             for panel in &row.panels {
-                // Another line when this one is full, or when what follows is of another height.
+                // Start a new line when this one is full, or when the next panel has another height.
                 if x + panel.width > COLUMNS || (height > 0 && height != panel.height()) {
                     (x, y) = (0, y + height);
                 }
@@ -241,7 +242,7 @@ impl Dashboard {
         variables.extend(self.variables.iter().map(|(name, label, query)| {
             json!({"name": name, "label": label, "type": "query", "datasource": datasource(),
                 "query": {"query": query, "refId": name}, "refresh": 2, "sort": 1, "hide": 0,
-                // `.*` matches series without the label as well, as there are outside Kubernetes.
+                // `.*` also matches series without the label, which exist outside Kubernetes.
                 "includeAll": true, "multi": true, "allValue": ".*",
                 "current": {"text": "All", "value": "$__all"}})
         }));

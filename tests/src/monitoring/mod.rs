@@ -1,4 +1,4 @@
-//! The monitoring that is delivered: alerts and dashboards, as text. `make monitoring` writes both, tests compare.
+//! The alerts and dashboards that are shipped, as text. `make monitoring` writes the files; tests check that they are current.
 
 pub mod dashboard;
 pub mod dashboards;
@@ -10,13 +10,13 @@ use anyhow::Result;
 
 use crate::paths;
 
-/// Where the runbook is until somebody says where they keep it.
+/// The default URL of the runbook, a placeholder until `prometheusRule.runbookUrl` is set.
 pub const RUNBOOK_URL: &str = "https://example.com/livescores/runbook.md";
 
-/// Every generated file with what it has to hold.
+/// Every generated file with its expected content.
 ///
 /// # Errors
-/// The alerts cannot be read or do not fit their defaults.
+/// The alerts cannot be read, or need a value that has no default.
 pub fn files() -> Result<Vec<(PathBuf, String)>> {
     let dashboard = |name: &str| paths::workspace(&format!("helm/livescores/files/dashboards/{name}.json"));
     Ok(vec![

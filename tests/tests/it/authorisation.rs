@@ -88,7 +88,7 @@ fn a_sink_that_may_not_read_says_so_and_goes_on_when_it_may() {
     guarded.produce(1);
     guarded.deny(["--group", GROUP]);
     let sink = guarded.config.run();
-    refused(&sink, "cannot be a member");
+    refused(&sink, "cannot join the group");
     assert_eq!(guarded.rows(), 0);
     guarded.allow(["--group", GROUP]);
     guarded.written(1);

@@ -73,7 +73,7 @@ fn a_sound_setup_passes_and_nothing_is_left_behind() {
     let config = setup.config.clone().set("sink.ddl_file", file.to_str().unwrap());
     let output = check(&config, 0);
     assert_says(&output, "ok", &format!("topic {}", setup.topic), &["2 partitions"]);
-    assert_says(&output, "ok", "table t", &["t.sql makes it"]);
+    assert_says(&output, "ok", "table t", &["t.sql creates it"]);
     assert_says(&output, "ok", "table t", &["2 columns", "upsert by (id)", "t_pkey"]);
     assert_says(
         &output,
@@ -115,7 +115,7 @@ fn a_sink_at_work_is_not_disturbed_and_its_rows_are_tried_as_updates() {
     wait::until(SOON, "the rows", || setup.one::<i64>("SELECT count(*) FROM t") == 10);
     let before = state();
     let output = check(&setup.config, 0);
-    assert_says(&output, "ok", "group", &["has members: kafka-sink-"]);
+    assert_says(&output, "ok", "group", &["has active members: kafka-sink-"]);
     assert_says(&output, "ok", "positions", &["2 of 2 partitions", "lag 0"]);
     assert_says(&output, "ok", &format!("sample of {}", setup.topic), &["10 written"]);
     assert_eq!(state(), before);
@@ -188,7 +188,7 @@ fn fields_are_looked_for_inside_envelopes_and_not_where_columns_are_filled_from_
         setup.config.clone().topic(&topic).pk_mode("record_key").set("sink.value_format", "debezium");
     let output = check(&config.set("sink.metadata.timestamp", "at"), 0);
     let sample = format!("sample of {topic}");
-    assert_says(&output, "warning", &sample, &["fields without a column are left out: \"extra\""]);
+    assert_says(&output, "warning", &sample, &["fields without a column are ignored: \"extra\""]);
     assert!(!output.stdout.contains("\"op\""), "{}", output.stdout);
     assert!(!output.stdout.contains("no record has a field"), "{}", output.stdout);
 }

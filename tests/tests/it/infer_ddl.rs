@@ -40,10 +40,10 @@ fn the_proposed_table_is_accepted_and_takes_the_same_records() {
     };
     for (name, type_name, doubt) in [
         ("n", "bigint", ""),
-        ("big", "numeric", "beyond bigint"),
+        ("big", "numeric", "beyond the range of bigint"),
         ("exact", "numeric", "digits"),
         ("nothing", "text", "only nulls"),
-        ("mixed", "text", "types mixed"),
+        ("mixed", "text", "mixed types"),
         ("day", "date", "date"),
         ("at", "timestamptz", "offset"),
         ("local", "timestamp", "without an offset"),
@@ -62,7 +62,7 @@ fn the_proposed_table_is_accepted_and_takes_the_same_records() {
     assert!(proposal["doubts"].to_string().contains("equals the record's key"), "{proposal:#}");
 
     let output = config.finish(&["infer-ddl", "--topic", &topic], SOON).expect_code(0);
-    assert!(output.stdout.contains("-- field \"ctid\" cannot be a column's name"), "{}", output.stdout);
+    assert!(output.stdout.contains("-- field \"ctid\" cannot be the name of a column"), "{}", output.stdout);
     let mut client = tests::postgres::connect(&url);
     client.batch_execute(&output.stdout).unwrap();
     let held = kafka.group_offsets(config.group_id(), &topic);

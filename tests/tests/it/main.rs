@@ -14,6 +14,7 @@ mod dead_letters;
 mod deletes;
 mod envelopes;
 mod frozen;
+mod half_open;
 mod harness;
 mod hidden_refusals;
 mod hung_database;

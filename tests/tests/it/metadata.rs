@@ -121,7 +121,7 @@ fn a_metadata_column_that_is_missing_or_of_the_wrong_type_is_named_until_it_is_m
             if said { Ok(()) } else { Err(format!("{status} {body}")) }
         });
     };
-    says(["has type integer, which cannot take the offset of a record", "int8 can"]);
+    says(["has type integer, which cannot hold the offset of a record", "use int8"]);
     client.batch_execute("ALTER TABLE t RENAME at TO other").unwrap();
     says(["metadata.offset names column", "no such column; it has: id, other"]);
     client.batch_execute("ALTER TABLE t ADD at bigint").unwrap();

@@ -137,7 +137,7 @@ fn latest_is_the_end_at_the_assignment_however_long_the_table_is_missing() {
     client.batch_execute("ALTER TABLE t RENAME TO not_there_yet").unwrap();
     let sink = scene.config.run();
     wait::until(SOON, "both partitions are assigned", || {
-        sink.stderr().matches("noted the end of the log").count() == 2
+        sink.stderr().matches("recorded the end of the log").count() == 2
     });
     for partition in [0, 1] {
         scene.produce(0, partition, 5..10);

@@ -5,16 +5,16 @@ use std::cmp::Ordering;
 use super::{Op, Pushed, Row, Rows, Tuple};
 use crate::batch::Skip;
 use crate::batch::shape::ColumnSet;
-use crate::plan::{Mode, Plan, Version};
+use crate::table::plan::{Mode, Plan, Version};
 
 impl Rows {
     /// A row whose key the batch holds already, in row `previous`.
     pub(super) fn follow(&mut self, plan: &Plan, previous: u32, row: &mut Row) -> Pushed {
         let before = &self.rows[previous as usize];
-        (row.wave, row.after) = (before.wave, before.after);
+        (row.round, row.after) = (before.round, before.after);
         if before.op != Op::Write {
             // Afresh: what was there before the delete is gone.
-            return self.next_wave(previous, row);
+            return self.next_round(previous, row);
         }
         match (plan.mode, plan.version) {
             (Mode::Upsert, Some(version)) => self.follow_version(version, previous, row),
@@ -64,7 +64,7 @@ impl Rows {
     fn follow_version(&mut self, version: Version, previous: u32, row: &mut Row) -> Pushed {
         let before = &self.rows[previous as usize];
         if before.incomplete || row.incomplete {
-            return self.next_wave(previous, row);
+            return self.next_round(previous, row);
         }
         match self.compare_versions(version, before.tuple, row.tuple) {
             Some(Ordering::Greater) => Pushed::Skipped(Skip::Stale),
@@ -72,27 +72,27 @@ impl Rows {
                 self.rows[previous as usize].superseded = true;
                 Pushed::Superseding
             }
-            _ => self.next_wave(previous, row),
+            _ => self.next_round(previous, row),
         }
     }
 
     /// A tombstone whose key the batch holds already, in row `previous`.
     pub(super) fn follow_by_delete(&mut self, plan: &Plan, previous: u32, row: &mut Row) -> Pushed {
         let before = self.rows[previous as usize].clone();
-        (row.wave, row.after) = (before.wave, before.after);
+        (row.round, row.after) = (before.round, before.after);
         if before.op != Op::Write {
             return Pushed::Skipped(Skip::Absent);
         }
         // After such a row the key is there, whether it was there before or not, and nothing else depends on that.
         let certain = plan.mode != Mode::Insert && !before.incomplete && before.incomplete_before.is_none();
         if !certain {
-            return self.next_wave(previous, row);
+            return self.next_round(previous, row);
         }
         self.rows[previous as usize].superseded = true;
         let deleted_before = row.after.filter(|after| self.rows[*after as usize].op != Op::Write);
         if let Some(delete) = deleted_before {
             // A delete, a row and this delete come to the first delete: however often that repeats, a batch has
-            // two waves of the key.
+            // two rounds of the key.
             self.deleted += 1;
             self.set_latest(row.key, delete);
             return Pushed::SupersedingDeleted;
@@ -102,8 +102,8 @@ impl Rows {
     }
 
     /// The row is applied after the one before it.
-    fn next_wave(&mut self, previous: u32, row: &mut Row) -> Pushed {
-        row.wave = self.rows[previous as usize].wave + 1;
+    fn next_round(&mut self, previous: u32, row: &mut Row) -> Pushed {
+        row.round = self.rows[previous as usize].round + 1;
         row.after = Some(previous);
         Pushed::Row
     }

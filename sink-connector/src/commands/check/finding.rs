@@ -1,17 +1,15 @@
-//! What `check` found, a line each.
+//! The findings of `check`, one per line.
 
 use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::commands::kafka::Trouble;
+use crate::commands::kafka::CommandError;
 
-/// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
-    /// As it should be.
     Ok,
-    /// The sink works; somebody should know.
+    /// The sink works, but the operator should know.
     Warning,
     /// The sink, or a part of it, would wait or stop.
     Error,
@@ -35,37 +33,36 @@ struct Finding {
     action: String,
 }
 
-/// All findings, in the order of the look.
+/// All findings, in the order of the checks.
 #[derive(Debug, Default)]
-pub struct Report(Vec<Finding>);
+pub(super) struct Report(Vec<Finding>);
 
 impl Report {
-    /// Something is as it should be.
-    pub fn ok(&mut self, subject: &str, text: impl Into<String>) {
+    pub(super) fn ok(&mut self, subject: &str, text: impl Into<String>) {
         self.push(Level::Ok, subject, text.into(), String::new());
     }
 
-    /// The sink works; somebody should know.
-    pub fn warning(&mut self, subject: &str, text: impl Into<String>, action: impl Into<String>) {
+    /// The sink works, but the operator should know.
+    pub(super) fn warning(&mut self, subject: &str, text: impl Into<String>, action: impl Into<String>) {
         self.push(Level::Warning, subject, text.into(), action.into());
     }
 
     /// The sink, or a part of it, would wait or stop.
-    pub fn error(&mut self, subject: &str, text: impl Into<String>, action: impl Into<String>) {
+    pub(super) fn error(&mut self, subject: &str, text: impl Into<String>, action: impl Into<String>) {
         self.push(Level::Error, subject, text.into(), action.into());
     }
 
-    /// An error that knows its remedy.
-    pub fn trouble(&mut self, subject: &str, trouble: &Trouble) {
-        self.error(subject, trouble.problem.clone(), trouble.action.clone());
+    /// A check failed with an error.
+    pub(super) fn failed(&mut self, subject: &str, error: &CommandError) {
+        self.error(subject, error.problem.clone(), error.action.clone());
     }
 
     fn push(&mut self, level: Level, subject: &str, text: String, action: String) {
         self.0.push(Finding { level, subject: subject.to_owned(), text, action });
     }
 
-    /// How many errors there are.
-    pub fn errors(&self) -> usize {
+    /// The number of errors.
+    pub(super) fn errors(&self) -> usize {
         self.count(Level::Error)
     }
 
@@ -73,8 +70,7 @@ impl Report {
         self.0.iter().filter(|finding| finding.level == level).count()
     }
 
-    /// For machines.
-    pub fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         let findings: Vec<Value> = self
             .0
             .iter()
@@ -94,7 +90,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.0 {
-            // A line is a finding, whatever the server's words.
+            // One line for each finding, even if a message of the server has several.
             let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
             write!(f, "{:<8} {}: {}", finding.level.word(), finding.subject, line(&finding.text))?;
             if !finding.action.is_empty() {

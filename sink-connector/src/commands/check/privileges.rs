@@ -1,14 +1,14 @@
-//! What the role may do, and the GRANT for what it may not.
+//! The privileges of the role, and the GRANTs for those that are missing.
 
 use postgres::Client;
 
 use super::finding::Report;
-use crate::plan::{Mode, Wanted};
-use crate::session::exists;
-use crate::sql::{TableName, ident, literal};
+use crate::postgres::session::exists;
+use crate::postgres::sql::{TableName, ident, literal};
+use crate::table::plan::{Mode, Wanted};
 
-/// A table that the sink makes itself when it is missing.
-pub fn own_table(
+/// Checks a table that the sink creates itself if it is missing; false if the sink cannot use it.
+pub(super) fn own_table(
     client: &mut Client,
     subject: &str,
     table: &TableName,
@@ -23,8 +23,8 @@ pub fn own_table(
     may_create(client, subject, table, report)
 }
 
-/// Whether a missing table can be made.
-pub fn may_create(
+/// Checks whether the role can create a missing table.
+pub(super) fn may_create(
     client: &mut Client,
     subject: &str,
     table: &TableName,
@@ -49,7 +49,7 @@ pub fn may_create(
     };
     let (schema, may, role): (String, bool, String) = (row.get(0), row.get(1), row.get(2));
     if may {
-        report.ok(subject, format!("{table} does not exist yet; the sink makes it in schema {schema}"));
+        report.ok(subject, format!("{table} does not exist yet; the sink creates it in schema {schema}"));
     } else {
         report.error(
             subject,
@@ -60,15 +60,15 @@ pub fn may_create(
     Ok(may)
 }
 
-/// Which of the `wanted` privileges the role lacks on a table that exists.
-pub fn missing_privileges<'a>(
+/// Those of the `wanted` privileges that the role lacks on a table that exists.
+pub(super) fn missing_privileges<'a>(
     client: &mut Client,
     table: &TableName,
     wanted: &[&'a str],
 ) -> Result<Vec<&'a str>, postgres::Error> {
     let mut missing = Vec::new();
     for privilege in wanted {
-        // Privileges on columns do, except that there is none for DELETE.
+        // Privileges on columns are enough, but DELETE has none.
         let function =
             if *privilege == "DELETE" { "has_table_privilege" } else { "has_any_column_privilege" };
         let sql = format!(
@@ -82,8 +82,8 @@ pub fn missing_privileges<'a>(
     Ok(missing)
 }
 
-/// Reports what is `missing`.
-pub fn privileges(
+/// Reports the `missing` privileges.
+pub(super) fn privileges(
     client: &mut Client,
     subject: &str,
     table: &TableName,
@@ -91,7 +91,7 @@ pub fn privileges(
     report: &mut Report,
 ) -> Result<(), postgres::Error> {
     if missing.is_empty() {
-        report.ok(subject, format!("{table} exists, with the privileges needed"));
+        report.ok(subject, format!("{table} exists, and the role has all privileges that it needs"));
         return Ok(());
     }
     let role: String = client.query_one("SELECT current_user::text", &[])?.get(0);
@@ -104,8 +104,8 @@ pub fn privileges(
     Ok(())
 }
 
-/// What writing as `wanted` needs.
-pub fn needed(wanted: &Wanted) -> &'static [&'static str] {
+/// The privileges that writing as `wanted` needs.
+pub(super) fn needed(wanted: &Wanted) -> &'static [&'static str] {
     match (wanted.key.is_empty(), wanted.mode, wanted.deletes) {
         (true, ..) => &["INSERT"],
         (false, Mode::Insert | Mode::InsertIgnore, false) => &["SELECT", "INSERT"],

@@ -1,23 +1,27 @@
-//! Kafka: brokers, topics, authorisation, group, positions.
+//! Checks Kafka: brokers, topics, authorisation, group, positions.
 
 use std::collections::BTreeMap;
 
 use super::finding::Report;
 use crate::commands::kafka::Kafka;
-use crate::commands::offsets::standing;
+use crate::commands::offsets::partition_status;
 use crate::commands::postgres;
 use crate::commands::sample::{Sampled, newest};
 use crate::config::{Config, DeadLetters};
-use crate::session::Connections;
+use crate::postgres::session::Connections;
 use crate::types::TopicPartition;
 
-/// Looks at brokers and topics; returns the partitions of the topics that are there.
-pub fn look(config: &Config, kafka: &Kafka, report: &mut Report) -> BTreeMap<String, Vec<TopicPartition>> {
+/// Checks brokers and topics; returns the partitions of the topics that exist.
+pub(super) fn topics(
+    config: &Config,
+    kafka: &Kafka,
+    report: &mut Report,
+) -> BTreeMap<String, Vec<TopicPartition>> {
     let mut topics = BTreeMap::new();
     match kafka.cluster_id() {
         Ok(id) => report.ok("kafka", format!("{} answers, cluster {id}", config.kafka.bootstrap_servers)),
-        Err(trouble) => {
-            report.trouble("kafka", &trouble);
+        Err(error) => {
+            report.failed("kafka", &error);
             return topics;
         }
     }
@@ -27,33 +31,33 @@ pub fn look(config: &Config, kafka: &Kafka, report: &mut Report) -> BTreeMap<Str
                 report.ok(&format!("topic {topic}"), format!("{} partitions", partitions.len()));
                 topics.insert(topic.clone(), partitions);
             }
-            Err(trouble) => report.trouble(&format!("topic {topic}"), &trouble),
+            Err(error) => report.failed(&format!("topic {topic}"), &error),
         }
     }
-    if let (DeadLetters::Topic, Some(letters)) =
+    if let (DeadLetters::Topic, Some(dead_letters)) =
         (config.errors.dead_letters, &config.errors.dead_letter_topic)
     {
-        dead_letter_topic(letters, kafka, report);
+        dead_letter_topic(dead_letters, kafka, report);
     }
     topics
 }
 
-/// Whether this user may write to it, no client can ask; that it is there and seen says the most.
+/// Checks that the topic exists and is visible. Whether this user may write to it cannot be checked without writing.
 fn dead_letter_topic(topic: &str, kafka: &Kafka, report: &mut Report) {
     match kafka.partitions(topic) {
         Ok(partitions) => {
             report.ok("dead letter topic", format!("{topic} exists, {} partitions", partitions.len()));
         }
-        Err(trouble) => report.error(
+        Err(error) => report.error(
             "dead letter topic",
-            trouble.problem,
-            "create it, correct errors.dead_letter_topic, or grant WRITE on it, and READ for the breaker's memory",
+            error.problem,
+            "create it, correct errors.dead_letter_topic, or grant WRITE on it, and READ to restore the breaker",
         ),
     }
 }
 
-/// Looks at the group; false when it may not be used, and so no position be asked for.
-pub fn group(
+/// Checks the group; false if this user may not use it, so that positions cannot be checked.
+pub(super) fn group(
     config: &Config,
     kafka: &Kafka,
     topics: &BTreeMap<String, Vec<TopicPartition>>,
@@ -62,18 +66,18 @@ pub fn group(
     let Some(any) = topics.values().flatten().next() else { return false };
     let group = &config.kafka.group_id;
     match kafka.members(any) {
-        Ok(members) if members.is_empty() => report.ok("group", format!("{group:?} has no members now")),
-        Ok(members) => report.ok("group", format!("{group:?} has members: {}", members.join(", "))),
-        Err(trouble) => {
-            report.trouble("group", &trouble);
+        Ok(members) if members.is_empty() => report.ok("group", format!("{group:?} has no active members")),
+        Ok(members) => report.ok("group", format!("{group:?} has active members: {}", members.join(", "))),
+        Err(error) => {
+            report.failed("group", &error);
             return false;
         }
     }
     true
 }
 
-/// The newest records of each topic that has some, at most `wanted` of each.
-pub fn samples(
+/// Reads the newest records of each topic, at most `wanted` of each. Topics without records are left out.
+pub(super) fn samples(
     kafka: &Kafka,
     topics: &BTreeMap<String, Vec<TopicPartition>>,
     wanted: u64,
@@ -84,18 +88,18 @@ pub fn samples(
         match newest(kafka, partitions, wanted) {
             Ok(records) if records.is_empty() => report.warning(
                 &format!("topic {topic}"),
-                "it has no records to try",
-                "run check again once it has",
+                "the topic has no records to try",
+                "run check again when it has some",
             ),
             Ok(records) => samples.push((topic.clone(), records)),
-            Err(trouble) => report.trouble(&format!("topic {topic}"), &trouble),
+            Err(error) => report.failed(&format!("topic {topic}"), &error),
         }
     }
     samples
 }
 
-/// Looks at the position of every partition.
-pub fn positions(
+/// Checks the position of every partition.
+pub(super) fn positions(
     config: &Config,
     kafka: &Kafka,
     connections: &Connections,
@@ -103,12 +107,12 @@ pub fn positions(
     report: &mut Report,
 ) {
     let read = postgres::open(connections, config)
-        .and_then(|mut client| standing::read(config, kafka, &mut client, topics));
-    let standings = match read {
-        Ok(standings) => standings,
-        Err(trouble) => return report.trouble("positions", &trouble),
+        .and_then(|mut client| partition_status::read(config, kafka, &mut client, topics));
+    let statuses = match read {
+        Ok(statuses) => statuses,
+        Err(error) => return report.failed("positions", &error),
     };
-    let stopped = standings.iter().filter_map(|s| s.stopped.as_ref().map(|why| (&s.partition, why)));
+    let stopped = statuses.iter().filter_map(|s| s.stopped.as_ref().map(|why| (&s.partition, why)));
     for (partition, why) in stopped.clone() {
         report.error(
             &format!("position of {partition}"),
@@ -120,10 +124,10 @@ pub fn positions(
         );
     }
     if stopped.count() == 0 {
-        let stored = standings.iter().filter(|s| s.stored.is_some()).count();
-        let lag: i64 = standings.iter().filter_map(standing::Standing::lag).sum();
-        let mut text = format!("{stored} of {} partitions have one", standings.len());
-        // What has no position yet has no lag: where it begins is decided when the sink first runs.
+        let stored = statuses.iter().filter(|s| s.stored.is_some()).count();
+        let lag: i64 = statuses.iter().filter_map(partition_status::PartitionStatus::lag).sum();
+        let mut text = format!("{stored} of {} partitions have a stored position", statuses.len());
+        // A partition without a position has no lag: its first position is chosen when the sink first runs.
         if stored > 0 {
             text.push_str(&format!(", lag {lag}"));
         }

@@ -1,23 +1,23 @@
-//! PostgreSQL: the server, the sink's own tables, and each target table with its columns, keys and privileges.
+//! Checks PostgreSQL: the server, the sink's own tables, and each target table with its columns, keys and privileges.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use postgres::Client;
 
+use super::dry_run::{prepare, table_of};
 use super::finding::Report;
 use super::privileges::{may_create, missing_privileges, needed, own_table, privileges};
-use super::rehearsal::{prepare, table_of};
-use crate::catalog::Table;
 use crate::commands::postgres as connect;
 use crate::config::{Config, DeadLetters};
-use crate::failure::Failure;
-use crate::plan::{Mode, Plan};
-use crate::plans::Target;
-use crate::session::{Connections, backend, exists};
-use crate::sql::{TableName, ident};
+use crate::postgres::failure::Failure;
+use crate::postgres::session::{Connections, backend, exists};
+use crate::postgres::sql::{TableName, ident};
+use crate::table::catalog::Table;
+use crate::table::plan::{Mode, Plan};
+use crate::table::plan_cache::Target;
 
-/// Looks at everything; returns the topics whose table a rehearsal can write.
-pub fn look(
+/// Checks everything; returns the topics whose table a dry run can write.
+pub(super) fn check(
     config: &Config,
     targets: &HashMap<String, Target>,
     connections: &Connections,
@@ -34,30 +34,32 @@ pub fn look(
     if config.errors.dead_letters == DeadLetters::Table {
         own.push(("dead letter table", &config.errors.dead_letter_table));
     }
-    let mut own_well = true;
+    let mut own_usable = true;
     for (subject, table) in own {
         let name = TableName::parse(table);
         match own_table(client, subject, &name, wanted, report) {
-            Ok(well) => own_well &= well,
+            Ok(usable) => own_usable &= usable,
             Err(error) => {
-                own_well = false;
-                report.error(subject, format!("{name}: {}", Failure::from(error)), "see the message");
+                own_usable = false;
+                report.error(
+                    subject,
+                    format!("{name}: {}", Failure::from(error)),
+                    "see the server's message",
+                );
             }
         }
     }
     let mut topics: Vec<&String> = targets.keys().collect();
     topics.sort_unstable();
-    let mut looked: HashMap<TableName, bool> = HashMap::new();
+    let mut checked: HashSet<TableName> = HashSet::new();
     for topic in topics {
         let target = &targets[topic];
         let table = &target.wanted.table;
-        // Two topics may share a table and still want different things of it.
+        // Two topics may share a table and still have different settings for it.
         let before = report.errors();
-        let first = !looked.contains_key(table);
+        let first = checked.insert(table.clone());
         target_table(client, target, first, report);
-        let well = report.errors() == before;
-        looked.insert(table.clone(), well);
-        if well && own_well {
+        if report.errors() == before && own_usable {
             usable.insert(topic.clone());
         }
     }
@@ -80,7 +82,7 @@ fn server(
     if row.get(1) {
         report.error(
             "postgres",
-            "the server is a standby: it takes no writes",
+            "the server is a standby and accepts no writes",
             "add target_session_attrs=read-write and the primary's host to postgres.url",
         );
     } else if row.get(2) {
@@ -95,50 +97,50 @@ fn server(
     if !row.get::<_, bool>(5) {
         report.warning(
             "postgres",
-            format!("role {role} has no TEMP privilege: rows that exist are changed by slower statements"),
+            format!("role {role} has no TEMP privilege: slower statements are used to update existing rows"),
             format!("GRANT TEMPORARY ON DATABASE {} TO {}", ident(&database), ident(&role)),
         );
     }
-    // Two sessions that are open at once and have one backend: somebody between hands it out by transaction.
+    // Two sessions that are open at the same time and share a backend: a pooler assigns it by transaction.
     if let Ok(mut other) = connect::open(connections, config)
         && backend(&mut other)? == backend(client)?
     {
         report.error(
             "postgres",
-            "a pooler hands out connections by transaction (pgbouncer's pool_mode = transaction)",
+            "a pooler assigns connections by transaction (pgbouncer: pool_mode = transaction)",
             "connect to the server itself, or set pool_mode = session for this database",
         );
     }
     Ok(())
 }
 
-/// One target table. What the table itself is, whoever writes to it, is said for the `first` topic only.
+/// Checks a target table. Findings that do not depend on the topic are reported for its `first` topic only.
 fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut Report) {
     let name = &target.wanted.table;
     let subject = format!("table {name}");
-    let mut look = || -> Result<(), Failure> {
-        let there = exists(client, &name.sql())?;
-        if !there && target.ddl.is_some() && !may_create(client, &subject, name, report)? {
+    let mut check = || -> Result<(), Failure> {
+        let exists = exists(client, &name.sql())?;
+        if !exists && target.ddl.is_some() && !may_create(client, &subject, name, report)? {
             return Ok(());
         }
-        // Made, if it is missing, in a transaction that ends without it.
+        // A missing table is created in a transaction that is rolled back.
         client.batch_execute(crate::writer::transaction::BEGIN)?;
         let table = prepare(client, target).and_then(|()| table_of(client, target));
         let table = match table {
             Ok(table) => table,
-            Err(trouble) => {
-                report.trouble(&subject, &trouble);
+            Err(error) => {
+                report.failed(&subject, &error);
                 client.batch_execute("ROLLBACK")?;
                 return Ok(());
             }
         };
-        if !there && let Some(ddl) = &target.ddl {
-            report.ok(&subject, format!("{} makes it", ddl.origin));
+        if !exists && let Some(ddl) = &target.ddl {
+            report.ok(&subject, format!("{} creates it", ddl.origin));
         }
         if first {
             properties(client, &subject, &table, report)?;
         }
-        if there {
+        if exists {
             let missing = missing_privileges(client, name, needed(&target.wanted))?;
             privileges(client, &subject, name, &missing, report)?;
         }
@@ -149,19 +151,19 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
                 if table.unlogged {
                     report.warning(
                         &subject,
-                        "it is UNLOGGED: a crash of the server empties it, but not the positions",
+                        "the table is UNLOGGED: a crash of the server empties it, but not the positions",
                         format!(
-                            "ALTER TABLE {} SET LOGGED; after a crash, offsets reset reads everything again",
+                            "ALTER TABLE {} SET LOGGED; after a crash, use offsets reset to write its records again",
                             name.sql()
                         ),
                     );
                 }
             }
-            Err(error) => report.error(&subject, error.to_string(), "then run check again"),
+            Err(error) => report.error(&subject, error.to_string(), "correct this and run check again"),
         }
         Ok(())
     };
-    if let Err(failure) = look() {
+    if let Err(failure) = check() {
         report.error(&subject, failure.to_string(), "see the server's message");
         if let Err(error) = client.batch_execute("ROLLBACK") {
             report.error(&subject, Failure::from(error).to_string(), "see the server's log");
@@ -189,7 +191,7 @@ fn described(plan: &Plan) -> String {
     }
 }
 
-/// What of a table changes what the sink promises, or how rows end up.
+/// Reports properties of a table that change the sink's guarantees or the rows.
 fn properties(
     client: &mut Client,
     subject: &str,
@@ -199,15 +201,19 @@ fn properties(
     match table.kind {
         'f' => report.warning(
             subject,
-            "it is a foreign table: rows are written at least once, not exactly once",
-            "make a key, so that a row that comes twice changes nothing",
+            "the table is a foreign table: rows are written at least once, not exactly once",
+            "use a key, so that writing a row twice has no effect",
         ),
         'v' => report.warning(
             subject,
-            "it is a view: rows go through its INSTEAD OF triggers or rules",
-            "see that they write what they should",
+            "the table is a view: its INSTEAD OF triggers or rules write the rows",
+            "make sure that they write the right rows",
         ),
-        'm' => report.error(subject, "it is a materialized view, which takes no rows", "name a table"),
+        'm' => report.error(
+            subject,
+            "the table is a materialized view, which cannot be written to",
+            "set sink.table to a table",
+        ),
         _ => {}
     }
     let row = client.query_one(
@@ -225,7 +231,7 @@ fn properties(
         report.warning(
             subject,
             text,
-            "they run for every row; one that refuses rows silently is counted as skipped",
+            "they run for every row; rows that a trigger drops are counted as skipped",
         );
     }
     if !rules.is_empty() {
@@ -233,14 +239,14 @@ fn properties(
         report.warning(
             subject,
             text,
-            "rows are written by INSERT, which is slower than COPY, and what rules make of them is not counted",
+            "rows are written by INSERT, which is slower than COPY, and the rows that rules write are not counted",
         );
     }
     if row.get(2) {
         report.warning(
             subject,
             "row-level security applies to this role",
-            "a row that its policies refuse becomes a dead letter; ALTER ROLE … BYPASSRLS passes them by",
+            "a row that a policy refuses becomes a dead letter; ALTER ROLE … BYPASSRLS turns the policies off for the role",
         );
     }
     Ok(())

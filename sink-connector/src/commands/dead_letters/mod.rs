@@ -1,18 +1,18 @@
-//! `dead-letters`: list them, write them after all, discard them.
+//! `dead-letters`: list, replay and discard dead letters.
 
 mod replay;
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Output, Usage, postgres, print_json};
 use crate::config::{self, Config};
-use crate::dead_letters::{DeadLetters, Filter, Stored};
-use crate::session;
-use crate::sql::TableName;
+use crate::postgres::session;
+use crate::postgres::sql::TableName;
+use crate::rejects::dead_letters::{DeadLetters, Filter, StoredDeadLetter};
 
 /// The end of `dead-letters --help`.
 pub const AFTER: &str = "\
@@ -26,26 +26,26 @@ Example:
   sink-connector dead-letters list --since 2026-04-08T19:30:00Z --output json";
 
 const REPLAY_AFTER: &str = "\
-The row and the removal of its dead letter are one transaction, so that nothing is written twice, however often this is \
-run or killed, and the sink may go on meanwhile. What still fails stays, with its new reason. In upsert mode the replayed \
-record wins over the row that is there, unless version_field is set.
+A record is written and its dead letter deleted in one transaction. So nothing is written twice, even if this command is \
+killed and run again, and the sink may run at the same time. A record that still fails stays a dead letter, with its new \
+reason. In upsert mode, a replayed record overwrites the existing row, unless version_field is set.
 
 Example:
   sink-connector dead-letters replay --topic scores --reason missing_field";
 
 const DISCARD_AFTER: &str = "\
-Without --execute it only shows what it would discard.
+Without --execute, it lists the dead letters and deletes nothing.
 
 Example:
   sink-connector dead-letters discard --reason invalid_json --execute";
 
-/// What is to be done with dead letters.
+/// Subcommands of `dead-letters`.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum DeadLettersCommand {
-    /// Show dead letters, in the order of topic, partition and offset
+    /// List dead letters, ordered by topic, partition and offset
     #[command(after_help = LIST_AFTER)]
     List(ListArgs),
-    /// Write dead letters to their tables, at most once each
+    /// Write dead letters to their tables, each at most once
     #[command(after_help = REPLAY_AFTER)]
     Replay(ReplayArgs),
     /// Delete dead letters
@@ -53,58 +53,58 @@ pub enum DeadLettersCommand {
     Discard(DiscardArgs),
 }
 
-/// Which dead letters are meant; without any of these flags, all of this connector.
+/// Which dead letters to select; all of this connector without these flags.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct FilterArgs {
-    /// Of this topic
+    /// Only of this topic
     #[arg(long)]
     topic: Option<String>,
-    /// Of this partition
+    /// Only of this partition
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
-    /// At this offset
+    /// Only at this offset
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     offset: Option<i64>,
-    /// With this reason, such as wrong_type
+    /// Only with this reason, such as wrong_type
     #[arg(long)]
     reason: Option<String>,
-    /// Stored in this time, such as 2h, or since then, such as 2026-04-08T19:30:00Z
+    /// Only stored within this time span, such as 2h, or since this time, such as 2026-04-08T19:30:00Z
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<SystemTime>,
 }
 
-/// What `list` takes.
+/// Flags of `dead-letters list`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// Show so many, at most
+    /// Maximum number to list
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// How to print them
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Output,
 }
 
-/// What `replay` takes.
+/// Flags of `dead-letters replay`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ReplayArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// How to print what came of it
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Output,
 }
 
-/// What `discard` takes.
+/// Flags of `dead-letters discard`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct DiscardArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// Really delete them
+    /// Delete them; without this flag, they are only listed
     #[arg(long)]
     execute: bool,
-    /// How to print what came of it
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Output,
 }
@@ -121,46 +121,46 @@ impl FilterArgs {
     }
 }
 
-/// Runs the command.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// PostgreSQL is away or refuses, or this connector has its dead letters elsewhere.
+/// If PostgreSQL is unreachable or refuses a statement, or if this connector keeps its dead letters in a topic.
 pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<ExitCode> {
     if let (config::DeadLetters::Topic, Some(topic)) =
         (config.errors.dead_letters, &config.errors.dead_letter_topic)
     {
         let problem = format!(
-            "errors.dead_letters is \"topic\": the dead letters are in Kafka's topic {topic}, and any consumer reads them. \
-             This command is for those in a table"
+            "errors.dead_letters is \"topic\": the dead letters are in the Kafka topic {topic}; read them with any consumer. \
+             This command needs dead letters in a table"
         );
         return Err(Usage(problem).into());
     }
-    let letters = DeadLetters::new(&TableName::parse(&config.errors.dead_letter_table), &config.name);
+    let dead_letters = DeadLetters::new(&TableName::parse(&config.errors.dead_letter_table), &config.name);
     let connections = postgres::pool(config)?;
     let mut connection = postgres::open(&connections, config)?;
     anyhow::ensure!(
-        session::exists(&mut connection, letters.table())?,
-        "there is no table {}, which the sink makes when it first runs: has this connector run on this database?",
-        letters.table()
+        session::exists(&mut connection, dead_letters.table())?,
+        "table {} does not exist. The sink creates it when it first runs: has this connector run on this database?",
+        dead_letters.table()
     );
     match command {
         DeadLettersCommand::List(args) => {
             let filter = args.filter.filter();
-            let total = letters.count(&mut connection, &filter)?;
-            let shown = letters.read(&mut connection, &filter, None, args.limit)?;
+            let total = dead_letters.count(&mut connection, &filter)?;
+            let shown = dead_letters.read(&mut connection, &filter, None, args.limit)?;
             list(&shown, total, args.output)?;
         }
         DeadLettersCommand::Replay(args) => {
             drop(connection);
-            let replayed = replay::replay(config, &connections, &letters, &args.filter.filter())?;
+            let replayed = replay::replay(config, &connections, &dead_letters, &args.filter.filter())?;
             replayed.print(args.output)?;
         }
         DeadLettersCommand::Discard(args) => {
             let filter = args.filter.filter();
             let discarded = if args.execute {
-                i64::try_from(letters.discard(&mut connection, &filter)?)?
+                i64::try_from(dead_letters.discard(&mut connection, &filter)?)?
             } else {
-                letters.count(&mut connection, &filter)?
+                dead_letters.count(&mut connection, &filter)?
             };
             match (args.output, args.execute) {
                 (Output::Json, executed) => {
@@ -168,8 +168,8 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
                 }
                 (Output::Text, true) => println!("{discarded} dead letters discarded"),
                 (Output::Text, false) => {
-                    list(&letters.read(&mut connection, &filter, None, 20)?, discarded, Output::Text)?;
-                    println!("would be discarded; give --execute to do it");
+                    list(&dead_letters.read(&mut connection, &filter, None, 20)?, discarded, Output::Text)?;
+                    println!("Nothing was deleted. Run again with --execute.");
                 }
             }
         }
@@ -177,31 +177,31 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(shown: &[Stored], total: i64, output: Output) -> anyhow::Result<()> {
+fn list(shown: &[StoredDeadLetter], total: i64, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Json => {
-            let letters: Vec<Value> = shown.iter().map(as_json).collect();
-            print_json(&json!({"total": total, "dead_letters": letters}))
+            let dead_letters: Vec<Value> = shown.iter().map(as_json).collect();
+            print_json(&json!({"total": total, "dead_letters": dead_letters}))
         }
         Output::Text => {
-            for letter in shown {
+            for dead_letter in shown {
                 let detail: String =
-                    letter.detail.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+                    dead_letter.detail.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
                 println!(
                     "{} at offset {}, {}  {}: {detail}",
-                    letter.partition, letter.offset, letter.created_at, letter.reason
+                    dead_letter.partition, dead_letter.offset, dead_letter.created_at, dead_letter.reason
                 );
             }
             match usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(shown.len()) {
                 0 => println!("{total} dead letters"),
-                more => println!("{total} dead letters, of which {more} are not shown"),
+                more => println!("{total} dead letters, {more} of them not shown"),
             }
             Ok(())
         }
     }
 }
 
-fn as_json(letter: &Stored) -> Value {
+fn as_json(dead_letter: &StoredDeadLetter) -> Value {
     let bytes = |bytes: Option<&Vec<u8>>| match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
         None => Value::Null,
         Some((_, Ok(text))) => json!(text),
@@ -210,42 +210,50 @@ fn as_json(letter: &Stored) -> Value {
         }
     };
     json!({
-        "topic": &*letter.partition.topic,
-        "partition": letter.partition.partition.0,
-        "offset": letter.offset,
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "sqlstate": letter.sqlstate,
-        "constraint": letter.constraint,
-        "created_at": letter.created_at,
-        "timestamp": letter.timestamp,
-        "key": bytes(letter.key.as_ref()),
-        "payload": bytes(letter.payload.as_ref()),
-        "headers": letter.headers,
+        "topic": &*dead_letter.partition.topic,
+        "partition": dead_letter.partition.partition.0,
+        "offset": dead_letter.offset,
+        "reason": dead_letter.reason,
+        "detail": dead_letter.detail,
+        "sqlstate": dead_letter.sqlstate,
+        "constraint": dead_letter.constraint,
+        "created_at": dead_letter.created_at,
+        "timestamp": dead_letter.timestamp,
+        "key": bytes(dead_letter.key.as_ref()),
+        "payload": bytes(dead_letter.payload.as_ref()),
+        "headers": dead_letter.headers,
     })
 }
 
-/// A span of time that ends now, or a moment.
-fn since(text: &str) -> Result<SystemTime, String> {
-    let ago = |span: Duration| SystemTime::now().checked_sub(span);
+/// Text that is not a value for `--since`.
+#[derive(Debug, thiserror::Error)]
+enum InvalidSince {
+    #[error("too long ago")]
+    TooLongAgo,
+    #[error("write a time span such as 30m, 2h or 7days, or a time in UTC such as 2026-04-08T19:30:00Z")]
+    Syntax,
+}
+
+/// The beginning of a time span that ends now, or a time.
+fn since(text: &str) -> Result<SystemTime, InvalidSince> {
     match humantime::parse_duration(text) {
-        Ok(span) => ago(span).ok_or_else(|| "is too long ago".to_owned()),
-        Err(_) => humantime::parse_rfc3339_weak(text).map_err(|_| {
-            "write 30m, 2h or 7days, or a moment in UTC such as 2026-04-08T19:30:00Z".to_owned()
-        }),
+        Ok(span) => SystemTime::now().checked_sub(span).ok_or(InvalidSince::TooLongAgo),
+        Err(_) => humantime::parse_rfc3339_weak(text).map_err(|_| InvalidSince::Syntax),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn since_is_a_span_or_a_moment() {
+    fn since_is_a_time_span_or_a_time() {
         let hour = since("1h").unwrap();
         assert!(hour < SystemTime::now() && hour > SystemTime::now() - Duration::from_secs(3_700));
-        let moment = since("2026-04-08T19:30:00Z").unwrap();
-        assert_eq!(moment.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(), 1_775_676_600);
+        let time = since("2026-04-08T19:30:00Z").unwrap();
+        assert_eq!(time.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(), 1_775_676_600);
         assert!(since("yesterday").is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! Dead letters through the sink's own path, batch by batch: their removal is the fence of each transaction.
+//! `dead-letters replay`: decodes and writes dead letters batch by batch, as the sink does. Deleting them in the same
+//! transaction takes the place of the fence.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,27 +10,28 @@ use serde_json::json;
 use crate::batch::Batch;
 use crate::commands::{Output, postgres, print_json};
 use crate::config::Config;
-use crate::dead_letters::{DeadLetters, Filter, Stored};
-use crate::decode::Slots;
-use crate::failure::Failure;
-use crate::health::Health;
-use crate::offsets::Offsets;
-use crate::plan::Plan;
-use crate::plans::Plans;
-use crate::policy::Verdict;
-use crate::session::Connections;
-use crate::sql::TableName;
+use crate::decode::Cells;
+use crate::messages::report::BatchCounts;
+use crate::observe::health::Health;
+use crate::positions::stored::Offsets;
+use crate::postgres::failure::Failure;
+use crate::postgres::session::Connections;
+use crate::postgres::sql::TableName;
+use crate::rejects::dead_letters::{DeadLetters, Filter, StoredDeadLetter};
+use crate::rejects::policy::Decision;
+use crate::table::plan::Plan;
+use crate::table::plan_cache::Plans;
 use crate::types::{Offset, TopicPartition};
 use crate::writer::connection::WriterConnection;
-use crate::writer::pieces::Care;
-use crate::writer::transaction::{Attempt, Counts, Ladders, Tools, attempt};
+use crate::writer::strategy::Strategy;
+use crate::writer::transaction::{Attempt, AttemptContext, Ladders, RolledBack, attempt};
 
-/// Letters of one transaction, at most: they are all in memory.
+/// Most dead letters in one transaction. All of them are in memory.
 const BATCH: usize = 500;
-/// Attempts at one batch: for tables that change and letters that others take meanwhile.
+/// Attempts at one batch, for tables that change and dead letters that another command deletes at the same time.
 const ATTEMPTS: usize = 20;
 
-/// What a replay came to.
+/// The outcome of a replay.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
     rows_written: u64,
@@ -40,7 +42,7 @@ pub(super) struct Replayed {
 }
 
 impl Replayed {
-    fn add(&mut self, counts: &Counts) {
+    fn add(&mut self, counts: &BatchCounts) {
         self.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
         self.rows_deleted += counts.deleted.iter().map(|(_, n)| n).sum::<u64>();
         self.skipped += counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>();
@@ -58,11 +60,11 @@ impl Replayed {
             }));
         }
         println!(
-            "{} rows written, {} deleted, {} records skipped, {} still fail and stay dead letters",
+            "{} rows written, {} deleted, {} records skipped, {} dead letters still fail",
             self.rows_written, self.rows_deleted, self.skipped, self.failed
         );
         for topic in &self.not_configured {
-            println!("left alone: those of topic {topic}, which this configuration does not read");
+            println!("not replayed: dead letters of topic {topic}, which this configuration does not read");
         }
         Ok(())
     }
@@ -73,20 +75,20 @@ struct Replay<'a> {
     connections: &'a Connections,
     connection: WriterConnection,
     offsets: &'a Offsets,
-    letters: &'a DeadLetters,
+    dead_letters: &'a DeadLetters,
     plans: Plans,
-    in_force: HashMap<Arc<str>, Arc<Plan>>,
+    current_plans: HashMap<Arc<str>, Arc<Plan>>,
     ladders: Ladders,
-    slots: Slots,
-    /// Letters of one transaction, at most.
+    cells: Cells,
+    /// Most dead letters in one transaction.
     size: usize,
 }
 
-/// Replays the letters that are meant, each once.
+/// Replays the dead letters that `filter` selects, each once.
 pub(super) fn replay(
     config: &Config,
     connections: &Connections,
-    letters: &DeadLetters,
+    dead_letters: &DeadLetters,
     filter: &Filter,
 ) -> anyhow::Result<Replayed> {
     let offsets = Offsets::new(&TableName::parse(&config.offsets.table), &config.name);
@@ -95,15 +97,15 @@ pub(super) fn replay(
         connections,
         connection: WriterConnection::new(postgres::open(connections, config)?, &offsets)?,
         offsets: &offsets,
-        letters,
+        dead_letters,
         plans: Plans::new(
-            crate::run::targets(config)?,
-            crate::run::target_of(config),
+            crate::table::targets::targets(config)?,
+            crate::table::targets::target_of(config),
             Arc::new(Health::default()),
         ),
-        in_force: HashMap::new(),
+        current_plans: HashMap::new(),
         ladders: Ladders::new(),
-        slots: Slots::default(),
+        cells: Cells::default(),
         size: BATCH,
     };
     let mut replayed = Replayed::default();
@@ -112,8 +114,8 @@ pub(super) fn replay(
         match replay.next_batch(filter, after.as_ref(), &mut replayed).with_context(|| {
             let Replayed { rows_written, failed, .. } = &replayed;
             format!(
-                "the replay ended early, after {rows_written} rows and {failed} that still fail; all other dead letters \
-                 are as they were, and it can be run again"
+                "the replay ended early: {rows_written} rows were written and {failed} dead letters still fail. All \
+                 others are unchanged. Run it again to continue"
             )
         })? {
             Some(last) => after = Some(last),
@@ -123,102 +125,108 @@ pub(super) fn replay(
 }
 
 impl Replay<'_> {
-    /// Replays the batch after `after`, and returns its last place; nothing when there is none.
+    /// Replays the next batch after the dead letter at `after`. Returns where its last one is; `None` at the end.
     fn next_batch(
         &mut self,
         filter: &Filter,
         after: Option<&(TopicPartition, i64)>,
         replayed: &mut Replayed,
     ) -> anyhow::Result<Option<(TopicPartition, i64)>> {
-        let mut care = Care::Whole;
+        let mut strategy = Strategy::Whole;
         for _ in 0..ATTEMPTS {
-            let stored = self.letters.read(self.connection.client(), filter, after, self.size)?;
-            let Some(last) = stored.last().map(|letter| (letter.partition.clone(), letter.offset)) else {
+            let stored = self.dead_letters.read(self.connection.client(), filter, after, self.size)?;
+            let Some(last) =
+                stored.last().map(|dead_letter| (dead_letter.partition.clone(), dead_letter.offset))
+            else {
                 return Ok(None);
             };
             let batch = self.batch(&stored, replayed)?;
             if batch.is_empty() {
                 return Ok(Some(last));
             }
-            let tools = Tools {
-                dead_letters: self.letters,
+            let context = AttemptContext {
+                dead_letters: self.dead_letters,
                 enter: &|_| (),
-                judge: &|_, _| Verdict::Commit,
+                decide: &|_, _| Decision::Commit,
                 replay: true,
                 open: false,
             };
-            care = care.max(Care::least(&batch));
-            let tried = match attempt(&mut self.connection, &batch, &mut self.ladders, care, &tools) {
-                // What waits for the operator may be that of one letter, which must not keep the others.
-                Err(failure) if failure.may_be_the_records() && care < Care::Suspects => {
+            strategy = strategy.max(Strategy::cheapest(&batch));
+            let outcome = match attempt(&mut self.connection, &batch, &mut self.ladders, strategy, &context) {
+                // What looks like a configuration error may be caused by one dead letter, which must not block the others.
+                Err(failure) if failure.may_be_the_records() && strategy < Strategy::Confirm => {
                     self.reconnect()?;
-                    care = Care::Suspects;
+                    strategy = Strategy::Confirm;
                     continue;
                 }
-                // Fewer may be written within statement_timeout.
+                // A smaller batch may finish within statement_timeout.
                 Err(failure) if failure.statement_timeout() && stored.len() > 1 => {
                     self.reconnect()?;
                     self.size = stored.len() / 2;
                     continue;
                 }
-                tried => tried?,
+                outcome => outcome?,
             };
-            match tried {
+            match outcome {
                 Attempt::Committed(counts) => {
                     replayed.add(&counts);
                     return Ok(Some(last));
                 }
-                // Somebody else replays or discards: what is still there is read again.
-                Attempt::Fenced => {}
-                Attempt::TableChanged => self.in_force.clear(),
-                Attempt::Refused { .. } => care = Care::Halves,
-                Attempt::Conflict { label } => self.ladders.entry(label).or_default().climb(),
-                Attempt::Unknown { failure, .. } => {
+                // Another command replays or discards the same dead letters: read again what is left.
+                Attempt::RolledBack(RolledBack::Fenced) => {}
+                Attempt::RolledBack(RolledBack::TableChanged) => self.current_plans.clear(),
+                Attempt::RolledBack(RolledBack::Refused { .. }) => strategy = Strategy::Bisect,
+                Attempt::RolledBack(RolledBack::Conflict { label }) => {
+                    self.ladders.entry(label).or_default().climb();
+                }
+                Attempt::Unanswered { failure, .. } => {
                     bail!(
-                        "the connection broke at COMMIT, and the last batch is through or is not: {failure}"
+                        "the connection was lost at COMMIT; the last batch may or may not be committed: {failure}"
                     )
                 }
-                Attempt::Intolerable(_) | Attempt::Tripped(_) => bail!("a replay has no error policy"),
+                Attempt::RolledBack(RolledBack::Intolerable(_) | RolledBack::Tripped(_)) => {
+                    bail!("a replay has no error policy")
+                }
             }
         }
-        bail!("the dead letters or the table do not stay the same for long enough")
+        bail!("the dead letters or the table keep changing")
     }
 
-    /// A connection in place of one on which something failed.
+    /// Replaces a connection on which a statement failed.
     fn reconnect(&mut self) -> anyhow::Result<()> {
         let fresh = WriterConnection::new(postgres::open(self.connections, self.config)?, self.offsets)?;
         let mut failed = std::mem::replace(&mut self.connection, fresh);
-        // It holds the letters until it is rolled back; without an answer, closing it does that.
+        // It locks the dead letters until it is rolled back. If ROLLBACK gets no answer, closing the connection does that.
         let rolled_back = failed.client().batch_execute("ROLLBACK");
         failed.discard();
         Ok(rolled_back?)
     }
 
-    fn batch(&mut self, stored: &[Stored], replayed: &mut Replayed) -> Result<Batch, Failure> {
+    fn batch(&mut self, stored: &[StoredDeadLetter], replayed: &mut Replayed) -> Result<Batch, Failure> {
         let mut batch = Batch::default();
         let mut packed = Vec::new();
-        for letter in stored {
-            let topic = &letter.partition.topic;
+        for dead_letter in stored {
+            let topic = &dead_letter.partition.topic;
             let Some(plan) = self.plan(topic)? else {
                 replayed.not_configured.insert(topic.to_string());
                 continue;
             };
-            let span = batch.span(&letter.partition, Offset(letter.offset));
-            batch.push(span, &plan, &letter.incoming(&mut packed), &mut self.slots);
+            let span = batch.span(&dead_letter.partition, Offset(dead_letter.offset));
+            batch.push(span, &plan, &dead_letter.incoming(&mut packed), &mut self.cells);
         }
         Ok(batch)
     }
 
-    /// The plan of a topic that is configured.
+    /// The plan of a topic; `None` if it is not configured.
     fn plan(&mut self, topic: &Arc<str>) -> Result<Option<Arc<Plan>>, Failure> {
-        if let Some(plan) = self.in_force.get(topic) {
+        if let Some(plan) = self.current_plans.get(topic) {
             return Ok(Some(Arc::clone(plan)));
         }
         if !self.config.kafka.reads(topic) {
             return Ok(None);
         }
         let plan = self.plans.renew(self.connection.client(), topic)?;
-        self.in_force.insert(Arc::clone(topic), Arc::clone(&plan));
+        self.current_plans.insert(Arc::clone(topic), Arc::clone(&plan));
         Ok(Some(plan))
     }
 }

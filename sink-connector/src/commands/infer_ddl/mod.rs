@@ -1,7 +1,7 @@
-//! `infer-ddl`: a table proposed from the newest records of a topic, with a comment wherever it had to guess.
+//! `infer-ddl`: proposes a table from the newest records of a topic, with a comment on every guess.
 
 mod proposal;
-mod survey;
+mod sample_statistics;
 mod types;
 
 use std::borrow::Cow;
@@ -10,19 +10,19 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use self::proposal::{Proposal, Wishes};
-use self::survey::Survey;
+use self::proposal::{ConfiguredTopic, Proposal};
+use self::sample_statistics::SampleStatistics;
 use super::kafka::Kafka;
 use super::sample::newest;
 use super::{Output, print_json};
 use crate::config::{Config, InsertMode, PkMode};
 use crate::decode::{Decoder, Opened, Options};
-use crate::sql::TableName;
+use crate::postgres::sql::TableName;
 
-/// What `infer-ddl --help` ends with.
+/// The end of `infer-ddl --help`.
 pub const AFTER: &str = "\
-It reads the newest records without joining the group, and writes nothing. Every type that it proposes takes every \
-value that it has seen; what it could not know stands beside the column as a comment.
+Reads the newest records without joining the group, and writes nothing. Each proposed type accepts all values in the \
+sample. Comments beside the columns mark what is uncertain.
 
 Example:
   sink-connector infer-ddl --topic scores --sample 1000 > scores.sql";
@@ -30,62 +30,62 @@ Example:
 /// Flags of `infer-ddl`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct InferDdlArgs {
-    /// The topic, which need not be a configured one
+    /// The topic; it does not have to be configured
     #[arg(long, value_name = "TOPIC")]
     pub topic: String,
-    /// Records to look at, at most
+    /// Maximum number of records to read
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub sample: u64,
-    /// Name of the table; otherwise the configured one, or the topic's
+    /// Name of the table [default: the configured table, or the name of the topic]
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
-    /// How the proposal is printed: text is SQL
+    /// Output format of the proposal: text is SQL
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
 }
 
-/// Looks at records and prints the proposal.
+/// Reads records and prints the proposal.
 ///
 /// # Errors
-/// Kafka does not answer, or there is nothing to look at.
+/// If Kafka is unreachable, or the sample has no JSON objects.
 pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
     let kafka = Kafka::new(config)?;
     kafka.cluster_id()?;
     let partitions = kafka.partitions(&args.topic)?;
     let records = newest(&kafka, &partitions, args.sample)?;
     let configured = config.topic(&args.topic);
-    let mut survey = Survey::new(configured.unwrap_single_element_arrays);
+    let mut sample_statistics = SampleStatistics::new(configured.unwrap_single_element_arrays);
     // What is to become of the rows is not known yet, but what wraps them is.
-    let envelope = crate::run::envelope(configured.value_format);
-    let opener = Decoder::new(Vec::new(), Options { envelope, ..Options::default() })?;
+    let options = Options { value_format: configured.value_format, ..Options::default() };
+    let opener = Decoder::new(Vec::new(), options)?;
     for record in &records {
-        // A value that is no such envelope is counted by the survey, as it came.
+        // A value without that envelope is counted as it is.
         let row = record.payload.as_deref().and_then(|value| match opener.open(value) {
             Ok(Opened::Row(row)) => Some(row),
             Ok(Opened::Gone { before }) => before,
             Err(_) => Some(Cow::Borrowed(value)),
         });
-        survey.add(record.key.as_deref(), row.as_deref());
+        sample_statistics.add(record.key.as_deref(), row.as_deref());
     }
-    if survey.fields().is_empty() {
+    if sample_statistics.fields().is_empty() {
         bail!(
-            "topic {} has no JSON objects to look at: {} records read, {} tombstones, {} not JSON objects",
+            "the newest records of topic {} have no JSON objects: {} records read, {} tombstones, {} not JSON objects",
             args.topic,
             records.len(),
-            survey.tombstones,
-            survey.refused
+            sample_statistics.tombstones,
+            sample_statistics.not_objects
         );
     }
     let known = config.kafka.reads(&args.topic) || config.topics.contains_key(&args.topic);
     let table = match &args.table {
         Some(table) => TableName::parse(table),
         None if known => TableName::parse(&configured.table),
-        // A topic's name may have dots, which are no schema.
+        // Dots in a topic's name do not separate a schema.
         None => TableName { schema: None, table: args.topic.clone() },
     };
     let key =
         if known && configured.pk_mode == PkMode::RecordValue { configured.pk_fields } else { Vec::new() };
-    let wishes = Wishes {
+    let topic = ConfiguredTopic {
         topic: args.topic.clone(),
         table,
         key,
@@ -93,7 +93,7 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
         insert: known && configured.insert_mode == InsertMode::Insert,
         rename: configured.rename,
     };
-    let proposal = Proposal::new(&survey, &wishes);
+    let proposal = Proposal::new(&sample_statistics, &topic);
     match args.output {
         Output::Text => print!("{}", proposal.sql()),
         Output::Json => print_json(&proposal.to_json())?,

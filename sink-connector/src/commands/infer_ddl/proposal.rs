@@ -1,26 +1,24 @@
-//! The table for what a survey has seen. Pure.
+//! The proposed table, from the sample statistics. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::survey::{Field, Survey};
+use super::sample_statistics::{Field, SampleStatistics};
 use super::types::type_of;
-use crate::sql::{TableName, ident};
+use crate::postgres::sql::{TableName, ident};
 
 /// PostgreSQL's limit of a name, in bytes.
 const NAME_BYTES: usize = 63;
 /// PostgreSQL's limit of a table.
 const COLUMNS: usize = 1600;
-/// Names that every table has taken.
+/// Names of the system columns that every table has.
 const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
-/// What the configuration says about the topic.
+/// The settings of the topic that matter here.
 #[derive(Debug, Default)]
-pub struct Wishes {
-    /// The topic.
+pub(super) struct ConfiguredTopic {
     pub topic: String,
-    /// The table's name.
     pub table: TableName,
     /// `pk_fields`, if they are configured for the topic.
     pub key: Vec<String>,
@@ -39,9 +37,9 @@ struct Column {
     doubts: Vec<String>,
 }
 
-/// A table, and what is doubtful about it.
+/// A table, and what is uncertain about it.
 #[derive(Debug)]
-pub struct Proposal {
+pub(super) struct Proposal {
     topic: String,
     table: TableName,
     records: u64,
@@ -52,77 +50,80 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// The table for the records of `survey`.
-    pub fn new(survey: &Survey, wishes: &Wishes) -> Self {
+    /// Proposes a table for the records of the sample.
+    pub(super) fn new(sample_statistics: &SampleStatistics, configured: &ConfiguredTopic) -> Self {
         let mut doubts = Vec::new();
-        if survey.refused > 0 {
-            doubts
-                .push(format!("{} records are not JSON objects: they would be dead letters", survey.refused));
+        if sample_statistics.not_objects > 0 {
+            doubts.push(format!(
+                "{} records are not JSON objects: they would become dead letters",
+                sample_statistics.not_objects
+            ));
         }
         let mut columns: Vec<Column> = Vec::new();
         let mut taken = BTreeSet::new();
-        for field in survey.fields() {
-            let name = wishes.rename.get(&field.name).unwrap_or(&field.name);
+        for field in sample_statistics.fields() {
+            let name = configured.rename.get(&field.name).unwrap_or(&field.name);
             let problem = if name.is_empty() || name.contains('\0') || SYSTEM.contains(&name.as_str()) {
-                Some("cannot be a column's name")
+                Some("cannot be the name of a column")
             } else if name.len() > NAME_BYTES {
-                Some("is longer than 63 bytes, which no column's name is")
+                Some("is longer than 63 bytes, the limit for names of columns")
             } else if columns.len() == COLUMNS {
-                Some("is beyond the 1,600 columns that a table can have")
+                Some("exceeds the limit of 1,600 columns")
             } else if !taken.insert(name.clone()) {
-                Some("has the column of another field")
+                Some("maps to the same column as another field")
             } else {
                 None
             };
             if let Some(problem) = problem {
-                doubts
-                    .push(format!("field {name:?} {problem}: it is left out; give it one in [sink.rename]"));
+                doubts.push(format!("field {name:?} {problem}: it is left out; map it in [sink.rename]"));
                 continue;
             }
-            let (type_name, doubts) = type_of(field, survey.objects);
+            let (type_name, doubts) = type_of(field, sample_statistics.objects);
             columns.push(Column { name: name.clone(), type_name, doubts });
         }
         let mut proposal = Self {
-            topic: wishes.topic.clone(),
-            table: wishes.table.clone(),
-            records: survey.objects,
+            topic: configured.topic.clone(),
+            table: configured.table.clone(),
+            records: sample_statistics.objects,
             columns,
             key: Vec::new(),
-            insert: wishes.insert,
+            insert: configured.insert,
             doubts,
         };
-        if wishes.unkeyed {
-            proposal.doubts.push("no key, as pk_mode = \"none\" says".to_owned());
+        if configured.unkeyed {
+            proposal.doubts.push("no key, because pk_mode is \"none\"".to_owned());
         } else {
-            proposal.choose_key(survey, wishes);
+            proposal.choose_key(sample_statistics, configured);
         }
         proposal
     }
 
-    fn choose_key(&mut self, survey: &Survey, wishes: &Wishes) {
-        let column_of = |field: &Field| wishes.rename.get(&field.name).unwrap_or(&field.name).clone();
-        let records = survey.objects;
-        let field_of = |column: &String| survey.fields().iter().find(|field| column_of(field) == *column);
-        let here = |column: &String| self.columns.iter().any(|c| c.name == *column);
-        if !wishes.key.is_empty() {
-            let missing: Vec<&String> = wishes.key.iter().filter(|column| !here(column)).collect();
+    fn choose_key(&mut self, sample_statistics: &SampleStatistics, configured: &ConfiguredTopic) {
+        let column_of = |field: &Field| configured.rename.get(&field.name).unwrap_or(&field.name).clone();
+        let records = sample_statistics.objects;
+        let field_of =
+            |column: &String| sample_statistics.fields().iter().find(|field| column_of(field) == *column);
+        let exists = |column: &String| self.columns.iter().any(|c| c.name == *column);
+        if !configured.key.is_empty() {
+            let missing: Vec<&String> = configured.key.iter().filter(|column| !exists(column)).collect();
             if missing.is_empty() {
-                self.key.clone_from(&wishes.key);
+                self.key.clone_from(&configured.key);
                 let gaps = self.key.iter().filter(|c| field_of(c).is_some_and(|f| f.valued() < records));
                 for column in gaps.cloned().collect::<Vec<_>>() {
                     self.doubts.push(format!(
-                        "pk_fields has {column:?}, which some records lack: those would be dead letters"
+                        "pk_fields has {column:?}, which some records do not have: they would become dead letters"
                     ));
                 }
                 return;
             }
-            self.doubts.push(format!("pk_fields has {missing:?}, which no record has as a field"));
+            self.doubts.push(format!("pk_fields has {missing:?}, but no record has such a field"));
         }
-        // The record's key, as a field, may come again; any other field has to be unique.
+        // A field that equals the record's key may repeat; any other field must be unique.
         let scalar =
-            |field: &&Field| field.valued() == records && field.nested == 0 && here(&column_of(field));
-        let of_record = survey.fields().iter().filter(scalar).find(|field| field.equals_key == records);
-        let unique: Vec<&Field> = survey
+            |field: &&Field| field.valued() == records && field.nested == 0 && exists(&column_of(field));
+        let of_record =
+            sample_statistics.fields().iter().filter(scalar).find(|field| field.equals_key == records);
+        let unique: Vec<&Field> = sample_statistics
             .fields()
             .iter()
             .filter(scalar)
@@ -141,12 +142,12 @@ impl Proposal {
                 let why = if of_record.is_some() {
                     "it equals the record's key in every record"
                 } else {
-                    "every record has its own value; see that it stays so"
+                    "its values are unique in the sample; make sure that they always are"
                 };
                 self.doubts.push(format!("key {:?}: {why}", self.key[0]));
             }
             None => self.doubts.push(
-                "no key: no field has another value in every record. Without one, set pk_mode = \"none\" and \
+                "no key: no field is unique in the sample. Without a key, set pk_mode = \"none\" and \
                  insert_mode = \"insert\""
                     .to_owned(),
             ),
@@ -156,8 +157,8 @@ impl Proposal {
         }
     }
 
-    /// The statement, with its comments.
-    pub fn sql(&self) -> String {
+    /// The CREATE TABLE statement with its comments.
+    pub(super) fn sql(&self) -> String {
         let mut text = format!("-- Proposed from {} records of topic {:?}.\n", self.records, self.topic);
         for doubt in &self.doubts {
             text += &format!("-- {}\n", one_line(doubt));
@@ -176,7 +177,7 @@ impl Proposal {
             let key: Vec<String> = self.key.iter().map(|column| ident(column)).collect();
             text += &format!("    PRIMARY KEY ({})\n", key.join(", "));
         }
-        text += ");\n-- To be written by:\n";
+        text += ");\n-- Configuration:\n";
         for line in self.configuration().lines() {
             text += &format!("--   {line}\n");
         }
@@ -195,8 +196,7 @@ impl Proposal {
         text
     }
 
-    /// For machines.
-    pub fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         let columns: Vec<Value> = self
             .columns
             .iter()
@@ -215,7 +215,7 @@ impl Proposal {
     }
 }
 
-/// As `sink.table` reads it: a part with a dot is quoted.
+/// In the syntax of `sink.table`: a part with a dot is quoted.
 fn quoted_name(table: &TableName) -> String {
     let part = |name: &str| if name.contains(['.', '"']) { ident(name) } else { name.to_owned() };
     match &table.schema {
@@ -228,7 +228,7 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Measures and texts are unique by accident; ids, dates and integers are worth a thought.
+/// Fractions and booleans are no keys, even if they are unique in the sample.
 fn key_like(field: &Field) -> bool {
     field.fractions == 0 && field.booleans == 0
 }

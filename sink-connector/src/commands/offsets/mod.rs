@@ -1,8 +1,8 @@
-//! `offsets show` and `offsets reset`: where the sink stands in every partition, and the way out of a stopped one.
+//! `offsets show` and `offsets reset`: print the positions, and move them, for example those of stopped partitions.
 
+pub mod partition_status;
 mod reset;
 mod show;
-pub mod standing;
 
 use std::process::ExitCode;
 
@@ -14,23 +14,22 @@ use crate::encode::{Kind, Value, encode};
 
 const FROM_1970_TO_2000_MICROS: i64 = 10_957 * 86_400_000_000;
 
-/// What `offsets --help` ends with.
+/// The end of `offsets --help`.
 pub const AFTER: &str = "\
 Examples:
   sink-connector offsets show
   sink-connector offsets reset --to-earliest --topic scores --partition 3 --execute";
 
 const SHOW_AFTER: &str = "\
-A partition without a position shows why it would stop, or nothing when it begins where \
-kafka.auto_offset_reset says.
+A partition without a position starts at kafka.auto_offset_reset. If it cannot start there, the reason is shown.
 
 Example:
   sink-connector --config sink.toml offsets show --output json";
 
 const RESET_AFTER: &str = "\
-Without --execute it prints its plan and changes nothing. Stop the sinks of the group first (scale to 0): it \
-is refused while a member is alive. Records before a later position are never written; records after an earlier \
-one are written again, which an upsert or insert_ignore absorbs and an insert does not.
+Without --execute, it prints the plan and changes nothing. Stop all sinks of the group first (scale to 0): positions \
+cannot be reset while the group has an active member. If a position moves forward, the records in between are never \
+written. If it moves back, they are written again: upsert and insert_ignore absorb that, insert does not.
 
 Examples:
   sink-connector offsets reset --to-datetime 2026-03-01T00:00:00Z
@@ -42,7 +41,7 @@ pub enum OffsetsCommand {
     /// Show position, log start, log end and lag of every partition
     #[command(after_help = SHOW_AFTER)]
     Show(ShowArgs),
-    /// Choose the position of partitions anew
+    /// Reset partition positions
     #[command(after_help = RESET_AFTER)]
     Reset(ResetArgs),
 }
@@ -50,7 +49,7 @@ pub enum OffsetsCommand {
 /// Flags of `offsets show`.
 #[derive(Args, Clone, Copy, Debug, PartialEq)]
 pub struct ShowArgs {
-    /// How it is printed
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
 }
@@ -58,50 +57,50 @@ pub struct ShowArgs {
 /// Flags of `offsets reset`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ResetArgs {
-    /// Where to.
+    /// The new position.
     #[command(flatten)]
     pub to: To,
-    /// Only this topic; otherwise every configured one
+    /// Only this topic [default: all configured topics]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// Only this partition; otherwise every one
+    /// Only this partition [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub partition: Option<i32>,
-    /// Do it
+    /// Reset the positions; without this flag, only the plan is printed
     #[arg(long)]
     pub execute: bool,
-    /// How the plan is printed
+    /// Output format of the plan
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
 }
 
-/// The position wanted: exactly one of these.
+/// The new position: exactly one of these.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[group(required = true, multiple = false)]
 pub struct To {
-    /// The first record that is still there
+    /// The first record in the log
     #[arg(long)]
     pub to_earliest: bool,
-    /// Behind the last record that is there now
+    /// After the current last record
     #[arg(long)]
     pub to_latest: bool,
     /// This offset, which must be in the log
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub to_offset: Option<i64>,
-    /// The first record of this instant or later, such as 2026-03-01T12:00:00Z or 2026-03-01T12:00:00+05:30;
-    /// without an offset it is UTC
+    /// The first record at this time or later, such as 2026-03-01T12:00:00Z or 2026-03-01T12:00:00+05:30;
+    /// UTC without an offset
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub to_datetime: Option<Instant>,
 }
 
-/// Milliseconds since the epoch.
+/// Milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instant(pub i64);
 
-/// Runs a subcommand.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// Kafka or PostgreSQL do not answer, or refuse.
+/// If Kafka or PostgreSQL is unreachable or refuses a request.
 pub fn run(config: &Config, command: &OffsetsCommand) -> anyhow::Result<ExitCode> {
     match command {
         OffsetsCommand::Show(args) => show::run(config, *args),
@@ -109,8 +108,13 @@ pub fn run(config: &Config, command: &OffsetsCommand) -> anyhow::Result<ExitCode
     }
 }
 
-fn instant(text: &str) -> Result<Instant, String> {
-    // As a column of type timestamptz reads it: microseconds since 2000-01-01 UTC.
+/// Text that is not a time for `--to-datetime`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a time since 1970; write 2026-03-01T12:00:00Z or 2026-03-01T12:00:00+05:30")]
+struct InvalidInstant;
+
+fn instant(text: &str) -> Result<Instant, InvalidInstant> {
+    // In the syntax of a timestamptz column: microseconds since 2000-01-01 UTC.
     let mut bytes = Vec::new();
     let read = encode(&Kind::Timestamptz { precision: None }, Value::Str(text), &mut bytes).ok();
     let micros = read.and_then(|()| bytes.try_into().ok()).map(i64::from_be_bytes);
@@ -118,11 +122,7 @@ fn instant(text: &str) -> Result<Instant, String> {
         .and_then(|micros| micros.checked_add(FROM_1970_TO_2000_MICROS))
         .filter(|micros| *micros >= 0)
         .map(|micros| Instant(micros.div_euclid(1000)))
-        .ok_or_else(|| {
-            format!(
-                "{text:?} is not a time since 1970: write 2026-03-01T12:00:00Z or 2026-03-01T12:00:00+05:30"
-            )
-        })
+        .ok_or(InvalidInstant)
 }
 
 #[cfg(test)]

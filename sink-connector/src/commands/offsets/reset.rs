@@ -1,4 +1,4 @@
-//! `offsets reset`: the plan, and with `--execute` its doing, in one transaction.
+//! `offsets reset`: prints the plan, and with `--execute` carries it out in one transaction.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -8,26 +8,25 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use serde_json::json;
 
-use super::standing::{self, Standing};
+use super::partition_status::{self, PartitionStatus};
 use super::{ResetArgs, To};
 use crate::commands::kafka::Kafka;
 use crate::commands::{Output, Usage, postgres, print_json};
 use crate::config::Config;
-use crate::failure::Failure;
-use crate::offsets::Stored;
-use crate::positions::{KAFKA_TIMEOUT, commit_metadata};
-use crate::session::Connection;
-use crate::source::consumer::list_of;
+use crate::kafka::consumer::list_of;
+use crate::positions::first::{KAFKA_TIMEOUT, commit_metadata};
+use crate::positions::stored::StoredPosition;
+use crate::postgres::failure::Failure;
+use crate::postgres::session::Connection;
 use crate::types::{Offset, TopicPartition};
 
 /// One line of the plan.
 struct Move {
-    standing: Standing,
+    partition_status: PartitionStatus,
     to: Offset,
 }
 
-/// Plans, prints, and with `--execute` does it.
-pub fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode> {
     let kafka = Kafka::new(config)?;
     let connections = postgres::pool(config)?;
     let matched = kafka.with_topics(config)?;
@@ -36,16 +35,17 @@ pub fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode> {
     kafka.cluster_id()?;
     let topics = chosen_partitions(&kafka, named, args)?;
     let mut client = postgres::open(&connections, config)?;
-    let standings = standing::read(config, &kafka, &mut client, &topics)?;
-    let plan = plan(&kafka, standings, &args.to)?;
-    let members = kafka.members(&plan.first().context("a topic has a partition")?.standing.partition)?;
+    let statuses = partition_status::read(config, &kafka, &mut client, &topics)?;
+    let plan = plan(&kafka, statuses, &args.to)?;
+    let members =
+        kafka.members(&plan.first().context("a topic has a partition")?.partition_status.partition)?;
     if args.execute && !members.is_empty() {
         print(config, args, &plan, false)?;
         bail!(
-            "the group {:?} has {} living: {}. Stop every sink of the group first (scale to 0); a killed one is gone \
-             when its session has timed out. Nothing was changed",
+            "group {:?} still has {}: {}. Stop all sinks of the group first (scale to 0); a killed sink leaves the \
+             group when its session times out. Nothing was changed",
             config.kafka.group_id,
-            if members.len() == 1 { "a member".to_owned() } else { format!("{} members", members.len()) },
+            active(members.len()),
             members.join(", ")
         );
     }
@@ -54,20 +54,27 @@ pub fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode> {
     }
     print(config, args, &plan, args.execute)?;
     if args.execute {
-        tell_kafka(config, &kafka, &plan);
+        commit_to_kafka(config, &kafka, &plan);
     } else if !members.is_empty() {
-        eprintln!("--execute would be refused now: the group has living members: {}", members.join(", "));
+        let group = &config.kafka.group_id;
+        eprintln!(
+            "--execute would fail now: group {group:?} still has {}: {}",
+            active(members.len()),
+            members.join(", ")
+        );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn active(members: usize) -> String {
+    if members == 1 { "an active member".to_owned() } else { format!("{members} active members") }
 }
 
 fn chosen_topics(config: &Config, args: &ResetArgs) -> anyhow::Result<Vec<String>> {
     let Some(topic) = &args.topic else { return Ok(config.kafka.topics.clone()) };
     if !config.kafka.topics.contains(topic) {
         let topics = config.kafka.topics.join(", ");
-        bail!(Usage(format!(
-            "--topic {topic} is not a topic that this sink reads; kafka.topics has: {topics}"
-        )));
+        bail!(Usage(format!("--topic {topic}: this sink does not read that topic; it reads: {topics}")));
     }
     Ok(vec![topic.clone()])
 }
@@ -92,31 +99,31 @@ fn chosen_partitions(
     Ok(topics)
 }
 
-fn plan(kafka: &Kafka, standings: Vec<Standing>, to: &To) -> anyhow::Result<Vec<Move>> {
+fn plan(kafka: &Kafka, statuses: Vec<PartitionStatus>, to: &To) -> anyhow::Result<Vec<Move>> {
     let mut outside = Vec::new();
     let mut plan = Vec::new();
     let times = match to.to_datetime {
-        Some(instant) => Some(at_time(kafka, &standings, instant.0)?),
+        Some(instant) => Some(at_time(kafka, &statuses, instant.0)?),
         None => None,
     };
-    for standing in standings {
-        let (low, high) = standing.log;
+    for partition_status in statuses {
+        let (low, high) = partition_status.log;
         let to = if to.to_earliest {
             low
         } else if to.to_latest {
             high
         } else if let Some(times) = &times {
-            times.get(&standing.partition).copied().flatten().unwrap_or(high)
+            times.get(&partition_status.partition).copied().flatten().unwrap_or(high)
         } else {
             Offset(to.to_offset.context("a position to reset to")?)
         };
         if to < low || to > high {
-            outside.push(format!("{} goes from {low} to {high}", standing.partition));
+            outside.push(format!("the log of {} goes from {low} to {high}", partition_status.partition));
         }
-        plan.push(Move { standing, to });
+        plan.push(Move { partition_status, to });
     }
     if let (false, Some(offset)) = (outside.is_empty(), to.to_offset) {
-        bail!("offset {offset} is outside of the log: {}. Nothing was changed", outside.join(", "));
+        bail!("offset {offset} is outside the log: {}. Nothing was changed", outside.join(", "));
     }
     Ok(plan)
 }
@@ -124,16 +131,18 @@ fn plan(kafka: &Kafka, standings: Vec<Standing>, to: &To) -> anyhow::Result<Vec<
 /// The first offset at or after an instant, for each partition that has one.
 fn at_time(
     kafka: &Kafka,
-    standings: &[Standing],
+    statuses: &[PartitionStatus],
     millis: i64,
 ) -> anyhow::Result<BTreeMap<TopicPartition, Option<Offset>>> {
-    let wanted = list_of(standings.iter().map(|s| (&s.partition, Offset(millis))))?;
-    let found =
-        kafka.consumer.offsets_for_times(wanted, KAFKA_TIMEOUT).context("cannot ask Kafka for a time")?;
+    let wanted = list_of(statuses.iter().map(|s| (&s.partition, Offset(millis))))?;
+    let found = kafka
+        .consumer
+        .offsets_for_times(wanted, KAFKA_TIMEOUT)
+        .context("cannot look up the time in Kafka")?;
     let mut offsets = BTreeMap::new();
     for element in found.elements() {
         let partition = TopicPartition::new(element.topic(), element.partition());
-        element.error().with_context(|| format!("cannot ask Kafka for a time of {partition}"))?;
+        element.error().with_context(|| format!("cannot look up the time in {partition}"))?;
         let offset = match element.offset() {
             KafkaOffset::Offset(offset) => Some(Offset(offset)),
             _ => None,
@@ -144,26 +153,26 @@ fn at_time(
 }
 
 fn store(config: &Config, client: &mut Connection, plan: &[Move]) -> anyhow::Result<()> {
-    let offsets = standing::offsets_of(config);
-    let mut work = || -> Result<(), ::postgres::Error> {
+    let offsets = partition_status::offsets_of(config);
+    let mut transact = || -> Result<(), ::postgres::Error> {
         offsets.create(client)?;
         let mut transaction = client.transaction()?;
         transaction.batch_execute("SET LOCAL synchronous_commit = on")?;
         for step in plan {
-            let stored = Stored { next: step.to, owner: step.standing.owner.clone() };
-            offsets.place(&mut transaction, &step.standing.partition, &stored)?;
+            let stored = StoredPosition { next: step.to, owner: step.partition_status.owner.clone() };
+            offsets.place(&mut transaction, &step.partition_status.partition, &stored)?;
         }
         transaction.commit()
     };
-    work().map_err(Failure::from).with_context(|| format!("cannot write to {}", config.offsets.table))
+    transact().map_err(Failure::from).with_context(|| format!("cannot write to {}", config.offsets.table))
 }
 
-/// Kafka's copy is for lag tools; the sink starts from PostgreSQL whatever becomes of it.
-fn tell_kafka(config: &Config, kafka: &Kafka, plan: &[Move]) {
+/// The positions in Kafka are for lag tools. The sink starts from PostgreSQL even if this fails.
+fn commit_to_kafka(config: &Config, kafka: &Kafka, plan: &[Move]) {
     let commit = || -> rdkafka::error::KafkaResult<()> {
         let mut list = TopicPartitionList::new();
         for step in plan {
-            let partition = &step.standing.partition;
+            let partition = &step.partition_status.partition;
             let mut element = list.add_partition(&partition.topic, partition.partition.0);
             element.set_offset(KafkaOffset::Offset(step.to.0))?;
             element.set_metadata(commit_metadata(&config.name));
@@ -172,7 +181,7 @@ fn tell_kafka(config: &Config, kafka: &Kafka, plan: &[Move]) {
     };
     if let Err(error) = commit() {
         eprintln!(
-            "the positions are stored; Kafka's copy, for lag tools, follows with the next run: {error}"
+            "the positions are stored, but were not committed to Kafka for lag tools: {error}. The next run commits them"
         );
     }
 }
@@ -183,12 +192,12 @@ fn print(config: &Config, args: &ResetArgs, plan: &[Move], executed: bool) -> an
             .iter()
             .map(|step| {
                 json!({
-                    "topic": &*step.standing.partition.topic,
-                    "partition": step.standing.partition.partition.0,
-                    "from": step.standing.position().map(|p| p.0),
+                    "topic": &*step.partition_status.partition.topic,
+                    "partition": step.partition_status.partition.partition.0,
+                    "from": step.partition_status.position().map(|p| p.0),
                     "to": step.to.0,
-                    "log_start": step.standing.log.0.0,
-                    "log_end": step.standing.log.1.0,
+                    "log_start": step.partition_status.log.0.0,
+                    "log_end": step.partition_status.log.1.0,
                 })
             })
             .collect();
@@ -196,14 +205,14 @@ fn print(config: &Config, args: &ResetArgs, plan: &[Move], executed: bool) -> an
         return print_json(&value);
     }
     for step in plan {
-        let from = step.standing.position().map_or_else(|| "none".to_owned(), |p| p.to_string());
-        let (low, high) = step.standing.log;
-        println!("{}: {from} -> {} (log from {low} to {high})", step.standing.partition, step.to);
+        let from = step.partition_status.position().map_or_else(|| "none".to_owned(), |p| p.to_string());
+        let (low, high) = step.partition_status.log;
+        println!("{}: {from} -> {} (log from {low} to {high})", step.partition_status.partition, step.to);
     }
     if executed {
-        println!("Done: {} positions of {:?} are stored.", plan.len(), config.name);
+        println!("{} positions of {:?} were reset.", plan.len(), config.name);
     } else {
-        println!("Nothing was changed; --execute does it.");
+        println!("Nothing was changed. Run again with --execute.");
     }
     Ok(())
 }

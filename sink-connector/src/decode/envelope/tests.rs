@@ -1,4 +1,4 @@
-use crate::decode::{Decoder, Envelope, Field, Opened, Options, Reason, Rejection, SlotRef, Slots};
+use crate::decode::{CellRef, Cells, Decoder, Field, Opened, Options, Reason, Rejection, ValueFormat};
 use crate::encode::{Array, Kind, oid, write_text};
 use serde_json::json;
 use std::sync::Arc;
@@ -19,24 +19,24 @@ fn columns() -> Vec<(&'static str, Kind)> {
     ]
 }
 
-fn decoder(envelope: Envelope) -> Decoder {
+fn decoder(value_format: ValueFormat) -> Decoder {
     let field =
         |(name, kind): (&str, Kind)| Field { name: name.into(), kind, not_null: false, column: name.into() };
-    let options = Options { envelope: Some(envelope), ..Options::default() };
+    let options = Options { value_format, ..Options::default() };
     Decoder::new(columns().into_iter().map(field).collect(), options).unwrap()
 }
 
 /// The columns of a value that are not absent, as text; `None` for a tombstone.
-fn row(envelope: Envelope, value: &str) -> Result<Option<String>, Rejection> {
-    let decoder = decoder(envelope);
+fn row(format: ValueFormat, value: &str) -> Result<Option<String>, Rejection> {
+    let decoder = decoder(format);
     let Opened::Row(row) = decoder.open(value.as_bytes())? else { return Ok(None) };
-    let mut slots = Slots::new(0);
-    decoder.decode(&row, &mut slots)?;
+    let mut cells = Cells::new(0);
+    decoder.decode(&row, &mut cells)?;
     let shown =
-        columns().into_iter().enumerate().filter_map(|(index, (name, kind))| match slots.get(index) {
-            SlotRef::Absent => None,
-            SlotRef::Null => Some(format!("{name}=NULL")),
-            SlotRef::Value(bytes) => {
+        columns().into_iter().enumerate().filter_map(|(index, (name, kind))| match cells.get(index) {
+            CellRef::Absent => None,
+            CellRef::Null => Some(format!("{name}=NULL")),
+            CellRef::Value(bytes) => {
                 let mut text = Vec::new();
                 write_text(&kind, bytes, &mut text);
                 Some(format!("{name}={}", String::from_utf8(text).unwrap()))
@@ -54,7 +54,7 @@ fn field(
     let mut schema = schema;
     schema["field"] = json!(name);
     let envelope = json!({"schema": {"type": "struct", "fields": [schema]}, "payload": {name: value}});
-    row(Envelope::Connect, &envelope.to_string())
+    row(ValueFormat::JsonSchema, &envelope.to_string())
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn logical_types_are_found_in_arrays_structs_and_maps() {
 
 #[test]
 fn an_envelope_needs_schema_and_payload() {
-    let open = |value: &str| row(Envelope::Connect, value);
+    let open = |value: &str| row(ValueFormat::JsonSchema, value);
     assert_eq!(open(r#"{"schema":null,"payload":{"id":1}}"#), Ok(Some("id=1".into())));
     assert_eq!(
         open(r#" {"payload":{"id":1,"s":"é"},"schema":{"type":"struct"}} "#),
@@ -175,13 +175,13 @@ fn an_envelope_needs_schema_and_payload() {
     let deep =
         format!(r#"{{"schema":{}"io.debezium."{},"payload":{{}}}}"#, "[".repeat(9999), "]".repeat(9999));
     assert_eq!(open(&deep).unwrap_err().reason, Reason::InvalidEnvelope);
-    let opened = decoder(Envelope::Connect).open(b"\xff").map(|_| ());
+    let opened = decoder(ValueFormat::JsonSchema).open(b"\xff").map(|_| ());
     assert_eq!(opened.unwrap_err().reason, Reason::InvalidUtf8);
 }
 
 #[test]
 fn change_events_are_upserts_and_deletes() {
-    let open = |value: serde_json::Value| row(Envelope::Debezium, &value.to_string());
+    let open = |value: serde_json::Value| row(ValueFormat::Debezium, &value.to_string());
     for op in ["c", "u", "r"] {
         let event =
             json!({"before": {"id": 7}, "after": {"id": 1, "s": null}, "source": {"lsn": 5}, "op": op});
@@ -214,14 +214,14 @@ fn a_change_event_is_read_by_the_schema_of_its_row_and_without_what_debezium_doe
     let after = json!({"id": 1, "d": 1, "s": "__debezium_unavailable_value",
                        "b": "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="});
     let event = json!({"schema": schema, "payload": {"op": "u", "after": after}});
-    assert_eq!(row(Envelope::Debezium, &event.to_string()), Ok(Some("id=1 d=1970-01-02".into())));
+    assert_eq!(row(ValueFormat::Debezium, &event.to_string()), Ok(Some("id=1 d=1970-01-02".into())));
     let bare = json!({"op": "u", "after": after});
-    assert!(row(Envelope::Debezium, &bare.to_string()).is_err(), "without its schema, 1 is no date");
+    assert!(row(ValueFormat::Debezium, &bare.to_string()).is_err(), "without its schema, 1 is no date");
 }
 
 #[test]
 fn keys_come_out_of_their_envelope_if_they_have_one() {
-    let decoder = decoder(Envelope::Debezium);
+    let decoder = decoder(ValueFormat::Debezium);
     let open = |key: &str| String::from_utf8(decoder.open_key(key.as_bytes()).into_owned()).unwrap();
     assert_eq!(open(r#"{"schema":{"type":"struct"},"payload":{"id":1}}"#), r#"{"id":1}"#);
     assert_eq!(open(r#"{"schema":{"type":"string"},"payload":"k"}"#), r#""k""#);

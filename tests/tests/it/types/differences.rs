@@ -1,4 +1,4 @@
-//! Where the sink reads a value otherwise than PostgreSQL does, on purpose: the rows of the table in docs/types.md.
+//! Values that the sink deliberately treats differently from PostgreSQL: the rows of the table in docs/types.md.
 
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ use Family::{
 pub const DIFFERENCES: &[Difference] = &[
     Difference {
         types: "all but arrays, json and jsonb",
-        value: "an array of one element that is no array (of types without an encoder: a string), unless `unwrap_single_element_arrays` is off",
+        value: "an array with one element that is not an array (for types without an encoder: that is a string), unless `unwrap_single_element_arrays` is off",
         covers: |column, json| {
             !matches!(column.family, Json)
                 && column.element().is_none()
@@ -90,7 +90,7 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         types: "json, jsonb",
-        value: "more than 1000 levels",
+        value: "nested more than 1000 levels deep",
         covers: |column, json| column.family == Json && json.starts_with(&"[".repeat(1001)),
         here: Here::Refused,
     },
@@ -202,7 +202,7 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         types: "inet, cidr",
-        value: "an IPv4 address that is not four numbers without zeros before them: `10`, `10.1`, `192.168.1/24`, `10.001.002.003`, `10.0.0.0/08`",
+        value: "an IPv4 address that is not four numbers without leading zeros: `10`, `10.1`, `192.168.1/24`, `10.001.002.003`, `10.0.0.0/08`",
         covers: |column, json| {
             matches!(column.family, Inet | Cidr)
                 && (is_number(json) || text(json).is_some_and(|text| is_unusual_ipv4(&text)))

@@ -1,12 +1,9 @@
 //! Values through the sink's own decoder, encoders and COPY into a table, without Kafka between.
 
 use postgres::Client;
-use sink_connector::batch::rows::{Pushed, Rows, Tuple};
-use sink_connector::catalog;
-use sink_connector::decode::{NullBytes, Options, Slots};
-use sink_connector::plan::{Mode, Plan, Wanted};
-use sink_connector::sql::TableName;
-use sink_connector::writer::copy;
+use sink_connector::testing::{
+    Cells, Mode, NullBytes, Options, Plan, Pushed, Rows, TableName, Tuple, ValueFormat, Wanted, catalog, copy,
+};
 
 /// What became of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +32,7 @@ pub fn plan(client: &mut Client, table: &str) -> Plan {
             reject_unknown_fields: true,
             unwrap_single_element_arrays: true,
             null_bytes: NullBytes::Reject,
-            envelope: None,
+            value_format: ValueFormat::Json,
         },
     };
     let table = catalog::read_table(client, &wanted.table).unwrap().expect("the table exists");
@@ -45,7 +42,7 @@ pub fn plan(client: &mut Client, table: &str) -> Plan {
 /// Writes each value, JSON text, into column `v` of `table`, which has an `id` beside it.
 pub fn write(client: &mut Client, table: &str, values: &[String]) -> Vec<Ours> {
     let plan = plan(client, table);
-    let (mut slots, mut rows) = (Slots::new(0), Rows::new(plan.columns.len()));
+    let (mut slots, mut rows) = (Cells::new(0), Rows::new(plan.columns.len()));
     let mut outcomes: Vec<Ours> = Vec::with_capacity(values.len());
     let mut tuples = Vec::new();
     for (id, value) in (0_u32..).zip(values) {

@@ -2,20 +2,21 @@
 
 use super::*;
 
-fn survey(records: &[(Option<&str>, &str)]) -> Survey {
-    let mut survey = Survey::new(true);
+fn sample_statistics(records: &[(Option<&str>, &str)]) -> SampleStatistics {
+    let mut sample_statistics = SampleStatistics::new(true);
     for (key, payload) in records {
-        survey.add(key.map(str::as_bytes), Some(payload.as_bytes()));
+        sample_statistics.add(key.map(str::as_bytes), Some(payload.as_bytes()));
     }
-    survey
+    sample_statistics
 }
 
-fn wishes() -> Wishes {
-    Wishes { topic: "t".into(), table: TableName::parse("t"), ..Wishes::default() }
+fn configured() -> ConfiguredTopic {
+    ConfiguredTopic { topic: "t".into(), table: TableName::parse("t"), ..ConfiguredTopic::default() }
 }
 
 fn column_of(value: &str) -> (String, String) {
-    let proposal = Proposal::new(&survey(&[(None, &format!("{{\"f\": {value}}}"))]), &wishes());
+    let proposal =
+        Proposal::new(&sample_statistics(&[(None, &format!("{{\"f\": {value}}}"))]), &configured());
     let column = &proposal.columns[0];
     (column.type_name.to_owned(), column.doubts.join("; "))
 }
@@ -26,7 +27,7 @@ fn a_value_gets_a_type_that_takes_it() {
         ("true", "boolean", ""),
         ("1", "bigint", ""),
         ("9223372036854775807", "bigint", ""),
-        ("9223372036854775808", "numeric", "beyond bigint"),
+        ("9223372036854775808", "numeric", "beyond the range of bigint"),
         ("1772366400000", "bigint", "milliseconds"),
         ("1.5", "double precision", "money"),
         ("0.1234567890123456789", "numeric", "digits"),
@@ -65,7 +66,8 @@ fn values_of_several_types_meet_in_one_that_takes_all() {
         (["null", "1"], "bigint"),
     ] {
         let records = values.map(|value| format!("{{\"f\": {value}}}"));
-        let proposal = Proposal::new(&survey(&records.each_ref().map(|r| (None, r.as_str()))), &wishes());
+        let proposal =
+            Proposal::new(&sample_statistics(&records.each_ref().map(|r| (None, r.as_str()))), &configured());
         assert_eq!(proposal.columns[0].type_name, type_name, "{values:?}");
     }
 }
@@ -73,23 +75,23 @@ fn values_of_several_types_meet_in_one_that_takes_all() {
 #[test]
 fn the_key_is_the_records_key_or_what_is_unique() {
     let by_key = [(Some("a"), "{\"n\": 1, \"code\": \"a\"}"), (Some("a"), "{\"n\": 2, \"code\": \"a\"}")];
-    let proposal = Proposal::new(&survey(&by_key), &wishes());
+    let proposal = Proposal::new(&sample_statistics(&by_key), &configured());
     assert_eq!(proposal.key, ["code"]);
     assert!(proposal.doubts.iter().any(|d| d.contains("other candidates") && d.contains("\"n\"")));
     let unique = [(None, "{\"n\": 1, \"row_id\": 7}"), (None, "{\"n\": 2, \"row_id\": 8}")];
-    assert_eq!(Proposal::new(&survey(&unique), &wishes()).key, ["row_id"]);
+    assert_eq!(Proposal::new(&sample_statistics(&unique), &configured()).key, ["row_id"]);
     let none = [(None, "{\"n\": 1}"), (None, "{\"n\": 1}")];
-    let proposal = Proposal::new(&survey(&none), &wishes());
+    let proposal = Proposal::new(&sample_statistics(&none), &configured());
     assert!(proposal.key.is_empty() && proposal.sql().contains("pk_mode = \"none\""));
-    let configured = Wishes { key: vec!["n".into()], ..wishes() };
-    assert_eq!(Proposal::new(&survey(&none), &configured).key, ["n"]);
+    let configured = ConfiguredTopic { key: vec!["n".into()], ..configured() };
+    assert_eq!(Proposal::new(&sample_statistics(&none), &configured).key, ["n"]);
 }
 
 #[test]
 fn names_that_no_column_can_have_are_left_out_and_said() {
     let long = "x".repeat(64);
     let record = format!("{{\"\": 1, \"ctid\": 2, \"{long}\": 3, \"a\\nb\": 4, \"q\\\"\": 5}}");
-    let sql = Proposal::new(&survey(&[(None, &record)]), &wishes()).sql();
+    let sql = Proposal::new(&sample_statistics(&[(None, &record)]), &configured()).sql();
     assert_eq!(sql.matches("is left out").count(), 3, "{sql}");
     assert!(sql.contains("\"a\nb\" bigint") && sql.contains("\"q\"\"\" bigint"), "{sql}");
 }

@@ -1,0 +1,61 @@
+//! A plan for tests.
+
+use std::sync::Arc;
+
+use crate::decode::Options;
+use crate::encode::Kind;
+use crate::postgres::sql::TableName;
+use crate::table::catalog::constraints::Constraints;
+use crate::table::catalog::{Column, Table, UniqueIndex};
+use crate::table::plan::{Mode, Plan, Wanted};
+
+fn column(name: &str, kind: Kind, not_null: bool) -> Column {
+    Column {
+        name: name.to_owned(),
+        type_oid: 0,
+        typmod: -1,
+        type_name: String::new(),
+        base_type_name: String::new(),
+        kind,
+        unconstrained_type: None,
+        bytewise: true,
+        not_null,
+        has_default: false,
+    }
+}
+
+/// An upsert by `id`, which is in the record's key, with deletes; `v` is another column. `checked`: the server may refuse its rows.
+pub(crate) fn plan(checked: bool) -> Arc<Plan> {
+    let table = Table {
+        oid: 1,
+        full_name: "t".to_owned(),
+        columns: vec![column("id", Kind::Int4, true), column("v", Kind::Int4, false)],
+        unique_indexes: vec![UniqueIndex {
+            name: "t_pkey".to_owned(),
+            oid: 2,
+            columns: vec!["id".to_owned()],
+        }],
+        fingerprint: String::new(),
+        partitions: None,
+        unlogged: false,
+        kind: 'r',
+        constraints: Constraints {
+            refuses: checked,
+            exact_columns: vec!["id".to_owned()],
+            ..Constraints::default()
+        },
+    };
+    let wanted = Wanted {
+        table: TableName::parse("t"),
+        mode: Mode::Upsert,
+        key: vec!["id".to_owned()],
+        record_key: true,
+        deletes: true,
+        allow_unlogged: false,
+        version_field: None,
+        metadata: Vec::new(),
+        rename: Vec::new(),
+        options: Options::default(),
+    };
+    Arc::new(Plan::new(&wanted, &table).unwrap())
+}

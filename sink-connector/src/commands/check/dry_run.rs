@@ -1,0 +1,282 @@
+//! The dry run: decodes and writes the newest records of a topic as the sink does, and rolls the transaction back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use postgres::Client;
+use serde_json::Value;
+
+use super::finding::Report;
+use crate::batch::Batch;
+use crate::commands::kafka::CommandError;
+use crate::commands::postgres as connect;
+use crate::commands::sample::Sampled;
+use crate::config::{self, Config};
+use crate::decode::{Cells, Opened, Reason, Rejection};
+use crate::positions::stored::{Offsets, Owner, StoredPosition};
+use crate::postgres::failure::Failure;
+use crate::postgres::session::Connections;
+use crate::postgres::sql::{TableName, ident, literal};
+use crate::postgres::sqlstate::Class;
+use crate::rejects::dead_letters::DeadLetters;
+use crate::rejects::policy::Decision;
+use crate::table::catalog::{self, Table};
+use crate::table::plan::Plan;
+use crate::table::plan_cache::Target;
+use crate::types::Offset;
+use crate::writer::connection::WriterConnection;
+use crate::writer::strategy::Strategy;
+use crate::writer::transaction::{AttemptContext, BEGIN, Ladders, RolledBack, WriteOutcome, Written, write};
+
+/// Three rungs of the ladder, one for each conflict, and once more to bisect a refused batch.
+const ATTEMPTS: usize = 4;
+/// A table that is locked must not block the command for long.
+const STATEMENT_TIMEOUT: &str = "SET LOCAL statement_timeout = '30s'";
+
+/// Creates the target in the open transaction if it is missing and there is DDL for it.
+pub(super) fn prepare(client: &mut Client, target: &Target) -> Result<(), CommandError> {
+    let name = &target.wanted.table;
+    let failed = |error: postgres::Error| {
+        CommandError::new(Failure::from(error).to_string(), "see the server's message")
+    };
+    let Some(ddl) = &target.ddl else { return Ok(()) };
+    if crate::postgres::session::exists(client, &name.sql()).map_err(failed)? {
+        return Ok(());
+    }
+    // Inside EXECUTE, a COMMIT in the file is an error and does not end our transaction.
+    let body = format!("BEGIN EXECUTE {}; END", literal(&ddl.sql));
+    client.batch_execute(&format!("DO {}", literal(&body))).map_err(|error| {
+        let failure = Failure::from(error);
+        match failure.sqlstate.as_deref() {
+            Some("0A000" | "25001") => CommandError::new(
+                format!("{} cannot be tried in a transaction: {failure}", ddl.origin),
+                format!("run it manually, or remove transaction commands and CONCURRENTLY from it, so that check can try {name}"),
+            ),
+            _ => CommandError::new(
+                format!("table {name} is missing, and {} fails: {failure}", ddl.origin),
+                "correct the file, or create the table",
+            ),
+        }
+    })
+}
+
+/// Reads the target from the catalog.
+pub(super) fn table_of(client: &mut Client, target: &Target) -> Result<Table, CommandError> {
+    let name = &target.wanted.table;
+    let read = catalog::read_table(client, name)
+        .map_err(|error| CommandError::new(Failure::from(error).to_string(), "see the server's message"))?;
+    read.ok_or_else(|| match &target.ddl {
+        Some(ddl) => CommandError::new(
+            format!("{} does not create table {name}", ddl.origin),
+            "correct sink.table or the file",
+        ),
+        None => CommandError::new(
+            format!("table {name} does not exist"),
+            "create it (infer-ddl proposes one), or name its DDL in sink.ddl_file",
+        ),
+    })
+}
+
+/// What a dry run needs.
+pub(super) struct DryRun<'a> {
+    pub config: &'a Config,
+    pub connections: &'a Connections,
+    pub target: &'a Target,
+}
+
+impl DryRun<'_> {
+    /// Writes the records of a topic, rolls back and reports the outcome.
+    pub(super) fn run(&self, topic: &str, records: &[Sampled], report: &mut Report) {
+        let subject = format!("sample of {topic}");
+        let mut ladders = Ladders::new();
+        let mut strategy = None;
+        for _ in 0..ATTEMPTS {
+            match self.attempt(records, &ladders, strategy) {
+                Ok((WriteOutcome::Ready(written), plan)) => {
+                    self.fields(&subject, records, &plan, report);
+                    return self.outcome(&subject, records, &written, report);
+                }
+                Ok((WriteOutcome::RolledBack(RolledBack::Conflict { label }), _)) => {
+                    ladders.entry(label).or_default().climb();
+                }
+                Ok((WriteOutcome::RolledBack(RolledBack::Refused { .. }), _)) => {
+                    strategy = Some(Strategy::Bisect);
+                }
+                Ok((WriteOutcome::RolledBack(_), _)) => break,
+                Err(failure) => return failed(&subject, &failure, report),
+            }
+        }
+        report.warning(&subject, "the table changed during the dry run", "run check again");
+    }
+
+    fn attempt(
+        &self,
+        records: &[Sampled],
+        ladders: &Ladders,
+        strategy: Option<Strategy>,
+    ) -> Result<(WriteOutcome, Arc<Plan>), Failure> {
+        let wait = |error: CommandError| Failure::transient(error.to_string());
+        let mut connection = connect::open(self.connections, self.config).map_err(wait)?;
+        // Under a name of its own, so that positions and dead letters of a running sink are not touched.
+        let nobody = format!("{} (check)", self.config.name);
+        let offsets = Offsets::new(&TableName::parse(&self.config.offsets.table), &nobody);
+        let dead_letters =
+            DeadLetters::new(&TableName::parse(&self.config.errors.dead_letter_table), &nobody);
+        let dead_letters = match self.config.errors.dead_letters {
+            config::DeadLetters::Table => dead_letters,
+            config::DeadLetters::Topic => dead_letters.into_nowhere(),
+        };
+        connection.batch_execute(&format!("{BEGIN}; {STATEMENT_TIMEOUT}"))?;
+        offsets.create(&mut connection)?;
+        dead_letters.create(&mut connection)?;
+        let configuration = |error: CommandError| Failure::configuration(error.to_string());
+        prepare(&mut connection, self.target).map_err(configuration)?;
+        let table = table_of(&mut connection, self.target).map_err(configuration)?;
+        let plan =
+            Plan::new(&self.target.wanted, &table).map_err(|e| Failure::configuration(e.to_string()))?;
+        let plan = Arc::new(plan);
+        let batch = batch(records, &plan);
+        for span in batch.spans() {
+            let stored = StoredPosition { next: span.expected, owner: owner(self.config, &plan) };
+            offsets.place(&mut **connection, &span.partition, &stored)?;
+        }
+        let mut connection = WriterConnection::new(connection, &offsets)?;
+        let context = AttemptContext {
+            dead_letters: &dead_letters,
+            enter: &|_| {},
+            decide: &|_, _| Decision::Commit,
+            replay: false,
+            open: true,
+        };
+        let strategy = strategy.unwrap_or_else(|| Strategy::cheapest(&batch));
+        let outcome = write(&mut connection, &batch, ladders, strategy, &context);
+        // If this gets no answer, closing the connection rolls back.
+        let rolled_back = connection.client().batch_execute("ROLLBACK");
+        connection.discard();
+        rolled_back?;
+        Ok((outcome?, plan))
+    }
+
+    fn outcome(&self, subject: &str, records: &[Sampled], written: &Written, report: &mut Report) {
+        let rows: u64 = written.counts.written.iter().map(|(_, rows)| rows).sum();
+        let skipped: u64 = written.counts.skipped.iter().map(|(_, _, records)| records).sum();
+        let rejected = written.rejected.len();
+        report.ok(
+            subject,
+            format!(
+                "{} records tried and rolled back: {rows} written, {skipped} skipped, {rejected} dead letters",
+                records.len()
+            ),
+        );
+        let mut kinds: BTreeMap<(Reason, Option<&str>), (usize, &Sampled, &Rejection)> = BTreeMap::new();
+        for (number, rejection) in &written.rejected {
+            let first = &records[*number as usize];
+            let kind = (rejection.reason, rejection.column.as_deref());
+            kinds.entry(kind).or_insert((0, first, rejection)).0 += 1;
+        }
+        for ((reason, column), (count, first, rejection)) in kinds {
+            let text = format!(
+                "{count} of {} records would become dead letters ({reason}); the first, {} offset {}: {}",
+                records.len(),
+                first.partition,
+                first.offset,
+                rejection.detail
+            );
+            let action = match (reason, column) {
+                (Reason::MissingField | Reason::NullValue, Some(column)) => format!(
+                    "ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL or SET DEFAULT, or map the field in sink.rename",
+                    self.target.wanted.table.sql(),
+                    ident(column)
+                ),
+                (Reason::UnknownField, _) => {
+                    "add a column, or set sink.unknown_fields = \"ignore\"".to_owned()
+                }
+                (Reason::NullByte, _) => "set sink.null_bytes to strip or replace".to_owned(),
+                _ => "correct the producer, or the column's type".to_owned(),
+            };
+            // With this ratio, the breaker would open.
+            let ratio = count as f64 / records.len() as f64;
+            if ratio > self.config.errors.breaker_ratio {
+                report.error(subject, text, action);
+            } else {
+                report.warning(subject, text, action);
+            }
+        }
+    }
+
+    /// Reports fields without a column, and columns without a field.
+    fn fields(&self, subject: &str, records: &[Sampled], plan: &Plan, report: &mut Report) {
+        let wanted = &self.target.wanted;
+        let column_of = |field: &str| {
+            let renamed = wanted.rename.iter().find(|(from, _)| from == field);
+            renamed.map_or_else(|| field.to_owned(), |(_, column)| column.clone())
+        };
+        let mut carried = BTreeSet::new();
+        for record in records.iter().filter_map(|record| record.payload.as_deref()) {
+            let Ok(Opened::Row(row)) = plan.decoder.open(record) else { continue };
+            if let Ok(Value::Object(object)) = serde_json::from_slice(&row) {
+                carried.extend(object.keys().map(|field| column_of(field)));
+            }
+        }
+        let mut columns: BTreeSet<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
+        let list =
+            |names: Vec<&String>| names.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", ");
+        let without_column: Vec<&String> = carried.difference(&columns).collect();
+        if !without_column.is_empty() && !wanted.options.reject_unknown_fields {
+            let text = format!("fields without a column are ignored: {}", list(without_column));
+            report.warning(subject, text, "add columns, or map the fields in sink.rename");
+        }
+        // These columns are not filled from the value.
+        let of_key = plan.key_columns().filter(|_| plan.record_key).map(|column| &column.name);
+        let of_metadata = plan.metadata.iter().map(|(column, _)| &plan.columns[*column].name);
+        for name in of_key.chain(of_metadata) {
+            columns.remove(name);
+        }
+        let without_field: Vec<&String> = columns.difference(&carried).collect();
+        if !without_field.is_empty() {
+            let text = format!("no record has a field for the columns {}", list(without_field));
+            report.warning(
+                subject,
+                text,
+                "they get their DEFAULT or NULL; map a field with another name in sink.rename",
+            );
+        }
+    }
+}
+
+fn batch(records: &[Sampled], plan: &Arc<Plan>) -> Batch {
+    let mut batch = Batch::default();
+    let mut cells = Cells::default();
+    for record in records {
+        let span = batch.span(&record.partition, Offset(record.offset));
+        batch.push(span, plan, &record.incoming(), &mut cells);
+    }
+    batch
+}
+
+fn owner(config: &Config, plan: &Plan) -> Owner {
+    Owner {
+        cluster_id: "check".to_owned(),
+        group_id: config.kafka.group_id.clone(),
+        target_table: plan.label.clone(),
+        topic_id: None,
+    }
+}
+
+fn failed(subject: &str, failure: &Failure, report: &mut Report) {
+    match failure.class {
+        Class::Record => report.error(
+            subject,
+            format!("the server refused a record of the sample: {failure}"),
+            "the record would become a dead letter; correct the producer or the table",
+        ),
+        Class::Transient => report.warning(
+            subject,
+            format!("the dry run failed: {failure}"),
+            "run check again; the sink would wait and retry",
+        ),
+        Class::Configuration => {
+            report.error(subject, failure.to_string(), "fix this; the sink would wait until it is fixed");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Statistics of the sampled records, field by field. Pure.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::encode::{Kind, Value, encode};
+
+/// Statistics of all records.
+#[derive(Debug)]
+pub(super) struct SampleStatistics {
+    unwrap: bool,
+    fields: Vec<Field>,
+    index: HashMap<String, usize>,
+    /// Records that are JSON objects.
+    pub objects: u64,
+    /// Records that are not.
+    pub not_objects: u64,
+    /// Records without a value.
+    pub tombstones: u64,
+}
+
+/// Statistics of one field.
+#[derive(Debug, Default)]
+pub(super) struct Field {
+    pub name: String,
+    /// Records with the field, null or not.
+    pub present: u64,
+    /// … with null.
+    pub nulls: u64,
+    /// … with a boolean.
+    pub booleans: u64,
+    /// … with a number.
+    pub numbers: u64,
+    /// … with a string.
+    pub strings: u64,
+    /// … with an object, or an array that is not unwrapped.
+    pub nested: u64,
+    /// … with an array of one scalar, which counts as that scalar as well.
+    pub unwrapped: u64,
+    /// Numbers with a fraction or an exponent.
+    pub fractions: u64,
+    /// Numbers with more digits than a double keeps.
+    pub inexact: u64,
+    /// Integers that could be milliseconds since 1970, for a time in this century.
+    pub epochs: u64,
+    /// Strings with U+0000.
+    pub null_bytes: u64,
+    /// Records whose key has the same text.
+    pub equals_key: u64,
+    /// The types that accept every value so far.
+    pub takes: Takes,
+    values: HashSet<String>,
+}
+
+/// The types that accept every value, as the sink encodes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Takes {
+    /// `bigint`
+    pub bigint: bool,
+    /// `double precision`
+    pub double: bool,
+    /// `numeric`
+    pub numeric: bool,
+    /// `uuid`
+    pub uuid: bool,
+    /// `date`
+    pub date: bool,
+    /// `timestamp`
+    pub timestamp: bool,
+    /// `timestamptz`, every one with an offset
+    pub timestamptz: bool,
+    /// `text`
+    pub text: bool,
+}
+
+impl Default for Takes {
+    fn default() -> Self {
+        Self {
+            bigint: true,
+            double: true,
+            numeric: true,
+            uuid: true,
+            date: true,
+            timestamp: true,
+            timestamptz: true,
+            text: true,
+        }
+    }
+}
+
+impl SampleStatistics {
+    /// Empty statistics. `unwrap`: arrays of one scalar go into scalar columns.
+    pub(super) fn new(unwrap: bool) -> Self {
+        Self { unwrap, fields: Vec::new(), index: HashMap::new(), objects: 0, not_objects: 0, tombstones: 0 }
+    }
+
+    /// The fields, in the order in which they were first seen.
+    pub(super) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Adds a record.
+    pub(super) fn add(&mut self, key: Option<&[u8]>, payload: Option<&[u8]>) {
+        let Some(payload) = payload else {
+            self.tombstones += 1;
+            return;
+        };
+        let Ok(Object(object)) = serde_json::from_slice(payload) else {
+            self.not_objects += 1;
+            return;
+        };
+        self.objects += 1;
+        let mut last: HashMap<&str, usize> = HashMap::new();
+        for (place, (name, _)) in object.iter().enumerate() {
+            last.insert(name, place);
+        }
+        for (place, (name, value)) in object.iter().enumerate() {
+            // If a field occurs twice, the last one counts.
+            if last[name.as_str()] != place {
+                continue;
+            }
+            let number = *self.index.entry(name.clone()).or_insert_with(|| {
+                self.fields.push(Field { name: name.clone(), ..Field::default() });
+                self.fields.len() - 1
+            });
+            self.fields[number].add(value.get(), key, self.unwrap);
+        }
+    }
+}
+
+impl Field {
+    fn add(&mut self, text: &str, key: Option<&[u8]>, unwrap: bool) {
+        self.present += 1;
+        let element = if unwrap { single_scalar(text) } else { None };
+        if element.is_some() {
+            self.unwrapped += 1;
+        }
+        let text = element.as_deref().unwrap_or(text);
+        let unescaped;
+        let value = match text.as_bytes() {
+            b"null" => {
+                self.nulls += 1;
+                return;
+            }
+            [b'{' | b'[', ..] => {
+                self.nested += 1;
+                return;
+            }
+            b"true" | b"false" => {
+                self.booleans += 1;
+                Value::Bool(text == "true")
+            }
+            [b'"', ..] => {
+                self.strings += 1;
+                unescaped = serde_json::from_str::<String>(text).unwrap_or_default();
+                self.null_bytes += u64::from(unescaped.contains('\0'));
+                Value::Str(&unescaped)
+            }
+            _ => {
+                self.numbers += 1;
+                self.number(text);
+                Value::Number(text)
+            }
+        };
+        self.takes.narrow(value);
+        let plain = if let Value::Str(string) = value { string } else { text };
+        self.equals_key += u64::from(key == Some(plain.as_bytes()) || key == Some(text.as_bytes()));
+        self.values.insert(text.to_owned());
+    }
+
+    fn number(&mut self, text: &str) {
+        if text.contains(['.', 'e', 'E']) {
+            self.fractions += 1;
+        }
+        let digits = text.split(['e', 'E']).next().unwrap_or_default();
+        let digits = digits.trim_start_matches(['-', '0', '.']).chars().filter(char::is_ascii_digit).count();
+        // A double keeps any 15 decimal digits.
+        self.inexact += u64::from(digits > 15);
+        let millis = 946_684_800_000..4_102_444_800_000_i64;
+        self.epochs += u64::from(text.parse().is_ok_and(|n: i64| millis.contains(&n)));
+    }
+
+    /// Records with a value that is not null.
+    pub(super) fn valued(&self) -> u64 {
+        self.present - self.nulls
+    }
+
+    /// Whether every record has a value, all of them different.
+    pub(super) fn unique(&self, records: u64) -> bool {
+        self.valued() == records && self.nested == 0 && self.values.len() as u64 == records
+    }
+}
+
+impl Takes {
+    fn narrow(&mut self, value: Value<'_>) {
+        let takes = |kind: Kind| encode(&kind, value, &mut Vec::new()).is_ok();
+        self.bigint &= takes(Kind::Int8);
+        self.double &= takes(Kind::Float8);
+        self.numeric &= takes(Kind::Numeric { modifier: None, infinite: false });
+        self.text &= takes(Kind::Text);
+        let string = if let Value::Str(text) = value { text } else { "" };
+        // Only text with hyphens: digits alone are an id.
+        let dated = matches!(string.as_bytes(), [a, b, c, d, b'-', _, _, b'-', _, _, ..]
+            if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()));
+        let time = string.get(10..).unwrap_or_default();
+        let zoned = time.contains(['Z', 'z', '+', '-']);
+        self.uuid &= string.len() >= 32 && takes(Kind::Uuid);
+        self.date &= dated && time.is_empty() && takes(Kind::Date);
+        self.timestamp &= dated && time.contains(':') && !zoned && takes(Kind::Timestamp { precision: None });
+        self.timestamptz &=
+            dated && time.contains(':') && zoned && takes(Kind::Timestamptz { precision: None });
+    }
+}
+
+/// The only element of an array, if it is a scalar.
+fn single_scalar(text: &str) -> Option<String> {
+    if !text.starts_with('[') {
+        return None;
+    }
+    let [element]: [Box<RawValue>; 1] = serde_json::from_str(text).ok()?;
+    (!element.get().starts_with(['[', '{'])).then(|| element.get().to_owned())
+}
+
+/// The fields of an object, in its order.
+struct Object(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}

@@ -1,0 +1,121 @@
+//! The stored position of each partition, and where its log begins and ends.
+
+use std::collections::BTreeMap;
+
+use postgres::Client;
+
+use crate::commands::kafka::{CommandError, Kafka};
+use crate::config::Config;
+use crate::positions::first::{check_owner, first_position, watermarks};
+use crate::positions::ledger::Stopped;
+use crate::positions::stored::{Offsets, Owner, StoredPosition};
+use crate::postgres::failure::Failure;
+use crate::postgres::sql::TableName;
+use crate::types::{Offset, TopicPartition};
+
+/// One partition: its stored position and its log.
+#[derive(Debug)]
+pub struct PartitionStatus {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// What the stored position must belong to.
+    pub owner: Owner,
+    /// The stored position, if there is one.
+    pub stored: Option<StoredPosition>,
+    /// Where the log begins and ends.
+    pub log: (Offset, Offset),
+    /// Why a sink would not read the partition.
+    pub stopped: Option<Stopped>,
+}
+
+impl PartitionStatus {
+    /// The stored position.
+    pub fn position(&self) -> Option<Offset> {
+        self.stored.as_ref().map(|stored| stored.next)
+    }
+
+    /// Records still to read, if known.
+    pub fn lag(&self) -> Option<i64> {
+        let position = self.position().filter(|_| self.stopped.is_none())?;
+        Some((self.log.1.0 - position.0).max(0))
+    }
+}
+
+/// The positions of this connector.
+pub fn offsets_of(config: &Config) -> Offsets {
+    Offsets::new(&TableName::parse(&config.offsets.table), &config.name)
+}
+
+/// Reads the status of every partition of `topics`.
+pub fn read(
+    config: &Config,
+    kafka: &Kafka,
+    client: &mut Client,
+    topics: &BTreeMap<String, Vec<TopicPartition>>,
+) -> Result<Vec<PartitionStatus>, CommandError> {
+    let cluster_id = kafka.cluster_id()?;
+    let names: Vec<&str> = topics.keys().map(String::as_str).collect();
+    let ids = kafka.ids(&names)?;
+    let offsets = offsets_of(config);
+    let table = || format!("cannot read {}", config.offsets.table);
+    let failed = |error: postgres::Error| {
+        CommandError::new(
+            format!("{}: {}", table(), Failure::from(error)),
+            "GRANT SELECT on it, or correct offsets.table",
+        )
+    };
+    let exists = offsets.exists(client).map_err(failed)?;
+    let mut statuses = Vec::new();
+    for (topic, partitions) in topics {
+        let owner = Owner {
+            cluster_id: cluster_id.clone(),
+            group_id: config.kafka.group_id.clone(),
+            target_table: TableName::parse(&config.topic(topic).table).to_string(),
+            topic_id: ids.get(topic).cloned(),
+        };
+        for partition in partitions {
+            let stored = if exists { offsets.read(client, partition).map_err(failed)? } else { None };
+            let (low, high) = watermarks(&kafka.consumer, partition).map_err(|problem| {
+                CommandError::new(problem, "make sure that every partition has a leader")
+            })?;
+            let log = (Offset(low), Offset(high));
+            let stopped = match &stored {
+                Some(stored) => match check_owner(partition, stored, &owner) {
+                    Ok(position) => out_of_range(partition, position, log),
+                    Err(stopped) => Some(stopped),
+                },
+                None => {
+                    let reset = config.kafka.auto_offset_reset;
+                    first_position(&kafka.consumer, partition, reset, Some(log.1))
+                        .map_err(|problem| kafka.group_error(problem))?
+                        .err()
+                }
+            };
+            statuses.push(PartitionStatus {
+                partition: partition.clone(),
+                owner: owner.clone(),
+                stored,
+                log,
+                stopped,
+            });
+        }
+    }
+    Ok(statuses)
+}
+
+fn out_of_range(partition: &TopicPartition, position: Offset, log: (Offset, Offset)) -> Option<Stopped> {
+    if position < log.0 {
+        return Some(Stopped::BelowLogStart(format!(
+            "the position of {partition} is {position}, but its log begins at {}: retention has deleted the records in \
+             between. Set a position with `sink-connector offsets reset`",
+            log.0
+        )));
+    }
+    (position > log.1).then(|| {
+        Stopped::BeyondLogEnd(format!(
+            "the position of {partition} is {position}, but its log ends at {}: it was truncated. Set a position \
+             with `sink-connector offsets reset`",
+            log.1
+        ))
+    })
+}

@@ -1,0 +1,136 @@
+//! Log ends: a thread that queries Kafka for the first and last offsets of partitions, and for access to the topics.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rdkafka::consumer::Consumer as _;
+
+use crate::kafka::consumer::Consumer;
+use crate::kafka::topic_ids::describe;
+use crate::kafka::topics::Topics;
+use crate::messages::events::{Event, Watermarks};
+use crate::messages::requests::{CompareTopics, LookNow, WatchedPartitions};
+use crate::observe::health::{Component, Health};
+use crate::types::{Offset, TopicPartition};
+
+/// Time-out of one query.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// … after another query of the same round timed out: hundreds of partitions may be without a leader.
+const IN_TROUBLE: Duration = Duration::from_millis(500);
+
+pub(crate) struct LogEnds {
+    pub consumer: Consumer,
+    pub events: Sender<Event>,
+    pub identities: Sender<CompareTopics>,
+    pub health: Arc<Health>,
+    pub topics: Topics,
+    pub watched: WatchedPartitions,
+    pub interval: Duration,
+    /// `--until-end` needs the ends as they are at the start.
+    pub wants_goal: bool,
+}
+
+impl LogEnds {
+    /// Works until the channel is closed.
+    pub(crate) fn run(mut self, requests: &Receiver<LookNow>) {
+        loop {
+            match self.look() {
+                Ok(()) => self.health.recovered(&Component::Kafka),
+                Err(reason) => self.health.fail(Component::Kafka, reason),
+            }
+            let wait = if self.wants_goal || !self.health.is_ok(&Component::Kafka) {
+                Duration::from_millis(500)
+            } else {
+                self.interval
+            };
+            match requests.recv_timeout(wait) {
+                Ok(LookNow) => while requests.try_recv().is_ok() {},
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<(), String> {
+        let topics = self.topics.now(&self.consumer, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        if self.identities.send(names.iter().map(|name| Arc::from(*name)).collect()).is_err() {
+            tracing::debug!("nobody compares the ids of topics any more");
+        }
+        // An error of one topic or partition must not hide the ends of the others.
+        let mut trouble = self.readable(&names).err();
+        if self.wants_goal && trouble.is_none() {
+            trouble = self.goal(&topics).err();
+        }
+        let watched = self.watched.lock().clone();
+        let mut found = Vec::with_capacity(watched.len());
+        for partition in watched {
+            let timeout = if trouble.is_none() { KAFKA_TIMEOUT } else { IN_TROUBLE };
+            match self.watermarks(&partition, timeout) {
+                Ok(watermarks) => found.push((partition, watermarks)),
+                Err(reason) => trouble = trouble.or(Some(reason)),
+            }
+        }
+        self.tell(Event::Watermarks(found));
+        trouble.map_or(Ok(()), Err)
+    }
+
+    fn watermarks(&self, partition: &TopicPartition, timeout: Duration) -> Result<Watermarks, String> {
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(&partition.topic, partition.partition.0, timeout)
+            .map_err(|error| format!("cannot ask Kafka for the end of {partition}: {error}"))?;
+        Ok(Watermarks { low: Offset(low), high: Offset(high) })
+    }
+
+    fn goal(&mut self, topics: &[String]) -> Result<(), String> {
+        let mut ends = HashMap::new();
+        for topic in topics {
+            let metadata = self
+                .consumer
+                .fetch_metadata(Some(topic), KAFKA_TIMEOUT)
+                .map_err(|error| format!("cannot ask Kafka for the partitions of {topic}: {error}"))?;
+            let found = metadata.topics().iter().find(|t| t.name() == topic);
+            let partitions = found.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
+            if partitions.is_empty() {
+                return Err(format!("topic {topic} does not exist"));
+            }
+            for partition in partitions {
+                let partition = TopicPartition::new(topic.as_str(), partition.id());
+                // An empty log as well: a position before its end means that records were deleted unread.
+                let Watermarks { high, .. } = self.watermarks(&partition, KAFKA_TIMEOUT)?;
+                ends.insert(partition, high);
+            }
+        }
+        self.wants_goal = false;
+        self.tell(Event::Goal(ends));
+        Ok(())
+    }
+
+    /// Whether the topics exist and may be read.
+    fn readable(&self, topics: &[&str]) -> Result<(), String> {
+        let now = describe(&self.consumer, topics, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+        // The group assigns such a topic like any other, and no record arrives.
+        if !now.unreadable.is_empty() {
+            return Err(format!("not authorised to read topic {}", now.unreadable.join(", ")));
+        }
+        // A broker before 2.8 has no topic ids; the metadata shows whether the topic exists.
+        for topic in topics.iter().filter(|topic| !now.ids.contains_key(**topic)) {
+            let metadata =
+                self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+            if metadata.topics().iter().all(|t| t.name() != *topic || t.partitions().is_empty()) {
+                return Err(format!("topic {topic} does not exist, or this client may not read it"));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::debug!("nobody is there to be told");
+        }
+    }
+}

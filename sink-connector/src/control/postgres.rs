@@ -1,0 +1,304 @@
+//! The control thread of PostgreSQL, with the one connection that does not write rows. It creates the sink's tables, renews
+//! plans, finds and stores first positions, notices when PostgreSQL is unreachable or back, and ends sessions of a frozen
+//! sink that hold positions. The supervisor replaces it like a writer when its connection stops answering.
+
+mod positions;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use parking_lot::Mutex;
+
+use crate::config::AutoOffsetReset;
+use crate::kafka::consumer::Consumer;
+use crate::messages::events::Event;
+use crate::messages::progress::{AllProgress, Phase, Progress};
+use crate::messages::requests::{PositionQuery, Request};
+use crate::observe::health::Component;
+use crate::postgres::failure::Failure;
+use crate::postgres::session::{self, Connection};
+use crate::types::{Offset, TopicPartition};
+use crate::writer::WriterContext;
+
+/// How often frozen owners of positions are looked for.
+const TICK: Duration = Duration::from_millis(200);
+/// How often the connection is tested, and what failed is tried again.
+const PROBE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub group_id: String,
+    pub auto_offset_reset: AutoOffsetReset,
+}
+
+/// Requests without an answer. They outlive a thread that hangs: its successor answers them.
+#[derive(Default, Debug)]
+pub(crate) struct Unanswered {
+    pending: HashMap<TopicPartition, Pending>,
+    read_all: BTreeSet<String>,
+}
+
+impl Unanswered {
+    /// How many positions have been awaited for longer than `limit`.
+    pub(crate) fn overdue(&self, limit: Duration) -> usize {
+        self.pending.values().filter(|pending| pending.since.elapsed() > limit).count()
+    }
+}
+
+/// What the control thread and its successors have in common.
+#[derive(Clone)]
+pub(crate) struct ControlContext {
+    pub(crate) identity: Identity,
+    pub(crate) consumer: Consumer,
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) events: Sender<Event>,
+    /// Progress of all threads whose sessions are ours.
+    pub(crate) all_progress: AllProgress,
+    pub(crate) unanswered: Arc<Mutex<Unanswered>>,
+}
+
+pub(crate) struct PostgresControl {
+    context: ControlContext,
+    shared: Arc<WriterContext>,
+    progress: Arc<Progress>,
+    connection: Option<Connection>,
+    prepared: bool,
+    cluster_id: Option<String>,
+    /// Sessions that were ended last. One that is frozen itself takes time to disappear.
+    ended: Vec<i32>,
+}
+
+/// A position query without an answer.
+#[derive(Clone, Debug)]
+struct Pending {
+    question: PositionQuery,
+    since: Instant,
+    /// Where the log ended when the partition was assigned, for `auto_offset_reset = latest`.
+    end: Option<Offset>,
+}
+
+impl PostgresControl {
+    /// A control thread that writes nothing but positions, and reports its steps through `progress`.
+    pub(crate) fn new(context: ControlContext, shared: Arc<WriterContext>, progress: Arc<Progress>) -> Self {
+        Self {
+            context,
+            shared,
+            progress,
+            connection: None,
+            prepared: false,
+            cluster_id: None,
+            ended: Vec::new(),
+        }
+    }
+
+    /// Works until the channel is closed, or until a successor has taken over.
+    pub(crate) fn run(mut self) {
+        let mut next_probe = Instant::now();
+        while !self.progress.abandoned() {
+            match self.context.requests.recv_timeout(self.tick()) {
+                Ok(request) => {
+                    if self.accept(request) {
+                        next_probe = Instant::now();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= next_probe {
+                next_probe = Instant::now() + PROBE;
+                self.probe();
+            }
+            self.end_frozen_owners();
+        }
+    }
+
+    fn tick(&self) -> Duration {
+        let unanswered = self.context.unanswered.lock();
+        if unanswered.pending.is_empty() && unanswered.read_all.is_empty() { TICK } else { TICK / 4 }
+    }
+
+    /// Notes a request. True if it is to be answered at once.
+    fn accept(&mut self, request: Request) -> bool {
+        let mut unanswered = self.context.unanswered.lock();
+        match request {
+            Request::Resolve(questions) => {
+                for question in questions {
+                    let pending = Pending { question, since: Instant::now(), end: None };
+                    unanswered.pending.insert(pending.question.partition.clone(), pending);
+                }
+                true
+            }
+            Request::Forget(partitions) => {
+                for partition in partitions {
+                    unanswered.pending.remove(&partition);
+                    if unanswered.pending.keys().all(|pending| pending.topic != partition.topic) {
+                        self.shared.plans.forget(&partition.topic);
+                    }
+                }
+                false
+            }
+            Request::ReadAll(topics) => {
+                unanswered.read_all = topics;
+                true
+            }
+        }
+    }
+
+    /// Does the work that is due, and records the outcome. What failed is tried again at the next probe.
+    fn probe(&mut self) {
+        let was_ok = self.shared.health.is_ok(&Component::Postgres);
+        let outcome = self.work();
+        self.progress.enter(Phase::Idle);
+        if self.progress.abandoned() {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.shared.health.recovered(&Component::Postgres);
+                if !was_ok {
+                    // Ends all waits for PostgreSQL.
+                    self.shared.wakeup.notify();
+                }
+            }
+            Err(failure) => {
+                // A plan that failed is recorded under its table; PostgreSQL itself is reachable.
+                let table = self.shared.plans.topics().iter().any(|t| !self.table_is_ok(t));
+                if !table || failure.connection_lost && failure.sqlstate.is_none() {
+                    self.shared.health.fail(Component::Postgres, failure.to_string());
+                }
+                self.progress.disconnected();
+                if let Some(mut connection) = self.connection.take() {
+                    connection.discard();
+                }
+            }
+        }
+    }
+
+    /// Begins a step on the connection: the deadline is that of one step.
+    fn step(&self) {
+        self.progress.enter(Phase::Session);
+    }
+
+    /// Runs `work`, which waits for Kafka with time-outs of its own. PostgreSQL's deadline does not run meanwhile.
+    fn outside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.progress.enter(Phase::Idle);
+        let outcome = work(self);
+        self.step();
+        outcome
+    }
+
+    fn table_is_ok(&self, topic: &str) -> bool {
+        let table = self.shared.plans.table_of(topic).unwrap_or_default();
+        self.shared.health.is_ok(&Component::Table(table))
+    }
+
+    fn work(&mut self) -> Result<(), Failure> {
+        let trouble = self.note_ends();
+        self.step();
+        self.connect()?;
+        let shared = Arc::clone(&self.shared);
+        let connection = self.connection.as_mut().expect("connected above");
+        connection.batch_execute("SELECT 1")?;
+        if !self.prepared {
+            shared.offsets.create(connection)?;
+            shared.dead_letters.create(connection)?;
+            self.prepared = true;
+        }
+        let without_plan = self.renew_plans()?;
+        self.read_all()?;
+        self.resolve(trouble)?;
+        // Last, or a repeated failure would flap between failed and healthy.
+        shared.health.recovered(&Component::Postgres);
+        without_plan.map_or(Ok(()), Err)
+    }
+
+    /// Reads the stored positions of all partitions of the topics that were asked for.
+    fn read_all(&mut self) -> Result<(), Failure> {
+        let topics = self.context.unanswered.lock().read_all.clone();
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let connection = self.connection.as_mut().expect("connected before positions are read");
+        let mut all = Vec::new();
+        for topic in &topics {
+            self.progress.enter(Phase::Session);
+            all.extend(self.shared.offsets.read_topic(connection, topic)?);
+        }
+        self.context.unanswered.lock().read_all.retain(|topic| !topics.contains(topic));
+        self.send(Event::Stored(all));
+        Ok(())
+    }
+
+    /// Creates the missing plans, of named topics and of those found by a pattern. A table that cannot be written holds back
+    /// its own topic only: the first failure of that kind is returned inside `Ok`.
+    fn renew_plans(&mut self) -> Result<Option<Failure>, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let mut topics: BTreeSet<String> = shared.plans.topics().into_iter().collect();
+        topics.extend(
+            self.context.unanswered.lock().pending.keys().map(|partition| partition.topic.to_string()),
+        );
+        let mut first = None;
+        for topic in &topics {
+            if shared.plans.get(topic).is_some() && self.table_is_ok(topic) {
+                continue;
+            }
+            self.step();
+            let connection = self.connection.as_mut().expect("connected before plans are made");
+            match shared.plans.renew(connection, topic) {
+                Ok(_) => shared.wakeup.notify(),
+                // No answer from the server: the connection is lost, and the next topic would fail as well.
+                Err(failure) if failure.connection_lost && failure.sqlstate.is_none() => return Err(failure),
+                Err(failure) => {
+                    first.get_or_insert(failure);
+                }
+            }
+        }
+        Ok(first)
+    }
+
+    fn connect(&mut self) -> Result<(), Failure> {
+        if self.connection.is_none() {
+            let mut connection = self.shared.connections.open()?;
+            let backend = session::backend(&mut connection)?;
+            self.progress.connected(backend.pid);
+            self.connection = Some(connection);
+        }
+        Ok(())
+    }
+
+    /// Ends older sessions of this connector that hold positions for which one of our writers waits a second time.
+    fn end_frozen_owners(&mut self) {
+        let (waiting, ours): (Vec<i32>, Vec<i32>) = {
+            let all_progress = self.context.all_progress.lock();
+            (
+                all_progress.iter().filter_map(|w| w.waiting_again()).collect(),
+                all_progress.iter().filter_map(|w| w.backend()).collect(),
+            )
+        };
+        if waiting.is_empty() {
+            return;
+        }
+        let Some(connection) = self.connection.as_mut() else { return };
+        self.progress.enter(Phase::Session);
+        let ended = session::end_frozen_owners(connection, &waiting, &ours);
+        self.progress.enter(Phase::Idle);
+        match ended {
+            Ok(ended) => {
+                for pid in ended.iter().filter(|pid| !self.ended.contains(pid)) {
+                    tracing::warn!(pid, "ended an older session of this connector that held our positions");
+                }
+                self.ended = ended;
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for an older session that holds our positions"),
+        }
+    }
+
+    fn send(&self, event: Event) {
+        // The source ends only when the process does.
+        if self.context.events.send(event).is_err() {
+            tracing::debug!("the source has ended");
+        }
+    }
+}

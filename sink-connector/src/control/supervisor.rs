@@ -1,0 +1,307 @@
+//! The supervisor: starts the writers and the control thread, and replaces one that is past its deadline.
+//!
+//! The client library has no query timeout. Past the deadline, a new connection is tried. While none can be opened, the
+//! whole database is unreachable or frozen, a successor would not do better, and the supervisor waits. Once one is open, it
+//! ends the backend that hangs. A thread that still hangs is abandoned with its pool, which the fence makes safe. The number
+//! of abandoned threads is bounded: at the bound the process exits with code 1.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::batch::Batch;
+use crate::control::postgres::{ControlContext, PostgresControl};
+use crate::messages::events::Event;
+use crate::messages::progress::{AllProgress, Progress};
+use crate::observe::health::Component;
+use crate::postgres::session::{self, Connections};
+use crate::writer::{Writer, WriterContext};
+
+/// Bound of abandoned threads; or one more than there are writers, if that is higher.
+const ABANDONED_MAX: usize = 4;
+
+/// How long a thread has to notice that its backend was ended before it is replaced: it can continue by itself, and a
+/// writer knows more of its batch than a successor.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// A position that has not been resolved for so long is reported on /readyz.
+const POSITION_LIMIT: Duration = Duration::from_secs(5);
+
+/// A thread that the supervisor watches.
+#[derive(Clone, Copy)]
+enum Party {
+    Writer(usize),
+    Control,
+}
+
+/// The process should end: a new one may get further.
+struct GiveUp;
+
+/// Makes a connection pool of its own for a writer.
+pub(crate) type MakeConnections = Box<dyn Fn() -> Connections + Send>;
+
+struct Running {
+    progress: Arc<Progress>,
+    generation: u64,
+    thread: JoinHandle<()>,
+    /// The component that is not ready while the thread is past its deadline.
+    component: Component,
+    /// Past the deadline: receives the successor's connections once PostgreSQL has answered a new one.
+    rescue: Option<Receiver<Connections>>,
+}
+
+pub(crate) struct Supervisor {
+    shared: Arc<WriterContext>,
+    events: Sender<Event>,
+    all_progress: AllProgress,
+    make_connections: MakeConnections,
+    deadline: Duration,
+    running: Vec<Running>,
+    control: Option<(ControlContext, Running)>,
+    abandoned: Vec<JoinHandle<()>>,
+}
+
+impl Supervisor {
+    /// A supervisor without writers. `make_connections` gives a replaced writer a pool of its own.
+    pub(crate) fn new(
+        shared: Arc<WriterContext>,
+        events: Sender<Event>,
+        all_progress: AllProgress,
+        make_connections: MakeConnections,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            shared,
+            events,
+            all_progress,
+            make_connections,
+            deadline,
+            running: Vec::new(),
+            control: None,
+            abandoned: Vec::new(),
+        }
+    }
+
+    /// Starts `count` writers and returns the channels to them.
+    pub(crate) fn start(&mut self, count: usize) -> std::io::Result<Vec<Sender<Batch>>> {
+        (0..count)
+            .map(|number| {
+                let (batches, running) = self.spawn(number, 0, Arc::clone(&self.shared))?;
+                self.running.push(running);
+                Ok(batches)
+            })
+            .collect()
+    }
+
+    fn spawn(
+        &self,
+        number: usize,
+        generation: u64,
+        shared: Arc<WriterContext>,
+    ) -> std::io::Result<(Sender<Batch>, Running)> {
+        let (sender, receiver) = bounded(1);
+        let progress = Arc::new(Progress::default());
+        self.all_progress().push(Arc::clone(&progress));
+        let writer = Writer::new(number, generation, shared, Arc::clone(&progress));
+        let events = self.events.clone();
+        let thread = thread::Builder::new()
+            .name(format!("writer-{number}"))
+            .spawn(move || writer.run(&receiver, &events))?;
+        let component = Component::Transaction(number);
+        Ok((sender, Running { progress, generation, thread, component, rescue: None }))
+    }
+
+    /// Starts the control thread of PostgreSQL.
+    pub(crate) fn start_control(&mut self, context: ControlContext) -> std::io::Result<()> {
+        let running = self.spawn_control(context.clone(), Arc::clone(&self.shared), 0)?;
+        self.control = Some((context, running));
+        Ok(())
+    }
+
+    fn spawn_control(
+        &self,
+        context: ControlContext,
+        shared: Arc<WriterContext>,
+        generation: u64,
+    ) -> std::io::Result<Running> {
+        let progress = Arc::new(Progress::default());
+        self.all_progress().push(Arc::clone(&progress));
+        let control = PostgresControl::new(context, shared, Arc::clone(&progress));
+        let thread = thread::Builder::new().name("postgres".to_owned()).spawn(move || control.run())?;
+        Ok(Running { progress, generation, thread, component: Component::Control, rescue: None })
+    }
+
+    /// Replaces threads that are past their deadline. False when too many have been abandoned.
+    pub(crate) fn look(&mut self) -> bool {
+        self.abandoned.retain(|thread| !thread.is_finished());
+        for number in 0..self.running.len() {
+            match self.rescued(Party::Writer(number)) {
+                Ok(None) => {}
+                Ok(Some(connections)) => {
+                    if !self.replace_writer(number, connections) {
+                        return false;
+                    }
+                }
+                Err(GiveUp) => return false,
+            }
+        }
+        match self.rescued(Party::Control) {
+            Ok(None) => {}
+            Ok(Some(connections)) => {
+                if !self.replace_control(connections) {
+                    return false;
+                }
+            }
+            Err(GiveUp) => return false,
+        }
+        self.report_overdue_positions();
+        true
+    }
+
+    /// The successor's connections, if the thread hangs and PostgreSQL has answered a new connection.
+    fn rescued(&mut self, party: Party) -> Result<Option<Connections>, GiveUp> {
+        let running = match party {
+            Party::Writer(number) => &mut self.running[number],
+            Party::Control => match &mut self.control {
+                Some((_, running)) => running,
+                None => return Ok(None),
+            },
+        };
+        if !running.progress.hangs(self.deadline) {
+            if running.rescue.take().is_some() {
+                self.shared.health.recovered(&running.component);
+            }
+            return Ok(None);
+        }
+        if let Some(rescue) = &running.rescue {
+            return Ok(rescue.try_recv().ok());
+        }
+        let reason = format!("PostgreSQL has not answered within {} ms", self.deadline.as_millis());
+        self.shared.health.fail(running.component.clone(), reason);
+        match rescue((self.make_connections)(), &running.progress, self.deadline) {
+            Ok(rescue) => running.rescue = Some(rescue),
+            Err(error) => {
+                tracing::error!(%error, "cannot start a thread");
+                return Err(GiveUp);
+            }
+        }
+        Ok(None)
+    }
+
+    fn replace_writer(&mut self, number: usize, connections: Connections) -> bool {
+        if !self.may_abandon(&self.running[number].component) {
+            return false;
+        }
+        let generation = self.running[number].generation + 1;
+        let shared = Arc::new(self.shared.with_connections(connections));
+        match self.spawn(number, generation, shared) {
+            Ok((batches, successor)) => {
+                let hung = std::mem::replace(&mut self.running[number], successor);
+                self.abandon(hung);
+                self.events.send(Event::Replaced { writer: number, batches, generation }).is_ok()
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot start a thread");
+                false
+            }
+        }
+    }
+
+    fn replace_control(&mut self, connections: Connections) -> bool {
+        let Some((context, hung)) = self.control.take() else { return true };
+        if !self.may_abandon(&hung.component) {
+            return false;
+        }
+        let shared = Arc::new(self.shared.with_connections(connections));
+        match self.spawn_control(context.clone(), shared, hung.generation + 1) {
+            Ok(successor) => {
+                self.abandon(hung);
+                self.control = Some((context, successor));
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot start a thread");
+                false
+            }
+        }
+    }
+
+    /// Whether one more thread may be left behind; logs that it is.
+    fn may_abandon(&self, component: &Component) -> bool {
+        tracing::error!(
+            component = component.name(),
+            deadline_ms = self.deadline.as_millis(),
+            "past its deadline, replaced"
+        );
+        if self.abandoned.len() >= ABANDONED_MAX.max(self.running.len() + 1) {
+            tracing::error!("too many threads hang in PostgreSQL; giving up");
+            return false;
+        }
+        true
+    }
+
+    fn abandon(&mut self, hung: Running) {
+        hung.progress.abandon();
+        // Not one of ours any more: a session of it that holds positions may be ended as any frozen owner's.
+        self.all_progress().retain(|progress| !Arc::ptr_eq(progress, &hung.progress));
+        self.abandoned.push(hung.thread);
+        self.shared.health.recovered(&hung.component);
+    }
+
+    /// A position that is not known after some seconds is a reason not to be ready, if nothing else explains it.
+    fn report_overdue_positions(&self) {
+        let Some((context, _)) = &self.control else { return };
+        let overdue = context.unanswered.lock().overdue(POSITION_LIMIT);
+        let health = &self.shared.health;
+        if overdue > 0 && health.ready().is_ok() {
+            let reason = format!(
+                "the stored positions of {overdue} partitions are not known after {} s",
+                POSITION_LIMIT.as_secs()
+            );
+            health.fail(Component::Positions, reason);
+        }
+    }
+
+    fn all_progress(&self) -> parking_lot::MutexGuard<'_, Vec<Arc<Progress>>> {
+        self.all_progress.lock()
+    }
+}
+
+/// Opens a new connection, ends the backend of a thread that hangs, and hands the connections over. It runs on a thread of
+/// its own, because the server may not answer at all, and stops when the hanging thread continues.
+fn rescue(
+    connections: Connections,
+    progress: &Arc<Progress>,
+    deadline: Duration,
+) -> std::io::Result<Receiver<Connections>> {
+    let (rescued, rescue) = bounded(1);
+    let progress = Arc::clone(progress);
+    let work = move || {
+        // Each attempt waits up to half a second, all of it if the server is unreachable.
+        while progress.hangs(deadline) {
+            match connections.open() {
+                Ok(mut connection) => {
+                    if let Some(pid) = progress.hangs(deadline).then(|| progress.backend()).flatten()
+                        && let Err(error) = session::end_backend(&mut connection, pid)
+                    {
+                        tracing::warn!(pid, %error, "cannot end the backend of a writer that hangs");
+                    }
+                    drop(connection);
+                    let ended = Instant::now();
+                    while progress.hangs(deadline) && ended.elapsed() < NOTICE {
+                        thread::sleep(NOTICE / 20);
+                    }
+                    if rescued.send(connections).is_err() {
+                        tracing::debug!("the writer has got on meanwhile");
+                    }
+                    return;
+                }
+                Err(failure) => tracing::debug!(%failure, "a writer hangs, and there is no new connection"),
+            }
+        }
+    };
+    thread::Builder::new().name("rescue".to_owned()).spawn(work)?;
+    Ok(rescue)
+}

@@ -1,0 +1,78 @@
+//! Whether topics are still the same: a thread that compares their ids.
+//!
+//! It has a client of its own. On the consumer's connection a query would wait behind a fetch without records, for up to
+//! `fetch.wait.max.ms`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::kafka::consumer::Consumer;
+use crate::kafka::topic_ids::topic_ids;
+use crate::messages::events::Event;
+use crate::messages::requests::CompareTopics;
+use crate::positions::first::KAFKA_TIMEOUT;
+
+pub(crate) struct TopicIds {
+    consumer: Consumer,
+    events: Sender<Event>,
+    /// The ids that topics had when they were last seen.
+    known: HashMap<Arc<str>, String>,
+}
+
+impl TopicIds {
+    /// Asks through `consumer`, which reads nothing, and answers through `events`.
+    pub(crate) fn new(consumer: Consumer, events: Sender<Event>) -> Self {
+        Self { consumer, events, known: HashMap::new() }
+    }
+
+    /// Works until the channel is closed.
+    pub(crate) fn run(mut self, requests: &Receiver<CompareTopics>) {
+        for topics in requests {
+            let topics = topics.into_iter().chain(requests.try_iter().flatten()).collect();
+            if let Err(reason) = self.compare(topics) {
+                // If it lasts, the log-ends thread reports it; the source waits for a short time only.
+                tracing::debug!(reason, "cannot compare the ids of topics");
+            }
+        }
+    }
+
+    fn compare(&mut self, topics: BTreeSet<Arc<str>>) -> Result<(), String> {
+        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let ids = topic_ids(&self.consumer, &names, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+        let mut same = Vec::with_capacity(topics.len());
+        for topic in topics {
+            match (self.known.get(&topic), ids.get(&*topic)) {
+                // Deleted, or not known to this broker yet: not an answer.
+                (Some(_), None) => continue,
+                (Some(before), Some(id)) if before != id => {
+                    let why = format!(
+                        "topic {topic} was deleted and created again (id {before} is now {id}): the position means \
+                         nothing in the new one. Choose one with `sink-connector offsets reset`"
+                    );
+                    self.tell(Event::Recreated { topic: Arc::clone(&topic), why });
+                }
+                // A broker before 2.8 has no topic ids.
+                (_, _) => {}
+            }
+            if let Some(id) = ids.get(&*topic) {
+                self.known.insert(Arc::clone(&topic), id.clone());
+            }
+            same.push(topic);
+        }
+        self.tell(Event::SameTopics { at: asked, topics: same });
+        Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::debug!("nobody is there to be told");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The Kafka consumer: its properties, and a rebalance callback without I/O.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::observe::metrics::Metrics;
+use crate::types::{Offset, TopicPartition};
+
+/// The consumer, shared between the source and the threads that query Kafka.
+pub(crate) type Consumer = Arc<BaseConsumer<Context>>;
+
+/// How long a poll waits while the consumer is closing.
+const CLOSING_POLL: Duration = Duration::from_millis(10);
+
+/// A change of the assignment. The source handles it after the poll during which the callback ran.
+#[derive(Debug)]
+pub enum Rebalanced {
+    /// Partitions that are not fetched until their positions are known.
+    Assigned(Vec<TopicPartition>),
+    /// Partitions that have already been unassigned.
+    Revoked(Vec<TopicPartition>),
+}
+
+/// What the callbacks leave for the source.
+pub struct Context {
+    rebalances: Mutex<Vec<Rebalanced>>,
+    last_error: Mutex<Option<String>>,
+    metrics: Arc<Metrics>,
+    /// Errors are logged at debug level: another client of the process reports the same ones.
+    quiet: bool,
+}
+
+impl Context {
+    /// Rebalances since the last call.
+    pub fn take_rebalances(&self) -> Vec<Rebalanced> {
+        std::mem::take(&mut *self.rebalances.lock())
+    }
+
+    /// The last error of the client, for messages: a failed request says only that it timed out.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
+    fn note(&self, rebalanced: Rebalanced, kind: &str) {
+        self.metrics.rebalances.with_label_values(&[kind]).inc();
+        self.rebalances.lock().push(rebalanced);
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if self.quiet {
+            tracing::debug!(%error, reason, "Kafka");
+        } else {
+            tracing::warn!(%error, reason, "Kafka");
+        }
+        // "All brokers down" follows an error of one broker, which says more.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last_error.lock() = Some(reason.to_owned());
+        }
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+                if !self.quiet =>
+            {
+                tracing::warn!(facility, message, "librdkafka");
+            }
+            _ => tracing::debug!(facility, message, "librdkafka"),
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions = partitions_of(list);
+        if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.note(Rebalanced::Assigned(partitions), "assign");
+            return;
+        }
+        let kind = if consumer.assignment_lost() { "lost" } else { "revoke" };
+        // Only assigned partitions can be unassigned: the position of one may still be unknown.
+        let assigned = consumer.assignment().map(|list| partitions_of(&list)).unwrap_or_default();
+        let mut ours = TopicPartitionList::new();
+        for partition in partitions.iter().filter(|p| assigned.contains(p)) {
+            ours.add_partition(&partition.topic, partition.partition.0);
+        }
+        let unassigned =
+            if cooperative(consumer) { consumer.incremental_unassign(&ours) } else { consumer.unassign() };
+        if let Err(error) = unassigned {
+            tracing::error!(%error, "cannot unassign revoked partitions");
+        }
+        self.note(Rebalanced::Revoked(partitions), kind);
+    }
+}
+
+/// Whether the group uses the cooperative protocol: partitions are assigned and revoked one by one.
+pub(crate) fn cooperative(consumer: &BaseConsumer<Context>) -> bool {
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+}
+
+/// Creates the consumer of `run`. The properties that the sink needs override the user's `properties`.
+pub(crate) fn create(
+    bootstrap_servers: &str,
+    group_id: &str,
+    client_id: &str,
+    properties: impl IntoIterator<Item = (String, String)>,
+    metrics: Arc<Metrics>,
+) -> KafkaResult<Consumer> {
+    with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics, false)
+}
+
+/// Creates a consumer for the operator's commands, which never joins the group: partitions are assigned to it by hand,
+/// and it reports their ends.
+pub(crate) fn observer(
+    bootstrap_servers: &str,
+    group_id: &str,
+    client_id: &str,
+    properties: impl IntoIterator<Item = (String, String)>,
+    metrics: Arc<Metrics>,
+) -> KafkaResult<Consumer> {
+    let mut config = settings(bootstrap_servers, group_id, client_id, properties);
+    config.set("enable.partition.eof", "true");
+    with_context(&config, metrics, false)
+}
+
+/// Creates a client that only sends queries. It logs its errors at debug level, because the consumer of the same process
+/// reports them.
+pub(crate) fn query_client(
+    bootstrap_servers: &str,
+    group_id: &str,
+    client_id: &str,
+    properties: impl IntoIterator<Item = (String, String)>,
+    metrics: Arc<Metrics>,
+) -> KafkaResult<Consumer> {
+    with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics, true)
+}
+
+fn with_context(config: &ClientConfig, metrics: Arc<Metrics>, quiet: bool) -> KafkaResult<Consumer> {
+    let context = Context { rebalances: Mutex::default(), last_error: Mutex::default(), metrics, quiet };
+    let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
+    Ok(Arc::new(consumer))
+}
+
+fn settings(
+    bootstrap_servers: &str,
+    group_id: &str,
+    client_id: &str,
+    properties: impl IntoIterator<Item = (String, String)>,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    // Memory: the records that librdkafka prefetches. 8 MiB is about 10,000 live scores: enough to keep two writers busy,
+    // and little memory to hold while the database is slow. Fetched batches come on top, compressed, and are several
+    // times larger when decompressed: so fetches are small.
+    config.set("queued.max.messages.kbytes", "8192");
+    config.set("queued.min.messages", "20000");
+    config.set("fetch.message.max.bytes", "262144");
+    config.set("fetch.max.bytes", "4194304");
+    // With the default of 1000, the queue stays empty for most of a second each time it was full.
+    config.set("fetch.queue.backoff.ms", "10");
+    config.set("fetch.wait.max.ms", "100");
+    config.set("client.id", client_id);
+    config.set("topic.metadata.refresh.interval.ms", "10000");
+    for (name, value) in properties {
+        config.set(name, value);
+    }
+    config.set("bootstrap.servers", bootstrap_servers);
+    config.set("group.id", group_id);
+    config.set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false");
+    // Otherwise librdkafka silently moves a position that is out of range.
+    config.set("auto.offset.reset", "error");
+    config.set("partition.assignment.strategy", "cooperative-sticky");
+    config.set("isolation.level", "read_committed");
+    config.set("enable.partition.eof", "false");
+    config.set("allow.auto.create.topics", "false");
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// Waits for pending commits and leaves the group. It may never return if Kafka does not answer.
+pub(crate) fn leave(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+    if cooperative(consumer) {
+        // librdkafka waits until every assignment is answered. One whose positions are not known yet has not been.
+        consumer.incremental_assign(&TopicPartitionList::new())?;
+    }
+    consumer.close_queue()?;
+    while !consumer.closed() {
+        consumer.poll(CLOSING_POLL);
+    }
+    Ok(())
+}
+
+pub(crate) fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
+}
+
+pub(crate) fn list_of<'a>(
+    positions: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (partition, position) in positions {
+        list.add_partition_offset(&partition.topic, partition.partition.0, KafkaOffset::Offset(position.0))?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,54 @@
+//! Events for the source. They share one channel, so that it can wait for all of them at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::messages::report::Report;
+use crate::positions::ledger::Stopped;
+use crate::types::{Offset, TopicPartition};
+
+/// An event that another thread sends to the source.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A writer has finished with a batch.
+    Report(Box<Report>),
+    /// A writer was past its deadline and has been replaced. The records of its batch are read again.
+    Replaced {
+        /// The writer's number.
+        writer: usize,
+        /// The channel to its successor.
+        batches: crossbeam_channel::Sender<crate::batch::Batch>,
+        /// The successor's generation. Reports of older generations do not move positions.
+        generation: u64,
+    },
+    /// The positions of newly assigned (or fenced) partitions, each with the epoch of its query.
+    Resolved(Vec<(TopicPartition, u64, Result<Offset, Stopped>)>),
+    /// The beginnings and ends of the logs of assigned partitions.
+    Watermarks(Vec<(TopicPartition, Watermarks)>),
+    /// A topic was deleted and created again.
+    Recreated {
+        topic: Arc<str>,
+        /// A message for the operator.
+        why: String,
+    },
+    /// These topics have the same ids as before, or their `Recreated` event has been sent.
+    SameTopics {
+        /// When the query was sent: the answer holds for this moment.
+        at: Instant,
+        topics: Vec<Arc<str>>,
+    },
+    /// The ends at which `--until-end` stops, of all partitions of the topics, assigned to this member or not.
+    Goal(HashMap<TopicPartition, Offset>),
+    /// Stored positions of all partitions of the topics, assigned to this member or not.
+    Stored(Vec<(TopicPartition, Offset)>),
+}
+
+/// The beginning and end of a partition's log, for a reader of committed records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watermarks {
+    /// The first offset that still exists.
+    pub low: Offset,
+    /// The offset after the last readable record.
+    pub high: Offset,
+}

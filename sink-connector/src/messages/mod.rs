@@ -1,0 +1,9 @@
+//! What the threads exchange: events, requests, reports, progress, wake-ups. Every thread's folder is above this one.
+
+pub(crate) mod board;
+pub(crate) mod events;
+pub(crate) mod heartbeat;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod requests;
+pub(crate) mod wakeup;

@@ -1,0 +1,100 @@
+//! Reports of the writers to the source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::batch::{Batch, Skip};
+use crate::rejects::policy::Refusal;
+use crate::types::TopicPartition;
+
+/// What a committed batch has written.
+#[derive(Debug, Default)]
+pub(crate) struct BatchCounts {
+    /// Rows inserted or updated, by the label of the table.
+    pub written: Vec<(String, u64)>,
+    /// Rows deleted by tombstones, by the label of the table.
+    pub deleted: Vec<(String, u64)>,
+    /// Skipped records: partition, reason, count.
+    pub skipped: Vec<(TopicPartition, Skip, u64)>,
+    /// Dead letters: partition, reason.
+    pub dead_letters: Vec<(TopicPartition, &'static str)>,
+}
+
+/// The size that a batch must have to make progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Size {
+    /// Its statements take longer than the server allows.
+    Smaller,
+    /// A record fails with an error that may be a configuration error, and no other record of its table succeeds. More
+    /// records are needed to decide.
+    Larger,
+}
+
+/// How a writer has finished with a batch.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The batch is committed. It is returned so that its memory can be reused.
+    Committed {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation: a replaced writer may still report.
+        generation: u64,
+        /// The batch.
+        batch: Batch,
+        /// What it has written.
+        counts: BatchCounts,
+        /// The rejected records that the error policy does not tolerate; the batch was cut before them.
+        refused: Vec<Refusal>,
+    },
+    /// The batch has opened breakers: nothing of it is committed.
+    Tripped {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+        /// The batch, not written.
+        batch: Batch,
+        /// The topics whose breakers are open, and why.
+        topics: BTreeMap<Arc<str>, String>,
+    },
+    /// The batch is not written and must be sent again in another size.
+    Returned {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+        /// The batch.
+        batch: Batch,
+        /// The size that is needed.
+        size: Size,
+    },
+    /// The stored positions are not the ones that the batch expects: read them again.
+    Fenced {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+        /// The batch, not written.
+        batch: Batch,
+    },
+    /// Shutdown was requested, or the writer was replaced, while the batch could not be written.
+    Abandoned {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+    },
+}
+
+impl Report {
+    /// The number of the writer, and its generation.
+    pub(crate) fn sender(&self) -> (usize, u64) {
+        match self {
+            Self::Committed { writer, generation, .. }
+            | Self::Tripped { writer, generation, .. }
+            | Self::Returned { writer, generation, .. }
+            | Self::Fenced { writer, generation, .. }
+            | Self::Abandoned { writer, generation } => (*writer, *generation),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Health and metrics.
+
+pub(crate) mod health;
+pub(crate) mod metrics;

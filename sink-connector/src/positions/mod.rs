@@ -1,0 +1,6 @@
+//! Where partitions stand: in memory (`ledger`), in PostgreSQL (`stored`), and at first (`first`).
+
+pub(crate) mod first;
+pub(crate) mod ledger;
+pub(crate) mod span;
+pub(crate) mod stored;

@@ -1,0 +1,132 @@
+//! What went wrong with PostgreSQL, classed where it arises.
+
+use postgres::error::SqlState;
+use thiserror::Error;
+
+use crate::postgres::handshake::ConnectError;
+use crate::postgres::sqlstate::{self, Class, again, classify};
+
+/// A failed operation on PostgreSQL.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct Failure {
+    /// What is to be done about it.
+    pub class: Class,
+    /// The server's code, when the server spoke.
+    pub sqlstate: Option<String>,
+    /// The constraint that the server named.
+    pub constraint: Option<String>,
+    /// The table that the server named.
+    pub table: Option<String>,
+    /// The connection cannot be used again.
+    pub connection_lost: bool,
+    /// For people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of the sink's surroundings that is waited for.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::of(Class::Transient, message)
+    }
+
+    /// A failure that waits for the operator.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self::of(Class::Configuration, message)
+    }
+
+    fn of(class: Class, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            sqlstate: None,
+            constraint: None,
+            table: None,
+            connection_lost: false,
+            message: message.into(),
+        }
+    }
+
+    /// A unique violation: of which constraint or index.
+    pub fn unique_violation(&self) -> Option<&str> {
+        let unique = self.sqlstate.as_deref() == Some(SqlState::UNIQUE_VIOLATION.code());
+        if unique { self.constraint.as_deref() } else { None }
+    }
+
+    /// The record is at fault.
+    pub fn is_the_records(&self) -> bool {
+        self.class == Class::Record
+    }
+
+    /// A configuration error that some records may cause themselves.
+    pub fn may_be_the_records(&self) -> bool {
+        self.class == Class::Configuration
+            && self.sqlstate.as_deref().is_some_and(sqlstate::may_be_the_records)
+    }
+
+    /// One statement met the same row twice (`INSERT … ON CONFLICT DO UPDATE`).
+    pub fn cardinality_violation(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::CARDINALITY_VIOLATION.code())
+    }
+
+    /// The class of a failure that the same batch has met before: an internal error that stays does not pass by itself.
+    #[must_use]
+    pub fn met_again(self) -> Self {
+        match &self.sqlstate {
+            Some(state) => Self { class: again(state, self.constraint.as_deref(), &self.message), ..self },
+            None => self,
+        }
+    }
+
+    /// The same failure as a configuration error.
+    pub fn into_configuration(self) -> Self {
+        Self { class: Class::Configuration, ..self }
+    }
+
+    /// A table is not there.
+    pub fn undefined_table(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::UNDEFINED_TABLE.code())
+    }
+
+    /// A statement was cancelled: it may have waited for a lock for longer than statement_timeout allows.
+    pub fn statement_timeout(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::QUERY_CANCELED.code())
+    }
+
+    /// A lock was not to be had within lock_timeout.
+    pub fn lock_timeout(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Client(error) => error.into(),
+            ConnectError::NoAnswer(_) => Self { connection_lost: true, ..Self::transient(error.to_string()) },
+        }
+    }
+}
+
+impl From<postgres::Error> for Failure {
+    fn from(error: postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            let cause = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
+            return Self { connection_lost: true, ..Self::transient(format!("{error}{cause}")) };
+        };
+        let state = db.code().code();
+        let mut message = format!("{} ({state})", db.message());
+        for part in [db.detail(), db.hint()].into_iter().flatten() {
+            message.push_str("; ");
+            message.push_str(part);
+        }
+        Self {
+            class: classify(state, db.constraint(), db.routine().unwrap_or(db.message())),
+            sqlstate: Some(state.to_owned()),
+            constraint: db.constraint().map(str::to_owned),
+            table: db.table().map(str::to_owned),
+            // After an error in COPY the protocol state of the connection is not worth the doubt.
+            connection_lost: true,
+            message,
+        }
+    }
+}

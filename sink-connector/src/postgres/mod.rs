@@ -1,0 +1,9 @@
+//! PostgreSQL: sessions, TLS, names in SQL, and what an error means.
+
+pub(crate) mod connect;
+pub(crate) mod failure;
+pub(crate) mod handshake;
+pub(crate) mod session;
+pub(crate) mod sql;
+pub(crate) mod sqlstate;
+pub(crate) mod tls;

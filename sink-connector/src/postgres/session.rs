@@ -1,0 +1,214 @@
+//! Connections to PostgreSQL: the pool, what every session sets, and who it says it is.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use postgres::Client;
+use postgres_openssl::MakeTlsConnector;
+use r2d2::{HandleError, ManageConnection};
+use r2d2_postgres::PostgresConnectionManager;
+
+use crate::postgres::failure::Failure;
+use crate::postgres::handshake::{self, ConnectError};
+use crate::postgres::sql::literal;
+
+type Pool = r2d2::Pool<Manager>;
+/// A connection taken from the pool.
+pub(crate) type Connection = r2d2::PooledConnection<Manager>;
+
+/// Makes the pool's connections.
+pub struct Manager {
+    config: postgres::Config,
+    tls: MakeTlsConnector,
+    /// What connections are asked; connecting itself goes through [`handshake`], which has a deadline.
+    inner: PostgresConnectionManager<MakeTlsConnector>,
+}
+
+/// A client that can be marked as not to be used again: after an error inside COPY, the state of the connection is
+/// not worth the doubt.
+pub struct Link {
+    client: Client,
+    discarded: bool,
+}
+
+impl Link {
+    /// The pool closes it when it comes back, whatever the client says of itself.
+    pub fn discard(&mut self) {
+        self.discarded = true;
+    }
+}
+
+impl Deref for Link {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Link {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl ManageConnection for Manager {
+    type Connection = Link;
+    type Error = ConnectError;
+
+    fn connect(&self) -> Result<Link, ConnectError> {
+        let client = handshake::connect(&self.config, &self.tls, &session_settings())?;
+        Ok(Link { client, discarded: false })
+    }
+
+    fn is_valid(&self, link: &mut Link) -> Result<(), ConnectError> {
+        Ok(self.inner.is_valid(&mut link.client)?)
+    }
+
+    fn has_broken(&self, link: &mut Link) -> bool {
+        link.discarded || self.inner.has_broken(&mut link.client)
+    }
+}
+
+/// How long a session waits for a lock before it gives the transaction up and tries again. The user may say
+/// otherwise in the URL's `options`.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long [`open`] waits for the pool. Short, so that shutdown is noticed between two tries.
+const GET_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The pool, and why it last failed to connect: r2d2 itself keeps only a text.
+#[derive(Clone)]
+pub struct Connections {
+    pool: Pool,
+    last_error: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Connections {
+    /// A pool of at most `size` connections that are made when they are asked for. It does not connect yet.
+    ///
+    /// It runs threads that own PostgreSQL clients, which own runtimes: never make or drop one inside async code.
+    pub fn new(config: &postgres::Config, tls: MakeTlsConnector, size: u32) -> Self {
+        let last_error = Arc::new(Mutex::new(None));
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(0))
+            .test_on_check_out(false)
+            .connection_timeout(GET_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .error_handler(Box::new(Remember(Arc::clone(&last_error))))
+            .build_unchecked(Manager {
+                config: config.clone(),
+                tls: tls.clone(),
+                inner: PostgresConnectionManager::new(config.clone(), tls),
+            });
+        Self { pool, last_error }
+    }
+
+    /// A connection, or why there is none. Waits half a second at most.
+    pub fn open(&self) -> Result<Connection, Failure> {
+        match self.pool.get() {
+            Ok(connection) => {
+                *self.last_error.lock() = None;
+                Ok(connection)
+            }
+            Err(error) => Err(self
+                .last_error
+                .lock()
+                .clone()
+                .unwrap_or_else(|| Failure::transient(format!("no connection to PostgreSQL: {error}")))),
+        }
+    }
+
+    /// `(idle, in use)` connections.
+    pub fn counts(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (state.idle_connections, state.connections - state.idle_connections)
+    }
+}
+
+#[derive(Debug)]
+struct Remember(Arc<Mutex<Option<Failure>>>);
+
+impl HandleError<ConnectError> for Remember {
+    fn handle_error(&self, error: ConnectError) {
+        let failure = Failure::from(error);
+        tracing::debug!(reason = %failure, "cannot connect to PostgreSQL");
+        *self.0.lock() = Some(failure);
+    }
+}
+
+/// What every session sets. Texts without an offset are UTC; a server that loses its client notices within a minute.
+fn session_settings() -> String {
+    format!(
+        "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
+         SET client_min_messages = warning; \
+         SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+         SET tcp_user_timeout = 60000; \
+         SELECT set_config('lock_timeout', '{}', false) WHERE current_setting('lock_timeout') = '0'",
+        LOCK_TIMEOUT.as_millis()
+    )
+}
+
+/// Who a session is for the server: enough to tell it from a later one with the same pid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Backend {
+    /// Its process id.
+    pub pid: i32,
+}
+
+/// The backend of a connection.
+pub(crate) fn backend(client: &mut Client) -> Result<Backend, postgres::Error> {
+    let row = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[])?;
+    Ok(Backend { pid: row.get(0) })
+}
+
+/// Runs `ddl` unless `table` (quoted) exists: a role that may write but not create needs no CREATE then.
+pub(crate) fn create_unless_there(
+    client: &mut Client,
+    table: &str,
+    ddl: &str,
+) -> Result<(), postgres::Error> {
+    if exists(client, table)? { Ok(()) } else { client.batch_execute(ddl) }
+}
+
+/// Whether `table` (quoted) exists.
+pub(crate) fn exists(client: &mut Client, table: &str) -> Result<bool, postgres::Error> {
+    let sql = format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", literal(table));
+    Ok(client.query_one(&sql, &[])?.get(0))
+}
+
+/// Ends the sessions that keep the backends `waiting` from their locks, if they are older sessions of the same role
+/// and the same connector, and not among `ours`: frozen owners of positions that have been given to us since.
+/// Returns the pids that were ended.
+pub(crate) fn end_frozen_owners(
+    client: &mut Client,
+    waiting: &[i32],
+    ours: &[i32],
+) -> Result<Vec<i32>, postgres::Error> {
+    // Not in a condition: the planner may try one condition before another, and this one ends whatever it is tried on.
+    let rows = client.query(
+        "WITH frozen AS MATERIALIZED (SELECT DISTINCT owner.pid FROM unnest($1::int[]) w(pid) \
+         JOIN pg_catalog.pg_stat_activity me ON me.pid = w.pid \
+         CROSS JOIN LATERAL unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid) \
+         JOIN pg_catalog.pg_stat_activity owner ON owner.pid = b.pid \
+         WHERE owner.usename = me.usename AND owner.application_name = me.application_name \
+           AND owner.backend_start < me.backend_start AND owner.pid <> ALL ($2::int[])) \
+         SELECT pid, pg_catalog.pg_terminate_backend(pid) FROM frozen",
+        &[&waiting, &ours],
+    )?;
+    Ok(rows.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect())
+}
+
+/// Ends one backend, if it still belongs to this role and connector.
+pub(crate) fn end_backend(client: &mut Client, pid: i32) -> Result<(), postgres::Error> {
+    client.execute(
+        "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a \
+         WHERE a.pid = $1 AND a.usename = current_user AND a.application_name = current_setting('application_name')",
+        &[&pid],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! What an SQLSTATE means for the sink: the error policy, as one table.
+//!
+//! The codes are those of Appendix A of PostgreSQL's manual. A code that is not in the table is a configuration error:
+//! nothing is dropped for a code that nobody thought about.
+
+/// What is to be done about an error of PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The record is at fault: it becomes a dead letter, the rest of its batch is written.
+    Record,
+    /// The surroundings are at fault and will get better: the same batch is tried again, for ever.
+    Transient,
+    /// The operator has to mend the table or the configuration: nothing is dropped, the catalog is read again, and the
+    /// same batch is tried again, slowly.
+    Configuration,
+}
+
+impl Class {
+    /// Its word in metrics, logs and the reference.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Transient => "transient",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
+/// What else a row of the table asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Nothing.
+    Always,
+    /// The server named no constraint, and it was no trigger's RAISE.
+    WithoutConstraint,
+    /// A policy of row-level security refused the new row.
+    RowSecurity,
+    /// The same batch has met the same code before; [`again`] asks.
+    Again,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule {
+    /// A whole code, or the two characters of a class of codes.
+    pub code: &'static str,
+    /// What else it takes.
+    pub when: When,
+    /// What follows.
+    pub class: Class,
+    /// What the code means, for the reference.
+    pub meaning: &'static str,
+}
+
+const fn rule(code: &'static str, class: Class, meaning: &'static str) -> Rule {
+    Rule { code, when: When::Always, class, meaning }
+}
+
+const fn rule_when(code: &'static str, when: When, class: Class, meaning: &'static str) -> Rule {
+    Rule { code, when, class, meaning }
+}
+
+use Class::{Configuration, Record, Transient};
+
+/// The error policy. The first row that fits holds: exceptions stand before their class of codes.
+pub(crate) const RULES: &[Rule] = &[
+    // --- the record
+    rule("22P03", Configuration, "binary representation refused: encoded for a table that has changed since"),
+    rule("22P04", Configuration, "COPY data refused: encoded for a table that has changed since"),
+    rule("2200H", Configuration, "a sequence has no values left"),
+    rule("22", Record, "data: out of range, not a date, not valid in its type"),
+    rule_when("23514", When::WithoutConstraint, Configuration, "no partition of the table takes the row"),
+    rule("23", Record, "integrity: NOT NULL, foreign key, unique, CHECK, exclusion"),
+    rule("44000", Record, "WITH CHECK OPTION of a view"),
+    rule("54000", Record, "a limit exceeded: an index row too large"),
+    rule("P0001", Record, "RAISE EXCEPTION in a trigger"),
+    rule_when("42501", When::RowSecurity, Record, "row-level security refuses the row"),
+    // --- the surroundings
+    rule("08", Transient, "connection lost or refused"),
+    rule("25006", Transient, "read-only: a standby, or a failover under way"),
+    rule("25P03", Transient, "idle in transaction for too long"),
+    rule("25P04", Transient, "transaction took too long"),
+    rule("40001", Transient, "serialization failure"),
+    rule("40P01", Transient, "deadlock"),
+    rule("53400", Configuration, "configuration limit exceeded"),
+    rule("53", Transient, "resources: disk full, out of memory, too many connections"),
+    rule("55006", Transient, "object in use"),
+    rule("55P03", Transient, "lock not available within lock_timeout"),
+    rule("57", Transient, "operator: shutdown, starting up, cancelled, terminated"),
+    rule("58", Transient, "system: I/O error"),
+    rule_when("XX000", When::Again, Configuration, "internal error, again"),
+    rule("XX000", Transient, "internal error, for the first time"),
+    // --- for the operator to fix
+    rule("0A000", Configuration, "feature not supported"),
+    rule("26000", Configuration, "prepared statement missing: a pooler in transaction mode"),
+    rule("28", Configuration, "role or password refused"),
+    rule("3D000", Configuration, "no such database"),
+    rule("3F000", Configuration, "no such schema"),
+    rule("42", Configuration, "no such table or column, no permission"),
+    rule("55000", Configuration, "object not in the state needed"),
+    rule("XX001", Configuration, "data corrupted"),
+    rule("XX002", Configuration, "index corrupted"),
+];
+
+/// Classes an error at its first occurrence.
+///
+/// `constraint` is the one that the server named. `source` tells row-level security from a missing permission: the
+/// server's message, or better its routine, which no `lc_messages` translates.
+#[must_use]
+pub(crate) fn classify(sqlstate: &str, constraint: Option<&str>, source: &str) -> Class {
+    find(sqlstate, constraint, source, false)
+}
+
+/// Classes an error that the same batch has met before: an internal error that stays is no longer transient.
+#[must_use]
+pub(crate) fn again(sqlstate: &str, constraint: Option<&str>, source: &str) -> Class {
+    find(sqlstate, constraint, source, true)
+}
+
+/// Whether an error for the operator may be that of some records and not of their neighbours: a trigger that stumbles
+/// over a value, say. Not so where the table or the server is at fault whatever the record holds, and not for a missing
+/// partition, which somebody will make.
+#[must_use]
+pub(crate) fn may_be_the_records(sqlstate: &str) -> bool {
+    let never = ["22", "23", "26", "28", "3D", "53", "XX"];
+    classify(sqlstate, None, "") == Configuration && !never.iter().any(|class| sqlstate.starts_with(class))
+}
+
+fn find(sqlstate: &str, constraint: Option<&str>, source: &str, again: bool) -> Class {
+    let fits = |rule: &&Rule| {
+        let code = if rule.code.len() == 2 { sqlstate.starts_with(rule.code) } else { sqlstate == rule.code };
+        code && match rule.when {
+            When::Always => true,
+            // PL/pgSQL's RAISE (exec_stmt_raise) names none unless it is told to, and means the row.
+            When::WithoutConstraint => constraint.is_none() && source != "exec_stmt_raise",
+            When::RowSecurity => is_row_security(source),
+            When::Again => again,
+        }
+    };
+    RULES.iter().find(fits).map_or(Configuration, |rule| rule.class)
+}
+
+/// Whether a 42501 is a policy's refusal of a row. `ExecWithCheckOptions` is the routine that raises it
+/// (src/backend/executor/execMain.c).
+fn is_row_security(source: &str) -> bool {
+    source == "ExecWithCheckOptions" || source.starts_with("new row violates row-level security policy")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(codes: &str, expected: Class) {
+        for code in codes.split_whitespace() {
+            assert_eq!(classify(code, Some("c"), ""), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_record_is_at_fault() {
+        all("22001 22003 22007 22008 22021 22P02 22P05 2202E 22000", Record);
+        all("23000 23001 23502 23503 23505 23514 23P01", Record);
+        all("44000 54000 P0001", Record);
+        for source in ["new row violates row-level security policy for table \"t\"", "ExecWithCheckOptions"] {
+            assert_eq!(classify("42501", None, source), Record);
+        }
+    }
+
+    #[test]
+    fn the_surroundings_are_at_fault() {
+        all("08000 08001 08003 08004 08006 08007 08P01", Transient);
+        all("25006 25P03 25P04 40001 40P01 55006 55P03", Transient);
+        all("53000 53100 53200 53300", Transient);
+        all("57000 57014 57P01 57P02 57P03 57P04 57P05 58000 58030 58P01 58P02", Transient);
+    }
+
+    #[test]
+    fn the_operator_has_to_mend_it() {
+        all("0A000 2200H 22P03 22P04 26000 28000 28P01 3D000 3F000 53400 55000 XX001 XX002", Configuration);
+        all("42501 42601 42703 42804 42P01 42P10", Configuration);
+        assert_eq!(classify("42501", None, "permission denied for table t"), Configuration);
+        let other = "query would be affected by row-level security policy for table \"t\"";
+        assert_eq!(classify("42501", None, other), Configuration);
+    }
+
+    #[test]
+    fn a_check_without_a_name_is_a_missing_partition() {
+        assert_eq!(classify("23514", Some("positive"), ""), Record);
+        assert_eq!(classify("23514", None, ""), Configuration);
+        assert_eq!(classify("23514", None, "ExecFindPartition"), Configuration);
+        assert_eq!(classify("23514", None, "exec_stmt_raise"), Record);
+        assert_eq!(classify("23505", None, ""), Record);
+    }
+
+    #[test]
+    fn some_errors_for_the_operator_may_be_the_records() {
+        for code in "42703 42883 0A000 55000 21000 P0002 99999".split_whitespace() {
+            assert!(may_be_the_records(code), "{code}");
+        }
+        for code in "23514 22P04 2200H 28P01 3D000 26000 53400 XX001 40001 P0001 22003".split_whitespace() {
+            assert!(!may_be_the_records(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn an_internal_error_is_transient_once() {
+        assert_eq!(classify("XX000", None, ""), Transient);
+        assert_eq!(again("XX000", None, ""), Configuration);
+        for rule in RULES.iter().filter(|rule| rule.when == When::Always && rule.code.len() == 5) {
+            assert_eq!(rule.code == "XX000", classify(rule.code, None, "") != again(rule.code, None, ""));
+        }
+    }
+
+    #[test]
+    fn what_is_not_listed_waits_for_the_operator() {
+        all(
+            "01000 02000 0Z000 21000 25P02 34000 38000 40002 40003 F0000 HV000 P0002 P0004 54001 55P04 99999",
+            Configuration,
+        );
+        assert_eq!(classify("", None, ""), Configuration);
+        assert_eq!(classify("2", None, ""), Configuration);
+    }
+
+    #[test]
+    fn no_row_hides_a_later_one() {
+        for (index, later) in RULES.iter().enumerate() {
+            assert!(later.code.len() == 2 || later.code.len() == 5, "{}", later.code);
+            for earlier in &RULES[..index] {
+                let hides = earlier.when == When::Always && later.code.starts_with(earlier.code);
+                assert!(!hides, "{} hides {}", earlier.code, later.code);
+            }
+        }
+    }
+}

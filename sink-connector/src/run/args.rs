@@ -1,0 +1,60 @@
+//! The flags of `run`.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// The help text after the flags.
+pub const AFTER: &str = "\
+Without --max-records, --until-end and --idle-timeout it runs until SIGTERM or SIGINT. \
+If several are given, the first one reached ends the run.
+
+Example:
+  sink-connector run --until-end --idle-timeout 10s --deadline 10m --summary json";
+
+/// The bounds of a run.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct RunArgs {
+    /// Stop after exactly N records; no further record is committed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_records: Option<u64>,
+    /// Stop at the current ends of the partitions
+    #[arg(long)]
+    pub until_end: bool,
+    /// Stop when no record has arrived for this long, such as 10s
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub idle_timeout: Option<Duration>,
+    /// Stop with exit code 5 after this long, such as 10m, if no other bound is reached
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub deadline: Option<Duration>,
+    /// Exit with code 3 if there were dead letters
+    #[arg(long)]
+    pub fail_on_dead_letters: bool,
+    /// Print a summary on standard output at the end
+    #[arg(long, value_name = "FORMAT")]
+    pub summary: Option<SummaryFormat>,
+}
+
+/// The format of the summary of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SummaryFormat {
+    /// One JSON object.
+    Json,
+}
+
+impl RunArgs {
+    /// Whether a bound other than the deadline is given.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.max_records.is_some() || self.until_end || self.idle_timeout.is_some()
+    }
+}
+
+// A String, because clap prints the error of a value parser and nothing else reads it.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("must be greater than zero".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write 500ms, 10s, 10m or 1h 30m")),
+    }
+}

@@ -1,0 +1,161 @@
+//! Builds what the threads share, and starts the HTTP server and the Kafka clients.
+
+use std::net::ToSocketAddrs as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use postgres_openssl::MakeTlsConnector;
+use rdkafka::consumer::Consumer as _;
+use shared::http::Server;
+use shared::signal::Shutdown;
+
+use crate::config::{self, Config};
+use crate::kafka::consumer::{self, Consumer};
+use crate::kafka::topics::Topics;
+use crate::messages::board::Board;
+use crate::messages::heartbeat::Heartbeat;
+use crate::messages::wakeup::WakeUp;
+use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
+use crate::positions::stored::Offsets;
+use crate::postgres::connect;
+use crate::postgres::session::Connections;
+use crate::postgres::sql::TableName;
+use crate::rejects::dead_letter_topic::DeadLetterTopic;
+use crate::rejects::dead_letters::DeadLetters;
+use crate::rejects::policy::Policy;
+use crate::run::args::RunArgs;
+use crate::run::status::Status;
+use crate::source::bounds::Bounds;
+use crate::table::plan_cache::Plans;
+use crate::table::targets::{target_of, targets};
+use crate::writer::WriterContext;
+
+/// A sink whose threads are not started.
+pub(super) struct Sink<'a> {
+    pub config: &'a Config,
+    pub started: Instant,
+    pub bounds: Bounds,
+    pub postgres: (postgres::Config, MakeTlsConnector),
+    pub writer_context: Arc<WriterContext>,
+    pub board: Arc<Board>,
+    pub heartbeats: Heartbeats,
+    pub kafka: KafkaClients,
+    pub server: Server,
+}
+
+/// The loops that /livez watches.
+pub(super) struct Heartbeats {
+    pub poll_loop: Arc<Heartbeat>,
+    pub supervisor: Arc<Heartbeat>,
+}
+
+pub(super) struct KafkaClients {
+    /// Subscribed to `topics`.
+    pub consumer: Consumer,
+    /// Queries topic ids. On the consumer's connection, a query would wait behind a fetch.
+    pub queries: Consumer,
+    pub topics: Topics,
+}
+
+pub(super) fn build<'a>(config: &'a Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Result<Sink<'a>> {
+    let started = Instant::now();
+    let board = Arc::new(Board::default());
+    let heartbeats = Heartbeats {
+        poll_loop: Arc::new(Heartbeat::new(started)),
+        supervisor: Arc::new(Heartbeat::new(started)),
+    };
+    let postgres = connect::settings(config)?;
+    let writer_context = Arc::new(writer_context(config, &postgres, shutdown)?);
+    let server = serve(config, &writer_context, &board, &heartbeats)?;
+    tracing::info!(connector = config.name, http = %server.local_addr(), "started");
+    let kafka = kafka_clients(config, &writer_context.metrics)?;
+    let bounds = Bounds {
+        max_records: args.max_records,
+        until_end: args.until_end,
+        idle_timeout: args.idle_timeout,
+        deadline: args.deadline,
+    };
+    Ok(Sink { config, started, bounds, postgres, writer_context, board, heartbeats, kafka, server })
+}
+
+fn writer_context(
+    config: &Config,
+    postgres: &(postgres::Config, MakeTlsConnector),
+    shutdown: Shutdown,
+) -> anyhow::Result<WriterContext> {
+    let health = Arc::new(Health::starting());
+    let wakeup = Arc::new(WakeUp::default());
+    let waiting = Arc::clone(&wakeup);
+    shutdown.on_request(move || waiting.notify());
+    // One connection for each writer, and one for the PostgreSQL control thread.
+    let size = u32::try_from(config.postgres.writers + 1).context("too many writers")?;
+    Ok(WriterContext {
+        connections: Connections::new(&postgres.0, postgres.1.clone(), size),
+        offsets: Offsets::new(&TableName::parse(&config.offsets.table), &config.name),
+        dead_letters: dead_letters(config, &shutdown),
+        policy: Arc::new(Policy::new(&config.errors)),
+        plans: Arc::new(Plans::new(targets(config)?, target_of(config), Arc::clone(&health))),
+        health,
+        metrics: Arc::new(Metrics::new(&config.name)),
+        wakeup,
+        shutdown,
+    })
+}
+
+/// Where dead letters are stored: in the table, or in the topic as well.
+fn dead_letters(config: &Config, shutdown: &Shutdown) -> DeadLetters {
+    let table = TableName::parse(&config.errors.dead_letter_table);
+    let dead_letters = DeadLetters::new(&table, &config.name);
+    match (&config.errors.dead_letters, &config.errors.dead_letter_topic) {
+        (config::DeadLetters::Topic, Some(topic)) => {
+            let servers = &config.kafka.bootstrap_servers;
+            let topic =
+                DeadLetterTopic::new(topic, &config.name, servers, properties(config), shutdown.clone());
+            dead_letters.into_topic(topic)
+        }
+        (config::DeadLetters::Topic | config::DeadLetters::Table, _) => dead_letters,
+    }
+}
+
+fn serve(
+    config: &Config,
+    context: &WriterContext,
+    board: &Arc<Board>,
+    heartbeats: &Heartbeats,
+) -> anyhow::Result<Server> {
+    let status = Status {
+        connector: config.name.clone(),
+        metrics: Arc::clone(&context.metrics),
+        health: Arc::clone(&context.health),
+        board: Arc::clone(board),
+        connections: context.connections.clone(),
+        heartbeats: [
+            ("poll loop", Arc::clone(&heartbeats.poll_loop)),
+            ("supervisor", Arc::clone(&heartbeats.supervisor)),
+        ],
+    };
+    let address = || format!("http.listen: {}", config.http.listen);
+    let mut addresses = config.http.listen.to_socket_addrs().with_context(address)?;
+    let listen = addresses.next().with_context(address)?;
+    Ok(shared::http::serve(listen, Arc::new(status))?)
+}
+
+fn kafka_clients(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<KafkaClients> {
+    let (servers, group) = (&config.kafka.bootstrap_servers, &config.kafka.group_id);
+    let client_id = format!("kafka-sink-{}", config.name);
+    let consumer = consumer::create(servers, group, &client_id, properties(config), Arc::clone(metrics))
+        .context("kafka.properties")?;
+    let topics = Topics::of(&config.kafka).context("kafka.topics_regex")?;
+    consumer.subscribe(&topics.subscription()).context("cannot subscribe")?;
+    let client_id = format!("{client_id}-topics");
+    let queries = consumer::query_client(servers, group, &client_id, properties(config), Arc::clone(metrics))
+        .context("kafka.properties")?;
+    Ok(KafkaClients { consumer, queries, topics })
+}
+
+/// The properties for librdkafka.
+fn properties(config: &Config) -> impl Iterator<Item = (String, String)> + '_ {
+    config.kafka.librdkafka().map(|(name, value)| (name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,31 @@
+//! `run`: builds the sink, starts its threads, supervises them, and stops.
+
+pub mod args;
+mod build;
+mod exit;
+mod start;
+pub mod status;
+mod stop;
+pub mod summary;
+mod supervise;
+
+use std::process::ExitCode;
+
+use shared::signal::Shutdown;
+
+use crate::config::Config;
+use crate::run::args::RunArgs;
+
+/// Runs the sink until a bound is reached or a signal is received.
+///
+/// # Errors
+/// What ends the process with exit code 1: the HTTP address is in use, a fatal error of the Kafka client, a thread that
+/// cannot be started or has ended, too many writers that hang in PostgreSQL.
+pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Result<ExitCode> {
+    let sink = build::build(config, args, shutdown)?;
+    let mut threads = start::start(&sink)?;
+    let ended = supervise::supervise(&mut threads, &sink.heartbeats.supervisor);
+    let started = sink.started;
+    let (stopped_by, totals) = stop::stop(sink, ended)?;
+    Ok(exit::finish(args, stopped_by, &totals, started.elapsed()))
+}

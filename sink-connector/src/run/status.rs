@@ -1,0 +1,71 @@
+//! The answers of the HTTP endpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::http::Endpoints;
+
+use crate::messages::board::Board;
+use crate::messages::heartbeat::Heartbeat;
+use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
+use crate::postgres::session::Connections;
+
+/// The poll loop and the supervisor must have turned within this time, or /livez fails.
+const LIVE_WITHIN: Duration = Duration::from_secs(30);
+
+/// What the HTTP endpoints read.
+pub struct Status {
+    /// `connector` in /status.
+    pub connector: String,
+    /// For /metrics.
+    pub metrics: Arc<Metrics>,
+    /// For /readyz and /status.
+    pub health: Arc<Health>,
+    /// `partitions` in /status.
+    pub board: Arc<Board>,
+    /// For the gauges of the pool.
+    pub connections: Connections,
+    /// Each with the name of its loop.
+    pub(super) heartbeats: [(&'static str, Arc<Heartbeat>); 2],
+}
+
+impl Endpoints for Status {
+    fn metrics(&self) -> String {
+        let (idle, busy) = self.connections.counts();
+        for (state, n) in [("idle", idle), ("busy", busy)] {
+            self.metrics.postgres_connections.with_label_values(&[state]).set(i64::from(n));
+        }
+        self.metrics.render()
+    }
+
+    fn live(&self) -> Result<(), String> {
+        for (name, heartbeat) in &self.heartbeats {
+            let age = heartbeat.age();
+            if age > LIVE_WITHIN {
+                return Err(format!("the {name} has not run for {} s", age.as_secs()));
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<Value, Value> {
+        self.health.ready()
+    }
+
+    fn status(&self) -> Value {
+        let (ready, problems) = match self.health.ready() {
+            Ok(_) => (true, Value::Array(Vec::new())),
+            Err(body) => (false, body["problems"].clone()),
+        };
+        json!({
+            "connector": self.connector,
+            "version": env!("CARGO_PKG_VERSION"),
+            "ready": ready,
+            "problems": problems,
+            "last_error": self.health.last_error(),
+            "partitions": self.board.partitions(),
+        })
+    }
+}

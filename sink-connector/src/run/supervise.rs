@@ -1,0 +1,41 @@
+//! Waits for the end of the source, and replaces writers that hang meanwhile.
+
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
+use rdkafka::error::KafkaError;
+
+use crate::messages::heartbeat::Heartbeat;
+use crate::run::start::Threads;
+use crate::source::Totals;
+use crate::source::bounds::StoppedBy;
+
+/// How often the writers are checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How the threads have ended.
+pub(super) enum Ended {
+    /// The source has reached a bound, or the shutdown was requested.
+    Finished(StoppedBy, Totals),
+    /// The source has ended with a fatal error of the Kafka client.
+    Kafka(KafkaError),
+    /// The source thread has ended without a result.
+    SourceLost,
+    /// Too many writers hang in PostgreSQL.
+    WritersHang,
+}
+
+pub(super) fn supervise(threads: &mut Threads, heartbeat: &Heartbeat) -> Ended {
+    loop {
+        match threads.source.recv_timeout(CHECK_INTERVAL) {
+            Ok(Ok((stopped_by, totals))) => return Ended::Finished(stopped_by, totals),
+            Ok(Err(error)) => return Ended::Kafka(error),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ended::SourceLost,
+        }
+        heartbeat.beat();
+        if !threads.supervisor.look() {
+            return Ended::WritersHang;
+        }
+    }
+}

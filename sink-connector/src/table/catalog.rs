@@ -1,0 +1,199 @@
+//! The target table as PostgreSQL's catalog describes it, and the fingerprint that detects changes.
+
+pub mod constraints;
+pub mod types;
+
+use postgres::Client;
+
+use self::constraints::Constraints;
+use self::types::Types;
+use crate::encode::Kind;
+use crate::postgres::sql::{TableName, literal};
+
+/// One column that can be written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Column {
+    /// The column's name.
+    pub name: String,
+    /// `pg_attribute.atttypid`.
+    pub type_oid: u32,
+    /// `pg_attribute.atttypmod`, -1 for none.
+    pub typmod: i32,
+    /// The type as SQL writes it, with its modifier.
+    pub type_name: String,
+    /// The type without its modifier, for casts.
+    pub base_type_name: String,
+    /// How its values are encoded.
+    pub kind: Kind,
+    /// Of a domain: its base type, which holds any of its values and has no constraints.
+    pub unconstrained_type: Option<String>,
+    /// Its collation is C: text is compared byte by byte.
+    pub bytewise: bool,
+    /// The column or its domain refuses NULL.
+    pub not_null: bool,
+    /// A row without the column gets a value: a DEFAULT of the column or of its type, or an identity.
+    pub has_default: bool,
+}
+
+/// A unique index that can arbitrate conflicts: valid, immediate, not partial, over plain columns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UniqueIndex {
+    /// The index's name, as a 23505 reports it.
+    pub name: String,
+    /// Its oid, which stays the same if it is renamed.
+    pub oid: u32,
+    /// Its key columns, in index order.
+    pub columns: Vec<String>,
+}
+
+/// A table, as it was when its fingerprint was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Table {
+    /// The table's oid. A table that is dropped and created again gets another one.
+    pub oid: u32,
+    /// Name with its schema, for messages and metrics.
+    pub full_name: String,
+    /// Columns that can be written, in attnum order. Generated columns cannot.
+    pub columns: Vec<Column>,
+    /// Unique indexes that can arbitrate.
+    pub unique_indexes: Vec<UniqueIndex>,
+    /// Text that changes with everything that an encoded batch relies on.
+    pub fingerprint: String,
+    /// The same for its partitions, if it has any: [`partitions_query`].
+    pub partitions: Option<String>,
+    /// `pg_class.relpersistence` is `u`: a crash of the server empties the table.
+    pub unlogged: bool,
+    /// `pg_class.relkind`.
+    pub kind: char,
+    /// What may refuse or change its rows, besides types and the key.
+    pub constraints: Constraints,
+}
+
+/// The query whose single value is the fingerprint of `table`; no row if the table does not exist.
+///
+/// It runs inside each transaction, after the table is locked against ALTER: the table must still be as the batch was
+/// encoded for, because COPY BINARY does not compare types. It includes unique indexes, because plain COPY is an upsert
+/// only as long as the index reports the conflict. It also includes whatever may refuse a row ([`constraints`]), because
+/// records of one key are merged only if nothing can.
+pub fn fingerprint_query(table: &TableName) -> String {
+    format!(
+        "SELECT concat_ws(',', c.oid, c.relkind, c.relpersistence, c.relchecks, c.relhastriggers, c.relhasrules, \
+                 c.relrowsecurity, c.relforcerowsecurity, '|', \
+         (SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, \
+                 a.atthasdef, a.attgenerated, a.attidentity, {}), ';' ORDER BY a.attnum) \
+          FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '|', \
+         (SELECT string_agg(concat_ws(',', i.indexrelid, i.indkey, i.indisvalid), ';' ORDER BY i.indexrelid) \
+          FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)), '|', \
+         (SELECT string_agg(k.oid::text, ',' ORDER BY k.oid) \
+          FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f', 'x', 't')), '|', \
+         (SELECT string_agg(g.oid::text, ',' ORDER BY g.oid) \
+          FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)) \
+         FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass({})",
+        types::fingerprint(),
+        literal(&table.sql())
+    )
+}
+
+/// The query whose single value is the fingerprint of the constraints that partitions of a partitioned table have of
+/// their own: CHECKs, triggers, foreign keys, and indexes that do not belong to an index of the table.
+///
+/// It reads every partition (0.9 ms for 500 of them), so only transactions that rely on it run it: see
+/// `writer::transaction`. Partitions without constraints of their own do not count: new ones are created every day.
+/// Children by plain inheritance do not count either: rows written into their parent do not reach them.
+pub fn partitions_query(table: &TableName) -> String {
+    format!(
+        "WITH RECURSIVE tree AS (SELECT pg_catalog.to_regclass({})::oid AS oid UNION ALL \
+             SELECT h.inhrelid FROM pg_catalog.pg_inherits h JOIN tree ON h.inhparent = tree.oid) \
+         SELECT pg_catalog.hashtextextended(concat_ws('|', \
+           (SELECT string_agg(concat_ws(',', c.oid, c.relchecks, c.relhastriggers, \
+                (SELECT string_agg(k.oid::text, ' ' ORDER BY k.oid) FROM pg_catalog.pg_constraint k \
+                 WHERE c.relhastriggers AND k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0)), \
+              ';' ORDER BY c.oid) \
+            FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid WHERE c.relchecks > 0 OR c.relhastriggers), \
+           (SELECT string_agg(i.indexrelid::text, ';' ORDER BY i.indexrelid) \
+            FROM tree JOIN pg_catalog.pg_index i ON i.indrelid = tree.oid \
+            WHERE (i.indisunique OR i.indisexclusion OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
+              AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid))), 0)::text",
+        literal(&table.sql())
+    )
+}
+
+/// Reads `table` from the catalog; `None` if it does not exist.
+///
+/// The fingerprint is read first: after a change between the queries, it does not match in the first transaction, and
+/// everything is read again.
+pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table>, postgres::Error> {
+    let Some(row) = client.query_opt(&fingerprint_query(table), &[])? else { return Ok(None) };
+    let fingerprint: String = row.get(0);
+    let row = client.query_opt(
+        &format!(
+            "SELECT c.oid, n.nspname::text, c.relname::text, c.relpersistence = 'u', c.relkind::text \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid = pg_catalog.to_regclass({})",
+            literal(&table.sql())
+        ),
+        &[],
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    let oid: u32 = row.get(0);
+    let kind: String = row.get(4);
+    let full_name = format!("{}.{}", row.get::<_, String>(1), row.get::<_, String>(2));
+    let types = Types::read(client, oid)?;
+    let partitions = match kind.as_str() {
+        "p" => Some(client.query_one(&partitions_query(table), &[])?.get(0)),
+        _ => None,
+    };
+    let columns = client
+        .query(
+            "SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.atthasdef OR a.attidentity = 'd', \
+                    COALESCE(k.collcollate IN ('C', 'POSIX'), false) \
+             FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation k ON k.oid = a.attcollation \
+             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
+               AND a.attidentity <> 'a' ORDER BY a.attnum",
+            &[&oid],
+        )?
+        .iter()
+        .map(|row| {
+            let (type_oid, typmod) = (row.get(1), row.get(2));
+            let resolved = types.resolve(type_oid, typmod);
+            Column {
+                name: row.get(0),
+                type_oid,
+                typmod,
+                type_name: row.get(3),
+                base_type_name: row.get(4),
+                kind: resolved.kind,
+                unconstrained_type: resolved.unconstrained,
+                bytewise: row.get(7),
+                not_null: row.get::<_, bool>(5) || resolved.not_null,
+                has_default: row.get::<_, bool>(6) || resolved.has_default,
+            }
+        })
+        .collect();
+    let unique_indexes = client
+        .query(
+            "SELECT x.relname::text, ARRAY(SELECT a.attname::text \
+                FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY k(attnum, n) \
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY k.n), i.indexrelid \
+             FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
+             WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indisready AND i.indimmediate \
+               AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indisprimary DESC, x.relname",
+            &[&oid],
+        )?
+        .iter()
+        .map(|row| UniqueIndex { name: row.get(0), columns: row.get(1), oid: row.get(2) })
+        .collect();
+    let constraints = constraints::read(client, oid)?;
+    Ok(Some(Table {
+        oid,
+        full_name,
+        columns,
+        unique_indexes,
+        fingerprint,
+        partitions,
+        unlogged: row.get(3),
+        kind: kind.chars().next().unwrap_or('r'),
+        constraints,
+    }))
+}

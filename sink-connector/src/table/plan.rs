@@ -1,0 +1,314 @@
+//! The plan of a topic: table and configuration, resolved into columns, key and decoder.
+
+mod resolve;
+
+use thiserror::Error;
+
+use crate::decode::{Decoder, DecoderError, Field, KeyDecoder, Options};
+use crate::postgres::sql::TableName;
+use crate::table::catalog::constraints::Index;
+use crate::table::catalog::{Column, Table};
+use crate::table::metadata_columns::MetadataColumn;
+use crate::table::version::Order;
+
+pub use crate::config::InsertMode as Mode;
+
+/// The configuration of a topic's table, before the catalog is read.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The target.
+    pub table: TableName,
+    /// The write mode.
+    pub mode: Mode,
+    /// Columns that identify a row; empty for an unkeyed table.
+    pub key: Vec<String>,
+    /// The key's columns come from the record's key, not from its value.
+    pub record_key: bool,
+    /// A tombstone deletes the row of its key.
+    pub deletes: bool,
+    /// The target may be UNLOGGED.
+    pub allow_unlogged: bool,
+    /// The field whose older values do not overwrite newer ones.
+    pub version_field: Option<String>,
+    /// Metadata columns.
+    pub metadata: Vec<(MetadataColumn, String)>,
+    /// `(field, column)`: fields stored under another name.
+    pub rename: Vec<(String, String)>,
+    /// Options of the decoder.
+    pub options: Options,
+}
+
+/// The columns that identify a row.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Indexes into [`Plan::columns`], in the order of the configuration.
+    pub columns: Vec<usize>,
+    /// The unique index that reports a conflict on them.
+    pub index: String,
+    /// Its oid: the index may be renamed, and a conflict in a partition names the index of the partition.
+    pub index_oid: u32,
+    /// The server may take keys of different bytes for equal: char(n), numeric, citext, collations.
+    pub loose: bool,
+}
+
+/// The format of COPY.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// COPY BINARY: the tuples as they are encoded.
+    Binary,
+    /// COPY TEXT: a column has a type that only its input function can read.
+    Text,
+}
+
+/// The column of `version_field`, which decides which of two records of a key is newer.
+#[derive(Clone, Copy, Debug)]
+pub struct Version {
+    /// Its index in [`Plan::columns`].
+    pub column: usize,
+    /// How its values are compared; `None` if only the server can.
+    pub order: Option<Order>,
+}
+
+/// Whether rows of the table may refer to each other, by a foreign key of the table to itself.
+///
+/// The server checks such a key at the end of a statement, or of the transaction if the key is deferred. If records are
+/// applied one by one, each of them is a statement and a transaction. So a record that refers to a later one is refused
+/// in both cases, and a record that refers to itself is accepted. Foreign keys to other tables need no such care, because
+/// records of two topics have no order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SelfReferences {
+    /// They may not.
+    None,
+    /// They may, by these columns of each foreign key: `(referring, referenced)`, indexes into [`Plan::columns`].
+    By(Vec<Vec<(usize, usize)>>),
+    /// They may, and only the server knows which do: each record is written separately.
+    Unknown,
+}
+
+/// A plan. Immutable: a changed table gets a new one.
+#[derive(Debug)]
+pub struct Plan {
+    /// The target's quoted name.
+    pub target: String,
+    /// The target as configured.
+    pub name: TableName,
+    /// The target's name for metrics, as configured.
+    pub label: String,
+    /// The write mode.
+    pub mode: Mode,
+    /// Columns that can be written, in attnum order; the decoder's fields have the same indexes.
+    pub columns: Vec<Column>,
+    /// What COPY into the table carries.
+    pub format: Format,
+    /// The key, if the table is written by key.
+    pub key: Option<Key>,
+    /// The server may refuse a row because of its values. Merging records of one key could hide such values from it.
+    pub checked_by_server: bool,
+    /// Columns outside the key in which rows can conflict: those of other unique indexes and of exclusion constraints.
+    pub exclusive: Vec<usize>,
+    /// Whether its rows may refer to each other.
+    pub self_references: SelfReferences,
+    /// COPY cannot write the table, or would bypass its rules.
+    pub insert_only: bool,
+    /// Rules rewrite an INSERT, so its row count is meaningless.
+    pub rules: bool,
+    /// LOCK TABLE works: not for foreign tables.
+    pub lockable: bool,
+    /// The column of `version_field`.
+    pub version: Option<Version>,
+    /// A tombstone deletes the row of its key.
+    pub deletes: bool,
+    /// Decodes values.
+    pub decoder: Decoder,
+    /// The key's fields come from the record's key.
+    pub record_key: bool,
+    /// Decodes the key columns, from the record's key or from a deleted row.
+    pub key_decoder: Option<KeyDecoder>,
+    /// Metadata columns: indexes into [`Plan::columns`].
+    pub metadata: Vec<(usize, MetadataColumn)>,
+    /// The fingerprint that the table must have when a batch of this plan is written.
+    pub fingerprint: String,
+    /// The same for its partitions, if it has any. Only writing several records at once relies on it.
+    pub partitions: Option<String>,
+}
+
+/// Why a table cannot be written as configured. All are configuration errors: the sink continues when the operator has
+/// fixed the table or the configuration.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// A name in `pk_fields` is not a column.
+    #[error("pk_fields names {column:?}, but {table} has no such column; it has: {columns}")]
+    NoKeyColumn {
+        /// The table.
+        table: String,
+        /// The missing column.
+        column: String,
+        /// The columns of the table.
+        columns: String,
+    },
+    /// A name in `[sink.metadata]` is not a column.
+    #[error("metadata.{what} names column {column:?}, but {table} has no such column; it has: {columns}")]
+    NoMetadataColumn {
+        /// The table.
+        table: String,
+        /// The metadata for that column.
+        what: &'static str,
+        /// The missing column.
+        column: String,
+        /// The columns of the table.
+        columns: String,
+    },
+    /// A metadata column has the wrong type.
+    #[error(
+        "column {column:?} of {table} has type {type_name}, which cannot hold the {what} of a record; use {types}"
+    )]
+    MetadataType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
+        /// The metadata for that column.
+        what: &'static str,
+        /// Types that can.
+        types: &'static str,
+    },
+    /// No column outside the key takes the version field.
+    #[error(
+        "version_field names {field:?}, but {table} has no column outside the key that takes it; its columns: {columns}"
+    )]
+    NoVersionColumn {
+        /// The table.
+        table: String,
+        /// The field.
+        field: String,
+        /// The columns of the table.
+        columns: String,
+    },
+    /// The server cannot compare the versions.
+    #[error(
+        "version_field needs values with an order, and column {column:?} of {table} has type {type_name}"
+    )]
+    VersionType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
+    },
+    /// No unique index arbitrates conflicts on `pk_fields`.
+    #[error("{table} has no usable unique index on ({columns}), which pk_fields needs; create one: {ddl}")]
+    NoUniqueIndex {
+        /// The table.
+        table: String,
+        /// The key columns.
+        columns: String,
+        /// The statement that creates it.
+        ddl: String,
+    },
+    /// A crash of the server would empty the table, but not the positions.
+    #[error(
+        "{table} is UNLOGGED: a crash of the server would empty it, and its records would not be read again; \
+         ALTER TABLE {table} SET LOGGED, or allow it with allow_unlogged = true"
+    )]
+    Unlogged {
+        /// The table.
+        table: String,
+    },
+    /// `rename` is contradictory.
+    #[error("the fields of {table} are ambiguous: {detail}")]
+    Ambiguous {
+        /// The table.
+        table: String,
+        /// The columns and the field.
+        detail: String,
+    },
+}
+
+impl Plan {
+    /// Resolves `wanted` against `table`.
+    ///
+    /// # Errors
+    /// If the table cannot be written as configured.
+    pub fn new(wanted: &Wanted, table: &Table) -> Result<Self, PlanError> {
+        if table.unlogged && !wanted.allow_unlogged {
+            return Err(PlanError::Unlogged { table: table.full_name.clone() });
+        }
+        let fields = table
+            .columns
+            .iter()
+            .map(|column| {
+                let renamed = wanted.rename.iter().find(|(_, to)| *to == column.name);
+                Field {
+                    name: renamed.map_or_else(|| column.name.clone(), |(field, _)| field.clone()),
+                    kind: column.kind.clone(),
+                    not_null: column.not_null,
+                    column: column.name.clone(),
+                }
+            })
+            .collect::<Vec<_>>();
+        let binary = table.columns.iter().all(|column| column.kind.is_binary());
+        let key = if wanted.key.is_empty() { None } else { Some(resolve::find_key(wanted, table)?) };
+        let metadata = resolve::find_metadata(wanted, table)?;
+        let from_key: &[usize] = key.as_ref().filter(|_| wanted.record_key).map_or(&[], |key| &key.columns);
+        let taken: Vec<bool> = (0..fields.len())
+            .map(|column| !from_key.contains(&column) && metadata.iter().all(|(c, _)| *c != column))
+            .collect();
+        let version = resolve::find_version(wanted, table, &fields, key.as_ref())?;
+        let ambiguous = |error: DecoderError| PlanError::Ambiguous {
+            table: table.full_name.clone(),
+            detail: error.to_string(),
+        };
+        let key_decoder = key
+            .as_ref()
+            .filter(|_| wanted.record_key || wanted.deletes)
+            .map(|key| KeyDecoder::new(fields.clone(), key.columns.clone(), wanted.options))
+            .transpose()
+            .map_err(ambiguous)?;
+        let decoder = Decoder::taking(fields, taken, wanted.options).map_err(ambiguous)?;
+        let others = |index: &&Index| key.as_ref().is_none_or(|key: &Key| key.index_oid != index.oid);
+        let other_indexes: Vec<&Index> = table.constraints.indexes.iter().filter(others).collect();
+        // The input functions of the types read text, and may refuse it.
+        let checked_by_server = !binary
+            || table.constraints.refuses
+            || other_indexes.iter().any(|index| index.exclusive || index.refuses);
+        let exclusive = resolve::exclusive_columns(table, key.as_ref(), &other_indexes);
+        let self_references = resolve::self_references(wanted, table);
+        Ok(Self {
+            target: wanted.table.sql(),
+            name: wanted.table.clone(),
+            label: wanted.table.to_string(),
+            mode: wanted.mode,
+            columns: table.columns.clone(),
+            format: if binary { Format::Binary } else { Format::Text },
+            key,
+            checked_by_server,
+            exclusive,
+            self_references,
+            insert_only: table.constraints.insert_only,
+            rules: table.constraints.rules,
+            lockable: table.kind != 'f',
+            version,
+            deletes: wanted.deletes,
+            decoder,
+            record_key: wanted.record_key,
+            key_decoder,
+            metadata,
+            fingerprint: table.fingerprint.clone(),
+            partitions: table.partitions.clone(),
+        })
+    }
+
+    /// The columns of the key; empty without a key.
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().flat_map(|key| key.columns.iter().map(|&i| &self.columns[i]))
+    }
+
+    /// Whether a row without this column cannot be inserted.
+    pub fn required(&self, column: usize) -> bool {
+        let column = &self.columns[column];
+        column.not_null && !column.has_default
+    }
+}

@@ -1,0 +1,127 @@
+//! Finds the columns that the configuration names: the key, the version field, the metadata columns.
+
+use crate::decode::Field;
+use crate::encode::Kind;
+use crate::postgres::sql::ident;
+use crate::table::catalog::Table;
+use crate::table::catalog::constraints::Index;
+use crate::table::metadata_columns::MetadataColumn;
+use crate::table::plan::{Key, Mode, PlanError, SelfReferences, Version, Wanted};
+use crate::table::version::Order;
+
+pub(super) fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError> {
+    let columns = wanted
+        .key
+        .iter()
+        .map(|name| {
+            table.columns.iter().position(|c| c.name == *name).ok_or_else(|| PlanError::NoKeyColumn {
+                table: table.full_name.clone(),
+                column: name.clone(),
+                columns: names(table),
+            })
+        })
+        .collect::<Result<Vec<_>, PlanError>>()?;
+    let index = table
+        .unique_indexes
+        .iter()
+        .find(|i| i.columns.len() == wanted.key.len() && i.columns.iter().all(|c| wanted.key.contains(c)))
+        .ok_or_else(|| {
+            let quoted = wanted.key.iter().map(|c| ident(c)).collect::<Vec<_>>().join(", ");
+            PlanError::NoUniqueIndex {
+                table: table.full_name.clone(),
+                columns: wanted.key.join(", "),
+                ddl: format!("CREATE UNIQUE INDEX CONCURRENTLY ON {} ({quoted})", wanted.table.sql()),
+            }
+        })?;
+    let loose = wanted.key.iter().any(|name| !table.constraints.exact_columns.contains(name));
+    Ok(Key { columns, index: index.name.clone(), index_oid: index.oid, loose })
+}
+
+fn names(table: &Table) -> String {
+    table.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Columns outside the key in which rows can conflict.
+pub(super) fn exclusive_columns(table: &Table, key: Option<&Key>, indexes: &[&Index]) -> Vec<usize> {
+    let conflicts = |name: &String| {
+        indexes.iter().any(|i| i.exclusive && (i.columns.is_empty() || i.columns.contains(name)))
+    };
+    (0..table.columns.len())
+        .filter(|column| !key.is_some_and(|key| key.columns.contains(column)))
+        .filter(|column| conflicts(&table.columns[*column].name))
+        .collect()
+}
+
+/// How rows refer to each other. The referenced columns must not change once a row exists: otherwise an update could
+/// remove a referenced value, and another row add it again before the server checks. Columns of the key do not change.
+pub(super) fn self_references(wanted: &Wanted, table: &Table) -> SelfReferences {
+    let column = |name: &String| table.columns.iter().position(|c| c.name == *name);
+    let references = &table.constraints.self_references;
+    let by: Option<Vec<Vec<(usize, usize)>>> = references
+        .iter()
+        .map(|reference| {
+            let is_fixed = wanted.mode != Mode::Upsert
+                || reference.columns.iter().all(|(_, referenced)| wanted.key.contains(referenced));
+            let pairs = reference.columns.iter().map(|(a, b)| Some((column(a)?, column(b)?)));
+            if reference.exact && is_fixed { pairs.collect() } else { None }
+        })
+        .collect();
+    match by {
+        Some(by) if by.is_empty() => SelfReferences::None,
+        Some(by) => SelfReferences::By(by),
+        None => SelfReferences::Unknown,
+    }
+}
+
+pub(super) fn find_metadata(
+    wanted: &Wanted,
+    table: &Table,
+) -> Result<Vec<(usize, MetadataColumn)>, PlanError> {
+    let find = |(source, name): &(MetadataColumn, String)| {
+        let column = table.columns.iter().position(|c| c.name == *name).ok_or_else(|| {
+            PlanError::NoMetadataColumn {
+                table: table.full_name.clone(),
+                what: source.as_str(),
+                column: name.clone(),
+                columns: names(table),
+            }
+        })?;
+        if source.fits(&table.columns[column].kind) {
+            return Ok((column, *source));
+        }
+        Err(PlanError::MetadataType {
+            table: table.full_name.clone(),
+            column: name.clone(),
+            type_name: table.columns[column].type_name.clone(),
+            what: source.as_str(),
+            types: source.types(),
+        })
+    };
+    wanted.metadata.iter().map(find).collect()
+}
+
+pub(super) fn find_version(
+    wanted: &Wanted,
+    table: &Table,
+    fields: &[Field],
+    key: Option<&Key>,
+) -> Result<Option<Version>, PlanError> {
+    let Some(name) = &wanted.version_field else { return Ok(None) };
+    let column = fields
+        .iter()
+        .position(|field| field.name == *name)
+        .filter(|column| key.is_some_and(|key| !key.columns.contains(column)))
+        .ok_or_else(|| PlanError::NoVersionColumn {
+            table: table.full_name.clone(),
+            field: name.clone(),
+            columns: names(table),
+        })?;
+    if matches!(fields[column].kind, Kind::Json) {
+        return Err(PlanError::VersionType {
+            table: table.full_name.clone(),
+            column: table.columns[column].name.clone(),
+            type_name: table.columns[column].type_name.clone(),
+        });
+    }
+    Ok(Some(Version { column, order: Order::of(&fields[column].kind, &table.columns[column]) }))
+}

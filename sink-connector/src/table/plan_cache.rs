@@ -1,0 +1,176 @@
+//! The current plan of each topic. The poll thread reads them; they are renewed when the catalog changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use postgres::Client;
+use thiserror::Error;
+
+use crate::config::DdlError;
+use crate::observe::health::{Component, Health};
+use crate::postgres::failure::Failure;
+use crate::table::catalog;
+use crate::table::plan::{Plan, Wanted};
+
+/// The target of a topic, as configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub wanted: Wanted,
+    /// The statements that create it if it is missing.
+    pub ddl: Option<Ddl>,
+}
+
+/// Statements that create a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Ddl {
+    /// The file's name, for messages.
+    pub origin: String,
+    /// Its text.
+    pub sql: String,
+}
+
+/// Creates the target of a topic that matches `kafka.topics_regex`.
+pub(crate) type TargetOf = Box<dyn Fn(&str) -> Result<Target, DdlError> + Send + Sync>;
+
+/// Why there is no target for a topic.
+#[derive(Debug, Error)]
+enum TargetError {
+    #[error("topic {0:?} has no target table")]
+    NotConfigured(String),
+    #[error(transparent)]
+    Ddl(#[from] DdlError),
+}
+
+pub(crate) struct Plans {
+    targets: RwLock<HashMap<String, Arc<Target>>>,
+    /// For topics that match a pattern.
+    target_of: Option<TargetOf>,
+    plans: RwLock<HashMap<String, Arc<Plan>>>,
+    health: Arc<Health>,
+}
+
+impl Plans {
+    /// Plans for the topics with a target, and for those that get one from `target_of` when they appear.
+    pub(crate) fn new(
+        targets: HashMap<String, Target>,
+        target_of: Option<TargetOf>,
+        health: Arc<Health>,
+    ) -> Self {
+        let targets = targets.into_iter().map(|(topic, target)| (topic, Arc::new(target))).collect();
+        Self { targets: RwLock::new(targets), target_of, plans: RwLock::default(), health }
+    }
+
+    /// The plan of `topic`; `None` until [`Plans::renew`] has read its table.
+    pub(crate) fn get(&self, topic: &str) -> Option<Arc<Plan>> {
+        self.plans.read().get(topic).cloned()
+    }
+
+    /// The topics with a target.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        self.targets.read().keys().cloned().collect()
+    }
+
+    /// The target's name, as configured.
+    pub(crate) fn table_of(&self, topic: &str) -> Option<String> {
+        let targets = self.targets.read();
+        targets.get(topic).map(|t| t.wanted.table.to_string())
+    }
+
+    /// Removes the target of a topic that matched a pattern and was deleted before it had a plan, so that its missing table
+    /// is no longer reported.
+    pub(crate) fn forget(&self, topic: &str) {
+        if self.target_of.is_none() || self.get(topic).is_some() {
+            return;
+        }
+        self.health.recovered(&Component::Topic(topic.to_owned()));
+        if let Some(target) = self.targets.write().remove(topic) {
+            self.health.recovered(&Component::Table(target.wanted.table.to_string()));
+        }
+    }
+
+    fn target(&self, topic: &str) -> Result<Arc<Target>, Failure> {
+        let existing = self.targets.read().get(topic).cloned();
+        if let Some(target) = existing {
+            return Ok(target);
+        }
+        let created = match &self.target_of {
+            Some(target_of) => target_of(topic).map_err(TargetError::Ddl),
+            None => Err(TargetError::NotConfigured(topic.to_owned())),
+        };
+        let component = Component::Topic(topic.to_owned());
+        match created {
+            Ok(target) => {
+                self.health.recovered(&component);
+                tracing::info!(topic, table = %target.wanted.table, "new topic");
+                let target = Arc::new(target);
+                let mut targets = self.targets.write();
+                targets.insert(topic.to_owned(), Arc::clone(&target));
+                Ok(target)
+            }
+            Err(error) => {
+                self.health.fail(component, error.to_string());
+                Err(Failure::configuration(error.to_string()))
+            }
+        }
+    }
+
+    /// Reads the catalog again, and renews the plan of `topic` if anything has changed. A missing table is created if there
+    /// is DDL for it.
+    pub(crate) fn renew(&self, client: &mut Client, topic: &str) -> Result<Arc<Plan>, Failure> {
+        let target = self.target(topic)?;
+        let component = Component::Table(target.wanted.table.to_string());
+        match self.read(client, &target) {
+            Ok(plan) => {
+                self.health.recovered(&component);
+                Ok(self.install(topic, plan))
+            }
+            Err(failure) => {
+                self.health.fail(component, failure.to_string());
+                Err(failure)
+            }
+        }
+    }
+
+    fn read(&self, client: &mut Client, target: &Target) -> Result<Plan, Failure> {
+        let name = &target.wanted.table;
+        let mut table = catalog::read_table(client, name)?;
+        if let (None, Some(ddl)) = (&table, &target.ddl) {
+            tracing::info!(table = %name, ddl = ddl.origin, "creating the missing table");
+            client.batch_execute(&ddl.sql)?;
+            table = catalog::read_table(client, name)?;
+            if table.is_none() {
+                return Err(Failure::configuration(format!(
+                    "{} ran, but did not create table {name}",
+                    ddl.origin
+                )));
+            }
+        }
+        let table = table.ok_or_else(|| {
+            Failure::configuration(format!(
+                "table {name} does not exist; create it, or name its DDL in sink.ddl_file"
+            ))
+        })?;
+        Plan::new(&target.wanted, &table).map_err(|error| Failure::configuration(error.to_string()))
+    }
+
+    fn install(&self, topic: &str, plan: Plan) -> Arc<Plan> {
+        let mut plans = self.plans.write();
+        match plans.get(topic) {
+            Some(current)
+                if current.fingerprint == plan.fingerprint && current.partitions == plan.partitions =>
+            {
+                Arc::clone(current)
+            }
+            current => {
+                if current.is_some() {
+                    tracing::info!(topic, table = plan.label, "the table has changed; its plan is renewed");
+                }
+                let plan = Arc::new(plan);
+                plans.insert(topic.to_owned(), Arc::clone(&plan));
+                plan
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The attempts at one batch: what the writer does next, after each outcome. A state machine without I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::strategy::Strategy;
+use super::transaction::{Attempt, RolledBack};
+use super::waits::Waits;
+use crate::batch::Batch;
+use crate::messages::report::{BatchCounts, Size};
+use crate::postgres::failure::Failure;
+use crate::postgres::sqlstate::Class;
+use crate::rejects::policy::Refusal;
+
+/// What the decisions need to know about the batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchFacts {
+    /// Records in it.
+    pub records: usize,
+    /// The cheapest strategy that is correct for it.
+    pub cheapest: Strategy,
+    /// An open breaker held it back, and it is tried again.
+    pub probe: bool,
+}
+
+impl BatchFacts {
+    pub(super) fn of(batch: &Batch) -> Self {
+        Self {
+            records: batch.records().count(),
+            cheapest: Strategy::cheapest(batch),
+            probe: batch.is_probe(),
+        }
+    }
+}
+
+/// The state of the process, read when an event is handled.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Signals {
+    /// Another writer has replaced this one.
+    pub abandoned: bool,
+    /// The sink is stopping.
+    pub shutdown: bool,
+    /// The last transaction came further than the fence.
+    pub past_the_fence: bool,
+}
+
+/// What has happened: the result of the last [`Step`].
+#[derive(Debug)]
+pub(super) enum Event {
+    /// Nothing has been tried yet.
+    Begin,
+    /// After [`Step::Try`].
+    Tried(Result<Attempt, Failure>),
+    /// After [`Step::ReadPositions`]: whether the stored positions are those that the batch moves to.
+    PositionsRead(Result<bool, Failure>),
+    /// After [`Step::EncodeAgain`]. If the tables could not be read, the batch is the same as before.
+    EncodedAgain(BatchFacts, Result<(), Failure>),
+    /// After [`Step::Cut`].
+    Cut(BatchFacts),
+    /// After [`Step::Climb`].
+    Climbed,
+    /// After [`Step::Wait`].
+    Waited,
+    /// After [`Step::CreateDeadLetters`], whether or not it succeeded.
+    DeadLettersCreated,
+}
+
+/// What the writer does next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Try to commit the batch.
+    Try(Strategy),
+    /// Read the stored positions, which tell whether an unanswered COMMIT took place.
+    ReadPositions,
+    /// Read the tables and encode the batch again.
+    EncodeAgain,
+    /// Cut the batch before these records, and keep the whole.
+    Cut(Vec<Refusal>),
+    /// Write the table with this label more carefully from now on.
+    Climb(String),
+    /// Wait, because of this failure.
+    Wait(Failure, Duration),
+    /// Create the table of dead letters, which may be missing.
+    CreateDeadLetters,
+    /// End.
+    Report(Ending),
+}
+
+/// How the attempts at a batch end.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The batch is committed.
+    Committed {
+        /// What it came to.
+        counts: BatchCounts,
+        /// The records that it was cut before.
+        intolerable: Vec<Refusal>,
+    },
+    /// The stored positions are not those that the batch starts from.
+    Fenced,
+    /// The breakers of these topics are open, and why.
+    Tripped(BTreeMap<Arc<str>, String>),
+    /// The batch as it was handed over, in another size.
+    Returned(Size),
+    /// Shutdown was requested, or another writer has taken over.
+    Abandoned,
+}
+
+/// Why the batch is being encoded again.
+#[derive(Debug)]
+enum Encoding {
+    BeforeFirstAttempt,
+    TableChanged,
+    /// After this failure, which may mean a changed table. `alone`: no other record could show whose fault it is.
+    AfterFailure {
+        failure: Failure,
+        alone: bool,
+    },
+}
+
+/// The attempts at one batch.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    batch: BatchFacts,
+    strategy: Strategy,
+    /// The batch was returned before, to come back larger.
+    was_returned: bool,
+    /// COMMIT was sent and not answered. What the batch comes to if it took place.
+    unanswered: Option<BatchCounts>,
+    /// The records that the batch was cut before.
+    intolerable: Vec<Refusal>,
+    was_cut: bool,
+    waits: Waits,
+    last_sqlstate: Option<String>,
+    encoding: Encoding,
+    /// What is waited out.
+    failure: Option<Failure>,
+}
+
+impl Attempts {
+    /// Attempts at this batch; `returned`: the waits of the batch that was returned just before it.
+    pub(super) fn new(batch: BatchFacts, returned: Option<Waits>) -> Self {
+        Self {
+            batch,
+            strategy: batch.cheapest,
+            was_returned: returned.is_some(),
+            unanswered: None,
+            intolerable: Vec::new(),
+            was_cut: false,
+            waits: returned.unwrap_or_default(),
+            last_sqlstate: None,
+            encoding: Encoding::BeforeFirstAttempt,
+            failure: None,
+        }
+    }
+
+    /// The waits so far, for the batch that follows a returned one.
+    pub(super) fn into_waits(self) -> Waits {
+        self.waits
+    }
+
+    /// What to do after `event`.
+    pub(super) fn next(&mut self, event: Event, now: Signals) -> Step {
+        match event {
+            // The table of now may accept what its predecessor refused. If it cannot be read, the attempt reports why.
+            Event::Begin if self.batch.probe => Step::EncodeAgain,
+            Event::Begin => self.first_attempt(),
+            Event::Tried(Ok(attempt)) => self.tried(attempt, now),
+            Event::Tried(Err(failure)) | Event::PositionsRead(Err(failure)) => self.failed(failure, now),
+            Event::PositionsRead(Ok(true)) => {
+                // The unanswered COMMIT took place: that of the last attempt that came so far.
+                let counts =
+                    self.unanswered.take().expect("positions are read only for an unanswered COMMIT");
+                self.committed(counts)
+            }
+            Event::PositionsRead(Ok(false)) => Step::Report(Ending::Fenced),
+            Event::EncodedAgain(batch, result) => self.encoded_again(batch, result, now),
+            Event::Cut(batch) => {
+                self.batch = batch;
+                self.strategy = batch.cheapest;
+                Step::Try(self.strategy)
+            }
+            Event::Climbed => Step::Try(self.strategy),
+            Event::Waited if now.shutdown => Step::Report(Ending::Abandoned),
+            Event::Waited => match self.failure.take().expect("only a failure is waited out") {
+                failure if failure.undefined_table() => {
+                    self.failure = Some(failure);
+                    Step::CreateDeadLetters
+                }
+                failure => self.after_failure(failure, now),
+            },
+            Event::DeadLettersCreated => {
+                let failure = self.failure.take().expect("the table is created after a failure");
+                self.after_failure(failure, now)
+            }
+        }
+    }
+
+    fn first_attempt(&mut self) -> Step {
+        let confirm = self.was_returned && self.batch.records > 1;
+        self.strategy = if confirm { Strategy::Confirm } else { self.batch.cheapest };
+        Step::Try(self.strategy)
+    }
+
+    fn tried(&mut self, attempt: Attempt, now: Signals) -> Step {
+        match attempt {
+            Attempt::Committed(counts) => self.committed(counts),
+            Attempt::Unanswered { failure, counts } => {
+                self.unanswered = Some(counts);
+                self.failed(failure, now)
+            }
+            Attempt::RolledBack(why) => self.rolled_back(why),
+        }
+    }
+
+    fn rolled_back(&mut self, why: RolledBack) -> Step {
+        match why {
+            RolledBack::Fenced if self.unanswered.is_some() => Step::ReadPositions,
+            RolledBack::Fenced => Step::Report(Ending::Fenced),
+            RolledBack::TableChanged => {
+                self.encoding = Encoding::TableChanged;
+                Step::EncodeAgain
+            }
+            RolledBack::Conflict { label } => Step::Climb(label),
+            RolledBack::Refused { .. } => {
+                self.strategy = Strategy::Bisect;
+                Step::Try(self.strategy)
+            }
+            RolledBack::Intolerable(firsts) => {
+                // It came past the fence, so an unanswered COMMIT did not take place.
+                self.unanswered = None;
+                self.was_cut = true;
+                // A later attempt may have to stop even earlier.
+                self.intolerable.retain(|old| !firsts.iter().any(|new| new.partition == old.partition));
+                self.intolerable.extend(firsts.iter().cloned());
+                Step::Cut(firsts)
+            }
+            RolledBack::Tripped(topics) => Step::Report(Ending::Tripped(topics)),
+        }
+    }
+
+    fn committed(&mut self, counts: BatchCounts) -> Step {
+        let intolerable = std::mem::take(&mut self.intolerable);
+        Step::Report(Ending::Committed { counts, intolerable })
+    }
+
+    fn failed(&mut self, failure: Failure, now: Signals) -> Step {
+        if now.abandoned && self.unanswered.is_none() {
+            // The successor reads the records again. Only an unanswered COMMIT must still be resolved: if it took place,
+            // it counts.
+            return Step::Report(Ending::Abandoned);
+        }
+        let met_before = failure.sqlstate.is_some() && failure.sqlstate == self.last_sqlstate;
+        let failure =
+            if met_before && failure.class == Class::Transient { failure.met_again() } else { failure };
+        self.last_sqlstate.clone_from(&failure.sqlstate);
+        let wait = self.waits.next();
+        self.failure = Some(failure.clone());
+        Step::Wait(failure, wait)
+    }
+
+    fn after_failure(&mut self, failure: Failure, now: Signals) -> Step {
+        // Encoded again, the batch begins with its cheapest strategy; that no other record succeeded remains known.
+        let alone = self.batch.records == 1 || self.strategy == Strategy::Confirm;
+        if failure.class == Class::Configuration {
+            // The table may have changed. If it cannot be read, the next attempt reports why.
+            self.encoding = Encoding::AfterFailure { failure, alone };
+            return Step::EncodeAgain;
+        }
+        self.retry(&failure, alone, now)
+    }
+
+    fn encoded_again(&mut self, batch: BatchFacts, result: Result<(), Failure>, now: Signals) -> Step {
+        self.batch = batch;
+        self.strategy = batch.cheapest;
+        match std::mem::replace(&mut self.encoding, Encoding::TableChanged) {
+            Encoding::BeforeFirstAttempt => self.first_attempt(),
+            Encoding::TableChanged => match result {
+                Ok(()) => Step::Try(self.strategy),
+                Err(failure) => self.failed(failure, now),
+            },
+            Encoding::AfterFailure { failure, alone } => self.retry(&failure, alone, now),
+        }
+    }
+
+    fn retry(&mut self, failure: &Failure, alone: bool, now: Signals) -> Step {
+        let several = self.batch.records > 1;
+        // After an unanswered COMMIT the batch must stay as it is until the positions have been read.
+        let may_change_size = self.unanswered.is_none();
+        if failure.statement_timeout() && now.past_the_fence && several && may_change_size {
+            return Step::Report(Ending::Returned(Size::Smaller));
+        }
+        if failure.may_be_the_records() {
+            // A batch that was cut before an intolerable record must not grow.
+            if alone && may_change_size && !self.was_cut {
+                return Step::Report(Ending::Returned(Size::Larger));
+            }
+            if several {
+                self.strategy = Strategy::Confirm;
+            }
+        }
+        Step::Try(self.strategy)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+use super::*;
+use crate::types::{Offset, TopicPartition};
+
+const QUIET: Signals = Signals { abandoned: false, shutdown: false, past_the_fence: true };
+
+fn facts(records: usize) -> BatchFacts {
+    BatchFacts { records, cheapest: Strategy::Whole, probe: false }
+}
+
+/// Attempts at a batch of so many records, after the first step.
+fn begun(records: usize) -> Attempts {
+    let mut attempts = Attempts::new(facts(records), None);
+    assert!(matches!(attempts.next(Event::Begin, QUIET), Step::Try(Strategy::Whole)));
+    attempts
+}
+
+/// A failure as the server's SQLSTATE is classed when it comes for the first time.
+fn failure(sqlstate: &str) -> Failure {
+    let failure = Failure::transient(sqlstate);
+    Failure {
+        class: crate::postgres::sqlstate::classify(sqlstate, None, ""),
+        sqlstate: Some(sqlstate.to_owned()),
+        ..failure
+    }
+}
+
+fn connection_lost() -> Failure {
+    Failure { connection_lost: true, ..Failure::transient("connection lost") }
+}
+
+fn counts(rows: u64) -> BatchCounts {
+    BatchCounts { written: vec![("t".to_owned(), rows)], ..BatchCounts::default() }
+}
+
+fn committed(rows: u64) -> Event {
+    Event::Tried(Ok(Attempt::Committed(counts(rows))))
+}
+
+fn failed(sqlstate: &str) -> Event {
+    Event::Tried(Err(failure(sqlstate)))
+}
+
+fn unanswered(rows: u64) -> Event {
+    Event::Tried(Ok(Attempt::Unanswered { failure: connection_lost(), counts: counts(rows) }))
+}
+
+fn rolled_back(why: RolledBack) -> Event {
+    Event::Tried(Ok(Attempt::RolledBack(why)))
+}
+
+fn fenced() -> Event {
+    rolled_back(RolledBack::Fenced)
+}
+
+fn refused() -> Event {
+    rolled_back(RolledBack::Refused { why: "a constraint".to_owned() })
+}
+
+fn at(partition: i32, offset: i64) -> Refusal {
+    Refusal {
+        partition: TopicPartition::new("t", partition),
+        offset: Offset(offset),
+        reason: "not tolerated".to_owned(),
+    }
+}
+
+fn same(records: usize) -> Event {
+    Event::EncodedAgain(facts(records), Ok(()))
+}
+
+/// Sends all events; the last step.
+fn after(attempts: &mut Attempts, events: impl IntoIterator<Item = Event>) -> Step {
+    let steps = events.into_iter().map(|event| attempts.next(event, QUIET));
+    steps.last().expect("there is an event")
+}
+
+/// The rows and the records of a report that the batch is committed.
+#[track_caller]
+fn of_commit(step: Step) -> (u64, Vec<Refusal>) {
+    match step {
+        Step::Report(Ending::Committed { counts, intolerable }) => (counts.written[0].1, intolerable),
+        step => panic!("not committed: {step:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_step(step: &Step, expected: &str) {
+    assert_eq!(format!("{step:?}").split('{').next().map(str::trim), Some(expected));
+}
+
+/// The failure that is waited out.
+#[track_caller]
+fn waited_for(step: Step) -> Failure {
+    match step {
+        Step::Wait(failure, wait) => {
+            assert!(!wait.is_zero() && wait <= Duration::from_secs(30), "{wait:?}");
+            failure
+        }
+        step => panic!("no wait: {step:?}"),
+    }
+}
+
+#[test]
+fn a_batch_that_commits_is_reported() {
+    assert_eq!(of_commit(begun(3).next(committed(3), QUIET)), (3, vec![]));
+}
+
+#[test]
+fn the_cheapest_correct_strategy_is_tried_first() {
+    let runs = BatchFacts { cheapest: Strategy::Runs, ..facts(3) };
+    assert_step(&Attempts::new(runs, None).next(Event::Begin, QUIET), "Try(Runs)");
+}
+
+#[test]
+fn a_moved_position_fences_the_batch() {
+    assert_step(&begun(3).next(fenced(), QUIET), "Report(Fenced)");
+}
+
+#[test]
+fn after_an_unanswered_commit_the_positions_decide_whether_it_took_place() {
+    let unanswered = || [unanswered(3), Event::Waited, fenced()];
+    let mut attempts = begun(3);
+    assert_step(&after(&mut attempts, unanswered()), "ReadPositions");
+    assert_eq!(of_commit(attempts.next(Event::PositionsRead(Ok(true)), QUIET)).0, 3);
+
+    let mut attempts = begun(3);
+    after(&mut attempts, unanswered());
+    assert_step(&attempts.next(Event::PositionsRead(Ok(false)), QUIET), "Report(Fenced)");
+}
+
+#[test]
+fn an_unanswered_commit_that_did_not_take_place_is_tried_again() {
+    let mut attempts = begun(3);
+    assert_step(&after(&mut attempts, [unanswered(3), Event::Waited]), "Try(Whole)");
+    assert_eq!(
+        of_commit(attempts.next(committed(2), QUIET)).0,
+        2,
+        "the counts of the attempt that committed"
+    );
+}
+
+#[test]
+fn positions_that_cannot_be_read_after_an_unanswered_commit_are_read_after_the_next_attempt() {
+    let mut attempts = begun(3);
+    after(&mut attempts, [unanswered(3), Event::Waited, fenced()]);
+    waited_for(attempts.next(Event::PositionsRead(Err(connection_lost())), QUIET));
+    assert_step(&after(&mut attempts, [Event::Waited, fenced()]), "ReadPositions");
+}
+
+#[test]
+fn a_changed_table_is_encoded_again_and_tried_at_once() {
+    let mut attempts = begun(3);
+    after(&mut attempts, [refused()]);
+    assert_step(&attempts.next(rolled_back(RolledBack::TableChanged), QUIET), "EncodeAgain");
+    assert_step(&attempts.next(same(3), QUIET), "Try(Whole)");
+}
+
+#[test]
+fn a_changed_table_that_cannot_be_read_is_waited_for() {
+    let mut attempts = begun(3);
+    attempts.next(rolled_back(RolledBack::TableChanged), QUIET);
+    let gone = Event::EncodedAgain(facts(3), Err(connection_lost()));
+    assert_eq!(waited_for(attempts.next(gone, QUIET)), connection_lost());
+    assert_step(&attempts.next(Event::Waited, QUIET), "Try(Whole)");
+}
+
+#[test]
+fn a_conflict_climbs_and_tries_again_with_the_same_strategy() {
+    let mut attempts = begun(3);
+    let step = attempts.next(rolled_back(RolledBack::Conflict { label: "t".to_owned() }), QUIET);
+    assert!(matches!(step, Step::Climb(label) if label == "t"));
+    assert_step(&attempts.next(Event::Climbed, QUIET), "Try(Whole)");
+}
+
+#[test]
+fn a_refused_batch_is_bisected() {
+    assert_step(&begun(3).next(refused(), QUIET), "Try(Bisect)");
+}
+
+#[test]
+fn an_intolerable_record_cuts_the_batch_and_is_reported_with_the_commit_of_the_rest() {
+    let mut attempts = begun(9);
+    let step =
+        after(&mut attempts, [refused(), rolled_back(RolledBack::Intolerable(vec![at(0, 7), at(1, 4)]))]);
+    assert!(matches!(step, Step::Cut(firsts) if firsts == [at(0, 7), at(1, 4)]));
+    assert_step(&attempts.next(Event::Cut(facts(6)), QUIET), "Try(Whole)");
+    // A later attempt stops even earlier in one of the partitions.
+    let step = attempts.next(rolled_back(RolledBack::Intolerable(vec![at(0, 5)])), QUIET);
+    assert!(matches!(step, Step::Cut(firsts) if firsts == [at(0, 5)]));
+    attempts.next(Event::Cut(facts(4)), QUIET);
+    assert_eq!(of_commit(attempts.next(committed(4), QUIET)), (4, vec![at(1, 4), at(0, 5)]));
+}
+
+#[test]
+fn an_intolerable_record_proves_that_an_unanswered_commit_did_not_take_place() {
+    let mut attempts = begun(3);
+    let cut = rolled_back(RolledBack::Intolerable(vec![at(0, 7)]));
+    after(&mut attempts, [unanswered(3), Event::Waited, cut, Event::Cut(facts(2))]);
+    assert_step(&attempts.next(fenced(), QUIET), "Report(Fenced)");
+}
+
+#[test]
+fn an_open_breaker_ends_the_attempts() {
+    let topics = BTreeMap::from([(Arc::from("t"), "too many".to_owned())]);
+    let step = begun(3).next(rolled_back(RolledBack::Tripped(topics.clone())), QUIET);
+    assert!(matches!(step, Step::Report(Ending::Tripped(reported)) if reported == topics));
+}
+
+#[test]
+fn a_transient_failure_is_waited_out_and_the_same_is_tried_again() {
+    let mut attempts = begun(3);
+    after(&mut attempts, [refused()]);
+    assert_eq!(waited_for(attempts.next(failed("40001"), QUIET)), failure("40001"));
+    assert_step(&attempts.next(Event::Waited, QUIET), "Try(Bisect)");
+}
+
+#[test]
+fn a_configuration_error_is_waited_out_and_the_batch_encoded_again() {
+    let mut attempts = begun(3);
+    waited_for(attempts.next(failed("53400"), QUIET));
+    assert_step(&attempts.next(Event::Waited, QUIET), "EncodeAgain");
+    // Even if the table cannot be read: then the attempt reports why.
+    let gone = Event::EncodedAgain(facts(3), Err(connection_lost()));
+    assert_step(&attempts.next(gone, QUIET), "Try(Whole)");
+}
+
+#[test]
+fn an_internal_error_that_comes_twice_in_a_row_is_one_of_configuration() {
+    let mut attempts = begun(3);
+    assert_eq!(waited_for(attempts.next(failed("XX000"), QUIET)).class, Class::Transient);
+    assert_step(&attempts.next(Event::Waited, QUIET), "Try(Whole)");
+    assert_eq!(waited_for(attempts.next(failed("XX000"), QUIET)).class, Class::Configuration);
+    assert_step(&attempts.next(Event::Waited, QUIET), "EncodeAgain");
+
+    let mut attempts = begun(3);
+    after(&mut attempts, [failed("XX000"), Event::Waited, failed("40001"), Event::Waited]);
+    assert_eq!(
+        waited_for(attempts.next(failed("XX000"), QUIET)).class,
+        Class::Transient,
+        "another came between"
+    );
+}
+
+#[test]
+fn a_statement_timeout_past_the_fence_returns_the_batch_smaller() {
+    let mut attempts = begun(3);
+    waited_for(attempts.next(failed("57014"), QUIET));
+    assert_step(&attempts.next(Event::Waited, QUIET), "Report(Returned(Smaller))");
+}
+
+#[test]
+fn a_statement_timeout_at_the_fence_or_of_one_record_is_tried_again() {
+    let mut attempts = begun(3);
+    after(&mut attempts, [failed("57014")]);
+    let at_the_fence = Signals { past_the_fence: false, ..QUIET };
+    assert_step(&attempts.next(Event::Waited, at_the_fence), "Try(Whole)");
+    assert_step(&after(&mut begun(1), [failed("57014"), Event::Waited]), "Try(Whole)");
+}
+
+#[test]
+fn after_an_unanswered_commit_the_batch_keeps_its_size() {
+    let mut attempts = begun(3);
+    after(&mut attempts, [unanswered(3), Event::Waited, failed("57014")]);
+    assert_step(&attempts.next(Event::Waited, QUIET), "Try(Whole)");
+    after(&mut attempts, [failed("42501"), Event::Waited, same(3), failed("42501"), Event::Waited]);
+    assert_step(&attempts.next(same(3), QUIET), "Try(Confirm)");
+}
+
+#[test]
+fn an_error_that_may_be_the_records_is_confirmed_between_its_neighbours() {
+    let mut attempts = begun(3);
+    waited_for(attempts.next(failed("42501"), QUIET));
+    assert_step(&attempts.next(Event::Waited, QUIET), "EncodeAgain");
+    assert_step(&attempts.next(same(3), QUIET), "Try(Confirm)");
+    // No neighbour succeeded: more records may.
+    waited_for(attempts.next(failed("42501"), QUIET));
+    assert_step(&after(&mut attempts, [Event::Waited, same(3)]), "Report(Returned(Larger))");
+}
+
+#[test]
+fn an_error_that_may_be_the_only_records_returns_the_batch_larger() {
+    let mut attempts = begun(1);
+    assert_step(&after(&mut attempts, [failed("42501"), Event::Waited, same(1)]), "Report(Returned(Larger))");
+}
+
+#[test]
+fn a_batch_that_was_cut_is_not_returned_larger() {
+    let mut attempts = begun(3);
+    after(&mut attempts, [rolled_back(RolledBack::Intolerable(vec![at(0, 1)])), Event::Cut(facts(1))]);
+    assert_step(&after(&mut attempts, [failed("42501"), Event::Waited, same(1)]), "Try(Whole)");
+}
+
+#[test]
+fn after_a_returned_batch_several_records_are_confirmed_at_once_and_a_single_one_is_not() {
+    let first = |records| {
+        let returned = begun(1).into_waits();
+        Attempts::new(facts(records), Some(returned)).next(Event::Begin, QUIET)
+    };
+    assert_step(&first(2), "Try(Confirm)");
+    assert_step(&first(1), "Try(Whole)");
+}
+
+#[test]
+fn a_replaced_writer_ends_unless_a_commit_is_unanswered() {
+    let replaced = Signals { abandoned: true, ..QUIET };
+    assert_step(&begun(3).next(failed("40001"), replaced), "Report(Abandoned)");
+    let mut attempts = begun(3);
+    waited_for(attempts.next(unanswered(3), replaced));
+    attempts.next(Event::Waited, replaced);
+    assert_step(&attempts.next(fenced(), replaced), "ReadPositions");
+    assert_eq!(of_commit(attempts.next(Event::PositionsRead(Ok(true)), replaced)).0, 3);
+}
+
+#[test]
+fn shutdown_ends_the_attempts_at_the_next_wait() {
+    let stopping = Signals { shutdown: true, ..QUIET };
+    let mut attempts = begun(3);
+    waited_for(attempts.next(failed("40001"), stopping));
+    assert_step(&attempts.next(Event::Waited, stopping), "Report(Abandoned)");
+    assert_eq!(of_commit(begun(3).next(committed(3), stopping)).0, 3, "what works is finished");
+}
+
+#[test]
+fn a_missing_table_may_be_that_of_dead_letters_which_is_created() {
+    let mut attempts = begun(3);
+    waited_for(attempts.next(failed("42P01"), QUIET));
+    assert_step(&attempts.next(Event::Waited, QUIET), "CreateDeadLetters");
+    assert_step(&attempts.next(Event::DeadLettersCreated, QUIET), "EncodeAgain");
+    assert_step(&attempts.next(same(3), QUIET), "Try(Confirm)");
+}
+
+#[test]
+fn a_probe_is_encoded_again_before_its_first_attempt_whether_or_not_the_table_can_be_read() {
+    for result in [Ok(()), Err(connection_lost())] {
+        let probe = BatchFacts { probe: true, ..facts(3) };
+        let mut attempts = Attempts::new(probe, None);
+        assert_step(&attempts.next(Event::Begin, QUIET), "EncodeAgain");
+        let runs = BatchFacts { cheapest: Strategy::Runs, ..probe };
+        assert_step(&attempts.next(Event::EncodedAgain(runs, result), QUIET), "Try(Runs)");
+    }
+}

@@ -1,0 +1,303 @@
+//! The rows of a batch inside its transaction: all at once, or bisected, down to the records that the server refuses.
+//!
+//! The result must equal applying the records one by one, so only runs of records in their order are halved. The first
+//! attempt at a batch has no savepoint; they are used only after the server has refused it.
+
+mod confirm;
+mod outcomes;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::batch::Batch;
+use crate::batch::rows::Rows;
+use crate::decode::{Cells, Reason, Rejection};
+use crate::postgres::failure::Failure;
+use crate::rejects::dead_letters::DeadLetter;
+use crate::rejects::policy::Decision;
+use crate::table::plan::Plan;
+use crate::writer::apply::{self, Applied, ApplyOutcome};
+use crate::writer::connection::WriterConnection;
+use crate::writer::keyed::independent_of_existing;
+use crate::writer::ladder::Rung;
+use crate::writer::strategy::Strategy;
+use crate::writer::transaction::RolledBack;
+
+pub(crate) use self::outcomes::{RecordOutcomes, RejectedRecord};
+
+/// A deferred constraint would be checked only after later runs may have corrected what it refuses.
+const IMMEDIATE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+const SAVEPOINT: &str = "SAVEPOINT kafka_sink_bisect";
+/// A deferred constraint would be checked only at COMMIT, when the record can no longer be found.
+const NEXT_SAVEPOINT: &str =
+    "SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT kafka_sink_bisect; SAVEPOINT kafka_sink_bisect";
+const BACK: &str = "ROLLBACK TO SAVEPOINT kafka_sink_bisect";
+
+/// Refused records between two decisions, each of which looks at the whole batch.
+const DECIDE_EVERY: usize = 16;
+
+/// What keeps records from being written as they were tried, other than a failure that is not theirs.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// A key exists, or has appeared, in this table, and its rung cannot write such keys.
+    Conflict(String),
+    /// The server refuses one of the records.
+    Refused(Failure),
+    /// Its records must be applied in smaller parts.
+    Divide(&'static str),
+}
+
+impl From<Obstacle> for RolledBack {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::Conflict(label) => Self::Conflict { label },
+            Obstacle::Refused(failure) => Self::Refused { why: failure.message },
+            Obstacle::Divide(why) => Self::Refused { why: why.to_owned() },
+        }
+    }
+}
+
+/// How writing a batch's rows ended, short of a failure.
+#[derive(Debug)]
+pub(crate) enum RowsOutcome {
+    /// Every record has its outcome.
+    Written(RecordOutcomes),
+    /// Everything is rolled back: this strategy cannot overcome an obstacle.
+    RolledBack(Obstacle),
+}
+
+/// How writing some of the records ended, short of a failure.
+enum PartOutcome {
+    /// The tables' rows are written: what they came to, by the tables' labels.
+    Applied(Vec<(String, Applied)>),
+    /// What was written of them is rolled back.
+    RolledBack(Obstacle),
+}
+
+/// Decides whether a batch with these dead letters may be committed.
+pub(crate) type Decide<'a> = dyn Fn(&Batch, &[DeadLetter<'_>]) -> Decision + 'a;
+
+/// Which rung each table is written on, by its label.
+pub(crate) type Rungs = HashMap<String, Rung>;
+
+/// The rung for a part of a batch: the ladder's, or a higher one if its records need it.
+pub(crate) fn rung(plan: &Plan, rows: &Rows, taken: Rung, strategy: Strategy) -> Rung {
+    if plan.key.is_none() {
+        return Rung::Plain;
+    }
+    // Inserting without a look-up would let the server refuse a row that is never inserted: if the key exists,
+    // insert_ignore skips the record whatever it holds, and upsert changes only some columns.
+    let blind = strategy == Strategy::Whole && independent_of_existing(rows);
+    taken.max(if blind { Rung::Plain } else { Rung::Lookup })
+}
+
+/// Writes the rows of `batch`. In a `replay` its records are dead letters already.
+pub(crate) fn write(
+    connection: &mut WriterConnection,
+    batch: &Batch,
+    rungs: Rungs,
+    strategy: Strategy,
+    decide: &Decide<'_>,
+    replay: bool,
+) -> Result<RowsOutcome, Failure> {
+    let mut bisect = Bisection {
+        connection,
+        batch,
+        rungs,
+        strategy,
+        decide,
+        replay,
+        decide_at: 1,
+        cells: Cells::default(),
+        outcome: RecordOutcomes::default(),
+        passed: HashMap::new(),
+    };
+    if let Some(obstacle) = bisect.all()? {
+        return Ok(RowsOutcome::RolledBack(obstacle));
+    }
+    bisect.confirm()?;
+    bisect.decide();
+    Ok(RowsOutcome::Written(bisect.outcome))
+}
+
+struct Bisection<'a> {
+    connection: &'a mut WriterConnection,
+    batch: &'a Batch,
+    rungs: Rungs,
+    strategy: Strategy,
+    decide: &'a Decide<'a>,
+    /// The records are dead letters already. If they are refused, they remain dead letters.
+    replay: bool,
+    /// The next decision is due at so many rejected records.
+    decide_at: usize,
+    cells: Cells,
+    outcome: RecordOutcomes,
+    /// With [`Strategy::Confirm`]: for each table, by its label, the records of which some were written last.
+    passed: HashMap<String, Range<u32>>,
+}
+
+impl Bisection<'_> {
+    /// Writes all records, or those before a decision not to commit. Returns the obstacle that this strategy cannot
+    /// overcome.
+    fn all(&mut self) -> Result<Option<Obstacle>, Failure> {
+        let batch = self.batch;
+        if self.strategy == Strategy::Whole {
+            return self.part(batch, 0);
+        }
+        self.connection.client().batch_execute(IMMEDIATE)?;
+        if self.strategy >= Strategy::Bisect {
+            self.connection.client().batch_execute(SAVEPOINT)?;
+        }
+        for run in batch.runs(&mut self.cells) {
+            if let Some(obstacle) = self.run(run)? {
+                return Ok(Some(obstacle));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a run; returns the obstacle that this strategy cannot overcome.
+    fn run(&mut self, run: Range<u32>) -> Result<Option<Obstacle>, Failure> {
+        if self.strategy >= Strategy::Bisect {
+            self.halve(run, false)?;
+            return Ok(None);
+        }
+        let start = run.start;
+        let part = self.batch.select_records(run).encode(&mut self.cells);
+        self.part(&part, start)
+    }
+
+    /// Writes records without a savepoint; the first has the number `base` in the batch.
+    fn part(&mut self, part: &Batch, base: u32) -> Result<Option<Obstacle>, Failure> {
+        match self.tables(part)? {
+            PartOutcome::Applied(applied) => {
+                self.outcome.add(part, applied, base);
+                Ok(None)
+            }
+            PartOutcome::RolledBack(obstacle) => Ok(Some(obstacle)),
+        }
+    }
+
+    /// Writes these records, halved until those that are refused stand alone; true when none was. `refused`: one of
+    /// them is known to be refused, so it is no use to try them together.
+    fn halve(&mut self, records: Range<u32>, mut refused: bool) -> Result<bool, Failure> {
+        if self.outcome.decision != Decision::Commit {
+            // Nothing is committed: there is no use in writing the rest.
+            return Ok(false);
+        }
+        let alone = records.len() == 1;
+        if alone || !refused {
+            let part = self.batch.select_records(records.clone()).encode(&mut self.cells);
+            match self.part_in_savepoint(&part)? {
+                PartOutcome::Applied(applied) => {
+                    self.passed(&applied, &records);
+                    self.outcome.add(&part, applied, records.start);
+                    return Ok(true);
+                }
+                PartOutcome::RolledBack(Obstacle::Refused(failure)) if alone => {
+                    self.check_candidate(&part, &failure)?;
+                    self.refuse(records.start, failure);
+                    return Ok(false);
+                }
+                PartOutcome::RolledBack(Obstacle::Divide(why)) if alone => {
+                    return Err(Failure::configuration(format!("with a single record: {why}")));
+                }
+                PartOutcome::RolledBack(obstacle) => refused = matches!(obstacle, Obstacle::Refused(_)),
+            }
+        }
+        let middle = records.start + (records.end - records.start) / 2;
+        let first = self.halve(records.start..middle, false)?;
+        let second = self.halve(middle..records.end, refused && first)?;
+        Ok(first && second)
+    }
+
+    fn refuse(&mut self, record: u32, failure: Failure) {
+        let rejection = Rejection { reason: Reason::Refused, column: None, detail: failure.message.clone() };
+        self.outcome.rejected.push(RejectedRecord { record, rejection, failure: Some(failure) });
+        if self.outcome.rejected.len() >= self.decide_at && self.strategy == Strategy::Bisect {
+            self.decide();
+        }
+    }
+
+    /// Decides whether the batch may be committed with what is rejected so far, as if the rest were written. If not, it
+    /// may not be committed with more rejected records either: the rest need not be tried.
+    fn decide(&mut self) {
+        if self.outcome.decision == Decision::Commit {
+            self.decide_at = self.outcome.rejected.len() + DECIDE_EVERY;
+            self.outcome.decision = (self.decide)(self.batch, &self.outcome.dead_letters());
+        }
+    }
+
+    /// Writes records inside the savepoint, which exists again afterwards, whatever happened; climbs where keys exist.
+    fn part_in_savepoint(&mut self, part: &Batch) -> Result<PartOutcome, Failure> {
+        loop {
+            let obstacle = match self.tables(part)? {
+                PartOutcome::Applied(applied) => {
+                    match self.connection.client().batch_execute(NEXT_SAVEPOINT).map_err(Failure::from) {
+                        Ok(()) => return Ok(PartOutcome::Applied(applied)),
+                        Err(failure) if self.is_the_records(&failure) => {
+                            self.roll_back()?;
+                            Obstacle::Refused(failure)
+                        }
+                        Err(failure) => return Err(failure),
+                    }
+                }
+                PartOutcome::RolledBack(obstacle) => obstacle,
+            };
+            let Obstacle::Conflict(label) = obstacle else { return Ok(PartOutcome::RolledBack(obstacle)) };
+            let rung = self.rungs.entry(label).or_insert(Rung::Plain);
+            *rung = if *rung == Rung::Plain { Rung::Lookup } else { Rung::Stage };
+        }
+    }
+
+    /// Writes the tables of a part, one after the other.
+    fn tables(&mut self, part: &Batch) -> Result<PartOutcome, Failure> {
+        let mut all = Vec::new();
+        for table in part.tables() {
+            let label = table.plan.label.clone();
+            let taken = self.rungs.get(&label).copied().unwrap_or(Rung::Plain);
+            let rung = rung(&table.plan, &table.rows, taken, self.strategy);
+            let obstacle = match apply::apply(self.connection, &table.plan, &table.rows, rung) {
+                Ok(ApplyOutcome::Applied(applied)) => {
+                    all.push((label, applied));
+                    continue;
+                }
+                Ok(ApplyOutcome::Divide(why)) => {
+                    self.roll_back()?;
+                    Obstacle::Divide(why)
+                }
+                Err(failure) if self.is_the_records(&failure) => {
+                    self.roll_back()?;
+                    let own = rung < Rung::Stage && self.is_own_conflict(&table.plan, &failure)?;
+                    if own { Obstacle::Conflict(label) } else { Obstacle::Refused(failure) }
+                }
+                Err(failure) => return Err(failure),
+            };
+            return Ok(PartOutcome::RolledBack(obstacle));
+        }
+        Ok(PartOutcome::Applied(all))
+    }
+
+    fn roll_back(&mut self) -> Result<(), Failure> {
+        let back = if self.strategy >= Strategy::Bisect { BACK } else { "ROLLBACK" };
+        Ok(self.connection.client().batch_execute(back)?)
+    }
+
+    /// Whether a failure is a conflict on the plan's own key. The name of its index shows it at once. Otherwise the
+    /// catalog is read: the index may have been renamed, and a partition reports its own part of it.
+    fn is_own_conflict(&mut self, plan: &Plan, failure: &Failure) -> Result<bool, Failure> {
+        let (Some(key), Some(index), Some(table)) =
+            (&plan.key, failure.unique_violation(), failure.table.as_deref())
+        else {
+            return Ok(false);
+        };
+        if index == key.index && table == plan.name.table {
+            return Ok(true);
+        }
+        let known = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_index x \
+             JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid JOIN pg_catalog.pg_class t ON t.oid = x.indrelid \
+             WHERE i.relname = $1 AND t.relname = $2 AND (i.oid = $3 \
+               OR i.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($3::oid::regclass))))";
+        Ok(self.connection.client().query_one(known, &[&index, &table, &key.index_oid])?.get(0))
+    }
+}

@@ -1,0 +1,131 @@
+//! What a writer needs of PostgreSQL, and the writer's connection behind it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::connection::WriterConnection;
+use super::context::WriterContext;
+use super::strategy::Strategy;
+use super::transaction::{Attempt, AttemptContext, Ladders, attempt};
+use crate::batch::Batch;
+use crate::messages::progress::{Phase, Progress};
+use crate::postgres::failure::Failure;
+use crate::table::plan::Plan;
+
+/// What a writer needs of PostgreSQL.
+pub(crate) trait Database {
+    /// Tries to commit `batch`.
+    fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure>;
+
+    /// After a conflict in the table with this label: writes it more carefully from now on.
+    fn climb(&mut self, label: &str);
+
+    /// Whether the stored positions are those that `batch` moves to.
+    fn stored_is_next(&mut self, batch: &Batch) -> Result<bool, Failure>;
+
+    /// Reads the tables of the batch's topics again; their plans, by topic.
+    fn renew_plans(&mut self, batch: &Batch) -> Result<HashMap<String, Arc<Plan>>, Failure>;
+
+    /// Creates the table of dead letters, if it is missing.
+    fn create_dead_letters(&mut self);
+}
+
+/// The writer's own connection, opened when it is needed, and the pool for everything else.
+pub(crate) struct WriterDatabase {
+    writer: usize,
+    shared: Arc<WriterContext>,
+    progress: Arc<Progress>,
+    connection: Option<WriterConnection>,
+    ladders: Ladders,
+}
+
+impl WriterDatabase {
+    pub(super) fn new(writer: usize, shared: Arc<WriterContext>, progress: Arc<Progress>) -> Self {
+        Self { writer, shared, progress, connection: None, ladders: Ladders::new() }
+    }
+
+    /// Runs what reads from a session outside the batch's transaction, under the same deadline as the transaction.
+    fn watched<T>(&self, work: impl FnOnce(&WriterContext) -> T) -> T {
+        self.progress.enter(Phase::Session);
+        let outcome = work(&self.shared);
+        self.progress.enter(Phase::Idle);
+        outcome
+    }
+
+    fn disconnect(&mut self) {
+        self.progress.disconnected();
+        if let Some(connection) = self.connection.take() {
+            connection.discard();
+        }
+    }
+}
+
+impl Database for WriterDatabase {
+    fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
+        if self.connection.is_none() {
+            let connection =
+                self.watched(|shared| WriterConnection::new(shared.connections.open()?, &shared.offsets))?;
+            self.progress.connected(connection.backend.pid);
+            self.connection = Some(connection);
+        }
+        let connection = self.connection.as_mut().expect("it has just been opened");
+        let context = AttemptContext {
+            dead_letters: &self.shared.dead_letters,
+            enter: &|phase| self.progress.enter(phase),
+            decide: &|batch, dead_letters| self.shared.policy.decide(self.writer, batch, dead_letters),
+            open: false,
+            replay: false,
+        };
+        let outcome = attempt(connection, batch, &mut self.ladders, strategy, &context);
+        self.progress.enter(Phase::Idle);
+        if matches!(outcome, Err(_) | Ok(Attempt::Unanswered { .. })) {
+            self.disconnect();
+        }
+        outcome
+    }
+
+    fn climb(&mut self, label: &str) {
+        self.ladders.entry(label.to_owned()).or_default().climb();
+    }
+
+    fn stored_is_next(&mut self, batch: &Batch) -> Result<bool, Failure> {
+        // It is there: the attempt that was fenced ran on it.
+        let Some(connection) = self.connection.as_mut() else { return Ok(false) };
+        self.progress.enter(Phase::Session);
+        let stored = self.shared.offsets.stored_is_next(connection.client(), batch.spans());
+        self.progress.enter(Phase::Idle);
+        if stored.is_err() {
+            self.disconnect();
+        }
+        Ok(stored?)
+    }
+
+    fn renew_plans(&mut self, batch: &Batch) -> Result<HashMap<String, Arc<Plan>>, Failure> {
+        // The writer's own connection has statements that were prepared for the old table.
+        if self.connection.is_some() {
+            self.disconnect();
+        }
+        self.watched(|shared| {
+            let mut connection = shared.connections.open()?;
+            let mut plans = HashMap::new();
+            for span in batch.spans() {
+                let topic = &*span.partition.topic;
+                if !plans.contains_key(topic) {
+                    plans.insert(topic.to_owned(), shared.plans.renew(&mut connection, topic)?);
+                }
+            }
+            Ok(plans)
+        })
+    }
+
+    fn create_dead_letters(&mut self) {
+        let created = self.watched(|shared| {
+            let mut connection = shared.connections.open()?;
+            shared.dead_letters.create(&mut connection).map_err(Failure::from)
+        });
+        if let Err(failure) = created {
+            // If the table is missing, the next attempt reports it.
+            tracing::debug!(%failure, "cannot create the table of dead letters");
+        }
+    }
+}

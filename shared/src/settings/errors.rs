@@ -72,7 +72,7 @@ impl fmt::Display for SettingsErrors {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleError {
     /// The keys that the rule read; the first is the one reported. The rule is not reported when one of them has an
-    /// error of its own, because it was judged by a default then.
+    /// error of its own, because the rule saw a default then.
     pub keys: Vec<String>,
     /// What is wrong, and what to do.
     pub problem: String,

@@ -184,7 +184,7 @@ impl<T> Loaded<T> {
     ///
     /// # Errors
     /// Every error there is. Rules are left out when a file could not be read or when a key that they read has an
-    /// error of its own: they were judged by defaults.
+    /// error of its own: defaults stood in for them.
     pub fn finish(mut self, rules: Vec<RuleError>) -> Result<T, SettingsErrors> {
         for rule in rules {
             if self.unread_file || rule.keys.iter().any(|key| self.broken.contains(key)) {

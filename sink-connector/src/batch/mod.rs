@@ -26,7 +26,6 @@ use crate::types::{Offset, TopicPartition};
 pub(crate) struct Rejected {
     /// Its number in [`Batch::records`].
     pub record: u32,
-    /// Why.
     pub rejection: Rejection,
 }
 
@@ -35,7 +34,6 @@ pub(crate) struct Rejected {
 pub(crate) struct TableRows {
     /// The plan they are encoded for.
     pub plan: Arc<Plan>,
-    /// The rows.
     pub rows: Rows,
 }
 

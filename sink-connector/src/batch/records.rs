@@ -5,7 +5,6 @@
 pub(crate) struct Record {
     /// Which of the batch's spans (and so which partition) it belongs to.
     pub span: u16,
-    /// Its offset.
     pub offset: i64,
     /// Its timestamp in milliseconds since the epoch; `None` when the topic stores none.
     pub timestamp: Option<i64>,
@@ -51,7 +50,6 @@ impl Records {
         offset32(self.index.len() - 1)
     }
 
-    /// The record with number `n`.
     pub(crate) fn get(&self, n: u32) -> Record {
         self.index[n as usize]
     }

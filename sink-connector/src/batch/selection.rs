@@ -56,7 +56,6 @@ impl<'a> Selection<'a> {
         self
     }
 
-    /// Of these, what is before the end of its partition.
     #[must_use]
     pub(crate) fn before(mut self, end_of: impl Fn(&TopicPartition) -> Option<Offset>) -> Self {
         for (span, moves) in self.batch.spans().iter().zip(&mut self.moves) {

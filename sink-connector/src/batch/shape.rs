@@ -19,12 +19,10 @@ impl ColumnSet {
         self.0[column / 64] |= 1 << (column % 64);
     }
 
-    /// Whether the column is in it.
     pub fn contains(&self, column: usize) -> bool {
         self.0[column / 64] & (1 << (column % 64)) != 0
     }
 
-    /// Whether every column of `other` is in it.
     pub fn covers(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).all(|(mine, other)| other & !mine == 0)
     }
@@ -91,7 +89,6 @@ impl Shapes {
         self.last
     }
 
-    /// The shape with this number.
     pub fn get(&self, n: u32) -> &Shape {
         &self.shapes[n as usize]
     }

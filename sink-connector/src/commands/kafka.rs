@@ -92,7 +92,6 @@ impl Kafka {
         Ok(Cow::Owned(config))
     }
 
-    /// The partitions of a topic.
     pub fn partitions(&self, topic: &str) -> Result<Vec<TopicPartition>, CommandError> {
         let asked = self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|error| {
             CommandError::new(
@@ -147,7 +146,6 @@ impl Kafka {
         )
     }
 
-    /// The ids of topics that have one.
     pub fn ids(&self, topics: &[&str]) -> Result<HashMap<String, String>, CommandError> {
         topic_ids(&self.consumer, topics, KAFKA_TIMEOUT).map_err(|error| {
             CommandError::new(format!("cannot read the ids of the topics: {error}"), "see the brokers' log")

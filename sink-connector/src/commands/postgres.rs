@@ -24,7 +24,6 @@ pub(super) fn pool(config: &Config) -> anyhow::Result<Connections> {
     Ok(Connections::new(&postgres, tls, 2))
 }
 
-/// Opens a connection.
 pub(super) fn open(connections: &Connections, config: &Config) -> Result<Connection, CommandError> {
     let started = Instant::now();
     loop {

@@ -11,7 +11,7 @@ use crate::kafka::consumer::Consumer;
 use crate::kafka::topic_ids::describe;
 use crate::kafka::topics::Topics;
 use crate::messages::events::{Event, Watermarks};
-use crate::messages::requests::{CompareTopics, LookNow, WatchedPartitions};
+use crate::messages::requests::{CompareTopics, ReadLogEnds, WatchedPartitions};
 use crate::observe::health::{Component, Health};
 use crate::types::{Offset, TopicPartition};
 
@@ -24,7 +24,7 @@ const IN_TROUBLE: Duration = Duration::from_millis(500);
 pub(crate) struct LogEnds {
     pub consumer: Consumer,
     pub events: Sender<Event>,
-    pub identities: Sender<CompareTopics>,
+    pub topic_ids: Sender<CompareTopics>,
     pub health: Arc<Health>,
     pub topics: Topics,
     pub watched: WatchedPartitions,
@@ -35,9 +35,9 @@ pub(crate) struct LogEnds {
 
 impl LogEnds {
     /// Works until the channel is closed.
-    pub(crate) fn run(mut self, requests: &Receiver<LookNow>) {
+    pub(crate) fn run(mut self, requests: &Receiver<ReadLogEnds>) {
         loop {
-            match self.look() {
+            match self.read() {
                 Ok(()) => self.health.recovered(&Component::Kafka),
                 Err(reason) => self.health.fail(Component::Kafka, reason),
             }
@@ -47,18 +47,18 @@ impl LogEnds {
                 self.interval
             };
             match requests.recv_timeout(wait) {
-                Ok(LookNow) => while requests.try_recv().is_ok() {},
+                Ok(ReadLogEnds) => while requests.try_recv().is_ok() {},
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn look(&mut self) -> Result<(), String> {
+    fn read(&mut self) -> Result<(), String> {
         let topics = self.topics.now(&self.consumer, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        if self.identities.send(names.iter().map(|name| Arc::from(*name)).collect()).is_err() {
-            tracing::debug!("nobody compares the ids of topics any more");
+        if self.topic_ids.send(names.iter().map(|name| Arc::from(*name)).collect()).is_err() {
+            tracing::debug!("the thread that compares topic ids has ended");
         }
         // An error of one topic or partition must not hide the ends of the others.
         let mut trouble = self.readable(&names).err();
@@ -74,7 +74,7 @@ impl LogEnds {
                 Err(reason) => trouble = trouble.or(Some(reason)),
             }
         }
-        self.tell(Event::Watermarks(found));
+        self.notify(Event::Watermarks(found));
         trouble.map_or(Ok(()), Err)
     }
 
@@ -82,7 +82,7 @@ impl LogEnds {
         let (low, high) = self
             .consumer
             .fetch_watermarks(&partition.topic, partition.partition.0, timeout)
-            .map_err(|error| format!("cannot ask Kafka for the end of {partition}: {error}"))?;
+            .map_err(|error| format!("cannot read the end of {partition}: {error}"))?;
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
@@ -92,7 +92,7 @@ impl LogEnds {
             let metadata = self
                 .consumer
                 .fetch_metadata(Some(topic), KAFKA_TIMEOUT)
-                .map_err(|error| format!("cannot ask Kafka for the partitions of {topic}: {error}"))?;
+                .map_err(|error| format!("cannot read the partitions of {topic}: {error}"))?;
             let found = metadata.topics().iter().find(|t| t.name() == topic);
             let partitions = found.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
             if partitions.is_empty() {
@@ -106,7 +106,7 @@ impl LogEnds {
             }
         }
         self.wants_goal = false;
-        self.tell(Event::Goal(ends));
+        self.notify(Event::Goal(ends));
         Ok(())
     }
 
@@ -128,9 +128,9 @@ impl LogEnds {
         Ok(())
     }
 
-    fn tell(&self, event: Event) {
+    fn notify(&self, event: Event) {
         if self.events.send(event).is_err() {
-            tracing::debug!("nobody is there to be told");
+            tracing::debug!("the source has ended");
         }
     }
 }

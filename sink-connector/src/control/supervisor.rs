@@ -134,7 +134,7 @@ impl Supervisor {
     }
 
     /// Replaces threads that are past their deadline. False when too many have been abandoned.
-    pub(crate) fn look(&mut self) -> bool {
+    pub(crate) fn check(&mut self) -> bool {
         self.abandoned.retain(|thread| !thread.is_finished());
         for number in 0..self.running.len() {
             match self.rescued(Party::Writer(number)) {

@@ -44,7 +44,7 @@ impl TopicIds {
         if names.is_empty() {
             return Ok(());
         }
-        let asked = Instant::now();
+        let requested = Instant::now();
         let ids = topic_ids(&self.consumer, &names, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
         let mut same = Vec::with_capacity(topics.len());
         for topic in topics {
@@ -53,10 +53,10 @@ impl TopicIds {
                 (Some(_), None) => continue,
                 (Some(before), Some(id)) if before != id => {
                     let why = format!(
-                        "topic {topic} was deleted and created again (id {before} is now {id}): the position means \
-                         nothing in the new one. Choose one with `sink-connector offsets reset`"
+                        "topic {topic} was deleted and recreated (id {before}, now {id}): the stored position is not valid \
+                         in the new topic. Set it with `sink-connector offsets reset`"
                     );
-                    self.tell(Event::Recreated { topic: Arc::clone(&topic), why });
+                    self.notify(Event::Recreated { topic: Arc::clone(&topic), why });
                 }
                 // A broker before 2.8 has no topic ids.
                 (_, _) => {}
@@ -66,13 +66,13 @@ impl TopicIds {
             }
             same.push(topic);
         }
-        self.tell(Event::SameTopics { at: asked, topics: same });
+        self.notify(Event::SameTopics { at: requested, topics: same });
         Ok(())
     }
 
-    fn tell(&self, event: Event) {
+    fn notify(&self, event: Event) {
         if self.events.send(event).is_err() {
-            tracing::debug!("nobody is there to be told");
+            tracing::debug!("the source has ended");
         }
     }
 }

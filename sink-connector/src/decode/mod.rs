@@ -58,7 +58,6 @@ pub enum DecoderError {
         field: String,
         /// One column.
         first: String,
-        /// The other.
         second: String,
     },
 }
@@ -186,7 +185,6 @@ fn utf8(bytes: &[u8]) -> Result<&str, Rejection> {
     })
 }
 
-/// The rejection of text that is not an object.
 fn not_an_object(text: &str) -> Rejection {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(IgnoredAny) => {

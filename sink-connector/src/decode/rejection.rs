@@ -8,7 +8,6 @@ use std::fmt;
 pub enum Reason {
     /// Not JSON by RFC 8259, or nested too deep.
     InvalidJson,
-    /// Not UTF-8.
     InvalidUtf8,
     /// JSON, but not an object.
     NotAnObject,
@@ -39,7 +38,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason.
     pub const ALL: [Self; 15] = [
         Self::InvalidJson,
         Self::InvalidUtf8,

@@ -162,7 +162,6 @@ impl<'de> ValueSeed<'_, '_, 'de> {
             .map_err(|error| self.reject(error, value))
     }
 
-    /// The error for a value that is rejected.
     #[cold]
     fn reject<E: serde::de::Error>(self, error: EncodeError, value: Value<'_>) -> E {
         let rejection = match value {

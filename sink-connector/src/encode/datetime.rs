@@ -6,7 +6,6 @@ use super::decimal::Decimal;
 use super::iso8601::{Date, MICROS_PER_DAY, MICROS_PER_SECOND, parse};
 use super::{EncodeError, Value, trim};
 
-/// From 1970-01-01 to 2000-01-01.
 const EPOCH_MICROS: i64 = 10_957 * MICROS_PER_DAY;
 /// The first and the last day that `date` holds: 4714-11-24 BC and 5874897-12-31.
 const DAYS: std::ops::RangeInclusive<i64> = -2_451_545..=2_145_031_948;
@@ -111,7 +110,6 @@ fn text(value: Value<'_>) -> Result<&str, EncodeError> {
     }
 }
 
-/// `infinity` and `-infinity`.
 enum Infinity {
     Future,
     Past,

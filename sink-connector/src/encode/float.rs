@@ -7,9 +7,7 @@ use std::str::FromStr;
 pub(super) trait Float: FromStr + Copy {
     /// The float nearest to an integer.
     fn nearest(value: i64) -> Self;
-    /// Whether it is an infinity.
     fn is_infinite(self) -> bool;
-    /// Whether it is 0.0 or -0.0.
     fn is_zero(self) -> bool;
     /// Appends it in network byte order.
     fn put(self, out: &mut Vec<u8>);

@@ -52,7 +52,6 @@ pub(super) fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeEr
 }
 
 impl Span {
-    /// Adds `whole` and `fraction` of a unit.
     fn add(&mut self, unit: Unit, whole: i64, fraction: f64) {
         let wide = i128::from(whole);
         match unit {

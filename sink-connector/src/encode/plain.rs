@@ -2,7 +2,6 @@
 
 use super::calendar::date_from_2000;
 
-/// From 1970-01-01 to 2000-01-01.
 const EPOCH_DAYS: i64 = 10_957;
 /// No type holds a day further from 1970. Days beyond are clamped to this.
 const MAX_DAYS: i64 = 4_000_000_000;

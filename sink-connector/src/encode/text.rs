@@ -41,7 +41,6 @@ pub(super) fn encode_limited(
     Ok(())
 }
 
-/// Encodes a name.
 pub(super) fn encode_name(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     encode_text(value, out)?;

@@ -17,7 +17,6 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::kafka::consumer::Consumer;
 use crate::types::TopicPartition;
 
-/// The outcome of one commit.
 #[derive(Debug)]
 pub(crate) struct CommitOutcome {
     /// The first error, if Kafka refused a position or did not answer.

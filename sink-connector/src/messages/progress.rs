@@ -85,7 +85,7 @@ impl Progress {
     }
 
     /// The last fence did not get its locks within the lock timeout.
-    pub(crate) fn was_locked_out(&self) {
+    pub(crate) fn lock_timed_out(&self) {
         self.lock().locked_out = true;
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Skip};
-use crate::rejects::policy::Refusal;
+use crate::rejects::policy::RejectedRecord;
 use crate::types::TopicPartition;
 
 /// What a committed batch has written.
@@ -39,18 +39,16 @@ pub(crate) enum Report {
         writer: usize,
         /// Its generation: a replaced writer may still report.
         generation: u64,
-        /// The batch.
         batch: Batch,
         /// What it has written.
         counts: BatchCounts,
         /// The rejected records that the error policy does not tolerate; the batch was cut before them.
-        refused: Vec<Refusal>,
+        rejected: Vec<RejectedRecord>,
     },
     /// The batch has opened breakers: nothing of it is committed.
     Tripped {
         /// The writer's number.
         writer: usize,
-        /// Its generation.
         generation: u64,
         /// The batch, not written.
         batch: Batch,
@@ -61,9 +59,7 @@ pub(crate) enum Report {
     Returned {
         /// The writer's number.
         writer: usize,
-        /// Its generation.
         generation: u64,
-        /// The batch.
         batch: Batch,
         /// The size that is needed.
         size: Size,
@@ -72,7 +68,6 @@ pub(crate) enum Report {
     Fenced {
         /// The writer's number.
         writer: usize,
-        /// Its generation.
         generation: u64,
         /// The batch, not written.
         batch: Batch,
@@ -81,7 +76,6 @@ pub(crate) enum Report {
     Abandoned {
         /// The writer's number.
         writer: usize,
-        /// Its generation.
         generation: u64,
     },
 }

@@ -34,7 +34,7 @@ pub(crate) type WatchedPartitions = Arc<Mutex<Vec<TopicPartition>>>;
 
 /// A request to read the log ends now, not at the next interval.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct LookNow;
+pub(crate) struct ReadLogEnds;
 
 /// A request to compare the ids of these topics with those they had before.
 pub(crate) type CompareTopics = Vec<Arc<str>>;

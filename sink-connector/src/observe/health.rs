@@ -105,7 +105,6 @@ impl Health {
         }
     }
 
-    /// Whether this component is healthy.
     pub fn is_ok(&self, component: &Component) -> bool {
         !self.lock().problems.contains_key(component)
     }

@@ -216,7 +216,6 @@ impl Ledger {
         }
     }
 
-    /// One partition.
     pub fn get(&self, partition: &TopicPartition) -> Option<&LedgerEntry> {
         self.places.get(partition)
     }

@@ -5,7 +5,6 @@ use crate::types::{Offset, TopicPartition};
 /// How far a batch moves one partition.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// The partition.
     pub partition: TopicPartition,
     /// The stored position that the batch starts from: what the fence compares.
     pub expected: Offset,

@@ -19,7 +19,6 @@ pub struct Owner {
     pub topic_id: Option<String>,
 }
 
-/// A stored position.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredPosition {
     /// The offset of the next record to read.

@@ -82,7 +82,6 @@ impl Failure {
         Self { class: Class::Configuration, ..self }
     }
 
-    /// A table is not there.
     pub fn undefined_table(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::UNDEFINED_TABLE.code())
     }

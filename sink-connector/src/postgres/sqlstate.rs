@@ -30,7 +30,6 @@ impl Class {
 /// What else a row of the table asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
-    /// Nothing.
     Always,
     /// The server named no constraint, and it was no trigger's RAISE.
     WithoutConstraint,

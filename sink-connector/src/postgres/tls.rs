@@ -20,12 +20,7 @@ pub(crate) enum UrlError {
     Mode(String),
     /// The certificates of `sslrootcert` cannot be used.
     #[error("postgres.url: sslrootcert={path}: {reason}")]
-    RootCertificate {
-        /// The file.
-        path: String,
-        /// Why not.
-        reason: String,
-    },
+    RootCertificate { path: String, reason: String },
     /// OpenSSL could not be set up.
     #[error("TLS: {0}")]
     OpenSsl(#[from] openssl::error::ErrorStack),

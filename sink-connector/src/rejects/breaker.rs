@@ -145,7 +145,6 @@ impl Breakers {
         Self { limits, topics: HashMap::new() }
     }
 
-    /// The limits.
     pub(crate) fn limits(&self) -> BreakerLimits {
         self.limits
     }
@@ -167,7 +166,7 @@ impl Breakers {
         breaker.in_hand.remove(&writer);
         let sum = |of: fn(&Run) -> bool| outcomes.iter().filter(|r| of(r)).map(|(_, n)| n).sum::<u64>();
         let (rejected, records) = (sum(|(rejected, _)| *rejected), sum(|_| true));
-        let refused = if probe {
+        let opens = if probe {
             let limits = BreakerLimits { window: limits.window.min(records), ..limits };
             let mut window = Window::default();
             outcomes.iter().any(|run| window.push(*run, &limits))
@@ -180,12 +179,12 @@ impl Breakers {
             }
             outcomes.iter().any(|run| window.push(*run, &limits))
         };
-        if refused {
+        if opens {
             breaker.open = true;
         } else {
             breaker.in_hand.insert(writer, outcomes);
         }
-        !refused
+        !opens
     }
 
     /// What the writer had in hand is committed. The outcomes of a probe are the beginning of a new window.

@@ -125,7 +125,6 @@ impl DeadLetterTopic {
         sent
     }
 
-    /// The batch is committed.
     pub(crate) fn committed(&self, batch: &Batch) {
         let mut state = self.lock();
         if !state.acknowledged.is_empty() {

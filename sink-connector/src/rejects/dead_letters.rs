@@ -62,7 +62,6 @@ impl DeadLetter<'_> {
 }
 
 impl DeadLetters {
-    /// Dead letters of `connector` in `table`.
     pub(crate) fn new(table: &TableName, connector: &str) -> Self {
         Self {
             table: table.sql(),

@@ -13,10 +13,8 @@ use crate::types::{Offset, TopicPartition};
 
 /// A rejected record that was not to become a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Its partition.
+pub struct RejectedRecord {
     pub partition: TopicPartition,
-    /// Its offset.
     pub offset: Offset,
     /// Why it was rejected, for people.
     pub reason: String,
@@ -29,7 +27,7 @@ pub(crate) enum Decision {
     #[default]
     Commit,
     /// Nothing is tolerated: commit what is before these records, the first of each partition, and stop.
-    Stop(Vec<Refusal>),
+    Stop(Vec<RejectedRecord>),
     /// Commit nothing: the breakers of these topics are open, for such a reason.
     Trip(BTreeMap<Arc<str>, String>),
 }
@@ -148,7 +146,7 @@ fn outcomes(batch: &Batch, dead_letters: &[DeadLetter<'_>]) -> BTreeMap<Arc<str>
 }
 
 /// The first rejected record of each partition.
-fn firsts(batch: &Batch, dead_letters: &[DeadLetter<'_>]) -> Vec<Refusal> {
+fn firsts(batch: &Batch, dead_letters: &[DeadLetter<'_>]) -> Vec<RejectedRecord> {
     let mut firsts: BTreeMap<&TopicPartition, (i64, &DeadLetter<'_>)> = BTreeMap::new();
     for dead_letter in dead_letters {
         let record = batch.records().get(dead_letter.record);
@@ -158,12 +156,13 @@ fn firsts(batch: &Batch, dead_letters: &[DeadLetter<'_>]) -> Vec<Refusal> {
             *first = (record.offset, dead_letter);
         }
     }
-    let refusal = |(partition, (offset, dead_letter)): (&TopicPartition, (i64, &DeadLetter<'_>))| Refusal {
-        partition: partition.clone(),
-        offset: Offset(offset),
-        reason: dead_letter.rejection.to_string(),
-    };
-    firsts.into_iter().map(refusal).collect()
+    let rejected_record =
+        |(partition, (offset, dead_letter)): (&TopicPartition, (i64, &DeadLetter<'_>))| RejectedRecord {
+            partition: partition.clone(),
+            offset: Offset(offset),
+            reason: dead_letter.rejection.to_string(),
+        };
+    firsts.into_iter().map(rejected_record).collect()
 }
 
 /// Why a breaker has opened, with one of its records.

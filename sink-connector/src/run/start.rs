@@ -16,7 +16,7 @@ use crate::control::supervisor::Supervisor;
 use crate::control::topic_ids::TopicIds;
 use crate::messages::events::Event;
 use crate::messages::progress::AllProgress;
-use crate::messages::requests::{CompareTopics, LookNow, Request, WatchedPartitions};
+use crate::messages::requests::{CompareTopics, ReadLogEnds, Request, WatchedPartitions};
 use crate::positions::first::commit_metadata;
 use crate::postgres::session::Connections;
 use crate::run::build::Sink;
@@ -34,7 +34,6 @@ pub(super) type SourceResult = Result<(StoppedBy, Totals), KafkaError>;
 /// The started threads. They are not joined: one that hangs in a client library ends with the process.
 pub(super) struct Threads {
     pub supervisor: Supervisor,
-    /// Receives the result of the source.
     pub source: Receiver<SourceResult>,
 }
 
@@ -43,7 +42,7 @@ struct Channels {
     writers: Vec<Sender<Batch>>,
     events: Receiver<Event>,
     positions: Sender<Request>,
-    log_ends: Sender<LookNow>,
+    log_ends: Sender<ReadLogEnds>,
     topic_ids: Sender<CompareTopics>,
     watched: WatchedPartitions,
 }
@@ -112,12 +111,12 @@ fn start_log_ends(
     events: Sender<Event>,
     topic_ids: Sender<CompareTopics>,
     watched: WatchedPartitions,
-) -> anyhow::Result<Sender<LookNow>> {
+) -> anyhow::Result<Sender<ReadLogEnds>> {
     let (bounded_run, unbounded_run) = LOG_ENDS_INTERVALS;
     let log_ends = LogEnds {
         consumer: Arc::clone(&sink.kafka.consumer),
         events,
-        identities: topic_ids,
+        topic_ids,
         health: Arc::clone(&sink.writer_context.health),
         topics: sink.kafka.topics.clone(),
         watched,

@@ -34,7 +34,7 @@ pub(super) fn supervise(threads: &mut Threads, heartbeat: &Heartbeat) -> Ended {
             Err(RecvTimeoutError::Disconnected) => return Ended::SourceLost,
         }
         heartbeat.beat();
-        if !threads.supervisor.look() {
+        if !threads.supervisor.check() {
             return Ended::WritersHang;
         }
     }

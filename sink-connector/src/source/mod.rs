@@ -35,11 +35,11 @@ use crate::kafka::consumer::Consumer;
 use crate::messages::board::Board;
 use crate::messages::events::Event;
 use crate::messages::heartbeat::Heartbeat;
-use crate::messages::requests::{CompareTopics, LookNow, Request, WatchedPartitions};
+use crate::messages::requests::{CompareTopics, ReadLogEnds, Request, WatchedPartitions};
 use crate::observe::health::{Component, Health};
 use crate::observe::metrics::Metrics;
 use crate::positions::ledger::{Ledger, Stopped};
-use crate::rejects::policy::{Policy, Refusal};
+use crate::rejects::policy::{Policy, RejectedRecord};
 use crate::table::plan_cache::Plans;
 use crate::types::{Offset, TopicPartition};
 
@@ -61,7 +61,7 @@ pub(crate) struct SourceContext {
     /// Requests for positions.
     pub positions: Sender<Request>,
     /// Requests to read the log ends now.
-    pub log_ends: Sender<LookNow>,
+    pub log_ends: Sender<ReadLogEnds>,
     /// Topics to check for recreation.
     pub topic_ids: Sender<CompareTopics>,
     pub watched: WatchedPartitions,
@@ -101,7 +101,7 @@ pub struct Totals {
     /// Assigned partitions that have stopped, and why.
     pub stopped: Vec<(TopicPartition, Stopped)>,
     /// Rejected records that the error policy did not tolerate, the first of each partition.
-    pub rejected: Vec<Refusal>,
+    pub rejected: Vec<RejectedRecord>,
     /// Why a breaker is open, if that ended the run.
     pub open_breaker: Option<Arc<str>>,
 }
@@ -257,7 +257,7 @@ impl Source {
     }
 
     fn refresh_log_ends(&self) {
-        if self.context.log_ends.try_send(LookNow).is_err() {
+        if self.context.log_ends.try_send(ReadLogEnds).is_err() {
             tracing::debug!("the log ends are already being read");
         }
     }

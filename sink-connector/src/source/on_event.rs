@@ -56,12 +56,12 @@ impl Source {
             return;
         }
         match report {
-            Report::Committed { batch, counts, refused, .. } => {
+            Report::Committed { batch, counts, rejected, .. } => {
                 self.committed(writer, &batch, &counts);
                 self.lanes[writer]
                     .adaptive_limit
                     .committed(batch.records().count(), self.context.limits.max_rows);
-                self.totals.rejected.extend(refused);
+                self.totals.rejected.extend(rejected);
                 if batch.is_probe() {
                     self.probe_passed(writer, &batch);
                 }

@@ -139,7 +139,6 @@ pub enum PlanError {
     /// A name in `pk_fields` is not a column.
     #[error("pk_fields names {column:?}, but {table} has no such column; it has: {columns}")]
     NoKeyColumn {
-        /// The table.
         table: String,
         /// The missing column.
         column: String,
@@ -149,7 +148,6 @@ pub enum PlanError {
     /// A name in `[sink.metadata]` is not a column.
     #[error("metadata.{what} names column {column:?}, but {table} has no such column; it has: {columns}")]
     NoMetadataColumn {
-        /// The table.
         table: String,
         /// The metadata for that column.
         what: &'static str,
@@ -163,11 +161,8 @@ pub enum PlanError {
         "column {column:?} of {table} has type {type_name}, which cannot hold the {what} of a record; use {types}"
     )]
     MetadataType {
-        /// The table.
         table: String,
-        /// The column.
         column: String,
-        /// Its type.
         type_name: String,
         /// The metadata for that column.
         what: &'static str,
@@ -179,9 +174,7 @@ pub enum PlanError {
         "version_field names {field:?}, but {table} has no column outside the key that takes it; its columns: {columns}"
     )]
     NoVersionColumn {
-        /// The table.
         table: String,
-        /// The field.
         field: String,
         /// The columns of the table.
         columns: String,
@@ -190,18 +183,10 @@ pub enum PlanError {
     #[error(
         "version_field needs values with an order, and column {column:?} of {table} has type {type_name}"
     )]
-    VersionType {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// Its type.
-        type_name: String,
-    },
+    VersionType { table: String, column: String, type_name: String },
     /// No unique index arbitrates conflicts on `pk_fields`.
     #[error("{table} has no usable unique index on ({columns}), which pk_fields needs; create one: {ddl}")]
     NoUniqueIndex {
-        /// The table.
         table: String,
         /// The key columns.
         columns: String,
@@ -213,14 +198,10 @@ pub enum PlanError {
         "{table} is UNLOGGED: a crash of the server would empty it, and its records would not be read again; \
          ALTER TABLE {table} SET LOGGED, or allow it with allow_unlogged = true"
     )]
-    Unlogged {
-        /// The table.
-        table: String,
-    },
+    Unlogged { table: String },
     /// `rename` is contradictory.
     #[error("the fields of {table} are ambiguous: {detail}")]
     Ambiguous {
-        /// The table.
         table: String,
         /// The columns and the field.
         detail: String,

@@ -14,7 +14,6 @@ pub enum Order {
     Float4,
     /// `double precision`: the same.
     Float8,
-    /// `numeric`.
     Numeric,
     /// Byte by byte: uuid, boolean, text in the collation "C".
     Bytes,

@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::messages::report::{BatchCounts, Size};
 use crate::postgres::failure::Failure;
 use crate::postgres::sqlstate::Class;
-use crate::rejects::policy::Refusal;
+use crate::rejects::policy::RejectedRecord;
 
 /// What the decisions need to know about the batch.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ pub(super) enum Step {
     /// Read the tables and encode the batch again.
     EncodeAgain,
     /// Cut the batch before these records, and keep the whole.
-    Cut(Vec<Refusal>),
+    Cut(Vec<RejectedRecord>),
     /// Write the table with this label more carefully from now on.
     Climb(String),
     /// Wait, because of this failure.
@@ -95,7 +95,7 @@ pub(super) enum Ending {
         /// What it came to.
         counts: BatchCounts,
         /// The records that it was cut before.
-        intolerable: Vec<Refusal>,
+        intolerable: Vec<RejectedRecord>,
     },
     /// The stored positions are not those that the batch starts from.
     Fenced,
@@ -129,7 +129,7 @@ pub(super) struct Attempts {
     /// COMMIT was sent and not answered. What the batch comes to if it took place.
     unanswered: Option<BatchCounts>,
     /// The records that the batch was cut before.
-    intolerable: Vec<Refusal>,
+    intolerable: Vec<RejectedRecord>,
     was_cut: bool,
     waits: Waits,
     last_sqlstate: Option<String>,

@@ -60,7 +60,6 @@ impl From<Obstacle> for RolledBack {
 /// How writing a batch's rows ended, short of a failure.
 #[derive(Debug)]
 pub(crate) enum RowsOutcome {
-    /// Every record has its outcome.
     Written(RecordOutcomes),
     /// Everything is rolled back: this strategy cannot overcome an obstacle.
     RolledBack(Obstacle),

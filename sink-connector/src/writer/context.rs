@@ -22,7 +22,6 @@ pub(crate) struct WriterContext {
     pub connections: Connections,
     /// The positions.
     pub offsets: Offsets,
-    /// The dead letters.
     pub dead_letters: DeadLetters,
     /// What rejected records do.
     pub policy: Arc<Policy>,

@@ -35,7 +35,7 @@ use crate::messages::progress::Progress;
 use crate::messages::report::{Report, Size};
 use crate::observe::health::Component;
 use crate::postgres::failure::Failure;
-use crate::rejects::policy::Refusal;
+use crate::rejects::policy::RejectedRecord;
 use crate::types::TopicPartition;
 
 /// The thread's state.
@@ -70,7 +70,7 @@ struct InHand {
 }
 
 impl InHand {
-    fn cut(&mut self, firsts: &[Refusal]) {
+    fn cut(&mut self, firsts: &[RejectedRecord]) {
         let end_of = |p: &TopicPartition| firsts.iter().find(|f| f.partition == *p).map(|f| f.offset);
         let cut = self.batch.select().before(end_of).encode(&mut Cells::default());
         let before = std::mem::replace(&mut self.batch, cut);
@@ -170,7 +170,7 @@ impl<D: Database> Writer<D> {
         self.shared.metrics.retries.with_label_values(&[failure.class.word()]).inc();
         self.shared.metrics.batches.with_label_values(&["failed"]).inc();
         if failure.lock_timeout() || failure.statement_timeout() {
-            self.progress.was_locked_out();
+            self.progress.lock_timed_out();
         }
         self.shared.health.fail(Component::Writer(self.number), failure.to_string());
     }
@@ -189,7 +189,7 @@ impl<D: Database> Writer<D> {
         match ending {
             Ending::Committed { counts, intolerable } => {
                 self.shared.committed(writer, &batch, &counts, started.elapsed());
-                Report::Committed { writer, generation, batch, counts, refused: intolerable }
+                Report::Committed { writer, generation, batch, counts, rejected: intolerable }
             }
             Ending::Fenced => {
                 self.shared.metrics.fenced.inc();

@@ -146,8 +146,8 @@ fn statement_timeout() -> Failure {
     Failure { sqlstate: Some("57014".to_owned()), ..Failure::transient("canceling statement") }
 }
 
-fn intolerable(offset: i64) -> Refusal {
-    Refusal { partition: partition(), offset: Offset(offset), reason: String::new() }
+fn intolerable(offset: i64) -> RejectedRecord {
+    RejectedRecord { partition: partition(), offset: Offset(offset), reason: String::new() }
 }
 
 impl Writer<Script> {
@@ -207,9 +207,9 @@ fn a_fenced_batch_counts_no_row() {
 #[test]
 fn before_an_intolerable_record_the_rest_is_committed() {
     let mut writer = writer([rolled_back(RolledBack::Intolerable(vec![intolerable(2)])), committed(2)]);
-    let Report::Committed { batch, refused, .. } = writer.write(batch(5)) else { panic!("not committed") };
+    let Report::Committed { batch, rejected, .. } = writer.write(batch(5)) else { panic!("not committed") };
     assert_eq!((batch.records().count(), batch.spans()[0].next), (2, Offset(2)));
-    assert_eq!(refused, [intolerable(2)]);
+    assert_eq!(rejected, [intolerable(2)]);
 }
 
 #[test]

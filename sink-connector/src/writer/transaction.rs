@@ -17,7 +17,7 @@ use crate::messages::progress::Phase;
 use crate::messages::report::BatchCounts;
 use crate::postgres::failure::Failure;
 use crate::rejects::dead_letters::{DeadLetter, DeadLetters};
-use crate::rejects::policy::{Decision, Refusal};
+use crate::rejects::policy::{Decision, RejectedRecord};
 
 pub(crate) use super::prefix::BEGIN;
 
@@ -40,7 +40,7 @@ pub(crate) enum RolledBack {
     },
     /// The error policy does not tolerate these records, the first of their partitions. What is before them is to be
     /// committed.
-    Intolerable(Vec<Refusal>),
+    Intolerable(Vec<RejectedRecord>),
     /// The breakers of these topics are open, and why. Nothing of the batch is committed.
     Tripped(BTreeMap<Arc<str>, String>),
 }
@@ -66,7 +66,6 @@ pub(crate) enum Attempt {
 pub(crate) enum WriteOutcome {
     /// It is ready for COMMIT.
     Ready(Written),
-    /// It is rolled back.
     RolledBack(RolledBack),
 }
 

@@ -17,14 +17,12 @@ pub struct Tuple {
 pub enum Op {
     /// It is written, by the plan's mode.
     Write,
-    /// It is deleted.
     Delete {
         /// An earlier record of the batch, merged into this, made sure that it is there.
         certain: bool,
     },
 }
 
-/// One row.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The record it came from; of merged records the last.

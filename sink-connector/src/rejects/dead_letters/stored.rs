@@ -16,24 +16,18 @@ use crate::types::{Offset, TopicPartition};
 /// Which dead letters are selected; all, if nothing is set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Filter {
-    /// Of this topic.
     pub topic: Option<String>,
-    /// Of this partition.
     pub partition: Option<i32>,
-    /// At this offset.
     pub offset: Option<i64>,
-    /// With this reason.
     pub reason: Option<String>,
     /// Stored at this time or later.
     pub since: Option<SystemTime>,
 }
 
-/// One stored dead letter.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredDeadLetter {
     /// Where the record was.
     pub partition: TopicPartition,
-    /// Its offset.
     pub offset: i64,
     /// Why it was rejected.
     pub reason: String,

@@ -56,8 +56,8 @@ fn refused() -> Event {
     rolled_back(RolledBack::Refused { why: "a constraint".to_owned() })
 }
 
-fn at(partition: i32, offset: i64) -> Refusal {
-    Refusal {
+fn at(partition: i32, offset: i64) -> RejectedRecord {
+    RejectedRecord {
         partition: TopicPartition::new("t", partition),
         offset: Offset(offset),
         reason: "not tolerated".to_owned(),
@@ -76,7 +76,7 @@ fn after(attempts: &mut Attempts, events: impl IntoIterator<Item = Event>) -> St
 
 /// The rows and the records of a report that the batch is committed.
 #[track_caller]
-fn of_commit(step: Step) -> (u64, Vec<Refusal>) {
+fn of_commit(step: Step) -> (u64, Vec<RejectedRecord>) {
     match step {
         Step::Report(Ending::Committed { counts, intolerable }) => (counts.written[0].1, intolerable),
         step => panic!("not committed: {step:?}"),

@@ -15,7 +15,6 @@ use crate::writer::apply::Applied;
 pub(crate) struct RejectedRecord {
     /// Its number in the batch.
     pub record: u32,
-    /// Why.
     pub rejection: Rejection,
     /// The server's error, if the server refused it.
     pub failure: Option<Failure>,
@@ -29,7 +28,6 @@ pub(crate) struct RecordOutcomes {
     pub written: BTreeMap<String, u64>,
     /// Rows deleted by tombstones, by the table's label.
     pub deleted: BTreeMap<String, u64>,
-    /// Skipped records.
     pub skipped: Vec<(TopicPartition, Skip, u64)>,
     /// Rejected records: dead letters, if the transaction commits.
     pub rejected: Vec<RejectedRecord>,

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer as _;
 
 use crate::kafka::consumer::Consumer;
-use crate::kafka::topic_ids::describe;
+use crate::kafka::topic_ids::{DescribeError, Described, describe};
 use crate::kafka::topics::Topics;
 use crate::messages::events::{Event, Watermarks};
 use crate::messages::requests::{CompareTopics, ReadLogEnds, WatchedPartitions};
@@ -38,7 +38,7 @@ impl LogEnds {
     pub(crate) fn run(mut self, requests: &Receiver<ReadLogEnds>) {
         loop {
             match self.read() {
-                Ok(()) => self.health.recovered(&Component::Kafka),
+                Ok(()) => self.recovered(),
                 Err(reason) => self.health.fail(Component::Kafka, reason),
             }
             let wait = if self.wants_goal || !self.health.is_ok(&Component::Kafka) {
@@ -54,14 +54,26 @@ impl LogEnds {
         }
     }
 
+    fn recovered(&self) {
+        if !self.health.is_ok(&Component::Kafka) {
+            self.consumer.context().recovered();
+            self.health.recovered(&Component::Kafka);
+        }
+    }
+
     fn read(&mut self) -> Result<(), String> {
         let topics = self.topics.now(&self.consumer, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         if self.topic_ids.send(names.iter().map(|name| Arc::from(*name)).collect()).is_err() {
             tracing::debug!("the thread that compares topic ids has ended");
         }
+        let described = describe(&self.consumer, &names, KAFKA_TIMEOUT);
+        if let Err(error @ DescribeError::Unreachable(_)) = described {
+            return Err(error.to_string());
+        }
         // An error of one topic or partition must not hide the ends of the others.
-        let mut trouble = self.readable(&names).err();
+        let mut trouble =
+            described.map_err(|e| e.to_string()).and_then(|now| self.readable(&names, &now)).err();
         if self.wants_goal && trouble.is_none() {
             trouble = self.goal(&topics).err();
         }
@@ -111,8 +123,7 @@ impl LogEnds {
     }
 
     /// Whether the topics exist and may be read.
-    fn readable(&self, topics: &[&str]) -> Result<(), String> {
-        let now = describe(&self.consumer, topics, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+    fn readable(&self, topics: &[&str], now: &Described) -> Result<(), String> {
         // The group assigns such a topic like any other, and no record arrives.
         if !now.unreadable.is_empty() {
             return Err(format!("not authorised to read topic {}", now.unreadable.join(", ")));

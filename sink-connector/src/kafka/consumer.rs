@@ -1,7 +1,8 @@
 //! The Kafka consumer: its properties, and a rebalance callback without I/O.
 
+use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -13,6 +14,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::observe::metrics::Metrics;
+use crate::observe::repeated::RepeatedFailures;
 use crate::types::{Offset, TopicPartition};
 
 /// The consumer, shared between the source and the threads that query Kafka.
@@ -34,6 +36,7 @@ pub enum Rebalanced {
 pub struct Context {
     rebalances: Mutex<Vec<Rebalanced>>,
     last_error: Mutex<Option<String>>,
+    failures: RepeatedFailures,
     metrics: Arc<Metrics>,
     /// Errors are logged at debug level: another client of the process reports the same ones.
     quiet: bool,
@@ -50,6 +53,26 @@ impl Context {
         self.last_error.lock().clone()
     }
 
+    /// Why a request failed: the client's last error, which names the address and the cause, or `error`.
+    pub(crate) fn cause(&self, error: &impl Display) -> String {
+        self.last_error().unwrap_or_else(|| error.to_string())
+    }
+
+    /// Kafka answers again: errors from now on are new.
+    pub(crate) fn recovered(&self) {
+        *self.last_error.lock() = None;
+        self.failures.ended();
+    }
+
+    /// Logs an error, unless it was logged within the last minute or another client of the process reports it.
+    pub(crate) fn warn(&self, error: &str) {
+        match self.failures.to_log(error, Instant::now()) {
+            Some(times) if !self.quiet => tracing::warn!(error, times, "Kafka"),
+            Some(times) => tracing::debug!(error, times, "Kafka"),
+            None => {}
+        }
+    }
+
     fn note(&self, rebalanced: Rebalanced, kind: &str) {
         self.metrics.rebalances.with_label_values(&[kind]).inc();
         self.rebalances.lock().push(rebalanced);
@@ -58,14 +81,11 @@ impl Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        if self.quiet {
-            tracing::debug!(%error, reason, "Kafka");
-        } else {
-            tracing::warn!(%error, reason, "Kafka");
-        }
+        let reason = plain(reason);
+        self.warn(&reason);
         // "All brokers down" follows an error of one broker, which says more.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock() = Some(reason.to_owned());
+            *self.last_error.lock() = Some(reason);
         }
     }
 
@@ -74,10 +94,10 @@ impl ClientContext for Context {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error
-                if !self.quiet =>
-            {
-                tracing::warn!(facility, message, "librdkafka");
+            | RDKafkaLogLevel::Error => {
+                // The error callback gets most of these as well, without the name of the thread.
+                let thread = message.starts_with("[thrd:").then(|| message.split_once("]: ")).flatten();
+                self.warn(&plain(thread.map_or(message, |(_, message)| message)));
             }
             _ => tracing::debug!(facility, message, "librdkafka"),
         }
@@ -104,6 +124,20 @@ impl ConsumerContext for Context {
             tracing::error!(%error, "cannot unassign revoked partitions");
         }
         self.note(Rebalanced::Revoked(partitions), kind);
+    }
+}
+
+/// librdkafka's text of an error without what differs between attempts and between connections to one address: counters
+/// at its end, `GroupCoordinator` and the broker's number at its beginning.
+fn plain(reason: &str) -> String {
+    let reason = reason.split(" (after ").next().unwrap_or(reason);
+    let reason = reason.strip_prefix("GroupCoordinator: ").unwrap_or(reason);
+    let Some((connection, problem)) = reason.split_once(": ") else { return reason.to_owned() };
+    match connection.rsplit_once('/') {
+        Some((address, id)) if id == "bootstrap" || id.parse::<u32>().is_ok() => {
+            format!("{address}: {problem}")
+        }
+        _ => reason.to_owned(),
     }
 }
 
@@ -150,7 +184,13 @@ pub(crate) fn query_client(
 }
 
 fn with_context(config: &ClientConfig, metrics: Arc<Metrics>, quiet: bool) -> KafkaResult<Consumer> {
-    let context = Context { rebalances: Mutex::default(), last_error: Mutex::default(), metrics, quiet };
+    let context = Context {
+        rebalances: Mutex::default(),
+        last_error: Mutex::default(),
+        failures: RepeatedFailures::default(),
+        metrics,
+        quiet,
+    };
     let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
     Ok(Arc::new(consumer))
 }
@@ -216,4 +256,25 @@ pub(crate) fn list_of<'a>(
         list.add_partition_offset(&partition.topic, partition.partition.0, KafkaOffset::Offset(position.0))?;
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn errors_of_all_connections_to_one_address_read_alike() {
+        let refused = "127.0.0.1:9092: Connect to ipv4#127.0.0.1:9092 failed: Connection refused";
+        for connection in ["127.0.0.1:9092/bootstrap", "127.0.0.1:9092/1", "GroupCoordinator: 127.0.0.1:9092"]
+        {
+            let error = format!(
+                "{connection}: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT, \
+                 584 identical error(s) suppressed)"
+            );
+            assert_eq!(plain(&error), refused);
+        }
+        assert_eq!(plain("ssl://h:9093/12: SSL handshake failed"), "ssl://h:9093: SSL handshake failed");
+        assert_eq!(plain("ssl://h:9093: SSL handshake failed"), "ssl://h:9093: SSL handshake failed");
+        assert_eq!(plain("1/1 brokers are down"), "1/1 brokers are down");
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Described {
 pub(crate) enum DescribeError {
     #[error("topic name {0:?} has a NUL byte")]
     InvalidName(String),
+    #[error("Kafka is unreachable: {0}")]
+    Unreachable(String),
     #[error("the broker did not describe the topics in time")]
     TimedOut,
     /// The error text of the broker or of the client.
@@ -54,6 +56,7 @@ pub(crate) fn describe(
     topics: &[&str],
     timeout: Duration,
 ) -> Result<Described, DescribeError> {
+    reach(consumer, topics, timeout)?;
     let names: Vec<CString> = topics
         .iter()
         .map(|t| CString::new(*t).map_err(|_| DescribeError::InvalidName((*t).to_owned())))
@@ -120,6 +123,18 @@ pub(crate) fn describe(
             }
         }
         Ok(described)
+    }
+}
+
+/// Waits until a broker answers.
+///
+/// librdkafka must not be asked for a description before: while it waits for a broker, it connects again after each
+/// failure without a pause, and takes a core (seen with 2.12.1, `rd_kafka_broker_find_by_nodeid0_fl`).
+fn reach(consumer: &Consumer, topics: &[&str], timeout: Duration) -> Result<(), DescribeError> {
+    let Some(topic) = topics.first() else { return Ok(()) };
+    match consumer.fetch_metadata(Some(topic), timeout) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(DescribeError::Unreachable(consumer.context().cause(&error))),
     }
 }
 

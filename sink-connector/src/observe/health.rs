@@ -54,13 +54,27 @@ impl Component {
 struct Problem {
     reason: String,
     since: f64,
+    /// It is no error yet: the first connection is being made.
+    starting: bool,
 }
 
 #[derive(Default, Debug)]
 struct HealthState {
     problems: BTreeMap<Component, Problem>,
-    last_error: Option<(String, f64)>,
+    last_error: Option<LastError>,
 }
+
+/// The last error that lasted. Times are seconds since the epoch.
+#[derive(Clone, Debug)]
+struct LastError {
+    error: String,
+    since: f64,
+    /// When the component was healthy again; `None` while it is not.
+    until: Option<f64>,
+}
+
+/// An error that was over sooner is not worth a look: a retry that succeeds, a connection that is replaced.
+const LASTED_SECONDS: f64 = 1.0;
 
 /// The state of all components. A component without a problem is healthy.
 #[derive(Default, Debug)]
@@ -69,39 +83,47 @@ pub struct Health(Mutex<HealthState>);
 impl Health {
     /// Not ready until Kafka and PostgreSQL have answered once.
     pub fn starting() -> Self {
-        let health = Self::default();
-        health.fail(Component::Kafka, "not connected yet");
-        health.fail(Component::Postgres, "not connected yet");
-        health
+        let since = seconds();
+        let starting = || Problem { reason: "not connected yet".to_owned(), since, starting: true };
+        let problems = [(Component::Kafka, starting()), (Component::Postgres, starting())].into();
+        Self(Mutex::new(HealthState { problems, last_error: None }))
     }
 
     /// Records why a component has failed. Logged if the reason is new.
     pub fn fail(&self, component: Component, reason: impl Into<String>) {
         let reason = reason.into();
         let mut state = self.lock();
-        let now = seconds();
-        state.last_error = Some((format!("{}: {reason}", component.name()), now));
         match state.problems.get_mut(&component) {
             Some(problem) if problem.reason == reason => {}
-            Some(problem) => {
+            Some(problem) if !problem.starting => {
                 tracing::warn!(component = component.name(), %reason, "still waiting");
                 problem.reason = reason;
             }
-            None => {
+            _ => {
                 tracing::warn!(component = component.name(), %reason, "waiting");
-                state.problems.insert(component, Problem { reason, since: now });
+                state.problems.insert(component, Problem { reason, since: seconds(), starting: false });
             }
         }
     }
 
     /// Records that a component is healthy again.
     pub fn recovered(&self, component: &Component) {
-        if let Some(problem) = self.lock().problems.remove(component) {
-            tracing::info!(
-                component = component.name(),
-                after_seconds = seconds() - problem.since,
-                "recovered"
-            );
+        let mut state = self.lock();
+        let Some(problem) = state.problems.remove(component) else { return };
+        let until = seconds();
+        if problem.starting {
+            tracing::info!(component = component.name(), "connected");
+            return;
+        }
+        let lasted = until - problem.since;
+        tracing::info!(
+            component = component.name(),
+            after_seconds = (lasted * 10.0).round() / 10.0,
+            "recovered"
+        );
+        if lasted >= LASTED_SECONDS {
+            let error = format!("{}: {}", component.name(), problem.reason);
+            state.last_error = Some(LastError { error, since: problem.since, until: Some(until) });
         }
     }
 
@@ -126,12 +148,25 @@ impl Health {
         }
     }
 
-    /// The last error with its time (seconds since the epoch), for /status.
+    /// The last error that lasted, for /status: its text, when it began, and when it ended if it has.
     pub fn last_error(&self) -> Value {
-        self.lock()
-            .last_error
-            .as_ref()
-            .map_or(Value::Null, |(error, at)| json!({"error": error, "timestamp": at}))
+        let state = self.lock();
+        let lasts = |problem: &Problem| !problem.starting && seconds() - problem.since >= LASTED_SECONDS;
+        let latest = state.problems.iter().filter(|(_, problem)| lasts(problem));
+        let latest =
+            latest.max_by(|(_, a), (_, b)| a.since.total_cmp(&b.since)).map(|(component, problem)| {
+                LastError {
+                    error: format!("{}: {}", component.name(), problem.reason),
+                    since: problem.since,
+                    until: None,
+                }
+            });
+        match latest.as_ref().or(state.last_error.as_ref()) {
+            Some(LastError { error, since, until }) => {
+                json!({"error": error, "timestamp": since, "recovered_timestamp": until})
+            }
+            None => Value::Null,
+        }
     }
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, HealthState> {
@@ -141,4 +176,57 @@ impl Health {
 
 fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(health: &Health) -> Option<String> {
+        health.last_error()["error"].as_str().map(str::to_owned)
+    }
+
+    /// Makes the present problem of `component` older.
+    fn age(health: &Health, component: &Component, seconds: f64) {
+        health.lock().problems.get_mut(component).unwrap().since -= seconds;
+    }
+
+    #[test]
+    fn it_is_not_ready_before_the_first_connection_and_that_is_no_error() {
+        let health = Health::starting();
+        age(&health, &Component::Kafka, 60.0);
+        assert!(health.ready().is_err());
+        assert_eq!(error(&health), None);
+        health.recovered(&Component::Kafka);
+        health.recovered(&Component::Postgres);
+        assert!(health.ready().is_ok());
+        assert_eq!(error(&health), None);
+    }
+
+    #[test]
+    fn the_last_error_is_one_that_lasted_and_says_when_it_ended() {
+        let health = Health::default();
+        health.fail(Component::Writer(0), "deadlock detected");
+        assert_eq!(error(&health), None);
+        age(&health, &Component::Writer(0), 2.0);
+        assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
+        assert_eq!(health.last_error()["recovered_timestamp"], Value::Null);
+        health.recovered(&Component::Writer(0));
+        assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
+        assert!(health.last_error()["recovered_timestamp"].is_f64());
+        health.fail(Component::Kafka, "a short one");
+        health.recovered(&Component::Kafka);
+        assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
+    }
+
+    #[test]
+    fn a_reason_that_changes_keeps_the_beginning() {
+        let health = Health::default();
+        health.fail(Component::Kafka, "refused");
+        age(&health, &Component::Kafka, 9.0);
+        let since = health.ready().unwrap_err()["problems"][0]["since"].clone();
+        health.fail(Component::Kafka, "timed out");
+        let problem = health.ready().unwrap_err()["problems"][0].clone();
+        assert_eq!((&problem["reason"], &problem["since"]), (&json!("timed out"), &since));
+    }
 }

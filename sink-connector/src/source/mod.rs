@@ -237,7 +237,7 @@ impl Source {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopic,
             ) => {
-                tracing::warn!(%error, "Kafka; reading the log ends");
+                self.context.consumer.context().warn(&format!("{error}; reading the log ends"));
                 self.refresh_log_ends();
             }
             Some(
@@ -251,7 +251,9 @@ impl Source {
                 self.group_refusal =
                     Some(self.context.metrics.kafka_commits.with_label_values(&["ok"]).get());
             }
-            _ => tracing::warn!(%error, "Kafka"),
+            // The client's error callback has reported them, with the address.
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {}
+            _ => self.context.consumer.context().warn(&error.to_string()),
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod harness;
 mod hidden_refusals;
 mod hung_database;
 mod infer_ddl;
+mod kafka_unreachable;
 mod key_types;
 mod keys;
 mod lost_positions;

@@ -1,0 +1,98 @@
+//! Kafka that cannot be reached: the sink names the cause, logs little, uses little CPU, and goes on by itself.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tests::{Kafka, KafkaOptions, Record, Services, Sink, SinkConfig};
+
+const LONG: Duration = Duration::from_secs(120);
+
+fn reason(sink: &Sink) -> String {
+    sink.get("/readyz").map(|(_, body)| body).unwrap_or_default()
+}
+
+fn log_lines(sink: &Sink) -> usize {
+    sink.stderr().lines().count()
+}
+
+#[test]
+fn a_sink_whose_broker_dies_waits_quietly_and_goes_on() {
+    let kafka = Kafka::start(KafkaOptions::default()).expect("Kafka starts");
+    let url = Services::shared().postgres.database("unreachable");
+    let mut client = tests::postgres::connect(&url);
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    let topic = kafka.topic("unreachable", 4);
+    let produce = |ids: std::ops::Range<i32>| {
+        kafka.produce(&topic, ids.map(|id| Record::json(&json!({"id": id}))));
+    };
+    produce(0..100);
+    let sink = SinkConfig::new(kafka.bootstrap(), &url).topic(&topic).table("t").pk_fields(&["id"]).run();
+    sink.wait_metric(LONG, "sink_rows_written_total", |rows| rows == 100.0);
+    sink.wait_ready(LONG);
+    assert!(!sink.stderr().contains("WARN"), "a healthy start: {}", sink.stderr());
+    let lines = log_lines(&sink);
+
+    kafka.kill();
+    let refused = format!("127.0.0.1:{} failed: Connection refused", kafka.port());
+    tests::wait::holds(LONG, "/readyz names the cause", || reason(&sink), |reason| reason.contains(&refused));
+    let before = sink.cpu_seconds();
+    tests::wait::let_pass(Duration::from_secs(40));
+    let used = sink.cpu_seconds() - before;
+    assert!(used < 1.0, "{used} s of CPU in 40 s");
+    assert!(sink.get("/livez").is_ok_and(|(status, _)| status == 200));
+    let logged = log_lines(&sink) - lines;
+    assert!(logged <= 10, "{logged} lines:\n{}", sink.stderr());
+
+    kafka.restart();
+    produce(100..200);
+    sink.wait_metric(LONG, "sink_rows_written_total", |rows| rows == 200.0);
+    sink.wait_ready(LONG);
+    assert!(sink.stderr().contains("recovered component=\"kafka\""), "{}", sink.stderr());
+    sink.sigterm();
+    sink.wait(LONG).expect_code(0);
+}
+
+#[test]
+fn the_cause_is_named_and_logged_once() {
+    let services = Services::shared();
+    let url = services.postgres.database("unreachable_cause");
+    let free = format!("127.0.0.1:{}", tests::ports::free());
+    let broker = services.kafka.bootstrap();
+    let cases: [(&str, &[(&str, &str)], &str); 4] = [
+        (&free, &[], "Connection refused"),
+        ("no-such-host.invalid:9092", &[], "Failed to resolve 'no-such-host.invalid:9092'"),
+        (&broker, &[("security.protocol", "SSL")], "SSL handshake failed"),
+        (
+            &broker,
+            &[
+                ("security.protocol", "SASL_PLAINTEXT"),
+                ("sasl.mechanism", "PLAIN"),
+                ("sasl.username", "u"),
+                ("sasl.password", "canary"),
+            ],
+            "SASL",
+        ),
+    ];
+    let sinks = cases.map(|(address, properties, expected)| {
+        let config = SinkConfig::new(address, &url).topic("t").table("t");
+        let config = properties.iter().fold(config, |config, (name, value)| config.property(name, value));
+        (config.run(), expected)
+    });
+    for (sink, expected) in &sinks {
+        tests::wait::holds(
+            LONG,
+            "/readyz names the cause",
+            || reason(sink),
+            |reason| reason.contains(expected),
+        );
+    }
+    tests::wait::let_pass(Duration::from_secs(20));
+    for (sink, expected) in sinks {
+        let stderr = sink.stderr();
+        assert!(stderr.lines().count() <= 16, "{expected}:\n{stderr}");
+        assert!(stderr.contains(expected), "{stderr}");
+        assert!(!stderr.contains("canary"), "{stderr}");
+        sink.sigterm();
+        sink.wait(LONG).expect_code(0);
+    }
+}

@@ -74,7 +74,7 @@ fn the_cause_is_named_and_logged_once() {
         ),
     ];
     let sinks = cases.map(|(address, properties, expected)| {
-        let config = SinkConfig::new(address, &url).topic("t").table("t");
+        let config = SinkConfig::new(address, &url).topic("t").table("t").pk_fields(&["id"]);
         let config = properties.iter().fold(config, |config, (name, value)| config.property(name, value));
         (config.run(), expected)
     });

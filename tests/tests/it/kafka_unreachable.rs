@@ -58,26 +58,19 @@ fn the_cause_is_named_and_logged_once() {
     let url = services.postgres.database("unreachable_cause");
     let free = format!("127.0.0.1:{}", tests::ports::free());
     let broker = services.kafka.bootstrap();
-    let cases: [(&str, &[(&str, &str)], &str); 4] = [
-        (&free, &[], "Connection refused"),
-        ("no-such-host.invalid:9092", &[], "Failed to resolve 'no-such-host.invalid:9092'"),
-        (&broker, &[("security.protocol", "SSL")], "SSL handshake failed"),
-        (
-            &broker,
-            &[
-                ("security.protocol", "SASL_PLAINTEXT"),
-                ("sasl.mechanism", "PLAIN"),
-                ("sasl.username", "u"),
-                ("sasl.password", "canary"),
-            ],
-            "SASL",
-        ),
-    ];
-    let sinks = cases.map(|(address, properties, expected)| {
-        let config = SinkConfig::new(address, &url).topic("t").table("t").pk_fields(&["id"]);
-        let config = properties.iter().fold(config, |config, (name, value)| config.property(name, value));
-        (config.run(), expected)
-    });
+    let config = |address: &str| SinkConfig::new(address, &url).topic("t").table("t").pk_fields(&["id"]);
+    let login = config(&broker)
+        .property("security.protocol", "SASL_PLAINTEXT")
+        .property("sasl.mechanism", "PLAIN")
+        .property("sasl.username", "u")
+        .property("sasl.password", "canary");
+    let sinks = [
+        (config(&free), "Connection refused"),
+        (config("no-such-host.invalid:9092"), "Failed to resolve 'no-such-host.invalid:9092'"),
+        (config(&broker).property("security.protocol", "SSL"), "SSL handshake failed"),
+        (login, "SASL"),
+    ]
+    .map(|(config, expected)| (config.run(), expected));
     for (sink, expected) in &sinks {
         tests::wait::holds(
             LONG,

@@ -199,8 +199,10 @@ impl Supervisor {
         match self.spawn(number, generation, shared) {
             Ok((batches, successor)) => {
                 let hung = std::mem::replace(&mut self.running[number], successor);
+                let took_too_long = hung.progress.past_the_fence();
                 self.abandon(hung);
-                self.events.send(Event::Replaced { writer: number, batches, generation }).is_ok()
+                let replaced = Event::Replaced { writer: number, batches, generation, took_too_long };
+                self.events.send(replaced).is_ok()
             }
             Err(error) => {
                 tracing::error!(%error, "cannot start a thread");
@@ -283,10 +285,12 @@ fn rescue(
         while progress.hangs(deadline) {
             match connections.open() {
                 Ok(mut connection) => {
-                    if let Some(pid) = progress.hangs(deadline).then(|| progress.backend()).flatten()
-                        && let Err(error) = session::end_backend(&mut connection, pid)
-                    {
-                        tracing::warn!(pid, %error, "cannot end the backend of a writer that hangs");
+                    if let Some(pid) = progress.hangs(deadline).then(|| progress.backend()).flatten() {
+                        // Before it ends: the writer that notices must know why.
+                        progress.is_overdue();
+                        if let Err(error) = session::end_backend(&mut connection, pid) {
+                            tracing::warn!(pid, %error, "cannot end the backend of a thread that hangs");
+                        }
                     }
                     drop(connection);
                     let ended = Instant::now();

@@ -21,6 +21,8 @@ pub(crate) enum Event {
         batches: crossbeam_channel::Sender<crate::batch::Batch>,
         /// The successor's generation. Reports of older generations do not move positions.
         generation: u64,
+        /// It was writing rows: its batch may be too large for the deadline.
+        took_too_long: bool,
     },
     /// The positions of newly assigned (or fenced) partitions, each with the epoch of its query.
     Resolved(Vec<(TopicPartition, u64, Result<Offset, Stopped>)>),

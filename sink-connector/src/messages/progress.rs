@@ -28,6 +28,7 @@ struct ProgressState {
     backend: Option<i32>,
     locked_out: bool,
     past_the_fence: bool,
+    overdue: bool,
     abandoned: bool,
 }
 
@@ -46,6 +47,7 @@ impl Default for Progress {
             backend: None,
             locked_out: false,
             past_the_fence: false,
+            overdue: false,
             abandoned: false,
         }))
     }
@@ -62,6 +64,23 @@ impl Progress {
         let mut state = self.lock();
         state.backend = None;
         state.phase = Phase::Idle;
+    }
+
+    /// An attempt at a batch begins: nothing of the one before holds for it.
+    pub(crate) fn begin_attempt(&self) {
+        let mut state = self.lock();
+        state.past_the_fence = false;
+        state.overdue = false;
+    }
+
+    /// The transaction is past its deadline, and its session is being ended.
+    pub(crate) fn is_overdue(&self) {
+        self.lock().overdue = true;
+    }
+
+    /// Whether the last transaction was ended because it was past its deadline.
+    pub(crate) fn was_overdue(&self) -> bool {
+        self.lock().overdue
     }
 
     /// A step begins. A deadline is measured from the fence, or from a step of a session outside transactions.

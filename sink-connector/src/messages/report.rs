@@ -23,7 +23,7 @@ pub(crate) struct BatchCounts {
 /// The size that a batch must have to make progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Size {
-    /// Its statements take longer than the server allows.
+    /// It takes longer than statement_timeout or the deadline allows.
     Smaller,
     /// A record fails with an error that may be a configuration error, and no other record of its table succeeds. More
     /// records are needed to decide.

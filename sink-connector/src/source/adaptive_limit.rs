@@ -1,5 +1,5 @@
-//! How many records a writer gets at once: halved each time the server cancels a statement because it took too long,
-//! and doubled again after a number of committed batches. Pure.
+//! How many records a writer gets at once: halved each time a batch takes longer than statement_timeout or
+//! `postgres.deadline_ms` allows, and doubled again after a number of committed batches. Pure.
 
 /// Batches to commit before the limit is raised, at first. Doubled each time a raised limit proves too high.
 const HOLD: u32 = 8;
@@ -29,7 +29,7 @@ impl AdaptiveLimit {
         self.limit.unwrap_or(usize::MAX)
     }
 
-    /// A batch of this many records took longer than the server allows.
+    /// A batch of this many records took longer than it may.
     pub(crate) fn took_too_long(&mut self, records: usize) {
         if std::mem::take(&mut self.raised) {
             self.hold = (self.hold * 2).min(HOLD_MAX);

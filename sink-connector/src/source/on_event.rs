@@ -20,9 +20,13 @@ impl Source {
     pub(super) fn on_event(&mut self, event: Event) {
         match event {
             Event::Report(report) => self.on_report(*report),
-            Event::Replaced { writer, batches, generation } => {
-                self.lanes[writer].batches = batches;
-                self.lanes[writer].generation = generation;
+            Event::Replaced { writer, batches, generation, took_too_long } => {
+                let lane = &mut self.lanes[writer];
+                lane.batches = batches;
+                lane.generation = generation;
+                if let Some(records) = lane.in_flight.filter(|_| took_too_long) {
+                    lane.adaptive_limit.took_too_long(usize::try_from(records).unwrap_or(usize::MAX));
+                }
                 self.resolve_again(writer);
                 self.on_writer_idle(writer);
             }

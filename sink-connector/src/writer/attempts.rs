@@ -43,6 +43,8 @@ pub(super) struct Signals {
     pub shutdown: bool,
     /// The last transaction came further than the fence.
     pub past_the_fence: bool,
+    /// The last transaction was ended because it was past its deadline.
+    pub overdue: bool,
 }
 
 /// What has happened: the result of the last [`Step`].
@@ -167,7 +169,14 @@ impl Attempts {
             Event::Begin if self.batch.probe => Step::EncodeAgain,
             Event::Begin => self.first_attempt(),
             Event::Tried(Ok(attempt)) => self.tried(attempt, now),
-            Event::Tried(Err(failure)) | Event::PositionsRead(Err(failure)) => self.failed(failure, now),
+            Event::Tried(Err(failure)) => {
+                if now.past_the_fence {
+                    // The positions were the expected ones: an earlier COMMIT did not take place.
+                    self.unanswered = None;
+                }
+                self.failed(failure, now)
+            }
+            Event::PositionsRead(Err(failure)) => self.failed(failure, now),
             Event::PositionsRead(Ok(true)) => {
                 // The unanswered COMMIT took place: that of the last attempt that came so far.
                 let counts =
@@ -208,6 +217,11 @@ impl Attempts {
             Attempt::Committed(counts) => self.committed(counts),
             Attempt::Unanswered { failure, counts } => {
                 self.unanswered = Some(counts);
+                if now.overdue {
+                    // Deferred constraints and triggers take too long: they run before COMMIT from now on, where a failure
+                    // is certain.
+                    self.strategy = self.strategy.max(Strategy::Runs);
+                }
                 self.failed(failure, now)
             }
             Attempt::RolledBack(why) => self.rolled_back(why),
@@ -288,7 +302,8 @@ impl Attempts {
         let several = self.batch.records > 1;
         // After an unanswered COMMIT the batch must stay as it is until the positions have been read.
         let may_change_size = self.unanswered.is_none();
-        if failure.statement_timeout() && now.past_the_fence && several && may_change_size {
+        let too_long = failure.statement_timeout() || now.overdue;
+        if too_long && now.past_the_fence && several && may_change_size {
             return Step::Report(Ending::Returned(Size::Smaller));
         }
         if failure.may_be_the_records() {

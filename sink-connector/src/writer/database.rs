@@ -62,6 +62,7 @@ impl WriterDatabase {
 
 impl Database for WriterDatabase {
     fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
+        self.progress.begin_attempt();
         if self.connection.is_none() {
             let connection =
                 self.watched(|shared| WriterConnection::new(shared.connections.open()?, &shared.offsets))?;
@@ -76,8 +77,13 @@ impl Database for WriterDatabase {
             open: false,
             replay: false,
         };
-        let outcome = attempt(connection, batch, &mut self.ladders, strategy, &context);
+        let mut outcome = attempt(connection, batch, &mut self.ladders, strategy, &context);
         self.progress.enter(Phase::Idle);
+        if self.progress.was_overdue()
+            && let Err(failure) | Ok(Attempt::Unanswered { failure, .. }) = &mut outcome
+        {
+            failure.message = format!("ended after postgres.deadline_ms: {}", failure.message);
+        }
         if matches!(outcome, Err(_) | Ok(Attempt::Unanswered { .. })) {
             self.disconnect();
         }

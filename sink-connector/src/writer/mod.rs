@@ -146,6 +146,7 @@ impl<D: Database> Writer<D> {
             abandoned: self.progress.abandoned(),
             shutdown: self.shared.shutdown.requested(),
             past_the_fence: self.progress.past_the_fence(),
+            overdue: self.progress.was_overdue(),
         }
     }
 

@@ -11,6 +11,7 @@ mod check_mistakes;
 mod credentials;
 mod dead_letter_topic;
 mod dead_letters;
+mod deadline;
 mod deletes;
 mod envelopes;
 mod frozen;

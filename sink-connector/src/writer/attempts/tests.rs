@@ -1,7 +1,12 @@
 use super::*;
 use crate::types::{Offset, TopicPartition};
 
-const QUIET: Signals = Signals { abandoned: false, shutdown: false, past_the_fence: true };
+const QUIET: Signals =
+    Signals { abandoned: false, shutdown: false, past_the_fence: true, overdue: false };
+/// The fence has not been reached.
+const BEFORE: Signals = Signals { past_the_fence: false, ..QUIET };
+/// The session was ended at the deadline.
+const OVERDUE: Signals = Signals { overdue: true, ..QUIET };
 
 fn facts(records: usize) -> BatchFacts {
     BatchFacts { records, cheapest: Strategy::Whole, probe: false }
@@ -242,28 +247,57 @@ fn an_internal_error_that_comes_twice_in_a_row_is_one_of_configuration() {
 }
 
 #[test]
-fn a_statement_timeout_past_the_fence_returns_the_batch_smaller() {
+fn a_transaction_that_takes_too_long_past_the_fence_returns_the_batch_smaller() {
     let mut attempts = begun(3);
     waited_for(attempts.next(failed("57014"), QUIET));
     assert_step(&attempts.next(Event::Waited, QUIET), "Report(Returned(Smaller))");
+
+    // The session was ended at the deadline, and the server's answer is lost or says so.
+    for event in [Event::Tried(Err(connection_lost())), failed("57P01")] {
+        let mut attempts = begun(3);
+        waited_for(attempts.next(event, OVERDUE));
+        assert_step(&attempts.next(Event::Waited, OVERDUE), "Report(Returned(Smaller))");
+    }
 }
 
 #[test]
-fn a_statement_timeout_at_the_fence_or_of_one_record_is_tried_again() {
+fn a_transaction_that_takes_too_long_at_the_fence_or_with_one_record_is_tried_again() {
+    for (sqlstate, signals) in [("57014", QUIET), ("57P01", OVERDUE)] {
+        let mut attempts = begun(3);
+        let at_the_fence = Signals { past_the_fence: false, ..signals };
+        attempts.next(failed(sqlstate), at_the_fence);
+        assert_step(&attempts.next(Event::Waited, at_the_fence), "Try(Whole)");
+        let mut attempts = begun(1);
+        attempts.next(failed(sqlstate), signals);
+        assert_step(&attempts.next(Event::Waited, signals), "Try(Whole)");
+    }
+}
+
+#[test]
+fn a_commit_that_takes_too_long_is_divided_from_its_deferred_work_and_then_returned_smaller() {
     let mut attempts = begun(3);
-    after(&mut attempts, [failed("57014")]);
-    let at_the_fence = Signals { past_the_fence: false, ..QUIET };
-    assert_step(&attempts.next(Event::Waited, at_the_fence), "Try(Whole)");
-    assert_step(&after(&mut begun(1), [failed("57014"), Event::Waited]), "Try(Whole)");
+    waited_for(attempts.next(unanswered(3), OVERDUE));
+    assert_step(&attempts.next(Event::Waited, OVERDUE), "Try(Runs)");
+    waited_for(attempts.next(failed("57P01"), OVERDUE));
+    assert_step(&attempts.next(Event::Waited, OVERDUE), "Report(Returned(Smaller))");
 }
 
 #[test]
 fn after_an_unanswered_commit_the_batch_keeps_its_size() {
     let mut attempts = begun(3);
-    after(&mut attempts, [unanswered(3), Event::Waited, failed("57014")]);
-    assert_step(&attempts.next(Event::Waited, QUIET), "Try(Whole)");
-    after(&mut attempts, [failed("42501"), Event::Waited, same(3), failed("42501"), Event::Waited]);
-    assert_step(&attempts.next(same(3), QUIET), "Try(Confirm)");
+    after(&mut attempts, [unanswered(3), Event::Waited]);
+    waited_for(attempts.next(failed("57014"), BEFORE));
+    assert_step(&attempts.next(Event::Waited, BEFORE), "Try(Whole)");
+    attempts.next(failed("42501"), BEFORE);
+    attempts.next(Event::Waited, BEFORE);
+    assert_step(&attempts.next(same(3), BEFORE), "Try(Confirm)");
+}
+
+#[test]
+fn an_attempt_that_fails_past_the_fence_proves_that_an_unanswered_commit_did_not_take_place() {
+    let mut attempts = begun(3);
+    after(&mut attempts, [unanswered(3), Event::Waited, failed("40001"), Event::Waited]);
+    assert_step(&attempts.next(fenced(), BEFORE), "Report(Fenced)");
 }
 
 #[test]

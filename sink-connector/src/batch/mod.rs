@@ -167,6 +167,11 @@ impl Batch {
         self.tables.iter().filter(|table| !table.rows.rows().is_empty())
     }
 
+    /// The rows, by plan.
+    pub(crate) fn into_tables(self) -> impl Iterator<Item = TableRows> {
+        self.tables.into_iter()
+    }
+
     /// The records that cannot be rows.
     pub(crate) fn rejected(&self) -> &[Rejected] {
         &self.rejected

@@ -93,6 +93,6 @@ impl Records {
 }
 
 /// A length inside a batch. Batches are bounded by `batch.max_bytes` and one record more, far below 4 GiB.
-pub(super) fn offset32(n: usize) -> u32 {
+pub(crate) fn offset32(n: usize) -> u32 {
     u32::try_from(n).expect("a batch stays below 4 GiB: max_bytes is bounded, and so is a record")
 }

@@ -190,6 +190,19 @@ impl Rows {
         &self.keys[row.key.0 as usize..row.key.1 as usize]
     }
 
+    /// The key columns of a row with their bytes.
+    pub fn key_fields<'a>(&'a self, plan: &'a Plan, row: &Row) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let mut rest = self.key(row);
+        plan.key.iter().flat_map(|key| &key.columns).map(move |&column| {
+            let (len, tail) =
+                rest.split_first_chunk::<4>().expect("a key has a length for each of its columns");
+            let len = usize::try_from(i32::from_be_bytes(*len)).expect("a key has no nulls");
+            let (field, tail) = tail.split_at(len);
+            rest = tail;
+            (column, field)
+        })
+    }
+
     /// The size of what is encoded, in bytes.
     pub fn bytes(&self) -> usize {
         self.buffer.len() + self.keys.len()

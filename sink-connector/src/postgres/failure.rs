@@ -57,10 +57,23 @@ impl Failure {
         self.class == Class::Record
     }
 
-    /// A configuration error that some records may cause themselves.
+    /// A configuration error that some records may cause themselves, or what looks like an internal error of the server
+    /// and has come again.
     pub fn may_be_the_records(&self) -> bool {
         self.class == Class::Configuration
             && self.sqlstate.as_deref().is_some_and(sqlstate::may_be_the_records)
+    }
+
+    /// An error that the input function of a type may raise for a value.
+    pub fn may_be_a_values(&self) -> bool {
+        self.sqlstate.as_deref().is_some_and(sqlstate::may_be_a_values)
+    }
+
+    /// The row, or one that excludes it, is in the table.
+    pub fn row_exists(&self) -> bool {
+        [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION]
+            .iter()
+            .any(|state| self.sqlstate.as_deref() == Some(state.code()))
     }
 
     /// One statement met the same row twice (`INSERT … ON CONFLICT DO UPDATE`).
@@ -80,6 +93,12 @@ impl Failure {
     /// The same failure as a configuration error.
     pub fn into_configuration(self) -> Self {
         Self { class: Class::Configuration, ..self }
+    }
+
+    /// The same failure as the record's own.
+    #[must_use]
+    pub fn into_the_records(self) -> Self {
+        Self { class: Class::Record, ..self }
     }
 
     pub fn undefined_table(&self) -> bool {

@@ -87,7 +87,8 @@ pub(crate) const RULES: &[Rule] = &[
     rule("55006", Transient, "object in use"),
     rule("55P03", Transient, "lock not available within lock_timeout"),
     rule("57", Transient, "operator: shutdown, starting up, cancelled, terminated"),
-    rule("58", Transient, "system: I/O error"),
+    rule_when("58", When::Again, Configuration, "system: I/O error, again"),
+    rule("58", Transient, "system: I/O error, for the first time"),
     rule_when("XX000", When::Again, Configuration, "internal error, again"),
     rule("XX000", Transient, "internal error, for the first time"),
     // --- for the operator to fix
@@ -117,13 +118,20 @@ pub(crate) fn again(sqlstate: &str, constraint: Option<&str>, source: &str) -> C
     find(sqlstate, constraint, source, true)
 }
 
-/// Whether an error for the operator may be that of some records and not of their neighbours: a trigger that stumbles
-/// over a value, say. Not so where the table or the server is at fault whatever the record holds, and not for a missing
-/// partition, which somebody will make.
+/// Whether an error for the operator may be that of single records: a type or a trigger that fails for a value, say. Not so
+/// where the table or the server is at fault whatever the record holds, and not for a missing partition, which somebody
+/// will create.
 #[must_use]
 pub(crate) fn may_be_the_records(sqlstate: &str) -> bool {
-    let never = ["22", "23", "26", "28", "3D", "53", "XX"];
-    classify(sqlstate, None, "") == Configuration && !never.iter().any(|class| sqlstate.starts_with(class))
+    let never = ["2200H", "23", "26", "28", "3D", "53", "XX001", "XX002"];
+    again(sqlstate, None, "") == Configuration && !never.iter().any(|code| sqlstate.starts_with(code))
+}
+
+/// Whether the input function of a type may raise it for a value. What it raises because a library, a function or a
+/// privilege is missing hits every value.
+#[must_use]
+pub(crate) fn may_be_a_values(sqlstate: &str) -> bool {
+    ["22", "42601", "42602", "42704", "54", "XX000"].iter().any(|code| sqlstate.starts_with(code))
 }
 
 fn find(sqlstate: &str, constraint: Option<&str>, source: &str, again: bool) -> Class {
@@ -194,18 +202,28 @@ mod tests {
 
     #[test]
     fn some_errors_for_the_operator_may_be_the_records() {
-        for code in "42703 42883 0A000 55000 21000 P0002 99999".split_whitespace() {
+        for code in
+            "42601 42703 42883 0A000 22P03 22P04 54001 55000 58030 21000 P0002 XX000 99999".split_whitespace()
+        {
             assert!(may_be_the_records(code), "{code}");
         }
-        for code in "23514 22P04 2200H 28P01 3D000 26000 53400 XX001 40001 P0001 22003".split_whitespace() {
+        for code in
+            "23514 2200H 28P01 3D000 26000 53100 53400 XX001 XX002 40001 P0001 22003".split_whitespace()
+        {
             assert!(!may_be_the_records(code), "{code}");
         }
     }
 
     #[test]
+    fn a_missing_function_is_no_fault_of_a_value() {
+        assert!("22P02 42601 XX000 54001".split_whitespace().all(may_be_a_values));
+        assert!(!"42883 42501 42P01 58P01 XX001 0A000".split_whitespace().any(may_be_a_values));
+    }
+
+    #[test]
     fn an_internal_error_is_transient_once() {
         assert_eq!(classify("XX000", None, ""), Transient);
-        assert_eq!(again("XX000", None, ""), Configuration);
+        assert_eq!([again("XX000", None, ""), again("58030", None, "")], [Configuration; 2]);
         for rule in RULES.iter().filter(|rule| rule.when == When::Always && rule.code.len() == 5) {
             assert_eq!(rule.code == "XX000", classify(rule.code, None, "") != again(rule.code, None, ""));
         }

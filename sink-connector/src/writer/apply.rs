@@ -143,7 +143,7 @@ fn skip_some(rows: &Rows, records: u64, reason: Skip, applied: &mut Applied) {
 }
 
 /// Which of the rows' keys exist.
-fn lookup(
+pub(crate) fn lookup(
     connection: &mut WriterConnection,
     plan: &Plan,
     rows: &Rows,

@@ -114,10 +114,11 @@ pub(super) enum Ending {
 enum Encoding {
     BeforeFirstAttempt,
     TableChanged,
-    /// After this failure, which may mean a changed table. `alone`: no other record could show whose fault it is.
+    /// After this failure, which may mean a changed table. `undecided`: nothing in the batch or in the table could show whose
+    /// fault it is.
     AfterFailure {
         failure: Failure,
-        alone: bool,
+        undecided: bool,
     },
 }
 
@@ -207,8 +208,7 @@ impl Attempts {
     }
 
     fn first_attempt(&mut self) -> Step {
-        let confirm = self.was_returned && self.batch.records > 1;
-        self.strategy = if confirm { Strategy::Confirm } else { self.batch.cheapest };
+        self.strategy = if self.was_returned { Strategy::Confirm } else { self.batch.cheapest };
         Step::Try(self.strategy)
     }
 
@@ -275,14 +275,14 @@ impl Attempts {
     }
 
     fn after_failure(&mut self, failure: Failure, now: Signals) -> Step {
-        // Encoded again, the batch begins with its cheapest strategy; that no other record succeeded remains known.
-        let alone = self.batch.records == 1 || self.strategy == Strategy::Confirm;
+        // Encoded again, the batch begins with its cheapest strategy; that there was no evidence remains known.
+        let undecided = self.strategy == Strategy::Confirm;
         if failure.class == Class::Configuration {
             // The table may have changed. If it cannot be read, the next attempt reports why.
-            self.encoding = Encoding::AfterFailure { failure, alone };
+            self.encoding = Encoding::AfterFailure { failure, undecided };
             return Step::EncodeAgain;
         }
-        self.retry(&failure, alone, now)
+        self.retry(&failure, undecided, now)
     }
 
     fn encoded_again(&mut self, batch: BatchFacts, result: Result<(), Failure>, now: Signals) -> Step {
@@ -294,11 +294,11 @@ impl Attempts {
                 Ok(()) => Step::Try(self.strategy),
                 Err(failure) => self.failed(failure, now),
             },
-            Encoding::AfterFailure { failure, alone } => self.retry(&failure, alone, now),
+            Encoding::AfterFailure { failure, undecided } => self.retry(&failure, undecided, now),
         }
     }
 
-    fn retry(&mut self, failure: &Failure, alone: bool, now: Signals) -> Step {
+    fn retry(&mut self, failure: &Failure, undecided: bool, now: Signals) -> Step {
         let several = self.batch.records > 1;
         // After an unanswered COMMIT the batch must stay as it is until the positions have been read.
         let may_change_size = self.unanswered.is_none();
@@ -308,12 +308,10 @@ impl Attempts {
         }
         if failure.may_be_the_records() {
             // A batch that was cut before an intolerable record must not grow.
-            if alone && may_change_size && !self.was_cut {
+            if undecided && may_change_size && !self.was_cut {
                 return Step::Report(Ending::Returned(Size::Larger));
             }
-            if several {
-                self.strategy = Strategy::Confirm;
-            }
+            self.strategy = Strategy::Confirm;
         }
         Step::Try(self.strategy)
     }

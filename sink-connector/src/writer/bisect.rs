@@ -4,7 +4,9 @@
 //! attempt at a batch has no savepoint; they are used only after the server has refused it.
 
 mod confirm;
+mod control_row;
 mod outcomes;
+mod value_alone;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,6 +25,8 @@ use crate::writer::ladder::Rung;
 use crate::writer::strategy::Strategy;
 use crate::writer::transaction::RolledBack;
 
+pub(crate) use self::control_row::LastWritten;
+use self::control_row::{Control, ControlKey};
 pub(crate) use self::outcomes::{RecordOutcomes, RejectedRecord};
 
 /// A deferred constraint would be checked only after later runs may have corrected what it refuses.
@@ -97,6 +101,7 @@ pub(crate) fn write(
     rungs: Rungs,
     strategy: Strategy,
     decide: &Decide<'_>,
+    last_written: &LastWritten,
     replay: bool,
 ) -> Result<RowsOutcome, Failure> {
     let mut bisect = Bisection {
@@ -105,11 +110,13 @@ pub(crate) fn write(
         rungs,
         strategy,
         decide,
+        last_written,
         replay,
         decide_at: 1,
         cells: Cells::default(),
         outcome: RecordOutcomes::default(),
         passed: HashMap::new(),
+        controls: HashMap::new(),
     };
     if let Some(obstacle) = bisect.all()? {
         return Ok(RowsOutcome::RolledBack(obstacle));
@@ -125,6 +132,7 @@ struct Bisection<'a> {
     rungs: Rungs,
     strategy: Strategy,
     decide: &'a Decide<'a>,
+    last_written: &'a LastWritten,
     /// The records are dead letters already. If they are refused, they remain dead letters.
     replay: bool,
     /// The next decision is due at so many rejected records.
@@ -133,6 +141,8 @@ struct Bisection<'a> {
     outcome: RecordOutcomes,
     /// With [`Strategy::Confirm`]: for each table, by its label, the records of which some were written last.
     passed: HashMap<String, Range<u32>>,
+    /// With [`Strategy::Confirm`]: what control rows have shown.
+    controls: HashMap<ControlKey, Control>,
 }
 
 impl Bisection<'_> {
@@ -194,7 +204,7 @@ impl Bisection<'_> {
                     return Ok(true);
                 }
                 PartOutcome::RolledBack(Obstacle::Refused(failure)) if alone => {
-                    self.check_candidate(&part, &failure)?;
+                    let failure = self.check_candidate(&part, failure)?;
                     self.refuse(records.start, failure);
                     return Ok(false);
                 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::bisect::LastWritten;
 use super::connection::WriterConnection;
 use super::context::WriterContext;
 use super::strategy::Strategy;
@@ -37,11 +38,19 @@ pub(crate) struct WriterDatabase {
     progress: Arc<Progress>,
     connection: Option<WriterConnection>,
     ladders: Ladders,
+    last_written: LastWritten,
 }
 
 impl WriterDatabase {
     pub(super) fn new(writer: usize, shared: Arc<WriterContext>, progress: Arc<Progress>) -> Self {
-        Self { writer, shared, progress, connection: None, ladders: Ladders::new() }
+        Self {
+            writer,
+            shared,
+            progress,
+            connection: None,
+            ladders: Ladders::new(),
+            last_written: LastWritten::default(),
+        }
     }
 
     /// Runs what reads from a session outside the batch's transaction, under the same deadline as the transaction.
@@ -74,6 +83,7 @@ impl Database for WriterDatabase {
             dead_letters: &self.shared.dead_letters,
             enter: &|phase| self.progress.enter(phase),
             decide: &|batch, dead_letters| self.shared.policy.decide(self.writer, batch, dead_letters),
+            last_written: &self.last_written,
             open: false,
             replay: false,
         };
@@ -83,6 +93,9 @@ impl Database for WriterDatabase {
             && let Err(failure) | Ok(Attempt::Unanswered { failure, .. }) = &mut outcome
         {
             failure.message = format!("ended after postgres.deadline_ms: {}", failure.message);
+        }
+        if let Ok(Attempt::Committed(counts)) = &outcome {
+            self.last_written.committed(batch, counts, strategy);
         }
         if matches!(outcome, Err(_) | Ok(Attempt::Unanswered { .. })) {
             self.disconnect();

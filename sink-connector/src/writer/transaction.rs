@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postgres::error::Severity;
 
 use super::apply::needs_stage;
-use super::bisect::{self, RecordOutcomes, RowsOutcome};
+use super::bisect::{self, LastWritten, RecordOutcomes, RowsOutcome};
 use super::connection::WriterConnection;
 use super::ladder::{Ladder, Rung};
 use super::prefix::{self, Begun};
@@ -77,6 +77,8 @@ pub(crate) struct AttemptContext<'a> {
     pub enter: &'a dyn Fn(Phase),
     /// Decides whether a batch with these dead letters may be committed.
     pub decide: &'a dyn Fn(&Batch, &[DeadLetter<'_>]) -> Decision,
+    /// The last record of each table that was written.
+    pub last_written: &'a LastWritten,
     /// The records are dead letters themselves: these are removed, and no position is moved.
     pub replay: bool,
     /// The transaction is open already, and the caller ends it: a dry run.
@@ -167,8 +169,8 @@ pub(crate) fn write(
     }
     (context.enter)(Phase::Rows);
     let rungs = tables.iter().map(|(table, _)| (table.plan.label.clone(), taken(table))).collect();
-    let mut records = match bisect::write(connection, batch, rungs, strategy, context.decide, context.replay)?
-    {
+    let AttemptContext { decide, last_written, replay, .. } = *context;
+    let mut records = match bisect::write(connection, batch, rungs, strategy, decide, last_written, replay)? {
         RowsOutcome::Written(records) => records,
         RowsOutcome::RolledBack(obstacle) => return Ok(WriteOutcome::RolledBack(obstacle.into())),
     };

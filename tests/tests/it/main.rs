@@ -14,6 +14,7 @@ mod dead_letters;
 mod deadline;
 mod deletes;
 mod envelopes;
+mod evidence;
 mod frozen;
 mod half_open;
 mod harness;

@@ -47,6 +47,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether it is written, not deleted.
+    pub fn writes(&self) -> bool {
+        self.op == Op::Write
+    }
+
     pub(super) fn new(record: u32, tuple: Tuple, op: Op) -> Self {
         Self {
             record,

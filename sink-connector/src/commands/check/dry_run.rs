@@ -24,6 +24,7 @@ use crate::table::catalog::{self, Table};
 use crate::table::plan::Plan;
 use crate::table::plan_cache::Target;
 use crate::types::Offset;
+use crate::writer::bisect::LastWritten;
 use crate::writer::connection::WriterConnection;
 use crate::writer::strategy::Strategy;
 use crate::writer::transaction::{AttemptContext, BEGIN, Ladders, RolledBack, WriteOutcome, Written, write};
@@ -145,6 +146,7 @@ impl DryRun<'_> {
             dead_letters: &dead_letters,
             enter: &|_| {},
             decide: &|_, _| Decision::Commit,
+            last_written: &LastWritten::default(),
             replay: false,
             open: true,
         };

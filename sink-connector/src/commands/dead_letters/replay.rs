@@ -22,6 +22,7 @@ use crate::rejects::policy::Decision;
 use crate::table::plan::Plan;
 use crate::table::plan_cache::Plans;
 use crate::types::{Offset, TopicPartition};
+use crate::writer::bisect::LastWritten;
 use crate::writer::connection::WriterConnection;
 use crate::writer::strategy::Strategy;
 use crate::writer::transaction::{Attempt, AttemptContext, Ladders, RolledBack, attempt};
@@ -148,13 +149,16 @@ impl Replay<'_> {
                 dead_letters: self.dead_letters,
                 enter: &|_| (),
                 decide: &|_, _| Decision::Commit,
+                last_written: &LastWritten::default(),
                 replay: true,
                 open: false,
             };
             strategy = strategy.max(Strategy::cheapest(&batch));
             let outcome = match attempt(&mut self.connection, &batch, &mut self.ladders, strategy, &context) {
                 // What looks like a configuration error may be caused by one dead letter, which must not block the others.
-                Err(failure) if failure.may_be_the_records() && strategy < Strategy::Confirm => {
+                Err(failure)
+                    if failure.clone().met_again().may_be_the_records() && strategy < Strategy::Confirm =>
+                {
                     self.reconnect()?;
                     strategy = Strategy::Confirm;
                     continue;

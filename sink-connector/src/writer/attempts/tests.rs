@@ -1,8 +1,7 @@
 use super::*;
 use crate::types::{Offset, TopicPartition};
 
-const QUIET: Signals =
-    Signals { abandoned: false, shutdown: false, past_the_fence: true, overdue: false };
+const QUIET: Signals = Signals { abandoned: false, shutdown: false, past_the_fence: true, overdue: false };
 /// The fence has not been reached.
 const BEFORE: Signals = Signals { past_the_fence: false, ..QUIET };
 /// The session was ended at the deadline.
@@ -312,26 +311,39 @@ fn an_error_that_may_be_the_records_is_confirmed_between_its_neighbours() {
 }
 
 #[test]
-fn an_error_that_may_be_the_only_records_returns_the_batch_larger() {
+fn an_error_that_may_be_the_only_records_is_decided_by_evidence_or_returns_the_batch_larger() {
     let mut attempts = begun(1);
-    assert_step(&after(&mut attempts, [failed("42501"), Event::Waited, same(1)]), "Report(Returned(Larger))");
+    let failed = || [failed("42501"), Event::Waited, same(1)];
+    assert_step(&after(&mut attempts, failed()), "Try(Confirm)");
+    assert_step(&after(&mut attempts, failed()), "Report(Returned(Larger))");
+}
+
+#[test]
+fn an_internal_or_system_error_that_stays_may_be_a_records() {
+    for code in ["XX000", "58030"] {
+        let mut attempts = begun(3);
+        assert_step(&after(&mut attempts, [failed(code), Event::Waited]), "Try(Whole)");
+        assert_step(&after(&mut attempts, [failed(code), Event::Waited, same(3)]), "Try(Confirm)");
+    }
 }
 
 #[test]
 fn a_batch_that_was_cut_is_not_returned_larger() {
     let mut attempts = begun(3);
     after(&mut attempts, [rolled_back(RolledBack::Intolerable(vec![at(0, 1)])), Event::Cut(facts(1))]);
-    assert_step(&after(&mut attempts, [failed("42501"), Event::Waited, same(1)]), "Try(Whole)");
+    for _ in 0..2 {
+        assert_step(&after(&mut attempts, [failed("42501"), Event::Waited, same(1)]), "Try(Confirm)");
+    }
 }
 
 #[test]
-fn after_a_returned_batch_several_records_are_confirmed_at_once_and_a_single_one_is_not() {
+fn after_a_returned_batch_the_next_is_confirmed_at_once() {
     let first = |records| {
         let returned = begun(1).into_waits();
         Attempts::new(facts(records), Some(returned)).next(Event::Begin, QUIET)
     };
     assert_step(&first(2), "Try(Confirm)");
-    assert_step(&first(1), "Try(Whole)");
+    assert_step(&first(1), "Try(Confirm)");
 }
 
 #[test]

@@ -1,27 +1,29 @@
-//! Errors that look like configuration, but hit some records and not their neighbours: a trigger that reads a missing
-//! table only for a certain value. Such a record becomes a dead letter, as the error policy requires.
+//! Errors that look like configuration or like an internal error, but are those of single records: a type that does not
+//! read a value, a trigger that reads a missing table only for a certain value. Such a record becomes a dead letter, as the
+//! error policy requires.
 //!
-//! A permission that is revoked while a batch is written also hits only some records of it, and those must not become
-//! dead letters. So a record is rejected for a configuration error only if it fails again between two successful
-//! attempts at its neighbours.
+//! A permission that is revoked, or a trigger that is broken, must not make dead letters of good records. So a record is
+//! rejected for such an error only on evidence, all of it in the batch's transaction: the type refuses its value without
+//! any table, or the table takes other rows before and after the record fails again. Other rows are the record's
+//! neighbours in the batch and control rows. If a control row fails as well, the table is at fault.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::{Bisection, Obstacle, PartOutcome};
+use super::{Bisection, Control, Obstacle, PartOutcome};
 use crate::batch::Batch;
 use crate::postgres::failure::Failure;
-use crate::postgres::sqlstate::Class;
 use crate::writer::apply::Applied;
 use crate::writer::strategy::Strategy;
 
-/// So many records of a table that fail for a configuration error before any has passed: it is no fault of records.
+/// So many records of a table that fail before any other row has passed: no evidence will come.
 const MAX_CANDIDATES: usize = 64;
 
 impl Bisection<'_> {
     /// The failure is a record's fault, or may be.
     pub(super) fn is_the_records(&self, failure: &Failure) -> bool {
-        failure.is_the_records() || (self.strategy == Strategy::Confirm && failure.may_be_the_records())
+        failure.is_the_records()
+            || (self.strategy == Strategy::Confirm && failure.clone().met_again().may_be_the_records())
     }
 
     /// Notes the tables that accepted rows of these records.
@@ -33,46 +35,68 @@ impl Bisection<'_> {
         }
     }
 
-    /// The only record of `part` has failed. The attempt ends here if that is clearly no fault of records.
-    pub(super) fn check_candidate(&mut self, part: &Batch, failure: &Failure) -> Result<(), Failure> {
-        if self.replay {
-            return Ok(());
+    /// The only record of `part` has failed. The attempt ends here if the table is at fault. Otherwise returns the failure,
+    /// as the record's own if one of its values is refused without the table.
+    pub(super) fn check_candidate(&mut self, part: &Batch, failure: Failure) -> Result<Failure, Failure> {
+        if self.replay || failure.is_the_records() {
+            return Ok(failure);
         }
-        // Errors of other classes have no bearing on the table.
-        let candidates = self.outcome.rejected.iter().filter_map(|rejected| rejected.failure.as_ref());
-        let hopeless = failure.class == Class::Configuration
-            && candidates.filter(|failure| failure.class == Class::Configuration).count() >= MAX_CANDIDATES
+        if self.refuses_a_value(part, &failure)? {
+            return Ok(failure.into_the_records());
+        }
+        match self.control(part)? {
+            Some((_, Control::Accepted)) => return Ok(failure),
+            Some((_, Control::Refused(failure))) => return Err(failure),
+            Some((_, Control::Unknown)) | None => {}
+        }
+        let hopeless = self.candidates().len() >= MAX_CANDIDATES
             && part.tables().any(|table| !self.passed.contains_key(&table.plan.label));
-        if hopeless { Err(failure.clone()) } else { Ok(()) }
+        if hopeless { Err(undecided(failure, part)) } else { Ok(failure) }
     }
 
-    /// Confirms that the records that failed for a configuration error are at fault themselves. A replay does without:
+    /// The records that failed for an error that may not be theirs.
+    fn candidates(&self) -> Vec<(u32, Failure)> {
+        let failures = self.outcome.rejected.iter().filter_map(|r| Some((r.record, r.failure.clone()?)));
+        failures.filter(|(_, failure)| !failure.is_the_records()).collect()
+    }
+
+    /// Confirms that the records that failed for an error of another class are at fault themselves. A replay does without:
     /// they remain dead letters, and a single one must not wait for others.
     pub(super) fn confirm(&mut self) -> Result<(), Failure> {
         if self.replay {
             return Ok(());
         }
-        let candidates: Vec<(u32, Failure)> = self
-            .outcome
-            .rejected
-            .iter()
-            .filter_map(|rejected| rejected.failure.clone().map(|failure| (rejected.record, failure)))
-            .filter(|(_, failure)| failure.class == Class::Configuration)
-            .collect();
+        let candidates = self.candidates();
         let mut neighbours = BTreeSet::new();
+        let mut controls = BTreeSet::new();
         for (record, failure) in &candidates {
             let part = self.batch.select_records(*record..record + 1).encode(&mut self.cells);
+            if let Some((_, Control::Accepted)) = self.control(&part)? {
+                controls.insert(*record);
+                continue;
+            }
             for table in part.tables() {
-                let Some(passed) = self.passed.get(&table.plan.label) else { return Err(failure.clone()) };
+                let Some(passed) = self.passed.get(&table.plan.label) else {
+                    return Err(undecided(failure.clone(), &part));
+                };
                 neighbours.insert((passed.start, passed.end));
             }
         }
         self.try_again(&neighbours)?;
-        for (record, failure) in candidates {
-            let part = self.batch.select_records(record..record + 1).encode(&mut self.cells);
+        for (record, failure) in &candidates {
+            let part = self.batch.select_records(*record..record + 1).encode(&mut self.cells);
             if let PartOutcome::Applied(_) = self.tables(&part)? {
                 // The record no longer fails: the whole batch is tried again.
-                return Err(failure);
+                return Err(failure.clone());
+            }
+        }
+        self.controls.clear();
+        for (record, failure) in candidates.iter().filter(|(record, _)| controls.contains(record)) {
+            let part = self.batch.select_records(*record..record + 1).encode(&mut self.cells);
+            match self.control(&part)? {
+                Some((_, Control::Accepted)) => {}
+                Some((_, Control::Refused(failure))) => return Err(failure),
+                Some((_, Control::Unknown)) | None => return Err(undecided(failure.clone(), &part)),
             }
         }
         self.try_again(&neighbours)
@@ -84,9 +108,7 @@ impl Bisection<'_> {
             let part = self.batch.select_records(start..end).encode(&mut self.cells);
             match self.tables(&part)? {
                 PartOutcome::Applied(_) => self.roll_back()?,
-                PartOutcome::RolledBack(Obstacle::Refused(failure))
-                    if failure.class == Class::Configuration =>
-                {
+                PartOutcome::RolledBack(Obstacle::Refused(failure)) if !failure.is_the_records() => {
                     return Err(failure);
                 }
                 PartOutcome::RolledBack(_) => {}
@@ -94,4 +116,15 @@ impl Bisection<'_> {
         }
         Ok(())
     }
+}
+
+/// The failure of the only record of `part`, for people: what it waits for.
+fn undecided(failure: Failure, part: &Batch) -> Failure {
+    let table = part.tables().next().map(|table| table.plan.label.clone()).unwrap_or_default();
+    let message = format!(
+        "{}; no other row of {table} shows whether the record or the table is at fault: waiting for one that can be \
+         written, or for the table to take the record",
+        failure.message
+    );
+    Failure { message, ..failure }
 }

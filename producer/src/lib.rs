@@ -6,6 +6,9 @@
 //! of them, [`produce`] and [`print`] are the commands, and [`cli`], [`config`], [`metrics`] and [`status`]
 //! are what a user sees.
 
+// They panic when they cannot write; `shared::output` does not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod cast;
 pub mod cli;
 pub mod config;

@@ -1,5 +1,8 @@
 //! The producer's process: configuration, log, parts, then one of its commands.
 
+// They panic when they cannot write; `shared::output` does not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 use std::io::{BufWriter, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,13 +21,14 @@ use shared::{http, log};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::Reference(args) = &cli.command {
-        print!("{}", producer::reference::text(args.json_schema));
-        return ExitCode::SUCCESS;
-    }
-    let outcome = cli.settings().map_err(Into::into).and_then(|settings| run(&cli.command, &settings));
+    let outcome = match &cli.command {
+        Command::Reference(args) => {
+            shared::out!("{}", producer::reference::text(args.json_schema)).map_err(Into::into)
+        }
+        command => cli.settings().map_err(Into::into).and_then(|settings| run(command, &settings)),
+    };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    eprintln!("{error:#}");
+    shared::errln!("{error:#}");
     let usage = error.is::<shared::settings::SettingsErrors>()
         || matches!(error.downcast_ref(), Some(PublishError::Configuration(_)));
     ExitCode::from(if usage { 2 } else { 1 })

@@ -16,6 +16,8 @@ shared::metrics! {
         batch_seconds: Histogram = "producer_batch_seconds", [], BATCH_SECONDS;
         /// Records handed over and neither acknowledged nor failed yet.
         queue_records: IntGauge = "producer_queue_records", [];
+        /// Log lines that could not be written.
+        log_lines_lost: IntCounter = "producer_log_lines_lost_total", [];
     }
 }
 
@@ -52,6 +54,8 @@ impl Measured {
 
     /// The current values in the Prometheus text format.
     pub fn text(&self) -> String {
+        let lost = &self.metrics.log_lines_lost;
+        lost.inc_by(shared::log::lost_lines().saturating_sub(lost.get()));
         self.metrics.render()
     }
 }
@@ -63,10 +67,11 @@ mod tests {
     #[test]
     fn names_labels_and_help_are_those_that_dashboards_rely_on() {
         let declared: Vec<_> = Metrics::ALL.iter().map(|m| (m.name, m.kind, m.labels)).collect();
-        let contract: [(&str, &str, &[&str]); 3] = [
+        let contract: [(&str, &str, &[&str]); 4] = [
             ("producer_records_total", "counter", &["outcome"]),
             ("producer_batch_seconds", "histogram", &[]),
             ("producer_queue_records", "gauge", &[]),
+            ("producer_log_lines_lost_total", "counter", &[]),
         ];
         assert_eq!(declared, contract);
         let measured = Measured::new().unwrap();

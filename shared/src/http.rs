@@ -3,6 +3,7 @@
 //! HTTP requests change no state. An [`Endpoints`] provides the answers; this module has routes, content types and status
 //! codes.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -14,9 +15,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 /// What [`serve`] answers to, named in the answer to anything else.
 pub const PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/status"];
@@ -25,6 +31,16 @@ pub const PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/status"];
 const GRACE: Duration = Duration::from_millis(400);
 /// … and its thread this long in all, after which it is left behind.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
+
+/// The most connections at once. One more closes the oldest, so that clients which send nothing can neither keep others
+/// out nor take the descriptors of the process.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take as a whole. Each serves one request.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// The wait after a connection could not be accepted, because the process is out of descriptors.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Content type of the Prometheus text exposition format, version 0.0.4.
 const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4";
@@ -90,12 +106,12 @@ pub fn serve(listen: SocketAddr, endpoints: Arc<dyn Endpoints>) -> Result<Server
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener).map_err(HttpError::Start)?
     };
-    let (stop, asked) = oneshot::channel();
+    let (stop, stopping) = oneshot::channel();
     let (done, stopped) = sync_channel(1);
     thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {
-            runtime.block_on(until_asked(listener, router(endpoints), asked));
+            runtime.block_on(serve_until(stopping, listener, router(endpoints)));
             runtime.shutdown_background();
             // An error means that the server was dropped without waiting.
             let _ = done.send(());
@@ -126,26 +142,43 @@ impl Drop for Server {
     }
 }
 
-/// Serves until asked to stop, then for at most [`GRACE`].
-async fn until_asked(listener: tokio::net::TcpListener, router: Router, asked: oneshot::Receiver<()>) {
-    let (stopping, mut draining) = tokio::sync::watch::channel(false);
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // An error is the sender gone with its server: stop as well.
-        let _ = asked.await;
-        let _ = stopping.send(true);
-    });
-    let out_of_time = async move {
-        let _ = draining.wait_for(|stopping| *stopping).await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => {
-            if let Err(error) = served {
-                tracing::error!(%error, "the HTTP server ended");
+/// Serves until `stopping` completes, then finishes the requests under way for at most [`GRACE`].
+async fn serve_until(mut stopping: oneshot::Receiver<()>, listener: tokio::net::TcpListener, router: Router) {
+    let graceful = GracefulShutdown::new();
+    let mut connections: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // An error is the server dropped: stop as well.
+            _ = &mut stopping => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept an HTTP connection");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+                continue;
             }
+        };
+        connections.retain(|connection| !connection.is_finished());
+        if connections.len() == CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
         }
-        () = out_of_time => {}
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(REQUEST_TIMEOUT)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = tokio::time::timeout(CONNECTION_TIMEOUT, graceful.watch(connection));
+        // Errors are those of the client: it sent no request, or has gone.
+        connections.push_back(tokio::spawn(async { _ = connection.await }).abort_handle());
     }
+    drop((listener, router));
+    // An error is the end of the time; what is left is dropped with the runtime.
+    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 
 fn router(endpoints: Arc<dyn Endpoints>) -> Router {
@@ -274,6 +307,32 @@ mod tests {
         let error = serve(first.local_addr(), Arc::new(Fixed { well: true })).unwrap_err().to_string();
         assert!(error.contains(&first.local_addr().to_string()), "{error}");
         assert!(error.contains("http.listen"), "{error}");
+    }
+
+    #[test]
+    fn clients_that_send_nothing_keep_nobody_out_and_are_closed() {
+        let server = server(true);
+        let idle: Vec<TcpStream> = (0..3 * CONNECTIONS)
+            .map(|n| {
+                let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+                if n % 2 == 0 {
+                    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost:").unwrap();
+                }
+                stream
+            })
+            .collect();
+        assert!(ask(&server, "GET", "/livez").0.starts_with("http/1.1 200"));
+        let mut closed = 0;
+        for mut stream in idle {
+            stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            let mut answer = Vec::new();
+            // Reset or closed, with or without an answer; a time-out would be an error of another kind.
+            match stream.read_to_end(&mut answer) {
+                Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("{error}"),
+                _ => closed += 1,
+            }
+        }
+        assert_eq!(closed, 3 * CONNECTIONS);
     }
 
     #[test]

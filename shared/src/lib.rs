@@ -6,10 +6,15 @@
 //! - [`log`]: text or JSON on standard error
 //! - [`http`]: `/metrics`, `/livez`, `/readyz`, `/status`
 //! - [`metrics`]: a struct of metrics whose doc comments are the help texts
+//! - [`output`]: what commands print
+
+// They panic when they cannot write; `shared::output` does not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod http;
 pub mod live_score;
 pub mod log;
 pub mod metrics;
+pub mod output;
 pub mod settings;
 pub mod signal;

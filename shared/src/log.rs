@@ -1,6 +1,7 @@
 //! Logs of both binaries: to standard error, as text for people or as JSON for collectors.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, Write, stderr};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,13 +35,41 @@ pub enum LogError {
     Installed,
 }
 
+/// Lines that could not be written since the start of the process.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// The number of log lines that could not be written: standard error is closed, or its disk is full.
+pub fn lost_lines() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Standard error for log lines. One that cannot be written is counted, and the process goes on.
+struct Lossy<W>(W);
+
+impl<W: Write> Write for Lossy<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.write_all(line).is_err() {
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Starts logging to standard error. `default_filter` is what is logged when `RUST_LOG` is unset or empty.
 ///
 /// # Errors
 /// [`LogError::Filter`] for a filter that cannot be read, [`LogError::Installed`] on a second call.
 pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
     let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_filter)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // `log_internal_errors` would report them on standard error, and panic.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(|| Lossy(stderr()));
     let installed = match format {
         LogFormat::Text => log.with_ansi(stderr().is_terminal()).finish().try_install(),
         LogFormat::Json => log.json().flatten_event(true).with_ansi(false).finish().try_install(),
@@ -85,6 +114,16 @@ mod tests {
         assert_eq!(filter(Some("debug"), "info").unwrap().to_string(), "debug");
         assert_eq!(filter(Some(" "), "info").unwrap().to_string(), "info");
         assert_eq!(filter(None, "info").unwrap().to_string(), "info");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let before = lost_lines();
+        let mut full = Lossy(io::Cursor::new([0_u8; 4]));
+        full.write_all(b"four").unwrap();
+        assert_eq!(lost_lines(), before);
+        full.write_all(b"more").unwrap();
+        assert_eq!(lost_lines(), before + 1);
     }
 
     #[test]

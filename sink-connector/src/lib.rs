@@ -2,6 +2,8 @@
 //!
 //! Folders are floors: an import goes down or stays in its folder. ARCHITECTURE.md is the map.
 
+// They panic when they cannot write; `shared::output` does not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 #![warn(unreachable_pub)]
 
 mod batch;

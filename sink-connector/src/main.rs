@@ -1,5 +1,8 @@
 //! The command line of the sink: loads the configuration and runs the command.
 
+// They panic when they cannot write; `shared::output` does not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 use std::process::ExitCode;
 
 use clap::Parser as _;

@@ -26,7 +26,7 @@ pub struct ConfigArgs {
 /// None that is known: every value has a TOML form and a JSON form.
 pub fn run(config: &Config, args: ConfigArgs) -> anyhow::Result<ExitCode> {
     match args.output {
-        Output::Text => print!("{}", config.to_toml()?),
+        Output::Text => shared::out!("{}", config.to_toml()?)?,
         Output::Json => print_json(&config.shown())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -42,16 +42,18 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
 
 /// The exit code for a configuration that does not load. Prints the errors; `check --output json` prints JSON as well.
 pub fn invalid_configuration(check: Option<Output>, errors: &SettingsErrors) -> ExitCode {
-    eprintln!("{errors}");
-    if check == Some(Output::Json) {
-        println!("{}", check::invalid_configuration(errors));
+    shared::errln!("{errors}");
+    if check == Some(Output::Json)
+        && let Err(error) = shared::outln!("{}", check::invalid_configuration(errors))
+    {
+        shared::errln!("error: {error}");
     }
     ExitCode::from(2)
 }
 
 /// The exit code of a command that failed: 2 for a configuration error, otherwise 1. Prints the error.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    shared::errln!("error: {error:#}");
     let configuration = error.chain().any(|cause| {
         let kafka = matches!(
             cause.downcast_ref(),
@@ -68,6 +70,6 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
 pub struct Usage(String);
 
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    shared::outln!("{}", serde_json::to_string_pretty(value)?)?;
     Ok(())
 }

@@ -29,7 +29,7 @@ pub fn run(args: ReferenceArgs) -> anyhow::Result<ExitCode> {
     if args.json_schema {
         print_json(SCHEMA.json())?;
     } else {
-        print!("{}", markdown());
+        shared::out!("{}", markdown())?;
     }
     Ok(ExitCode::SUCCESS)
 }

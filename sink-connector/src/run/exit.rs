@@ -22,8 +22,11 @@ pub(super) fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, too
         dead_letters = totals.dead_letters,
         "stopped"
     );
-    if args.summary == Some(SummaryFormat::Json) {
-        println!("{}", summary(totals, stopped_by, took));
+    if args.summary == Some(SummaryFormat::Json)
+        && let Err(error) = shared::outln!("{}", summary(totals, stopped_by, took))
+    {
+        tracing::error!(%error, "the summary is lost; the records are written");
+        return ExitCode::FAILURE;
     }
     if stopped_by == StoppedBy::Deadline {
         return ExitCode::from(DEADLINE);

@@ -37,7 +37,7 @@ impl Endpoints for Status {
         for (state, n) in [("idle", idle), ("busy", busy)] {
             self.metrics.postgres_connections.with_label_values(&[state]).set(i64::from(n));
         }
-        self.metrics.render()
+        self.metrics.text()
     }
 
     fn live(&self) -> Result<(), String> {

@@ -86,7 +86,7 @@ pub fn run(config: &Config, args: CheckArgs) -> anyhow::Result<ExitCode> {
         Err(error) => report.failed("postgres", &error),
     }
     match args.output {
-        Output::Text => print!("{report}"),
+        Output::Text => shared::out!("{report}")?,
         Output::Json => print_json(&report.to_json())?,
     }
     Ok(if report.errors() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

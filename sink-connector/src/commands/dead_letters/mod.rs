@@ -166,10 +166,10 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
                 (Output::Json, executed) => {
                     print_json(&json!({"executed": executed, "discarded": discarded}))?;
                 }
-                (Output::Text, true) => println!("{discarded} dead letters discarded"),
+                (Output::Text, true) => shared::outln!("{discarded} dead letters discarded")?,
                 (Output::Text, false) => {
                     list(&dead_letters.read(&mut connection, &filter, None, 20)?, discarded, Output::Text)?;
-                    println!("Nothing was deleted. Run again with --execute.");
+                    shared::outln!("Nothing was deleted. Run again with --execute.")?;
                 }
             }
         }
@@ -187,14 +187,17 @@ fn list(shown: &[StoredDeadLetter], total: i64, output: Output) -> anyhow::Resul
             for dead_letter in shown {
                 let detail: String =
                     dead_letter.detail.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-                println!(
+                shared::outln!(
                     "{} at offset {}, {}  {}: {detail}",
-                    dead_letter.partition, dead_letter.offset, dead_letter.created_at, dead_letter.reason
-                );
+                    dead_letter.partition,
+                    dead_letter.offset,
+                    dead_letter.created_at,
+                    dead_letter.reason
+                )?;
             }
             match usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(shown.len()) {
-                0 => println!("{total} dead letters"),
-                more => println!("{total} dead letters, {more} of them not shown"),
+                0 => shared::outln!("{total} dead letters")?,
+                more => shared::outln!("{total} dead letters, {more} of them not shown")?,
             }
             Ok(())
         }

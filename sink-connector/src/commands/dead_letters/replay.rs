@@ -60,12 +60,17 @@ impl Replayed {
                 "not_configured": self.not_configured,
             }));
         }
-        println!(
+        shared::outln!(
             "{} rows written, {} deleted, {} records skipped, {} dead letters still fail",
-            self.rows_written, self.rows_deleted, self.skipped, self.failed
-        );
+            self.rows_written,
+            self.rows_deleted,
+            self.skipped,
+            self.failed
+        )?;
         for topic in &self.not_configured {
-            println!("not replayed: dead letters of topic {topic}, which this configuration does not read");
+            shared::outln!(
+                "not replayed: dead letters of topic {topic}, which this configuration does not read"
+            )?;
         }
         Ok(())
     }

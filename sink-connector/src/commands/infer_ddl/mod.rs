@@ -95,7 +95,7 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
     };
     let proposal = Proposal::new(&sample_statistics, &topic);
     match args.output {
-        Output::Text => print!("{}", proposal.sql()),
+        Output::Text => shared::out!("{}", proposal.sql())?,
         Output::Json => print_json(&proposal.to_json())?,
     }
     Ok(ExitCode::SUCCESS)

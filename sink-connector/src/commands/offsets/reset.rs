@@ -57,7 +57,7 @@ pub(super) fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode>
         commit_to_kafka(config, &kafka, &plan);
     } else if !members.is_empty() {
         let group = &config.kafka.group_id;
-        eprintln!(
+        shared::errln!(
             "--execute would fail now: group {group:?} still has {}: {}",
             active(members.len()),
             members.join(", ")
@@ -180,7 +180,7 @@ fn commit_to_kafka(config: &Config, kafka: &Kafka, plan: &[Move]) {
         kafka.consumer.commit(&list, CommitMode::Sync)
     };
     if let Err(error) = commit() {
-        eprintln!(
+        shared::errln!(
             "the positions are stored, but were not committed to Kafka for lag tools: {error}. The next run commits them"
         );
     }
@@ -207,12 +207,16 @@ fn print(config: &Config, args: &ResetArgs, plan: &[Move], executed: bool) -> an
     for step in plan {
         let from = step.partition_status.position().map_or_else(|| "none".to_owned(), |p| p.to_string());
         let (low, high) = step.partition_status.log;
-        println!("{}: {from} -> {} (log from {low} to {high})", step.partition_status.partition, step.to);
+        shared::outln!(
+            "{}: {from} -> {} (log from {low} to {high})",
+            step.partition_status.partition,
+            step.to
+        )?;
     }
     if executed {
-        println!("{} positions of {:?} were reset.", plan.len(), config.name);
+        shared::outln!("{} positions of {:?} were reset.", plan.len(), config.name)?;
     } else {
-        println!("Nothing was changed. Run again with --execute.");
+        shared::outln!("Nothing was changed. Run again with --execute.")?;
     }
     Ok(())
 }

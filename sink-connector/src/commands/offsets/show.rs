@@ -24,7 +24,7 @@ pub(super) fn run(config: &Config, args: ShowArgs) -> anyhow::Result<ExitCode> {
     let mut client = postgres::open(&connections, config)?;
     let statuses = partition_status::read(config, &kafka, &mut client, &topics)?;
     match args.output {
-        Output::Text => text(&statuses),
+        Output::Text => text(&statuses)?,
         Output::Json => print_json(&json!({
             "connector": config.name,
             "group": config.kafka.group_id,
@@ -46,15 +46,20 @@ fn object(partition_status: &PartitionStatus) -> Value {
     })
 }
 
-fn text(statuses: &[PartitionStatus]) {
+fn text(statuses: &[PartitionStatus]) -> anyhow::Result<()> {
     let width = statuses.iter().map(|s| s.partition.topic.chars().count()).max().unwrap_or(0).max(5);
-    println!(
+    shared::outln!(
         "{:<width$} {:>9} {:>12} {:>12} {:>12} {:>12}",
-        "TOPIC", "PARTITION", "POSITION", "START", "END", "LAG"
-    );
+        "TOPIC",
+        "PARTITION",
+        "POSITION",
+        "START",
+        "END",
+        "LAG"
+    )?;
     let or_dash = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     for s in statuses {
-        println!(
+        shared::outln!(
             "{:<width$} {:>9} {:>12} {:>12} {:>12} {:>12}",
             s.partition.topic,
             s.partition.partition.0,
@@ -62,10 +67,11 @@ fn text(statuses: &[PartitionStatus]) {
             s.log.0.0,
             s.log.1.0,
             or_dash(s.lag())
-        );
+        )?;
     }
     for (partition_status, stopped) in statuses.iter().filter_map(|s| s.stopped.as_ref().map(|why| (s, why)))
     {
-        println!("{} is stopped ({}): {stopped}", partition_status.partition, stopped.as_str());
+        shared::outln!("{} is stopped ({}): {stopped}", partition_status.partition, stopped.as_str())?;
     }
+    Ok(())
 }

@@ -77,6 +77,8 @@ shared::metrics! {
         partitions_stopped: IntGaugeVec = "sink_partitions_stopped", ["reason"];
         /// Unix time of the last commit, in seconds; 0 before the first.
         last_commit_timestamp_seconds: Gauge = "sink_last_commit_timestamp_seconds", [];
+        /// Log lines that could not be written.
+        log_lines_lost: IntCounter = "sink_log_lines_lost_total", [];
         /// Always 1; the labels say what is running.
         build_info: IntGaugeVec = "sink_build_info", ["version", "revision"];
     }
@@ -109,6 +111,12 @@ impl Metrics {
             }
         }
         metrics
+    }
+
+    /// The current values in the Prometheus text format.
+    pub(crate) fn text(&self) -> String {
+        self.log_lines_lost.inc_by(shared::log::lost_lines().saturating_sub(self.log_lines_lost.get()));
+        self.render()
     }
 
     /// Observes the latency of the records of a committed batch: from their timestamps to `committed`, both Unix time in

@@ -1,0 +1,66 @@
+//! What commands print. `println!` panics when it cannot write; these do not.
+
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
+
+/// Prints a line on standard output: [`print`] with a newline.
+#[macro_export]
+macro_rules! outln {
+    ($($text:tt)*) => { $crate::output::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// Prints on standard output: [`print`].
+#[macro_export]
+macro_rules! out {
+    ($($text:tt)*) => { $crate::output::print(format_args!($($text)*)) };
+}
+
+/// Prints a line on standard error. There is nothing to do if that fails.
+#[macro_export]
+macro_rules! errln {
+    ($($text:tt)*) => { $crate::output::print_error(format_args!($($text)*)) };
+}
+
+/// Prints on standard output. A reader that has seen enough, as in `| head`, is no error.
+///
+/// # Errors
+/// Any other failure to write, such as a full disk.
+pub fn print(text: Arguments<'_>) -> io::Result<()> {
+    write(&mut io::stdout().lock(), text)
+}
+
+fn write(out: &mut impl Write, text: Arguments<'_>) -> io::Result<()> {
+    match out.write_fmt(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Prints a line on standard error, if that can be written.
+pub fn print_error(text: Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+        assert!(write(&mut Failing(ErrorKind::BrokenPipe), format_args!("x")).is_ok());
+        let error = write(&mut Failing(ErrorKind::StorageFull), format_args!("x")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write to standard output"), "{error}");
+    }
+}

@@ -33,11 +33,5 @@ fn main() -> ExitCode {
 
 fn start(config: &Config) -> anyhow::Result<Shutdown> {
     shared::log::init(config.log.format, "info")?;
-    // A panic in any thread ends the process. What it had not committed is read again at the next start.
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        report(info);
-        std::process::exit(1);
-    }));
-    Ok(Shutdown::install()?)
+    Ok(sink_connector::run::prepare()?)
 }

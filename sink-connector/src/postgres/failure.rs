@@ -120,7 +120,9 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Client(error) => error.into(),
-            ConnectError::NoAnswer(_) => Self { connection_lost: true, ..Self::transient(error.to_string()) },
+            ConnectError::NoAnswer(_) | ConnectError::Panicked(_) => {
+                Self { connection_lost: true, ..Self::transient(error.to_string()) }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::fs;
+use std::io;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use postgres::Client;
 use postgres::config::Host;
 use postgres_openssl::MakeTlsConnector;
 use thiserror::Error;
+
+use crate::postgres::contained::contain;
 
 /// One host's share of the deadline if the URL has no `connect_timeout`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +40,9 @@ pub enum ConnectError {
     /// Something accepted the connection, and then did not answer.
     #[error("PostgreSQL did not answer within {} ms while connecting", .0.as_millis())]
     NoAnswer(Duration),
+    /// The client library panicked, as it does when the process has no descriptor for its runtime.
+    #[error("cannot open a connection; has the process reached its limit of open files (ulimit -n)? {0}")]
+    Panicked(String),
 }
 
 fn with_cause(error: &postgres::Error) -> String {
@@ -76,15 +82,17 @@ fn within<T>(
             let mut expired = false;
             while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 expired = true;
-                shut_down_new(&before, config);
+                if let Ok(before) = &before {
+                    shut_down_new(before, config);
+                }
                 wait = LOOK_AGAIN;
             }
             expired
         });
-        let outcome = attempt();
+        let outcome = contain(attempt);
         drop(done);
         let expired = watch.join().unwrap_or_default();
-        outcome.map_err(|error| {
+        outcome.map_err(ConnectError::Panicked)?.map_err(|error| {
             if expired && error.as_db_error().is_none() {
                 ConnectError::NoAnswer(deadline)
             } else {
@@ -95,19 +103,19 @@ fn within<T>(
 }
 
 /// The sockets of this process: descriptor and inode.
-fn sockets() -> HashMap<RawFd, PathBuf> {
-    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return HashMap::new() };
+fn sockets() -> io::Result<HashMap<RawFd, PathBuf>> {
     let socket = |entry: fs::DirEntry| {
         let target = fs::read_link(entry.path()).ok()?;
         let descriptor = entry.file_name().to_str()?.parse().ok()?;
         target.to_string_lossy().starts_with("socket:").then_some((descriptor, target))
     };
-    entries.filter_map(|entry| socket(entry.ok()?)).collect()
+    Ok(fs::read_dir("/proc/self/fd")?.filter_map(|entry| socket(entry.ok()?)).collect())
 }
 
 /// Shuts down the connections to PostgreSQL that are not in `before`.
 fn shut_down_new(before: &HashMap<RawFd, PathBuf>, config: &postgres::Config) {
-    for (descriptor, inode) in sockets() {
+    let now = sockets().inspect_err(|error| tracing::debug!(%error, "cannot list the open sockets"));
+    for (descriptor, inode) in now.unwrap_or_default() {
         if before.get(&descriptor) != Some(&inode)
             && leads_to_postgres(descriptor, config)
             && let Err(error) = shutdown(descriptor, Shutdown::Both)
@@ -165,7 +173,7 @@ mod tests {
         let (_listener, config, tls) = silent("&sslmode=disable");
         let own = || {
             let leads = |(descriptor, _): &(RawFd, PathBuf)| leads_to_postgres(*descriptor, &config);
-            sockets().into_iter().filter(leads).count()
+            sockets().unwrap().into_iter().filter(leads).count()
         };
         assert_eq!(own(), 0);
         assert!(connect(&config, &tls, "").is_err());

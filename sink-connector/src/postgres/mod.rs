@@ -1,6 +1,7 @@
 //! PostgreSQL: sessions, TLS, names in SQL, and what an error means.
 
 pub(crate) mod connect;
+pub(crate) mod contained;
 pub(crate) mod failure;
 pub(crate) mod handshake;
 pub(crate) mod session;

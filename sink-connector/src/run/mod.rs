@@ -11,10 +11,20 @@ mod supervise;
 
 use std::process::ExitCode;
 
-use shared::signal::Shutdown;
+use shared::signal::{Shutdown, SignalError};
 
 use crate::config::Config;
+use crate::postgres::contained::exit_on_panic;
 use crate::run::args::RunArgs;
+
+/// Prepares the process: a panic in any thread ends it, and signals stop the run.
+///
+/// # Errors
+/// The system refuses the signal handlers.
+pub fn prepare() -> Result<Shutdown, SignalError> {
+    exit_on_panic();
+    Shutdown::install()
+}
 
 /// Runs the sink until a bound is reached or a signal is received.
 ///

@@ -157,6 +157,20 @@ impl SinkConfig {
         self.set("sink.pk_fields", fields.iter().map(|field| Value::from(*field)).collect::<Vec<_>>())
     }
 
+    /// Inserts without a key.
+    #[must_use]
+    pub fn unkeyed(self) -> Self {
+        self.insert_mode("insert").pk_mode("none")
+    }
+
+    /// The URL of the database.
+    ///
+    /// # Panics
+    /// When it was set to something else than text.
+    pub fn postgres_url(&self) -> &str {
+        self.config.get("postgres.url").and_then(Value::as_str).expect("a URL")
+    }
+
     /// A key of `[topics."topic"]`, which overrides `[sink]` for that topic.
     #[must_use]
     #[track_caller]

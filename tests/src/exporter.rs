@@ -1,4 +1,4 @@
-//! An exporter that says what a test wants: a stand-in for one that needs a whole Kubernetes behind it.
+//! An exporter that serves what a test wants: a replacement for one that needs a whole Kubernetes behind it.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -44,8 +44,8 @@ impl Exporter {
         &self.address
     }
 
-    /// What it says from now on.
-    pub fn say(&self, text: String) {
+    /// What it serves from now on.
+    pub fn set(&self, text: String) {
         *self.text.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
 }

@@ -1,8 +1,8 @@
 //! The harness: a real Apache Kafka and a real PostgreSQL under the test's control, our binaries as processes,
 //! and an oracle that compares what was produced with what a table holds.
 //!
-//! A test usually needs only [`Services::shared`], a topic and a table of its own, [`SinkConfig`] and [`Sink`];
-//! one that breaks things starts a [`Kafka`] or a [`Postgres`] for itself. Helpers that tests call panic with what
+//! A test usually needs only a [`World`] (topics, a database, the sink's configuration) and a [`Sink`]; one that breaks
+//! things has a [`Kafka`] or a [`Postgres`] for itself. Helpers that tests call panic with what
 //! they saw; the ones that start services return errors, because the `services` binary uses them too. Everything
 //! that was started ends with the process that started it, however that process ends (see [`reaper`]).
 
@@ -30,6 +30,7 @@ pub mod services;
 pub mod signals;
 pub mod standing;
 pub mod wait;
+pub mod world;
 
 pub use config::{ProducerConfig, SinkConfig};
 pub use kafka::{Heap, Kafka, KafkaOptions};
@@ -41,3 +42,4 @@ pub use prometheus::{Prometheus, Target};
 pub use record::Record;
 pub use runner::{Producer, Sink};
 pub use services::Services;
+pub use world::World;

@@ -118,7 +118,7 @@ impl Expected {
             Ok(())
         })
         .expect("the table can be read to its end");
-        self.judge(found)
+        self.verdict(found)
     }
 
     /// Compares, and panics unless the table is exactly as expected.
@@ -131,7 +131,7 @@ impl Expected {
         assert!(verdict.is_exactly_once(), "table {table}: {verdict}");
     }
 
-    fn judge(&self, mut found: HashMap<String, Vec<String>>) -> Verdict {
+    fn verdict(&self, mut found: HashMap<String, Vec<String>>) -> Verdict {
         let mut verdict =
             Verdict { expected: self.len(), found: found.values().map(Vec::len).sum(), ..Verdict::default() };
         let mut identities: Vec<_> = self.rows.iter().collect();
@@ -153,9 +153,9 @@ impl Expected {
             verdict.lost.add(missing.len() - altered, || missing[missing.len() - 1].clone());
             verdict.unexpected.add(others.len() - altered, || others[others.len() - 1].clone());
         }
-        let mut strangers: Vec<_> = found.into_iter().collect();
-        strangers.sort();
-        for (_, contents) in strangers {
+        let mut others: Vec<_> = found.into_iter().collect();
+        others.sort();
+        for (_, contents) in others {
             verdict.unexpected.add(contents.len(), || contents[0].clone());
         }
         verdict
@@ -233,7 +233,7 @@ mod tests {
 
     use super::{Expected, Verdict};
 
-    fn judged(expected: &[Value], found: &[Value]) -> Verdict {
+    fn verdict(expected: &[Value], found: &[Value]) -> Verdict {
         let mut wanted = Expected::by("id").ignoring(&["at"]);
         expected.iter().for_each(|row| wanted.add(row));
         let mut rows: HashMap<String, Vec<String>> = HashMap::new();
@@ -241,12 +241,12 @@ mod tests {
             let (identity, content) = wanted.canonical(row);
             rows.entry(identity).or_default().push(content);
         }
-        wanted.judge(rows)
+        wanted.verdict(rows)
     }
 
     #[test]
     fn equal_content_is_exactly_once_however_it_is_written() {
-        let verdict = judged(
+        let verdict = verdict(
             &[json!({"id": 1, "x": 12.0, "gone": null}), json!({"id": 2, "x": {"b": 1, "a": [1.5]}})],
             &[json!({"x": {"a": [1.5], "b": 1}, "id": 2, "at": "now"}), json!({"id": 1, "x": 12})],
         );
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn each_deviation_is_told_from_the_others() {
         let rows: Vec<Value> = (0..5).map(|id| json!({"id": id, "x": "y"})).collect();
-        let verdict = judged(
+        let verdict = verdict(
             &rows,
             &[
                 rows[0].clone(),
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_row_expected_twice_must_be_there_twice() {
         let row = json!({"id": 1});
-        assert!(judged(&[row.clone(), row.clone()], &[row.clone(), row.clone()]).is_exactly_once());
-        assert_eq!(judged(&[row.clone(), row.clone()], std::slice::from_ref(&row)).lost.count, 1);
+        assert!(verdict(&[row.clone(), row.clone()], &[row.clone(), row.clone()]).is_exactly_once());
+        assert_eq!(verdict(&[row.clone(), row.clone()], std::slice::from_ref(&row)).lost.count, 1);
     }
 }

@@ -1,4 +1,4 @@
-//! A TCP proxy that misbehaves as networks do: it stops forwarding, accepts without an answer, or resets connections.
+//! A TCP proxy that fails as networks do: it stops forwarding, accepts without an answer, or resets connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,8 +17,8 @@ struct Pair {
 
 #[derive(Default)]
 struct Shared {
-    silent: AtomicBool,
-    accepted_silently: Mutex<usize>,
+    unanswering: AtomicBool,
+    unanswered: Mutex<usize>,
     pairs: Mutex<Vec<Pair>>,
 }
 
@@ -75,14 +75,14 @@ impl Proxy {
         }
     }
 
-    /// Whether new connections are accepted and left without an answer. They stay silent for ever.
-    pub fn set_silent(&self, silent: bool) {
-        self.shared.silent.store(silent, Ordering::SeqCst);
+    /// Whether new connections are accepted and left without an answer. They are never answered.
+    pub fn set_unanswering(&self, unanswering: bool) {
+        self.shared.unanswering.store(unanswering, Ordering::SeqCst);
     }
 
     /// Connections that were accepted and left without an answer.
-    pub fn accepted_silently(&self) -> usize {
-        *self.shared.accepted_silently.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn unanswered(&self) -> usize {
+        *self.shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pairs(&self) -> std::sync::MutexGuard<'_, Vec<Pair>> {
@@ -93,8 +93,8 @@ impl Proxy {
 fn accept(shared: &Arc<Shared>, client: TcpStream, port: u16) -> Result<()> {
     let frozen = Arc::new(AtomicBool::new(false));
     let mut pairs = shared.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-    if shared.silent.load(Ordering::SeqCst) {
-        *shared.accepted_silently.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    if shared.unanswering.load(Ordering::SeqCst) {
+        *shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         pairs.push(Pair { client, server: None, frozen });
         return Ok(());
     }

@@ -54,6 +54,23 @@ impl SinkConfig {
     pub fn finish(&self, args: &[&str], deadline: Duration) -> Output {
         self.start(args).wait(deadline)
     }
+
+    /// Runs `sink-connector run` to the end of its topics, which takes a minute at most, and asserts that it exits with 0
+    /// and accounts for every record.
+    #[track_caller]
+    pub fn until_end(&self) -> Output {
+        self.until_end_within(Duration::from_secs(60))
+    }
+
+    /// The same for a run that may take longer.
+    #[track_caller]
+    pub fn until_end_within(&self, deadline: Duration) -> Output {
+        let seconds = format!("{}s", deadline.as_secs());
+        let args = ["run", "--until-end", "--deadline", &seconds, "--summary", "json"];
+        let run = self.finish(&args, deadline + Duration::from_secs(30)).expect_code(0);
+        run.assert_accounted();
+        run
+    }
 }
 
 impl ProducerConfig {
@@ -194,6 +211,49 @@ impl Running {
             ensure!(status == 200, "{status} {body}");
             Ok(())
         });
+    }
+
+    /// Waits until /readyz answers 503 with each of these words, and returns the answer.
+    ///
+    /// # Panics
+    /// With the last answer, when it does not within `deadline`.
+    #[track_caller]
+    pub fn wait_not_ready(&self, deadline: Duration, words: &[&str]) -> String {
+        wait::until_ok(deadline, &format!("/readyz answers 503 with {words:?}"), || {
+            let (status, body) = self.get("/readyz").context("no answer")?;
+            ensure!(status == 503 && words.iter().all(|word| body.contains(word)), "{status} {body}");
+            Ok(body)
+        })
+    }
+
+    /// Asserts that /livez answers 200.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn assert_live(&self) {
+        let (status, body) = self.get("/livez").expect("/livez answers");
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// SIGTERM, and asserts that it exits with 0.
+    ///
+    /// # Panics
+    /// With its log, when it does not within `deadline`.
+    #[track_caller]
+    pub fn stop(&self, deadline: Duration) -> Output {
+        self.sigterm();
+        self.wait(deadline).expect_code(0)
+    }
+
+    /// The sum of a metric over all labels; 0 while nobody answers.
+    pub fn sum(&self, name: &str) -> f64 {
+        self.sum_where(name, &[])
+    }
+
+    /// The sum of a metric over the samples with these labels; 0 while nobody answers.
+    pub fn sum_where(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.metrics().map_or(0.0, |metrics| metrics.sum_where(name, labels))
     }
 
     /// Waits until a sum over a metric's labels is accepted, and returns it; no answer counts as NaN.

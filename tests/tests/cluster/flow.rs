@@ -15,7 +15,7 @@ const AT_ONCE: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Some 2,000 records a second into a topic, until it is finished.
-pub struct Flow {
+pub(crate) struct Flow {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU32>,
     thread: JoinHandle<()>,
@@ -26,14 +26,14 @@ fn row(n: u32) -> Value {
 }
 
 /// Produces records `from..to`.
-pub fn produce(topic: &str, from: u32, to: u32) {
+pub(crate) fn produce(topic: &str, from: u32, to: u32) {
     let records = (from..to).map(|n| Record::json(&row(n)).key(n.to_string()));
     World::shared().kafka().produce(topic, records);
 }
 
 /// Waits until `count` rows came, and asserts that they are the records `0..count`, each once.
 #[track_caller]
-pub fn assert_exactly_once(release: &Release, count: u32) {
+pub(crate) fn assert_exactly_once(release: &Release, count: u32) {
     wait::until(POD, "every record has its row", || release.count("rows") >= i64::from(count));
     let mut expected = Expected::by("id");
     (0..count).for_each(|n| expected.add(&row(n)));
@@ -41,7 +41,7 @@ pub fn assert_exactly_once(release: &Release, count: u32) {
 }
 
 impl Flow {
-    pub fn start(topic: &str) -> Self {
+    pub(crate) fn start(topic: &str) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let thread = {
             let (topic, stop, sent) = (topic.to_owned(), Arc::clone(&stop), Arc::clone(&sent));
@@ -59,7 +59,7 @@ impl Flow {
 
     /// Ends it, waits for the rows, and asserts that each record has one.
     #[track_caller]
-    pub fn finish(self, release: &Release) {
+    pub(crate) fn finish(self, release: &Release) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("the producer of the test");
         let sent = self.sent.load(Ordering::Relaxed);

@@ -5,14 +5,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What a command said, and whether it succeeded.
-pub struct Said {
-    pub succeeded: bool,
+pub(crate) struct Said {
+    pub(crate) succeeded: bool,
     /// stdout and stderr.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// Runs a command whatever its outcome.
-pub fn attempt(program: &str, args: &[&str]) -> Said {
+pub(crate) fn attempt(program: &str, args: &[&str]) -> Said {
     let output =
         Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let text = [output.stdout, output.stderr].concat();
@@ -21,7 +21,7 @@ pub fn attempt(program: &str, args: &[&str]) -> Said {
 
 /// Runs a command that must succeed; returns its stdout.
 #[track_caller]
-pub fn run(program: &str, args: &[&str]) -> String {
+pub(crate) fn run(program: &str, args: &[&str]) -> String {
     let output =
         Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -31,13 +31,13 @@ pub fn run(program: &str, args: &[&str]) -> String {
 
 /// `kubectl ARGS…`.
 #[track_caller]
-pub fn kubectl(args: &[&str]) -> String {
+pub(crate) fn kubectl(args: &[&str]) -> String {
     run("kubectl", args)
 }
 
 /// `kubectl ARGS… -o json`.
 #[track_caller]
-pub fn json(args: &[&str]) -> Value {
+pub(crate) fn json(args: &[&str]) -> Value {
     let text = kubectl(&[args, &["-o", "json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("kubectl {}: {error}\n{text}", args.join(" ")))
 }

@@ -12,13 +12,13 @@ use crate::kubectl::{self, Said, kubectl, run};
 use crate::world::{PASSWORD, World};
 
 /// For a pod to start or to end.
-pub const POD: Duration = Duration::from_secs(90);
+pub(crate) const POD: Duration = Duration::from_secs(90);
 /// Pod Security that admits nothing but the strictest.
 const RESTRICTED: &str = "pod-security.kubernetes.io/enforce=restricted";
 
 /// A namespace that enforces Pod Security *restricted*, a database of the same name, and a place for values.
-pub struct Release {
-    pub namespace: String,
+pub(crate) struct Release {
+    pub(crate) namespace: String,
     world: &'static World,
     files: Scratch,
     chart: Option<Scratch>,
@@ -26,17 +26,17 @@ pub struct Release {
 
 /// A pod as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pod {
-    pub name: String,
-    pub address: String,
-    pub ready: bool,
+pub(crate) struct Pod {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) ready: bool,
     /// Being deleted.
-    pub ending: bool,
-    pub restarts: i64,
+    pub(crate) ending: bool,
+    pub(crate) restarts: i64,
 }
 
 impl Release {
-    pub fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         let world = World::shared();
         let namespace = tests::names::unique(prefix).replace('_', "-");
         world.postgres().create_database(&namespace);
@@ -54,7 +54,7 @@ impl Release {
 
     /// Values for a connector `rows` that writes `topic` to the table `rows`, which has no key: there a record that was
     /// written twice is seen.
-    pub fn rows(&self, topic: &str) -> Value {
+    pub(crate) fn rows(&self, topic: &str) -> Value {
         self.sql("CREATE TABLE rows (id int, name text); ALTER TABLE rows OWNER TO sink");
         let connector = json!({
             "kafka": {"topics": [topic]},
@@ -67,7 +67,7 @@ impl Release {
     }
 
     /// Values that say where Kafka and this release's database are.
-    pub fn services(&self) -> Value {
+    pub(crate) fn services(&self) -> Value {
         json!({
             "kafka": {
                 "bootstrapServers": self.world.bootstrap(),
@@ -79,18 +79,18 @@ impl Release {
     }
 
     /// The database's superuser, from here.
-    pub fn client(&self) -> postgres::Client {
+    pub(crate) fn client(&self) -> postgres::Client {
         tests::postgres::connect(&self.world.postgres().url_of(&self.namespace))
     }
 
     #[track_caller]
-    pub fn sql(&self, statements: &str) {
+    pub(crate) fn sql(&self, statements: &str) {
         self.client().batch_execute(statements).expect("SQL of a test");
     }
 
     /// How many rows `table` holds.
     #[track_caller]
-    pub fn count(&self, table: &str) -> i64 {
+    pub(crate) fn count(&self, table: &str) -> i64 {
         self.client().query_one(&format!("SELECT count(*) FROM {table}"), &[]).expect("a count").get(0)
     }
 
@@ -112,20 +112,20 @@ impl Release {
 
     /// `helm install --wait`; returns what it printed.
     #[track_caller]
-    pub fn install(&self, values: &Value) -> String {
+    pub(crate) fn install(&self, values: &Value) -> String {
         let args = self.helm(&["install"], values, &["--wait", "--timeout", "120s"]);
         run("helm", &args.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// `helm upgrade --wait` with these values and nothing of the ones before.
     #[track_caller]
-    pub fn upgrade(&self, values: &Value) -> String {
+    pub(crate) fn upgrade(&self, values: &Value) -> String {
         let args = self.helm(&["upgrade"], values, &["--wait", "--timeout", "120s", "--reset-values"]);
         run("helm", &args.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// From now on the chart is as somebody who changed `key` of its Chart.yaml delivers it.
-    pub fn change_chart(&mut self, key: &str, value: &str) {
+    pub(crate) fn change_chart(&mut self, key: &str, value: &str) {
         let chart = self.chart.get_or_insert_with(|| {
             let copy = Scratch::new("chart").expect("a place for a chart");
             let original = format!("{}/.", tests::paths::workspace("helm/livescores").display());
@@ -144,37 +144,37 @@ impl Release {
     }
 
     /// An installation or upgrade that may fail.
-    pub fn attempt(&self, command: &str, values: &Value, timeout: &str) -> Said {
+    pub(crate) fn attempt(&self, command: &str, values: &Value, timeout: &str) -> Said {
         let args = self.helm(&[command], values, &["--wait", "--timeout", timeout]);
         kubectl::attempt("helm", &args.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// `helm test`, and what its pods said.
-    pub fn test(&self) -> Said {
+    pub(crate) fn test(&self) -> Said {
         kubectl::attempt("helm", &["test", "scores", "--namespace", &self.namespace])
     }
 
     /// `helm COMMAND scores ARGS…`.
     #[track_caller]
-    pub fn run_helm(&self, command: &str, args: &[&str]) -> String {
+    pub(crate) fn run_helm(&self, command: &str, args: &[&str]) -> String {
         run("helm", &[&[command, "scores", "--namespace", &self.namespace], args].concat())
     }
 
     /// `kubectl ARGS…` in this namespace.
     #[track_caller]
-    pub fn kubectl(&self, args: &[&str]) -> String {
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
         kubectl(&[&["--namespace", &self.namespace], args].concat())
     }
 
     /// `kubectl ARGS… -o json` in this namespace.
     #[track_caller]
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         kubectl::json(&[&["--namespace", &self.namespace], args].concat())
     }
 
     /// `sink-connector ARGS…` in a pod of the connector `rows`.
     #[track_caller]
-    pub fn sink_connector(&self, args: &[&str]) -> String {
+    pub(crate) fn sink_connector(&self, args: &[&str]) -> String {
         let file = "/etc/livescores/sink-connector.toml";
         let exec = ["exec", "deployment/scores-livescores-rows", "--", "sink-connector", "--config", file];
         self.kubectl(&[&exec, args].concat())
@@ -182,14 +182,14 @@ impl Release {
 
     /// The sinks' pods, by name.
     #[track_caller]
-    pub fn sinks(&self) -> Vec<Pod> {
+    pub(crate) fn sinks(&self) -> Vec<Pod> {
         let list = self.json(&["get", "pods", "--selector", "app.kubernetes.io/component=sink"]);
         list["items"].as_array().expect("a list").iter().map(Pod::of).collect()
     }
 
     /// Waits until `count` sinks are ready and no other is left; returns them.
     #[track_caller]
-    pub fn wait_sinks(&self, count: usize) -> Vec<Pod> {
+    pub(crate) fn wait_sinks(&self, count: usize) -> Vec<Pod> {
         wait::holds(
             POD,
             "every sink is ready",
@@ -200,20 +200,20 @@ impl Release {
 
     /// Waits until no sink is ready.
     #[track_caller]
-    pub fn wait_not_ready(&self) {
+    pub(crate) fn wait_not_ready(&self) {
         wait::holds(POD, "no sink is ready", || self.sinks(), |pods| pods.iter().all(|pod| !pod.ready));
     }
 
     /// Waits until the table `rows` has more than it has now.
     #[track_caller]
-    pub fn wait_more_rows(&self) {
+    pub(crate) fn wait_more_rows(&self) {
         let before = self.count("rows");
         wait::until(POD, "rows are written", || self.count("rows") > before);
     }
 
     /// Waits until every one of `count` sinks has partitions and has written rows since.
     #[track_caller]
-    pub fn wait_all_write(&self, count: usize) {
+    pub(crate) fn wait_all_write(&self, count: usize) {
         let pods = self.wait_sinks(count);
         for pod in &pods {
             let written = || pod.metrics().map_or(f64::NAN, |metrics| metrics.sum("sink_rows_written_total"));
@@ -259,12 +259,12 @@ impl Pod {
     ///
     /// # Errors
     /// It does not answer.
-    pub fn metrics(&self) -> anyhow::Result<Metrics> {
+    pub(crate) fn metrics(&self) -> anyhow::Result<Metrics> {
         Metrics::scrape(&format!("{}:9464", self.address))
     }
 }
 
 /// Their names.
-pub fn names(pods: &[Pod]) -> BTreeSet<&str> {
+pub(crate) fn names(pods: &[Pod]) -> BTreeSet<&str> {
     pods.iter().map(|pod| pod.name.as_str()).collect()
 }

@@ -8,16 +8,16 @@ use tests::{Kafka, KafkaOptions, Postgres, PostgresOptions, Services};
 /// This machine's loopback as pods find it by DNS.
 const HOST: &str = "host.internal";
 /// The password of the role `sink`.
-pub const PASSWORD: &str = "what the sink knows";
+pub(crate) const PASSWORD: &str = "what the sink knows";
 
-pub struct World {
+pub(crate) struct World {
     services: Services,
     gateway: String,
     port: u16,
 }
 
 impl World {
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<World> = OnceLock::new();
         SHARED.get_or_init(|| {
             // Not any cluster that a kubeconfig happens to lead to.
@@ -36,31 +36,31 @@ impl World {
         })
     }
 
-    pub fn kafka(&self) -> &Kafka {
+    pub(crate) fn kafka(&self) -> &Kafka {
         &self.services.kafka
     }
 
-    pub fn postgres(&self) -> &Postgres {
+    pub(crate) fn postgres(&self) -> &Postgres {
         &self.services.postgres
     }
 
     /// This machine's loopback as pods reach it.
-    pub fn gateway(&self) -> &str {
+    pub(crate) fn gateway(&self) -> &str {
         &self.gateway
     }
 
     /// The broker as pods reach it.
-    pub fn bootstrap(&self) -> String {
+    pub(crate) fn bootstrap(&self) -> String {
         format!("{HOST}:{}", self.port)
     }
 
     /// An address of a broker that is not there.
-    pub fn nobody(&self) -> String {
+    pub(crate) fn nobody(&self) -> String {
         format!("{}:{}", self.gateway, tests::ports::free())
     }
 
     /// A database that belongs to `role`, as pods reach it with that role.
-    pub fn url(&self, role: &str, database: &str) -> String {
+    pub(crate) fn url(&self, role: &str, database: &str) -> String {
         format!("postgresql://{role}@{HOST}:{}/{database}", self.postgres().port())
     }
 }

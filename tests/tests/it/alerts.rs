@@ -1,5 +1,5 @@
-//! Every alert fires for real and ends by itself: real sinks are broken and mended under a real Prometheus, whose
-//! rules are the chart's with shorter times. A sink that nothing happens to rouses nobody.
+//! Every alert fires and is resolved: real sinks are broken and fixed under a real Prometheus, whose rules are the
+//! chart's with shorter times. A healthy sink raises no alert.
 
 mod seen;
 
@@ -20,7 +20,7 @@ use tests::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Of the longest name of a connector, 52 characters, Kafka is to refuse what its commits carry; not of the others.
+/// Kafka refuses the metadata of commits that carry the longest possible name of a connector, 52 characters.
 const METADATA_BYTES: &str = "50";
 /// Records of each connector before anything is broken.
 const BEFORE: i32 = 10;
@@ -43,7 +43,7 @@ impl<'a> Connector<'a> {
             .topic(&topic)
             .table("t")
             .pk_fields(&["id"])
-            // Started again, it is where Prometheus looks for it.
+            // A restarted sink has to listen where Prometheus looks for it.
             .set("http.listen", format!("127.0.0.1:{}", ports::free()))
             .property("session.timeout.ms", "6000")
             .property("heartbeat.interval.ms", "1000");
@@ -69,7 +69,13 @@ impl<'a> Connector<'a> {
         self.config.config().get("http.listen").and_then(|v| v.as_str()).unwrap().to_owned()
     }
 
-    /// Moves the stored positions behind the sink's back.
+    /// The group's offsets in Kafka.
+    fn committed(&self) -> Vec<Option<i64>> {
+        let offsets = self.kafka.group_offsets(self.config.group_id(), &self.topic);
+        offsets.into_iter().map(|position| position.offset).collect()
+    }
+
+    /// Moves the stored positions without the sink's knowledge.
     fn move_positions(&self, to: &str) {
         let moved = tests::postgres::connect(&self.url)
             .execute(&format!("UPDATE sink_offsets SET next_offset = {to}"), &[])
@@ -139,7 +145,7 @@ fn come_and_go(connector: &Connector<'_>, sink: &Sink) {
         });
         sink.wait_metric(PATIENCE, "sink_partitions_assigned", |n| n == 1.0);
         let positions = sink.metrics().unwrap().matching("sink_position", &[]).count();
-        assert_eq!(positions, 1, "what is another's has no position here");
+        assert_eq!(positions, 1, "a partition of another member has no position here");
         drop(other);
         sink.wait_metric(PATIENCE, "sink_partitions_assigned", |n| n == 2.0);
     }
@@ -155,23 +161,135 @@ fn fence(connector: &Connector<'_>, sink: &Sink) {
     }
 }
 
+/// A connector for each cause of an alert, and one that is healthy.
+struct Connectors<'a> {
+    database: Connector<'a>,
+    refused: Connector<'a>,
+    fenced: Connector<'a>,
+    rebalanced: Connector<'a>,
+    stopped: Connector<'a>,
+    killed: Connector<'a>,
+    healthy: Connector<'a>,
+    commits: Connector<'a>,
+    broken: Connector<'a>,
+}
+
+/// The places of their sinks, in the order of [`Connectors::all`].
+const REFUSED: usize = 1;
+const FENCED: usize = 2;
+const REBALANCED: usize = 3;
+const STOPPED: usize = 4;
+const KILLED: usize = 5;
+const HEALTHY: usize = 6;
+const COMMITS: usize = 7;
+const BROKEN: usize = 8;
+
+impl<'a> Connectors<'a> {
+    /// `unreachable` is the cluster that the first of them writes to.
+    fn new(services: &'a Services, unreachable: &Postgres) -> Self {
+        let Services { kafka, postgres } = services;
+        let new = |name: &str| Connector::new(kafka, postgres, &names::unique(name));
+        let mut broken = new("broken");
+        broken.config =
+            broken.config.set("errors.breaker_window_records", 100).set("errors.breaker_retry_ms", 500);
+        Self {
+            database: Connector::new(kafka, unreachable, &names::unique("database")),
+            refused: new("refused"),
+            fenced: new("fenced"),
+            rebalanced: new("rebalanced"),
+            stopped: new("stopped"),
+            killed: new("killed"),
+            healthy: new("healthy"),
+            commits: Connector::new(kafka, postgres, &format!("{:x<52}", names::unique("commits"))),
+            broken,
+        }
+    }
+
+    fn all(&self) -> [&Connector<'a>; 9] {
+        let Self { database, refused, fenced, rebalanced, stopped, killed, healthy, commits, broken } = self;
+        [database, refused, fenced, rebalanced, stopped, killed, healthy, commits, broken]
+    }
+
+    /// The alerts that must fire.
+    fn wanted(&self) -> BTreeSet<Key> {
+        BTreeSet::from([
+            key("SinkNoProgress", self.database.name()),
+            key("SinkLagging", self.database.name()),
+            key("SinkWaitingForDatabase", self.database.name()),
+            key("SinkDeadLetters", self.refused.name()),
+            key("SinkFencedRepeatedly", self.fenced.name()),
+            key("SinkRebalanceStorm", self.rebalanced.name()),
+            key("SinkKafkaCommitsFail", self.commits.name()),
+            key("SinkPartitionStopped", self.stopped.name()),
+            key("SinkBreakerOpen", self.broken.name()),
+            key("SinkTargetDown", &self.killed.address()),
+            key("ProducerCronJobNotSucceeded", "livescores-producer"),
+        ])
+    }
+
+    /// Everything but the outage of the database, which comes first.
+    fn break_all(&self, sinks: &[Sink]) {
+        self.database.produce(BEFORE..BEFORE + 50);
+        self.stopped.move_positions("1000");
+        self.stopped.produce(BEFORE..BEFORE + 2);
+        sinks[KILLED].sigkill();
+        fence(&self.fenced, &sinks[FENCED]);
+        come_and_go(&self.rebalanced, &sinks[REBALANCED]);
+        let nonsense = (0..20).map(|n| Record::new("nonsense").partition(n % 2));
+        self.refused.kafka.produce(&self.refused.topic, nonsense);
+        sinks[REFUSED].wait_metric(PATIENCE, "sink_dead_letters_total", |refused| refused == 20.0);
+        let of_another_type =
+            (BEFORE..BEFORE + 200).map(|id| Record::json(&json!({"id": id, "n": "many"})).partition(id % 2));
+        self.broken.kafka.produce(&self.broken.topic, of_another_type);
+        sinks[BROKEN].wait_metric(PATIENCE, "sink_breaker_open", |open| open == 1.0);
+        let count = |sink: &Sink, outcome| {
+            sink.metrics().unwrap().sum_where("sink_kafka_commits_total", &[("outcome", outcome)])
+        };
+        let before = count(&sinks[COMMITS], "failed");
+        self.commits.produce(BEFORE..BEFORE + 2);
+        wait::until(PATIENCE, "Kafka refuses a commit", || count(&sinks[COMMITS], "failed") > before);
+        assert!(self.commits.committed().iter().all(Option::is_none));
+        assert!(self.healthy.committed().iter().all(Option::is_some));
+        assert!(count(&sinks[HEALTHY], "ok") > 0.0 && count(&sinks[HEALTHY], "failed") == 0.0);
+        sinks[STOPPED].wait_metric(PATIENCE, "sink_partitions_stopped", |partitions| partitions == 2.0);
+    }
+
+    /// Everything but the database.
+    fn fix_all(&self, sinks: &mut [Sink]) {
+        tests::postgres::connect(&self.broken.url).batch_execute("ALTER TABLE t ALTER n TYPE text").unwrap();
+        sinks[KILLED] = self.killed.config.run();
+        // A commit that Kafka refuses is tried again until it is accepted: the name has to be shorter.
+        sinks[COMMITS].stop(PATIENCE);
+        sinks[COMMITS] = self.commits.config.clone().set("name", names::unique("shorter")).run();
+        sinks[STOPPED].stop(PATIENCE);
+        let reset = ["offsets", "reset", "--to-latest", "--execute"];
+        self.stopped.config.finish(&reset, PATIENCE).expect_code(0);
+        sinks[STOPPED] = self.stopped.config.run();
+    }
+
+    /// What may fire besides: fixing some took them down for a while, and a topic that is paused lags, after its first
+    /// refusals.
+    fn may_follow(&self, fired: &Key) -> bool {
+        let fixed =
+            [&self.stopped, &self.commits].map(|connector| key("SinkTargetDown", &connector.address()));
+        fixed.contains(fired)
+            || fired.1 == self.broken.name()
+                && ["SinkDeadLetters", "SinkNoProgress", "SinkLagging"].contains(&&*fired.0)
+    }
+}
+
+fn key(alert: &str, whom: &str) -> Key {
+    (alert.to_owned(), whom.to_owned())
+}
+
 #[test]
-fn every_alert_goes_from_pending_to_firing_and_is_resolved_when_its_cause_is_mended() {
+fn every_alert_goes_from_pending_to_firing_and_is_resolved_when_its_cause_is_fixed() {
     let options = KafkaOptions::default().property("offset.metadata.max.bytes", METADATA_BYTES);
     let services = Services::start(options, PostgresOptions::default()).unwrap();
-    let Services { kafka, postgres } = &services;
-    let away = Postgres::start(PostgresOptions::default()).unwrap();
-    let long_name = format!("{:x<52}", names::unique("commits"));
-    let [database, refused, fenced, rebalanced, stopped, killed, healthy] =
-        ["database", "refused", "fenced", "rebalanced", "stopped", "killed", "healthy"].map(|what| {
-            let postgres = if what == "database" { &away } else { postgres };
-            Connector::new(kafka, postgres, &names::unique(what))
-        });
-    let commits = Connector::new(kafka, postgres, &long_name);
-    let mut broken = Connector::new(kafka, postgres, &names::unique("broken"));
-    broken.config =
-        broken.config.set("errors.breaker_window_records", 100).set("errors.breaker_retry_ms", 500);
-    let all = [&database, &refused, &fenced, &rebalanced, &stopped, &killed, &healthy, &commits, &broken];
+    let unreachable = Postgres::start(PostgresOptions::default()).unwrap();
+    let connectors = Connectors::new(&services, &unreachable);
+    let Connectors { database, healthy, .. } = &connectors;
+    let all = connectors.all();
     let mut sinks: Vec<Sink> = all.iter().map(|connector| connector.config.run()).collect();
     for connector in all {
         wait::until(PATIENCE, "rows", || connector.rows() == i64::from(BEFORE));
@@ -196,94 +314,36 @@ fn every_alert_goes_from_pending_to_firing_and_is_resolved_when_its_cause_is_men
                 wait::let_pass(Duration::from_millis(200));
             }
         });
-        let key = |alert: &str, whom: &str| (alert.to_owned(), whom.to_owned());
-        let wanted = BTreeSet::from([
-            key("SinkNoProgress", database.name()),
-            key("SinkLagging", database.name()),
-            key("SinkWaitingForDatabase", database.name()),
-            key("SinkDeadLetters", refused.name()),
-            key("SinkFencedRepeatedly", fenced.name()),
-            key("SinkRebalanceStorm", rebalanced.name()),
-            key("SinkKafkaCommitsFail", commits.name()),
-            key("SinkPartitionStopped", stopped.name()),
-            key("SinkBreakerOpen", broken.name()),
-            key("SinkTargetDown", &killed.address()),
-            key("ProducerCronJobNotSucceeded", "livescores-producer"),
-        ]);
-
-        // Break.
-        away.stop_fast();
-        assert!(!away.is_running());
-        database.produce(BEFORE..BEFORE + 50);
-        stopped.move_positions("1000");
-        stopped.produce(BEFORE..BEFORE + 2);
-        sinks[5].sigkill();
-        kubernetes.say(cron_job(1_000));
-        fence(&fenced, &sinks[2]);
-        come_and_go(&rebalanced, &sinks[3]);
-        let nonsense = (0..20).map(|n| Record::new("nonsense").partition(n % 2));
-        kafka.produce(&refused.topic, nonsense);
-        sinks[1].wait_metric(PATIENCE, "sink_dead_letters_total", |letters| letters == 20.0);
-        let of_another_type =
-            (BEFORE..BEFORE + 200).map(|id| Record::json(&json!({"id": id, "n": "many"})).partition(id % 2));
-        kafka.produce(&broken.topic, of_another_type);
-        sinks[8].wait_metric(PATIENCE, "sink_breaker_open", |open| open == 1.0);
-        let count = |sink: &Sink, outcome| {
-            sink.metrics().unwrap().sum_where("sink_kafka_commits_total", &[("outcome", outcome)])
-        };
-        let before = count(&sinks[7], "failed");
-        commits.produce(BEFORE..BEFORE + 2);
-        wait::until(PATIENCE, "Kafka refuses a commit", || count(&sinks[7], "failed") > before);
-        let told =
-            |connector: &Connector<'_>| kafka.group_offsets(connector.config.group_id(), &connector.topic);
-        assert!(told(&commits).iter().all(|position| position.offset.is_none()));
-        assert!(told(&healthy).iter().all(|position| position.offset.is_some()));
-        assert!(count(&sinks[6], "ok") > 0.0 && count(&sinks[6], "failed") == 0.0);
-        sinks[4].wait_metric(PATIENCE, "sink_partitions_stopped", |partitions| partitions == 2.0);
-
+        unreachable.stop_fast();
+        assert!(!unreachable.is_running());
+        kubernetes.set(cron_job(1_000));
+        connectors.break_all(&sinks);
+        let wanted = connectors.wanted();
         let missing = || wanted.difference(&seen.fired()).cloned().collect::<Vec<_>>();
         wait::holds(PATIENCE, "every alert fires", missing, Vec::is_empty);
         assert!(seen.are("firing").contains(&key("SinkWaitingForDatabase", database.name())), "it lasts");
 
-        // Mend.
-        away.start_again();
-        kubernetes.say(cron_job(0));
-        tests::postgres::connect(&broken.url).batch_execute("ALTER TABLE t ALTER n TYPE text").unwrap();
-        sinks[5] = killed.config.run();
-        // What Kafka refuses is told again until it takes it: the name has to be shorter.
-        sinks[7].sigterm();
-        sinks[7].wait(PATIENCE).expect_code(0);
-        sinks[7] = commits.config.clone().set("name", names::unique("shorter")).run();
-        sinks[4].sigterm();
-        sinks[4].wait(PATIENCE).expect_code(0);
-        stopped.config.finish(&["offsets", "reset", "--to-latest", "--execute"], PATIENCE).expect_code(0);
-        sinks[4] = stopped.config.run();
+        unreachable.start_again();
+        kubernetes.set(cron_job(0));
+        connectors.fix_all(&mut sinks);
         let active = || seen.are("pending").union(&seen.are("firing")).cloned().collect::<Vec<_>>();
         wait::holds(PATIENCE, "every alert is resolved", active, Vec::is_empty);
         drop(end);
 
-        wait::until(PATIENCE, "what waited is written", || database.rows() == i64::from(BEFORE + 50));
+        wait::until(PATIENCE, "the backlog is written", || database.rows() == i64::from(BEFORE + 50));
         let histories = seen.histories();
         for key in &wanted {
             let states: Vec<&str> = histories[key].iter().map(String::as_str).collect();
             assert_eq!(states, ["pending", "firing", "inactive"], "{key:?}");
         }
-        // Mending some took them down for a while, and a topic that is paused is late, after its first refusals: Prometheus
-        // was right to say so.
-        let mended = [&stopped, &commits].map(|connector| key("SinkTargetDown", &connector.address()));
-        let follows = |k: &Key| {
-            mended.contains(k)
-                || k.1 == broken.name()
-                    && ["SinkDeadLetters", "SinkNoProgress", "SinkLagging"].contains(&&*k.0)
-        };
-        let others: Vec<Key> =
-            seen.fired().into_iter().filter(|k| !wanted.contains(k) && !follows(k)).collect();
+        let mut others = seen.fired();
+        others.retain(|fired| !wanted.contains(fired) && !connectors.may_follow(fired));
         assert!(others.is_empty(), "{others:?} fired for no reason: {histories:?}");
         assert!(!histories.keys().any(|(_, whom)| whom == healthy.name()), "{histories:?}");
     });
     let produced = i64::from(produced.load(Ordering::Relaxed));
     wait::until(PATIENCE, "the healthy one wrote everything", || healthy.rows() == produced);
-    assert_eq!(sinks[6].assert_accounted(), u64::try_from(produced).unwrap());
+    assert_eq!(sinks[HEALTHY].assert_accounted(), u64::try_from(produced).unwrap());
 }
 
 /// Ends the scope's thread, also when the test fails.

@@ -1,22 +1,20 @@
 //! The result equals applying the records one by one, whatever the batching: the same random records, in batches of
 //! one, of a few and of all, give the same table and the same dead letters in every mode.
 
-use std::time::Duration;
-
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
-use tests::{Record, Services, SinkConfig};
+use tests::{Record, World};
 
 const RECORDS: usize = 300;
 const KEYS: u32 = 60;
 const SIZES: [u32; 3] = [1, 7, 5000];
 
-/// A table without an opinion: nothing but the key decides about a row.
+/// A table that has no constraint but its key.
 const PLAIN: &str = "CREATE TABLE t (id int PRIMARY KEY, required text NOT NULL, a int, b text DEFAULT 'none'); \
      INSERT INTO t SELECT i, 'there', i, 'before' FROM generate_series(0, 20) i";
 /// A CHECK that depends on what is stored already, a foreign key, and a second unique index.
-const JUDGED: &str = "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent SELECT generate_series(0, 5); \
+const CONSTRAINED: &str = "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent SELECT generate_series(0, 5); \
      CREATE TABLE t (id int PRIMARY KEY, required text NOT NULL, a int, b text DEFAULT 'none', \
         c int DEFAULT 3 REFERENCES parent, u int UNIQUE, CHECK ((a + c) % 4 <> 1)); \
      INSERT INTO t SELECT i, 'there', 8 + i / 4 * 4, 'before', 0, i FROM generate_series(0, 20) i";
@@ -46,7 +44,7 @@ fn random_record(random: &mut ChaCha8Rng, n: usize) -> Record {
     if !no_b {
         fields.insert("b".into(), if null_b { Value::Null } else { json!(format!("b{n}")) });
     }
-    // Only a judged table has these columns; the others skip what they have no column for.
+    // Only the table with constraints has these columns; for the other one the fields are unknown.
     if random.random_range(0..2) == 0 {
         fields.insert("c".into(), json!(random.random_range(0..7)));
     }
@@ -58,38 +56,24 @@ fn random_record(random: &mut ChaCha8Rng, n: usize) -> Record {
 
 /// Table and dead letters after all records, as text.
 fn outcome(records: &[Record], table: &str, mode: &str, max_rows: u32) -> (Vec<String>, Vec<String>) {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("batching", 1);
-    let url = postgres.database("batching");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute(table).unwrap();
-    kafka.produce(&topic, records.iter().cloned());
-    let run = SinkConfig::new(kafka.bootstrap(), &url)
-        .topic(&topic)
-        .table("t")
-        .insert_mode(mode)
-        .pk_fields(&["id"])
+    let world = World::new("batching")
+        .table(table)
+        .keyed(mode, "id")
         .set("batch.max_rows", max_rows)
-        .set("batch.linger_ms", 200)
-        .finish(&["run", "--until-end", "--summary", "json"], Duration::from_secs(120))
-        .expect_code(0);
-    assert_eq!(run.assert_accounted(), RECORDS as i64);
-    // A letter knows when its transaction began: so many there were, and large ones where they were to be large.
-    let letters =
-        client.query_one("SELECT count(*), count(DISTINCT created_at) FROM sink_dead_letters", &[]).unwrap();
-    let (letters, transactions): (i64, i64) = (letters.get(0), letters.get(1));
+        .set("batch.linger_ms", 200);
+    let run = world.drain(records.iter().cloned());
+    assert_eq!(run.count("records"), RECORDS as i64);
+    // A dead letter shows when its transaction began: this proves how many transactions there were.
+    let dead_letters = world.dead_letters();
+    let transactions: i64 = world.one("SELECT count(DISTINCT created_at) FROM sink_dead_letters");
     match max_rows {
-        1 => assert_eq!(transactions, letters, "each record in a transaction of its own"),
-        7 => assert!(transactions > letters / 7, "{transactions} transactions for {letters} letters"),
-        _ => assert!(transactions <= 3, "{transactions} transactions for {letters} letters"),
+        1 => assert_eq!(transactions, dead_letters, "each record in a transaction of its own"),
+        7 => assert!(transactions > dead_letters / 7, "{transactions} transactions for {dead_letters}"),
+        _ => assert!(transactions <= 3, "{transactions} transactions for {dead_letters}"),
     }
-    let text = |client: &mut postgres::Client, sql: &str| -> Vec<String> {
-        client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
-    };
     (
-        text(&mut client, "SELECT t::text FROM t ORDER BY id"),
-        text(
-            &mut client,
+        world.column("SELECT t::text FROM t ORDER BY id"),
+        world.column(
             "SELECT concat_ws(' ', \"offset\", reason, sqlstate, \"constraint\") FROM sink_dead_letters ORDER BY \"offset\"",
         ),
     )
@@ -101,9 +85,9 @@ fn every_size_gives_the_same(table: &str, mode: &str) {
         let records: Vec<Record> = (0..RECORDS).map(|n| random_record(&mut random, n)).collect();
         let one_by_one = outcome(&records, table, mode, SIZES[0]);
         assert!(one_by_one.0.len() > 21, "records must have made rows");
-        let judges: &[&str] = if table == JUDGED { &["23514", "23503", "t_u_key"] } else { &[] };
-        for refusal in judges.iter().chain(&["wrong_type", "missing_field"]) {
-            let seen = one_by_one.1.iter().any(|letter| letter.contains(refusal));
+        let refusals: &[&str] = if table == CONSTRAINED { &["23514", "23503", "t_u_key"] } else { &[] };
+        for refusal in refusals.iter().chain(&["wrong_type", "missing_field"]) {
+            let seen = one_by_one.1.iter().any(|dead_letter| dead_letter.contains(refusal));
             assert!(seen, "records must have been refused for {refusal}: {:?}", one_by_one.1);
         }
         for size in &SIZES[1..] {
@@ -130,16 +114,16 @@ fn inserts_are_the_same_in_batches_of_any_size() {
 }
 
 #[test]
-fn upserts_into_a_judged_table_are_the_same_in_batches_of_any_size() {
-    every_size_gives_the_same(JUDGED, "upsert");
+fn upserts_into_a_table_with_constraints_are_the_same_in_batches_of_any_size() {
+    every_size_gives_the_same(CONSTRAINED, "upsert");
 }
 
 #[test]
-fn ignored_inserts_into_a_judged_table_are_the_same_in_batches_of_any_size() {
-    every_size_gives_the_same(JUDGED, "insert_ignore");
+fn ignored_inserts_into_a_table_with_constraints_are_the_same_in_batches_of_any_size() {
+    every_size_gives_the_same(CONSTRAINED, "insert_ignore");
 }
 
 #[test]
-fn inserts_into_a_judged_table_are_the_same_in_batches_of_any_size() {
-    every_size_gives_the_same(JUDGED, "insert");
+fn inserts_into_a_table_with_constraints_are_the_same_in_batches_of_any_size() {
+    every_size_gives_the_same(CONSTRAINED, "insert");
 }

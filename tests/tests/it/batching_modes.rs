@@ -1,12 +1,10 @@
 //! The result equals applying the records one by one, whatever the batching, in every mode that there is: with
 //! tombstones, versions, keys from the record's key or from Kafka, and keys that only the server knows to be equal.
 
-use std::time::Duration;
-
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
-use tests::{Output, Record, Services, SinkConfig};
+use tests::{Output, Record, SinkConfig, World};
 
 const RECORDS: usize = 300;
 
@@ -54,28 +52,17 @@ fn records(case: &Case, seed: u64) -> Vec<Record> {
 
 /// Table, dead letters, and what the run says of itself.
 fn outcome(case: &Case, records: &[Record], max_rows: u32) -> (Vec<String>, Vec<String>, Output) {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("batching_modes", 1);
-    let url = postgres.database("batching_modes");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute(case.ddl).unwrap();
-    kafka.produce(&topic, records.iter().cloned());
-    let config = SinkConfig::new(kafka.bootstrap(), &url)
-        .topic(&topic)
-        .table("t")
-        .insert_mode(case.mode)
+    let world = World::new("batching_modes")
+        .table(case.ddl)
+        .with(|config| (case.settings)(config.insert_mode(case.mode)))
         .set("batch.max_rows", max_rows)
         .set("batch.linger_ms", 200);
-    let run = (case.settings)(config)
-        .finish(&["run", "--until-end", "--deadline", "90s", "--summary", "json"], Duration::from_secs(120))
-        .expect_code(0);
-    assert_eq!(run.assert_accounted(), RECORDS as i64);
-    let mut text =
-        |sql: &str| -> Vec<String> { client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect() };
-    let table = text("SELECT (to_jsonb(t) - 'topic')::text FROM t ORDER BY 1");
-    let letters =
-        text("SELECT concat_ws(' ', \"offset\", reason) FROM sink_dead_letters ORDER BY \"offset\"");
-    (table, letters, run)
+    let run = world.drain(records.iter().cloned());
+    assert_eq!(run.count("records"), RECORDS as i64);
+    let table = world.column("SELECT (to_jsonb(t) - 'topic')::text FROM t ORDER BY 1");
+    let dead_letters =
+        world.column("SELECT concat_ws(' ', \"offset\", reason) FROM sink_dead_letters ORDER BY \"offset\"");
+    (table, dead_letters, run)
 }
 
 fn every_size_gives_the_same(case: &Case) {
@@ -95,8 +82,8 @@ fn every_size_gives_the_same(case: &Case) {
 const TEXT_KEY: &str = "CREATE TABLE t (id text PRIMARY KEY, required text NOT NULL, a int, b text DEFAULT 'none', v int); \
                         INSERT INTO t SELECT 'k' || i, 'there', i, 'before', 10 FROM generate_series(0, 15) i";
 
-/// The server refuses some rows for what they hold, and some for what is in their way at that moment.
-const JUDGED: &str = "CREATE TABLE t (id text PRIMARY KEY, required text NOT NULL, a int CHECK (a % 5 <> 0), b text DEFAULT 'none'); \
+/// The server refuses some rows for their values, and some for rows that are stored at that moment.
+const CONSTRAINED: &str = "CREATE TABLE t (id text PRIMARY KEY, required text NOT NULL, a int CHECK (a % 5 <> 0), b text DEFAULT 'none'); \
                       CREATE UNIQUE INDEX ON t ((a % 50)); \
                       INSERT INTO t SELECT 'k' || i, 'there', i, 'before' FROM generate_series(1, 4) i";
 
@@ -140,11 +127,11 @@ fn inserts_and_deletes_are_the_same_in_batches_of_any_size() {
 }
 
 #[test]
-fn deletes_from_a_judged_table_are_the_same_in_batches_of_any_size() {
+fn deletes_from_a_table_with_constraints_are_the_same_in_batches_of_any_size() {
     for mode in ["upsert", "insert_ignore", "insert"] {
         every_size_gives_the_same(&Case {
             mode,
-            ddl: JUDGED,
+            ddl: CONSTRAINED,
             settings: by_record_key,
             key: text_key,
             tombstones: true,

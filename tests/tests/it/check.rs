@@ -6,18 +6,18 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::{Kafka, Output, Record, Services, SinkConfig, wait};
 
-pub const SOON: Duration = Duration::from_secs(90);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// A topic with records, and a database of its own.
-pub struct Setup {
-    pub kafka: &'static Kafka,
-    pub topic: String,
-    pub url: String,
-    pub config: SinkConfig,
+pub(crate) struct Setup {
+    pub(crate) kafka: &'static Kafka,
+    pub(crate) topic: String,
+    pub(crate) url: String,
+    pub(crate) config: SinkConfig,
 }
 
 impl Setup {
-    pub fn new(ddl: &str) -> Self {
+    pub(crate) fn new(ddl: &str) -> Self {
         let Services { kafka, postgres } = Services::shared();
         let topic = kafka.topic("check", 2);
         let url = postgres.database("check");
@@ -49,7 +49,7 @@ impl Setup {
 }
 
 #[track_caller]
-pub fn check(config: &SinkConfig, code: i32) -> Output {
+pub(crate) fn check(config: &SinkConfig, code: i32) -> Output {
     let output = config.finish(&["check"], SOON);
     assert!(output.code == Some(code), "{:?}, not {code}\n{}{}", output.code, output.stdout, output.stderr);
     output
@@ -57,7 +57,7 @@ pub fn check(config: &SinkConfig, code: i32) -> Output {
 
 /// The line about `subject` at this level must hold every one of `words`.
 #[track_caller]
-pub fn assert_says(output: &Output, level: &str, subject: &str, words: &[&str]) {
+pub(crate) fn assert_says(output: &Output, level: &str, subject: &str, words: &[&str]) {
     let begins = |line: &&str| line.starts_with(level) && line.contains(&format!(" {subject}: "));
     let found = output.stdout.lines().filter(begins).any(|line| words.iter().all(|word| line.contains(word)));
     assert!(found, "no {level} of {subject} with {words:?} in:\n{}", output.stdout);

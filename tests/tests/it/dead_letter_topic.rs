@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{Kafka, KafkaOptions, PostgresOptions, Record, Services, SinkConfig, wait};
+use tests::{KafkaOptions, PostgresOptions, Record, Sink, World, wait};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const BAD: &[u8] = b"{\"id\": 5, \"n\": \"\xff\"}";
@@ -13,60 +13,64 @@ fn good(id: i32) -> Record {
     Record::json(&json!({"id": id, "n": id}))
 }
 
-fn config(kafka: &Kafka, url: &str, topic: &str, letters: &str) -> SinkConfig {
-    SinkConfig::new(kafka.bootstrap(), url)
-        .topic(topic)
-        .table("t")
-        .pk_fields(&["id"])
-        .set("errors.dead_letters", "topic")
-        .set("errors.dead_letter_topic", letters)
+const DDL: &str = "CREATE TABLE t (id int PRIMARY KEY, n int)";
+
+/// Writes to its table, and dead letters to this topic, which may not exist.
+fn into_topic<'a>(world: World<'a>, dead_letters: &str) -> World<'a> {
+    world.upsert("id").set("errors.dead_letters", "topic").set("errors.dead_letter_topic", dead_letters)
 }
 
-fn state(client: &mut postgres::Client) -> (i64, i64) {
-    let row =
-        client.query_one("SELECT (SELECT count(*) FROM t), next_offset FROM sink_offsets", &[]).unwrap();
-    (row.get(0), row.get(1))
+/// Rows and position.
+fn state(world: &World<'_>) -> (i64, i64) {
+    (world.rows(), world.position())
+}
+
+#[track_caller]
+fn wait_state(world: &World<'_>, wanted: (i64, i64)) {
+    wait::holds(PATIENCE, "rows and position", || state(world), |seen| *seen == wanted);
+}
+
+/// Waits until /readyz says that dead letters cannot be sent, and why.
+#[track_caller]
+fn wait_refused(sink: &Sink, dead_letters: &str, why: &str) {
+    let reason = format!("dead letters cannot be sent to topic {dead_letters}: ");
+    sink.wait_not_ready(PATIENCE, &[&reason, why]);
 }
 
 #[test]
 fn a_refused_record_is_in_the_topic_as_it_came_with_the_headers_of_kafka_connect() {
-    let Services { kafka, postgres } = Services::shared();
-    let (topic, letters) = (kafka.topic("source", 1), kafka.topic("letters", 1));
-    let url = postgres.database("letters");
-    let mut client = tests::postgres::connect(&url);
-    client
-        .batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int CONSTRAINT small CHECK (n < 9))")
-        .unwrap();
+    let ddl = "CREATE TABLE t (id int PRIMARY KEY, n int CONSTRAINT small CHECK (n < 9))";
+    let world = World::new("source").table(ddl);
+    let dead_letters = world.kafka.topic("dead_letters", 1);
+    let world = into_topic(world, &dead_letters);
     let bad = Record::keyed(b"k\x00y".to_vec(), BAD)
         .header("trace", b"\x00\xff".to_vec())
         .header("trace", "again")
         .timestamp_ms(1_700_000_000_123);
     let keyless = Record::new("[]");
-    kafka.produce(&topic, (0..5).map(good).chain([bad.clone(), keyless]).chain((6..10).map(good)));
-    let config = config(kafka, &url, &topic, &letters);
-    let run = config.finish(&["run", "--until-end", "--summary", "json"], PATIENCE).expect_code(0);
+    let run = world.drain((0..5).map(good).chain([bad.clone(), keyless]).chain((6..10).map(good)));
     assert_eq!((run.count("rows_written"), run.count("dead_letters")), (8, 3));
-    assert_eq!(run.assert_accounted(), 11);
+    assert_eq!(run.count("records"), 11);
 
-    let stored = kafka.read_all(&letters);
+    let stored = world.kafka.read_all(&dead_letters);
     assert_eq!(stored.len(), 3);
-    let letter = &stored[0];
-    assert_eq!((&letter.key, &letter.payload), (&bad.key, &bad.payload));
-    assert_eq!(letter.timestamp_ms, bad.timestamp_ms);
-    assert_eq!(letter.headers[..2], bad.headers[..]);
-    let header_of = |letter: &Record, name: &str| {
+    let first = &stored[0];
+    assert_eq!((&first.key, &first.payload), (&bad.key, &bad.payload));
+    assert_eq!(first.timestamp_ms, bad.timestamp_ms);
+    assert_eq!(first.headers[..2], bad.headers[..]);
+    let header_of = |dead_letter: &Record, name: &str| {
         let name = format!("__connect.errors.{name}");
-        let mut all = letter.headers.iter().filter(|(key, _)| *key == name);
+        let mut all = dead_letter.headers.iter().filter(|(key, _)| *key == name);
         let value = all.next().and_then(|(_, value)| value.clone());
         assert!(all.next().is_none(), "{name} is there once");
         value.map(|value| String::from_utf8(value).unwrap())
     };
-    let header = |name: &str| header_of(letter, name);
+    let header = |name: &str| header_of(first, name);
     for (name, value) in [
-        ("topic", topic.as_str()),
+        ("topic", world.topic()),
         ("partition", "0"),
         ("offset", "5"),
-        ("connector.name", config.connector()),
+        ("connector.name", world.config.connector()),
         ("task.id", "0"),
         ("stage", "VALUE_CONVERTER"),
         ("class.name", "sink-connector"),
@@ -82,138 +86,106 @@ fn a_refused_record_is_in_the_topic_as_it_came_with_the_headers_of_kafka_connect
     assert_eq!(header_of(&stored[2], "exception.class.name").as_deref(), Some("refused"));
     let said = header_of(&stored[2], "exception.message").unwrap();
     assert!(said.contains("small") && said.contains("23514"), "{said}");
-    let table = client.query_one("SELECT to_regclass('sink_dead_letters') IS NULL", &[]).unwrap();
-    assert!(table.get::<_, bool>(0), "there is no table of dead letters");
+    let no_table: bool = world.one("SELECT to_regclass('sink_dead_letters') IS NULL");
+    assert!(no_table, "there is no table of dead letters");
 }
 
 #[test]
 fn nothing_commits_while_the_topic_is_missing_and_everything_once_it_is_there() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("unlettered", 1);
-    let letters = tests::names::unique("missing_letters");
-    let url = postgres.database("unlettered");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int)").unwrap();
-    kafka.produce(&topic, (0..5).map(good).chain([Record::new(BAD)]).chain((6..10).map(good)));
-    let sink = config(kafka, &url, &topic, &letters).run();
-    let reason = format!("dead letters cannot be sent to topic {letters}: it does not exist");
-    let answer = || sink.get("/readyz").map_or((0, String::new()), |answer| answer);
-    wait::holds(PATIENCE, "/readyz says what is missing", answer, |(status, body)| {
-        *status == 503 && body.contains(&reason)
-    });
+    let dead_letters = tests::names::unique("missing");
+    let world = into_topic(World::new("unsent").table(DDL), &dead_letters);
+    world.produce((0..5).map(good).chain([Record::new(BAD)]).chain((6..10).map(good)));
+    let sink = world.sink();
+    wait_refused(&sink, &dead_letters, "it does not exist");
     let labels = [("class", "configuration")];
-    let tries = || sink.metrics().map_or(0.0, |m| m.sum_where("sink_retries_total", &labels));
+    let tries = || sink.sum_where("sink_retries_total", &labels);
     let before = tries();
     wait::until(PATIENCE, "it tries again", || tries() >= before + 2.0);
-    assert_eq!(state(&mut client), (0, 0), "nothing has been committed");
-    kafka.create_topic(&letters, 1, &[]);
-    wait::holds(PATIENCE, "rows", || state(&mut client), |seen| *seen == (9, 10));
+    assert_eq!(state(&world), (0, 0), "nothing has been committed");
+    world.kafka.create_topic(&dead_letters, 1, &[]);
+    wait_state(&world, (9, 10));
     sink.wait_ready(PATIENCE);
     assert_eq!(sink.assert_accounted(), 10);
-    let stored = kafka.read_all(&letters);
+    let stored = world.kafka.read_all(&dead_letters);
     assert_eq!(stored.len(), 1);
     assert_eq!(stored[0].payload.as_deref(), Some(BAD));
-    sink.sigterm();
-    sink.wait(PATIENCE).expect_code(0);
+    sink.stop(PATIENCE);
 }
 
 #[test]
-fn a_letter_that_is_acknowledged_while_postgres_goes_away_is_not_lost_and_its_batch_is_written_later() {
-    let kafka = &Services::shared().kafka;
-    let postgres = tests::Postgres::start(PostgresOptions::default()).unwrap();
-    let (topic, letters) = (kafka.topic("torn", 1), kafka.topic("torn_letters", 1));
-    let mut client = postgres.client();
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int)").unwrap();
-    // Deferred, so that COMMIT waits for the lock, after the letter was sent.
-    client
-        .batch_execute(
-            "CREATE TABLE gate (); \
-             CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS \
-               $$ BEGIN LOCK TABLE gate IN ACCESS SHARE MODE; RETURN NULL; END $$; \
-             CREATE CONSTRAINT TRIGGER pass AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED \
-               FOR EACH ROW EXECUTE FUNCTION pass()",
-        )
-        .unwrap();
-    let mut holder = postgres.client();
-    let mut held = holder.transaction().unwrap();
-    held.batch_execute("LOCK TABLE gate").unwrap();
-    kafka.produce(&topic, (0..5).map(good).chain([Record::new(BAD)]).chain((6..10).map(good)));
-    let sink = config(kafka, &postgres.url(), &topic, &letters).run();
-    wait::until(PATIENCE, "the letter is there", || kafka.end_offsets(&letters) == [1]);
-    assert_eq!(state(&mut client), (0, 0), "acknowledged before anything is committed");
-    postgres.restart_immediate();
-    let observe =
-        || tests::postgres::try_connect(&postgres.url()).map_or((-1, -1), |mut client| state(&mut client));
-    wait::holds(PATIENCE, "rows", observe, |seen| *seen == (9, 10));
+fn a_dead_letter_that_is_acknowledged_while_postgres_restarts_is_not_lost_and_its_batch_is_written_later() {
+    let world = World::new("torn").private_postgres(PostgresOptions::default()).table(DDL);
+    let dead_letters = world.kafka.topic("torn_dead_letters", 1);
+    let world = into_topic(world, &dead_letters);
+    // Deferred, so that COMMIT waits for the lock, after the dead letter was sent.
+    world.execute(
+        "CREATE TABLE gate (); \
+         CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN LOCK TABLE gate IN ACCESS SHARE MODE; RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER pass AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED \
+           FOR EACH ROW EXECUTE FUNCTION pass()",
+    );
+    let hold = world.hold("LOCK TABLE gate");
+    world.produce((0..5).map(good).chain([Record::new(BAD)]).chain((6..10).map(good)));
+    let sink = world.sink();
+    let sent = || world.kafka.end_offsets(&dead_letters);
+    wait::until(PATIENCE, "the dead letter is sent", || sent() == [1]);
+    assert_eq!(state(&world), (0, 0), "acknowledged before anything is committed");
+    world.postgres.restart_immediate();
+    drop(hold);
+    wait_state(&world, (9, 10));
     assert_eq!(sink.assert_accounted(), 10);
-    assert_eq!(kafka.end_offsets(&letters), [1], "what was acknowledged is not sent again by the same sink");
+    assert_eq!(sent(), [1], "an acknowledged dead letter is not sent again by the same sink");
 }
 
 #[test]
-fn nothing_commits_while_the_broker_refuses_a_letter() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("narrow", 1);
-    let letters = tests::names::unique("narrow_letters");
-    kafka.create_topic(&letters, 1, &[("max.message.bytes", "10")]);
-    let url = postgres.database("narrow");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int)").unwrap();
-    kafka.produce(&topic, (0..5).map(good).chain([Record::new(BAD)]));
-    let sink = config(kafka, &url, &topic, &letters).run();
-    let answer = || sink.get("/readyz").map_or((0, String::new()), |answer| answer);
-    wait::holds(PATIENCE, "/readyz says why", answer, |(status, body)| {
-        *status == 503 && body.contains("a letter is too large for it; raise its max.message.bytes")
-    });
-    assert_eq!(state(&mut client), (0, 0));
-    kafka.alter_topic(&letters, &[]);
-    wait::holds(PATIENCE, "rows", || state(&mut client), |seen| *seen == (5, 6));
-    assert_eq!(kafka.read_all(&letters).len(), 1);
+fn nothing_commits_while_the_broker_refuses_a_dead_letter() {
+    let dead_letters = tests::names::unique("narrow");
+    let world = into_topic(World::new("narrow").table(DDL), &dead_letters);
+    world.kafka.create_topic(&dead_letters, 1, &[("max.message.bytes", "10")]);
+    world.produce((0..5).map(good).chain([Record::new(BAD)]));
+    let sink = world.sink();
+    wait_refused(&sink, &dead_letters, "letter is too large for it; raise its max.message.bytes");
+    assert_eq!(state(&world), (0, 0));
+    world.kafka.alter_topic(&dead_letters, &[]);
+    wait_state(&world, (5, 6));
+    assert_eq!(world.kafka.read_all(&dead_letters).len(), 1);
 }
 
 #[test]
-fn nothing_commits_while_the_topic_may_not_be_written_or_its_broker_is_away() {
+fn nothing_commits_while_the_topic_may_not_be_written_or_its_broker_is_unreachable() {
     let options = KafkaOptions::default()
         .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
         .property("allow.everyone.if.no.acl.found", "true");
-    let kafka = Kafka::start(options).unwrap();
-    let (topic, letters) = (kafka.topic("barred", 1), kafka.topic("barred_letters", 1));
-    let url = Services::shared().postgres.database("barred");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int)").unwrap();
+    let world = World::new("barred").private_kafka(options).table(DDL);
+    let dead_letters = world.kafka.topic("barred_dead_letters", 1);
+    let world = into_topic(world, &dead_letters);
     // Whoever has a rule is the only one who may.
     let allow = |who: &str| {
-        kafka.acl(&["--add", "--allow-principal", who, "--operation", "Write", "--topic", &letters]);
+        let topic = ["--operation", "Write", "--topic", &dead_letters];
+        world.kafka.acl(&[&["--add", "--allow-principal", who], &topic[..]].concat());
     };
     allow("User:other");
-    kafka.produce(&topic, (0..5).map(good).chain([Record::new(BAD)]).chain((6..10).map(good)));
-    let sink = config(&kafka, &url, &topic, &letters).run();
-    let ready_says = |words: &str| {
-        let answer = || sink.get("/readyz").map_or((0, String::new()), |answer| answer);
-        let reason = format!("dead letters cannot be sent to topic {letters}: ");
-        wait::holds(PATIENCE, "/readyz says why", answer, |(status, body)| {
-            *status == 503 && body.contains(&reason) && body.contains(words)
-        });
-    };
-    ready_says("may not write to it");
-    assert_eq!(state(&mut client), (0, 0), "nothing has been committed");
+    world.produce((0..5).map(good).chain([Record::new(BAD)]).chain((6..10).map(good)));
+    let sink = world.sink();
+    wait_refused(&sink, &dead_letters, "may not write to it");
+    assert_eq!(state(&world), (0, 0), "nothing has been committed");
     allow("User:ANONYMOUS");
-    wait::holds(PATIENCE, "rows", || state(&mut client), |seen| *seen == (9, 10));
+    wait_state(&world, (9, 10));
     sink.wait_ready(PATIENCE);
 
-    // The next batch is read, and waits for its table, when the broker goes away.
-    let mut holder = tests::postgres::connect(&url);
-    let mut held = holder.transaction().unwrap();
-    held.batch_execute("LOCK TABLE t IN SHARE MODE").unwrap();
-    kafka.produce(&topic, (10..15).map(good).chain([Record::new(BAD)]));
-    let waiting = "SELECT count(*) FROM pg_stat_activity \
-        WHERE datname = current_database() AND application_name LIKE 'kafka-sink:%' AND wait_event_type = 'Lock'";
-    wait::until(PATIENCE, "it waits", || client.query_one(waiting, &[]).unwrap().get::<_, i64>(0) == 1);
-    kafka.kill();
-    held.rollback().unwrap();
-    ready_says("");
-    assert_eq!(state(&mut client), (9, 10), "nothing more has been committed");
-    kafka.restart();
-    wait::holds(PATIENCE, "rows", || state(&mut client), |seen| *seen == (14, 16));
-    assert!(kafka.end_offsets(&letters)[0] >= 2, "both letters are there");
+    // The next batch is read, and waits for its table, when the broker becomes unreachable.
+    let hold = world.hold("LOCK TABLE t IN SHARE MODE");
+    world.produce((10..15).map(good).chain([Record::new(BAD)]));
+    let waiting = "pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'kafka-sink:%' \
+        AND wait_event_type = 'Lock'";
+    wait::until(PATIENCE, "it waits", || world.count(waiting) == 1);
+    world.kafka.kill();
+    hold.release();
+    wait_refused(&sink, &dead_letters, "");
+    assert_eq!(state(&world), (9, 10), "nothing more has been committed");
+    world.kafka.restart();
+    wait_state(&world, (14, 16));
+    assert!(world.kafka.end_offsets(&dead_letters)[0] >= 2, "both dead letters are there");
     assert_eq!(sink.assert_accounted(), 16);
 }

@@ -1,46 +1,30 @@
 //! Values that wrap their rows: Kafka Connect's JSON with schemas, and Debezium's change events.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tests::{Record, Services, SinkConfig};
-
-const MINUTE: Duration = Duration::from_secs(60);
+use tests::{Record, World};
 
 fn column(name: &str, schema_type: &str, logical: &str) -> Value {
     json!({"field": name, "type": schema_type, "optional": true, "name": logical})
 }
 
-fn config(topic: &str, url: &str, format: &str) -> SinkConfig {
-    SinkConfig::new(Services::shared().kafka.bootstrap(), url)
-        .topic(topic)
-        .table("t")
-        .pk_fields(&["id"])
-        .set("sink.value_format", format)
+fn world(name: &str, ddl: &str, format: &str) -> World<'static> {
+    World::new(name).table(ddl).upsert("id").set("sink.value_format", format)
 }
 
-fn letters(client: &mut postgres::Client) -> Vec<(i64, String)> {
-    client
-        .query("SELECT \"offset\", reason FROM sink_dead_letters ORDER BY 1", &[])
-        .unwrap()
-        .iter()
-        .map(|row| (row.get(0), row.get(1)))
-        .collect()
+fn dead_letters(world: &World<'_>) -> Vec<(i64, String)> {
+    let offsets = world.column("SELECT \"offset\" FROM sink_dead_letters ORDER BY 1");
+    offsets.into_iter().zip(world.reasons()).collect()
 }
 
 /// Rows as text, by id.
-fn texts(client: &mut postgres::Client) -> Vec<String> {
-    client.query("SELECT r::text FROM t r ORDER BY id", &[]).unwrap().iter().map(|row| row.get(0)).collect()
+fn texts(world: &World<'_>) -> Vec<String> {
+    world.column("SELECT r::text FROM t r ORDER BY id")
 }
 
 #[test]
 fn the_payload_of_a_connect_envelope_is_the_row_and_its_schema_says_what_types_mean() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("connect", 1);
-    let url = postgres.database("connect");
-    let mut client = tests::postgres::connect(&url);
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, d date, t time, ts timestamp, n numeric, ms bigint, s text, b bytea)";
-    client.batch_execute(ddl).unwrap();
+    let world = world("connect", ddl, "json_schema");
     let mut decimal = column("n", "bytes", "org.apache.kafka.connect.data.Decimal");
     decimal["parameters"] = json!({"scale": "3"});
     let schema = json!({"type": "struct", "optional": false, "name": "row", "fields": [
@@ -55,8 +39,7 @@ fn the_payload_of_a_connect_envelope_is_the_row_and_its_schema_says_what_types_m
     ]});
     let wrap = |payload: Value| Record::json(&json!({"schema": schema, "payload": payload}));
     let ms = 1_715_887_800_123_i64;
-    kafka.produce(
-        &topic,
+    let run = world.drain(
         [
             wrap(json!({"id": 1, "d": 19_859, "t": 70_200_123, "ts": ms, "ms": ms, "n": "+y4=", "s": "x", "b": "BNI="})),
             wrap(json!({"id": 2, "d": null, "t": null, "ts": -1, "n": "f39/f39/f39/f39/f39/f39/f38="})),
@@ -66,13 +49,10 @@ fn the_payload_of_a_connect_envelope_is_the_row_and_its_schema_says_what_types_m
             Record::json(&json!({"schema": null, "payload": {"id": 4, "d": "2024-05-16"}})),
         ],
     );
-    let run = config(&topic, &url, "json_schema")
-        .finish(&["run", "--until-end", "--deadline", "60s", "--summary", "json"], MINUTE)
-        .expect_code(0);
-    assert_eq!(run.assert_accounted(), 6);
+    assert_eq!(run.count("records"), 6);
     assert_eq!((run.count("rows_written"), run.count("skipped"), run.count("dead_letters")), (3, 1, 2));
     assert_eq!(
-        texts(&mut client),
+        texts(&world),
         [
             r#"(1,2024-05-16,19:30:00.123,"2024-05-16 19:30:00.123",-1.234,1715887800123,x,"\\x04d2")"#,
             r#"(2,,,"1969-12-31 23:59:59.999",727885129180488904360266563744972327436484050.815,,,)"#,
@@ -80,19 +60,14 @@ fn the_payload_of_a_connect_envelope_is_the_row_and_its_schema_says_what_types_m
         ]
     );
     let missing = "invalid_envelope".to_owned();
-    assert_eq!(letters(&mut client), [(3, missing.clone()), (4, missing)]);
+    assert_eq!(dead_letters(&world), [(3, missing.clone()), (4, missing)]);
 }
 
 #[test]
 fn change_events_are_applied_with_and_without_a_schema() {
-    let Services { kafka, postgres } = Services::shared();
     for with_schema in [true, false] {
-        let topic = kafka.topic("changes", 1);
-        let url = postgres.database("changes");
-        let mut client = tests::postgres::connect(&url);
-        client
-            .batch_execute("CREATE TABLE t (id int PRIMARY KEY, v text, big text, at timestamptz)")
-            .unwrap();
+        let ddl = "CREATE TABLE t (id int PRIMARY KEY, v text, big text, at timestamptz)";
+        let world = world("changes", ddl, "debezium");
         let after = json!({"field": "after", "type": "struct", "fields": [
             {"field": "id", "type": "int32"},
             column("at", "int64", "io.debezium.time.MicroTimestamp"),
@@ -107,23 +82,17 @@ fn change_events_are_applied_with_and_without_a_schema() {
             Record::json(&event).key(br#"{"id":1}"#.as_slice())
         };
         let unchanged = "__debezium_unavailable_value";
-        kafka.produce(
-            &topic,
-            [
-                event("r", Value::Null, json!({"id": 1, "v": "snapshot", "big": "kept", "at": at})),
-                event("c", Value::Null, json!({"id": 2, "v": "created", "big": "b", "at": at})),
-                event("u", json!({"id": 1}), json!({"id": 1, "v": "updated", "big": unchanged, "at": at})),
-                event("t", Value::Null, Value::Null),
-                event("c", Value::Null, Value::Null),
-                Record::json(&json!({"id": 5, "v": "flat"})),
-            ],
-        );
-        let run = config(&topic, &url, "debezium")
-            .finish(&["run", "--until-end", "--deadline", "60s", "--summary", "json"], MINUTE)
-            .expect_code(0);
-        assert_eq!(run.assert_accounted(), 6);
+        let run = world.drain([
+            event("r", Value::Null, json!({"id": 1, "v": "snapshot", "big": "kept", "at": at})),
+            event("c", Value::Null, json!({"id": 2, "v": "created", "big": "b", "at": at})),
+            event("u", json!({"id": 1}), json!({"id": 1, "v": "updated", "big": unchanged, "at": at})),
+            event("t", Value::Null, Value::Null),
+            event("c", Value::Null, Value::Null),
+            Record::json(&json!({"id": 5, "v": "flat"})),
+        ]);
+        assert_eq!(run.count("records"), 6);
         assert_eq!(
-            texts(&mut client),
+            texts(&world),
             [
                 r#"(1,updated,kept,"2024-05-16 19:30:00.123456+00")"#,
                 r#"(2,created,b,"2024-05-16 19:30:00.123456+00")"#
@@ -131,23 +100,17 @@ fn change_events_are_applied_with_and_without_a_schema() {
         );
         let reasons = ["unsupported_operation", "invalid_envelope", "invalid_envelope"];
         let expected: Vec<_> = (3..).zip(reasons.map(str::to_owned)).collect();
-        assert_eq!(letters(&mut client), expected);
+        assert_eq!(dead_letters(&world), expected);
     }
 }
 
 #[test]
 fn a_deletion_deletes_by_the_records_key_or_by_the_row_before_it() {
-    let Services { kafka, postgres } = Services::shared();
     for pk_mode in ["record_key", "record_value"] {
-        let topic = kafka.topic("deletions", 1);
-        let url = postgres.database("deletions");
-        let mut client = tests::postgres::connect(&url);
-        client
-            .batch_execute(
-                "CREATE TABLE t (id date PRIMARY KEY, v text NOT NULL); \
-                 INSERT INTO t SELECT '1970-01-01'::date + i, 'old' FROM generate_series(1, 6) i",
-            )
-            .unwrap();
+        let ddl = "CREATE TABLE t (id date PRIMARY KEY, v text NOT NULL); \
+             INSERT INTO t SELECT '1970-01-01'::date + i, 'old' FROM generate_series(1, 6) i";
+        let world = world("deletions", ddl, "debezium")
+            .with(|config| config.pk_mode(pk_mode).set("sink.delete_enabled", true));
         let fields = json!([column("id", "int32", "io.debezium.time.Date")]);
         let image = |name: &str| json!({"field": name, "type": "struct", "fields": fields});
         let schema = json!({"type": "struct", "fields": [image("before"), image("after")]});
@@ -158,66 +121,50 @@ fn a_deletion_deletes_by_the_records_key_or_by_the_row_before_it() {
             Record::json(&json!({"schema": schema, "payload": event})).key(key.to_string())
         };
         let gone = |id: u32| event(id, "d", json!({"id": id, "v": null}), Value::Null);
-        kafka.produce(
-            &topic,
-            [
-                gone(1),
-                // What Debezium sends after a deletion, for compaction.
-                Record::tombstone(json!({"schema": key_schema, "payload": {"id": 1}}).to_string()),
-                event(2, "u", Value::Null, json!({"id": 2, "v": "new"})),
-                gone(2),
-                event(2, "c", Value::Null, json!({"id": 2, "v": "again"})),
-                // Without REPLICA IDENTITY there is no row before.
-                event(3, "d", Value::Null, Value::Null),
-                gone(9),
-                // Without a schema a date is text: nothing says that a number counts days.
-                Record::json(&json!({"op": "d", "before": {"id": "1970-01-06", "v": null}}))
-                    .key(r#"{"id": "1970-01-06"}"#),
-            ],
-        );
-        let run = config(&topic, &url, "debezium")
-            .pk_mode(pk_mode)
-            .set("sink.delete_enabled", true)
-            .finish(&["run", "--until-end", "--deadline", "60s", "--summary", "json"], MINUTE)
-            .expect_code(0);
-        assert_eq!(run.assert_accounted(), 8);
+        let run = world.drain([
+            gone(1),
+            // What Debezium sends after a deletion, for compaction.
+            Record::tombstone(json!({"schema": key_schema, "payload": {"id": 1}}).to_string()),
+            event(2, "u", Value::Null, json!({"id": 2, "v": "new"})),
+            gone(2),
+            event(2, "c", Value::Null, json!({"id": 2, "v": "again"})),
+            // Without REPLICA IDENTITY there is no row before.
+            event(3, "d", Value::Null, Value::Null),
+            gone(9),
+            // Without a schema a date is text: nothing says that a number counts days.
+            Record::json(&json!({"op": "d", "before": {"id": "1970-01-06", "v": null}}))
+                .key(r#"{"id": "1970-01-06"}"#),
+        ]);
+        assert_eq!(run.count("records"), 8);
         let by_key = pk_mode == "record_key";
         let left: &[&str] = if by_key {
             &["(1970-01-03,again)", "(1970-01-05,old)", "(1970-01-07,old)"]
         } else {
             &["(1970-01-03,again)", "(1970-01-04,old)", "(1970-01-05,old)", "(1970-01-07,old)"]
         };
-        assert_eq!(texts(&mut client), left, "{pk_mode}");
+        assert_eq!(texts(&world), left, "{pk_mode}");
         let refused = if by_key { vec![] } else { vec![(5, "invalid_envelope".to_owned())] };
-        assert_eq!(letters(&mut client), refused, "{pk_mode}");
+        assert_eq!(dead_letters(&world), refused, "{pk_mode}");
         assert_eq!(run.count("rows_deleted"), if by_key { 4 } else { 3 }, "{pk_mode}: {}", run.summary());
     }
 }
 
 #[test]
 fn a_deletion_finds_the_part_of_its_key_that_comes_from_metadata() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("tenants", 1);
-    let url = postgres.database("tenants");
-    let mut client = tests::postgres::connect(&url);
-    client
-        .batch_execute(
-            "CREATE TABLE t (id int, source text, PRIMARY KEY (id, source)); INSERT INTO t VALUES (1, 'other')",
-        )
-        .unwrap();
+    let ddl = "CREATE TABLE t (id int, source text, PRIMARY KEY (id, source)); \
+         INSERT INTO t VALUES (1, 'other')";
+    let world = world("tenants", ddl, "debezium").with(|config| {
+        config
+            .pk_fields(&["id", "source"])
+            .set("sink.metadata.topic", "source")
+            .set("sink.delete_enabled", true)
+            .set("batch.max_rows", 2)
+    });
     // A field of the column's name is not read.
     let event = |id: u32, op: &str, image: &str| {
         Record::json(&json!({"op": op, image: {"id": id, "source": "other"}}))
     };
-    kafka.produce(&topic, [event(1, "c", "after"), event(2, "c", "after"), event(1, "d", "before")]);
-    let run = config(&topic, &url, "debezium")
-        .pk_fields(&["id", "source"])
-        .set("sink.metadata.topic", "source")
-        .set("sink.delete_enabled", true)
-        .set("batch.max_rows", 2)
-        .finish(&["run", "--until-end", "--deadline", "60s", "--summary", "json"], MINUTE)
-        .expect_code(0);
+    let run = world.drain([event(1, "c", "after"), event(2, "c", "after"), event(1, "d", "before")]);
     assert_eq!((run.count("rows_deleted"), run.count("dead_letters")), (1, 0), "{}", run.summary());
-    let left: Vec<String> = texts(&mut client);
-    assert_eq!(left, ["(1,other)".to_owned(), format!("(2,{topic})")]);
+    assert_eq!(texts(&world), ["(1,other)".to_owned(), format!("(2,{})", world.topic())]);
 }

@@ -1,4 +1,4 @@
-//! Sinks that are frozen with a batch in hand: another takes over, and what they do once they go on is fenced.
+//! Sinks that are frozen with a batch in flight: another sink takes over, and they are fenced once they continue.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,8 @@ use postgres::Client;
 use serde_json::{Value, json};
 use tests::oracle::Expected;
 use tests::{Record, Services, Sink, SinkConfig};
+
+use crate::hung_database::GATE;
 
 /// Nothing here is waited for longer, on however loaded a machine.
 const LONG: Duration = Duration::from_secs(90);
@@ -58,7 +60,7 @@ fn leave(sink: &Sink) {
     sink.wait(LONG).expect_code(0);
 }
 
-/// What was thawed is fenced, and then an ordinary member again.
+/// A sink that continues is fenced, and then a member like any other.
 fn assert_fenced_and_useful(sink: &Sink, other: &Sink) {
     sink.wait_metric(LONG, "sink_fenced_total", |fenced| fenced >= 1.0);
     tests::wait::holds(
@@ -149,14 +151,7 @@ fn frozen_inside_copy(options: &str) {
     let url = postgres.database("frozen");
     let (mut client, mut holder) = (tests::postgres::connect(&url), tests::postgres::connect(&url));
     // The trigger holds COPY open, before its first row, until the test has frozen the sink.
-    client
-        .batch_execute(
-            "CREATE TABLE t (id int, pad text);
-             CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
-               'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END';
-             CREATE TRIGGER gate BEFORE INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION gate()",
-        )
-        .unwrap();
+    client.batch_execute(&format!("CREATE TABLE t (id int, pad text); {GATE}")).unwrap();
     holder.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
     let pad = "x".repeat(BYTES);
     let record = |id: usize| json!({"id": id, "pad": pad});

@@ -1,12 +1,11 @@
-//! A network between sink and PostgreSQL that accepts, and does not answer; and waits whose cause only the next attempt can
-//! tell. Rows come again within seconds of the cause's end, without a restart.
+//! Connections to PostgreSQL that stay open and no longer answer, servers that accept connections and never answer, and a
+//! database that is read-only for long. Rows are written again within seconds of the end of the cause, without a restart.
 
 use std::time::{Duration, Instant};
 
-use postgres::Client;
 use serde_json::json;
 use tests::proxy::Proxy;
-use tests::{Record, Services, Sink, SinkConfig, wait};
+use tests::{Record, Sink, World, wait};
 
 /// Nothing here is waited for longer, on however loaded a machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -15,27 +14,28 @@ const RECOVERY: Duration = Duration::from_secs(5);
 /// What a machine under load may add to it.
 const LOAD: Duration = Duration::from_secs(5);
 
-struct World {
-    services: Services,
-    topic: String,
-    client: Client,
-    url: String,
+/// A table of a private server, and records that flow into it.
+struct Flow {
+    world: World<'static>,
     produced: u32,
 }
 
-impl World {
+impl Flow {
     fn new(name: &str) -> Self {
-        let services = Services::private();
-        let topic = services.kafka.topic(name, 2);
-        let url = services.postgres.database(name);
-        let mut client = tests::postgres::connect(&url);
-        client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, name text)").unwrap();
-        Self { services, topic, client, url, produced: 0 }
+        let world = World::new(name).partitions(2).private();
+        Self {
+            world: world.table("CREATE TABLE t (id int PRIMARY KEY, name text)").upsert("id"),
+            produced: 0,
+        }
     }
 
-    fn sink(&self, url: &str) -> SinkConfig {
-        let config = SinkConfig::new(self.services.kafka.bootstrap(), url).topic(&self.topic).table("t");
-        config.pk_fields(&["id"])
+    /// Sends the sink's connections through a proxy.
+    fn proxy(&mut self) -> Proxy {
+        let port = self.world.postgres.port();
+        let proxy = Proxy::start(port).unwrap();
+        let url = proxy.url(&self.world.url, port);
+        self.world.config = self.world.config.clone().set("postgres.url", url);
+        proxy
     }
 
     /// Produces records, and returns how many rows there will be.
@@ -44,31 +44,27 @@ impl World {
         self.produced = ids.end;
         let partition = |id: u32| i32::try_from(id % 2).unwrap();
         let record = |id| Record::json(&json!({"id": id, "name": "n"})).partition(partition(id));
-        self.services.kafka.produce(&self.topic, ids.map(record));
+        self.world.produce(ids.map(record));
         i64::from(self.produced)
     }
 
-    fn read_only(&mut self, value: &str) {
-        self.client
-            .batch_execute(&format!("ALTER SYSTEM SET default_transaction_read_only = {value}"))
-            .unwrap();
-        self.client.execute("SELECT pg_reload_conf()", &[]).unwrap();
+    /// Produces records and waits until they are rows.
+    fn write(&mut self, records: u32) {
+        let wanted = self.produce(records);
+        self.world.wait_rows(LONG, wanted);
     }
 
-    fn rows(&mut self) -> i64 {
-        self.client.query_one("SELECT count(*) FROM t", &[]).unwrap().get(0)
+    fn read_only(&self, value: &str) {
+        let mut client = self.world.client();
+        client.batch_execute(&format!("ALTER SYSTEM SET default_transaction_read_only = {value}")).unwrap();
+        client.batch_execute("SELECT pg_reload_conf()").unwrap();
     }
 
-    fn wait_rows(&mut self, wanted: i64) {
-        wait::holds(LONG, "all rows", || self.rows(), |rows| *rows == wanted);
-    }
-
-    fn assert_complete(&mut self, sink: &Sink) {
+    fn assert_complete(&self, sink: &Sink) {
         sink.wait_ready(LONG);
         assert_eq!(sink.assert_accounted(), u64::from(self.produced));
-        assert_eq!(self.rows(), i64::from(self.produced));
-        sink.sigterm();
-        sink.wait(LONG).expect_code(0);
+        assert_eq!(self.world.rows(), i64::from(self.produced));
+        sink.stop(LONG);
     }
 }
 
@@ -78,89 +74,74 @@ fn assert_soon(since: Instant, limit: Duration, sink: &Sink) {
 }
 
 #[test]
-fn connections_that_stop_forwarding_are_replaced_the_control_connection_as_well() {
+fn connections_that_stop_forwarding_are_replaced_including_the_control_connection() {
     const DEADLINE: Duration = Duration::from_secs(4);
-    let mut world = World::new("half_open");
-    let port = world.services.postgres.port();
-    let proxy = Proxy::start(port).unwrap();
-    let sink = world
-        .sink(&proxy.url(&world.url, port))
-        .set("postgres.deadline_ms", i64::try_from(DEADLINE.as_millis()).unwrap())
-        .run();
-    let wanted = world.produce(1_000);
-    world.wait_rows(wanted);
+    let mut flow = Flow::new("half_open");
+    let proxy = flow.proxy();
+    let deadline_ms = i64::try_from(DEADLINE.as_millis()).unwrap();
+    let sink = flow.world.config.clone().set("postgres.deadline_ms", deadline_ms).run();
+    flow.write(1_000);
     sink.wait_ready(LONG);
 
     let frozen = proxy.freeze_existing();
     assert!(frozen >= 3, "two writers and the control connection, not {frozen}");
     let since = Instant::now();
-    let wanted = world.produce(1_000);
-    wait::until(LONG, "/readyz names the control connection", || {
-        sink.get("/readyz").is_ok_and(|(status, body)| status == 503 && body.contains("control connection"))
-    });
-    assert!(world.rows() < wanted, "the connections are frozen");
-    world.wait_rows(wanted);
+    let wanted = flow.produce(1_000);
+    sink.wait_not_ready(LONG, &["control connection"]);
+    assert!(flow.world.rows() < wanted, "the connections are frozen");
+    flow.world.wait_rows(LONG, wanted);
     assert_soon(since, DEADLINE + RECOVERY, &sink);
     assert!(sink.stderr().matches("past its deadline, replaced").count() >= 2, "{}", sink.log_tail());
 
-    // The successors serve as well as the first ones.
-    let wanted = world.produce(1_000);
-    world.wait_rows(wanted);
-    world.assert_complete(&sink);
+    // The new connections work as well as the first ones.
+    flow.write(1_000);
+    flow.assert_complete(&sink);
 }
 
 #[test]
 fn a_server_that_accepts_connections_and_never_answers_is_connected_to_when_it_answers_again() {
     const OUTAGE: Duration = Duration::from_secs(18);
-    let mut world = World::new("silent");
-    let port = world.services.postgres.port();
-    let proxy = Proxy::start(port).unwrap();
-    let sink = world.sink(&proxy.url(&world.url, port)).run();
-    let wanted = world.produce(1_000);
-    world.wait_rows(wanted);
+    let mut flow = Flow::new("unanswered");
+    let proxy = flow.proxy();
+    let sink = flow.world.sink();
+    flow.write(1_000);
 
-    proxy.set_silent(true);
+    proxy.set_unanswering(true);
     proxy.reset_existing();
     let began = Instant::now();
-    let wanted = world.produce(1_000);
-    wait::until(LONG, "connections are accepted and not answered", || proxy.accepted_silently() > 0);
-    wait::until(LONG, "/readyz says that PostgreSQL does not answer", || {
-        sink.get("/readyz")
-            .is_ok_and(|(status, body)| status == 503 && body.contains("did not answer within"))
-    });
+    let wanted = flow.produce(1_000);
+    wait::until(LONG, "connections are accepted and not answered", || proxy.unanswered() > 0);
+    sink.wait_not_ready(LONG, &["did not answer within"]);
     wait::until(LONG, "the outage has lasted", || began.elapsed() >= OUTAGE);
-    assert!(world.rows() < wanted);
-    let attempts = proxy.accepted_silently();
-    assert!(attempts >= 3, "one attempt after the other is given up, not {attempts}");
+    assert!(flow.world.rows() < wanted);
+    let attempts = proxy.unanswered();
+    assert!(attempts >= 3, "each attempt is given up after a while, not {attempts}");
 
-    // The connections that were accepted meanwhile stay silent for ever: only the deadline ends them.
-    proxy.set_silent(false);
+    // The connections that were accepted meanwhile are never answered: only their deadline ends them.
+    proxy.set_unanswering(false);
     let since = Instant::now();
-    world.wait_rows(wanted);
+    flow.world.wait_rows(LONG, wanted);
     assert_soon(since, RECOVERY, &sink);
-    world.assert_complete(&sink);
+    flow.assert_complete(&sink);
 }
 
 #[test]
 fn a_database_that_was_read_only_for_long_is_written_to_within_seconds() {
     const LASTS: Duration = Duration::from_secs(40);
-    let mut world = World::new("read_only");
-    let sink = world.sink(&world.url.clone()).run();
-    let wanted = world.produce(1_000);
-    world.wait_rows(wanted);
+    let mut flow = Flow::new("read_only");
+    let sink = flow.world.sink();
+    flow.write(1_000);
 
-    world.read_only("on");
+    flow.read_only("on");
     let began = Instant::now();
-    let wanted = world.produce(1_000);
-    wait::until(LONG, "/readyz names the SQLSTATE", || {
-        sink.get("/readyz").is_ok_and(|(status, body)| status == 503 && body.contains("25006"))
-    });
-    // As long as it takes for any backoff to reach its limit.
+    let wanted = flow.produce(1_000);
+    sink.wait_not_ready(LONG, &["25006"]);
+    // Long enough for any backoff to reach its limit.
     wait::until(LONG, "the outage has lasted", || began.elapsed() >= LASTS);
-    assert!(world.rows() < wanted);
-    world.read_only("off");
+    assert!(flow.world.rows() < wanted);
+    flow.read_only("off");
     let since = Instant::now();
-    world.wait_rows(wanted);
+    flow.world.wait_rows(LONG, wanted);
     assert_soon(since, RECOVERY, &sink);
-    world.assert_complete(&sink);
+    flow.assert_complete(&sink);
 }

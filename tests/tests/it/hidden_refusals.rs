@@ -1,71 +1,55 @@
-//! What would be refused record by record, but not together: a batch must not hide it.
-
-use std::time::Duration;
+//! Records that would be refused one by one, but not all at once: a batch must not hide the refusal.
 
 use serde_json::{Value, json};
-use tests::{Record, Services, SinkConfig};
+use tests::{Record, World};
 
 /// Rows of `t` and dead letters after these records in one batch, as text.
 fn outcome(ddl: &str, mode: &str, records: &[Value]) -> (Vec<String>, Vec<String>) {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("hidden", 1);
-    let url = postgres.database("hidden");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute(ddl).unwrap();
-    kafka.produce(&topic, records.iter().map(Record::json));
-    let config = SinkConfig::new(kafka.bootstrap(), &url)
-        .topic(&topic)
-        .table("t")
-        .insert_mode(mode)
-        .pk_fields(&["id"])
-        .set("batch.linger_ms", 500);
-    let args = ["run", "--until-end", "--deadline", "60s", "--summary", "json"];
-    let run = config.finish(&args, Duration::from_secs(90)).expect_code(0);
-    assert_eq!(run.assert_accounted(), i64::try_from(records.len()).unwrap());
-    let mut text =
-        |sql: &str| -> Vec<String> { client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect() };
+    let world = World::new("hidden").table(ddl).keyed(mode, "id").set("batch.linger_ms", 500);
+    let run = world.drain(records.iter().map(Record::json));
+    assert_eq!(run.count("records"), i64::try_from(records.len()).unwrap());
     (
-        text("SELECT t::text FROM t ORDER BY t"),
-        text(
+        world.column("SELECT t::text FROM t ORDER BY t"),
+        world.column(
             "SELECT concat_ws(' ', \"offset\", reason, sqlstate) FROM sink_dead_letters ORDER BY \"offset\"",
         ),
     )
 }
 
 #[test]
-fn a_record_that_a_later_one_of_its_key_would_cover_is_refused_all_the_same() {
+fn a_record_is_refused_although_a_later_record_of_its_key_passes() {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, a int CHECK (a > 0), b text)";
     let records =
         [json!({"id": 1, "a": -1, "b": "refused"}), json!({"id": 1, "a": 2}), json!({"id": 2, "a": 3})];
     for (mode, first) in [("upsert", "(1,2,)"), ("insert_ignore", "(1,2,)"), ("insert", "(1,2,)")] {
-        let (rows, letters) = outcome(ddl, mode, &records);
+        let (rows, dead_letters) = outcome(ddl, mode, &records);
         assert_eq!(rows, [first, "(2,3,)"], "{mode}");
-        assert_eq!(letters, ["0 refused 23514"], "{mode}");
+        assert_eq!(dead_letters, ["0 refused 23514"], "{mode}");
     }
 }
 
 #[test]
-fn a_row_whose_place_a_later_record_vacates_is_refused_all_the_same() {
+fn a_row_is_refused_although_a_later_record_resolves_its_conflict() {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE); INSERT INTO t VALUES (1, 10), (2, 20)";
-    // Each insert comes before the update that makes room for it; together, updates first, they would pass.
+    // Each insert comes before the update that frees its unique value; updates first, all of them would pass.
     let records = [
         json!({"id": 3, "u": 10}),
         json!({"id": 1, "u": 11}),
         json!({"id": 4, "u": 20}),
         json!({"id": 2, "u": 21}),
     ];
-    let (rows, letters) = outcome(ddl, "upsert", &records);
+    let (rows, dead_letters) = outcome(ddl, "upsert", &records);
     assert_eq!(rows, ["(1,11)", "(2,21)"]);
-    assert_eq!(letters, ["0 refused 23505", "2 refused 23505"]);
+    assert_eq!(dead_letters, ["0 refused 23505", "2 refused 23505"]);
 }
 
 #[test]
-fn the_first_of_two_rows_with_one_place_gets_it() {
+fn the_first_of_two_rows_with_one_unique_value_is_written() {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE)";
     let records = [json!({"id": 9, "u": 1}), json!({"id": 1, "u": 1}), json!({"id": 9, "u": 2})];
-    let (rows, letters) = outcome(ddl, "upsert", &records);
+    let (rows, dead_letters) = outcome(ddl, "upsert", &records);
     assert_eq!(rows, ["(9,2)"]);
-    assert_eq!(letters, ["1 refused 23505"]);
+    assert_eq!(dead_letters, ["1 refused 23505"]);
 }
 
 /// Keys whose bytes differ and that are one key for the server; what is left of five records of it, in each mode.
@@ -73,10 +57,10 @@ fn equal_keys(ddl: &str, keys: &[Value; 5]) {
     let records: Vec<Value> = keys.iter().enumerate().map(|(n, key)| json!({"id": key, "n": n})).collect();
     for existing in ["", "INSERT INTO t (id, n) VALUES ('1', 100)"] {
         let row = |mode: &str| {
-            let (rows, letters) = outcome(&format!("{ddl}; {existing}"), mode, &records);
+            let (rows, dead_letters) = outcome(&format!("{ddl}; {existing}"), mode, &records);
             assert_eq!(rows.len(), 1, "{mode}: {rows:?}");
             let n = rows[0].trim_end_matches(')').rsplit(',').next().unwrap().to_owned();
-            (n, letters.len())
+            (n, dead_letters.len())
         };
         let first = if existing.is_empty() { "0" } else { "100" };
         let taken = if existing.is_empty() { 4 } else { 5 };
@@ -102,16 +86,16 @@ fn numbers_that_differ_in_their_scale_are_one_key() {
 #[test]
 fn keys_that_a_collation_makes_equal_are_one_key() {
     let keys = [json!("1a"), json!("1A"), json!("1a"), json!("1A"), json!("1a")];
-    let ddl = "CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
-         CREATE TABLE t (id text COLLATE blind PRIMARY KEY, n int)";
+    let ddl = "CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
+         CREATE TABLE t (id text COLLATE caseless PRIMARY KEY, n int)";
     let records: Vec<Value> = keys.iter().enumerate().map(|(n, key)| json!({"id": key, "n": n})).collect();
     let existing = "INSERT INTO t VALUES ('1A', 100)";
     for ddl in [ddl.to_owned(), format!("{ddl}; {existing}")] {
-        let (rows, letters) = outcome(&ddl, "upsert", &records);
+        let (rows, dead_letters) = outcome(&ddl, "upsert", &records);
         assert_eq!(rows.len(), 1, "{rows:?}");
-        assert!(rows[0].to_lowercase() == "(1a,4)" && letters.is_empty(), "{rows:?} {letters:?}");
-        let (rows, letters) = outcome(&ddl, "insert_ignore", &records);
+        assert!(rows[0].to_lowercase() == "(1a,4)" && dead_letters.is_empty(), "{rows:?} {dead_letters:?}");
+        let (rows, dead_letters) = outcome(&ddl, "insert_ignore", &records);
         let first = if ddl.ends_with("100)") { "(1a,100)" } else { "(1a,0)" };
-        assert!(rows[0].to_lowercase() == first && letters.is_empty(), "{rows:?} {letters:?}");
+        assert!(rows[0].to_lowercase() == first && dead_letters.is_empty(), "{rows:?} {dead_letters:?}");
     }
 }

@@ -3,15 +3,45 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{Record, Services, SinkConfig};
+use tests::{Record, SinkConfig, World};
 
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_proposed_table_is_accepted_and_takes_the_same_records() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("infer.ddl", 2);
-    let url = postgres.database("infer");
+    let world = World::new("infer.ddl").partitions(2).table("");
+    let topic = world.topic();
+    world.produce(records());
+    let config = world.config.clone().topic("another").pk_fields(&["id"]);
+    let output = config.finish(&["infer-ddl", "--topic", topic, "--output", "json"], SOON).expect_code(0);
+    let proposal: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_types(&proposal);
+    assert_eq!(proposal["key"], serde_json::json!(["order_id"]));
+    assert!(proposal["doubts"].to_string().contains("equals the record's key"), "{proposal:#}");
+
+    let output = config.finish(&["infer-ddl", "--topic", topic], SOON).expect_code(0);
+    assert!(output.stdout.contains("-- field \"ctid\" cannot be the name of a column"), "{}", output.stdout);
+    world.execute(&output.stdout);
+    let held = world.kafka.group_offsets(config.group_id(), topic);
+    assert!(held.iter().all(|held| held.offset.is_none()), "{held:?}");
+
+    // The configuration that it proposes, as the user would paste it.
+    let run = pasted(config.topic(topic), topic, &proposal).until_end();
+    assert_eq!((run.count("records"), run.count("rows_written")), (7, 7), "{}", run.stderr);
+    let sql = format!(
+        "SELECT string_agg(big::text, ' ' ORDER BY n), string_agg(mixed, ' ' ORDER BY n), string_agg(venue, ' '), \
+         string_agg(exact::text, ' ' ORDER BY n), max(\"line\nbreak\") FROM \"{topic}\""
+    );
+    let row = world.client().query_one(&sql, &[]).unwrap();
+    assert_eq!(row.get::<_, String>(0), "18446744073709551615 1");
+    assert_eq!(row.get::<_, String>(1), "1 x true");
+    assert_eq!(row.get::<_, String>(2), "Wankhede");
+    assert_eq!(row.get::<_, String>(3), "0.12345678901234567890 2");
+    assert_eq!(row.get::<_, i64>(4), 6);
+}
+
+/// Records whose fields have every kind of value and awkward names.
+fn records() -> Vec<Record> {
     let long = "x".repeat(70);
     let record = |n: u32, rest: &str| {
         let payload = format!("{{\"order_id\": \"o{n}\", \"n\": {n}, {rest}}}");
@@ -27,11 +57,11 @@ fn the_proposed_table_is_accepted_and_takes_the_same_records() {
     ];
     let all = (0..).zip(records).map(|(n, rest)| record(n, rest));
     let extra = format!("\"{long}\": 1");
-    kafka.produce(&topic, all.chain([record(6, &extra)]));
+    all.chain([record(6, &extra)]).collect()
+}
 
-    let config = SinkConfig::new(kafka.bootstrap(), &url).topic("another").table("t").pk_fields(&["id"]);
-    let output = config.finish(&["infer-ddl", "--topic", &topic, "--output", "json"], SOON).expect_code(0);
-    let proposal: Value = serde_json::from_str(&output.stdout).unwrap();
+/// Each column has the type that its values need, and the doubt about it is explained.
+fn assert_types(proposal: &Value) {
     let column = |name: &str| {
         let columns = proposal["columns"].as_array().unwrap();
         let found =
@@ -58,52 +88,27 @@ fn the_proposed_table_is_accepted_and_takes_the_same_records() {
         let (seen, doubts) = column(name);
         assert!(seen == type_name && doubts.contains(doubt), "{name}: {seen} {doubts}");
     }
-    assert_eq!(proposal["key"], serde_json::json!(["order_id"]));
-    assert!(proposal["doubts"].to_string().contains("equals the record's key"), "{proposal:#}");
+}
 
-    let output = config.finish(&["infer-ddl", "--topic", &topic], SOON).expect_code(0);
-    assert!(output.stdout.contains("-- field \"ctid\" cannot be the name of a column"), "{}", output.stdout);
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute(&output.stdout).unwrap();
-    let held = kafka.group_offsets(config.group_id(), &topic);
-    assert!(held.iter().all(|held| held.offset.is_none()), "{held:?}");
-
-    // The configuration that it proposes, as the user would paste it.
+/// The configuration with what was proposed for the topic.
+fn pasted(mut config: SinkConfig, topic: &str, proposal: &Value) -> SinkConfig {
     let pasted: toml::Table = proposal["configuration"].as_str().unwrap().parse().unwrap();
-    let mut sink = config.topic(&topic);
-    for (key, value) in pasted["topics"][&topic].as_table().unwrap() {
-        sink = sink.topic_set(&topic, key, value.clone());
+    for (key, value) in pasted["topics"][topic].as_table().unwrap() {
+        config = config.topic_set(topic, key, value.clone());
     }
-    let run = sink.finish(&["run", "--until-end", "--summary", "json"], SOON).expect_code(0);
-    assert_eq!((run.assert_accounted(), run.count("rows_written")), (7, 7), "{}", run.stderr);
-    let table = format!("\"{topic}\"");
-    let row = client
-        .query_one(
-            &format!(
-                "SELECT string_agg(big::text, ' ' ORDER BY n), string_agg(mixed, ' ' ORDER BY n), \
-                 string_agg(venue, ' '), string_agg(exact::text, ' ' ORDER BY n), max(\"line\nbreak\") FROM {table}"
-            ),
-            &[],
-        )
-        .unwrap();
-    assert_eq!(row.get::<_, String>(0), "18446744073709551615 1");
-    assert_eq!(row.get::<_, String>(1), "1 x true");
-    assert_eq!(row.get::<_, String>(2), "Wankhede");
-    assert_eq!(row.get::<_, String>(3), "0.12345678901234567890 2");
-    assert_eq!(row.get::<_, i64>(4), 6);
+    config
 }
 
 #[test]
-fn a_topic_that_tells_nothing_is_said_to_be_so() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("infer", 1);
-    let config = SinkConfig::new(kafka.bootstrap(), postgres.url()).topic("t").table("t").pk_fields(&["id"]);
+fn a_topic_without_usable_records_is_an_error_that_says_so() {
+    let world = World::new("infer").table("").upsert("id");
+    let (topic, config) = (world.topic(), world.config.clone().topic("t"));
     let infer = |topic: &str, words: &str| {
         let output = config.finish(&["infer-ddl", "--topic", topic], SOON).expect_code(1);
         assert!(output.stderr.contains(words) && output.stdout.is_empty(), "{}", output.stderr);
     };
-    infer(&topic, "0 records read");
-    kafka.produce(&topic, [Record::new("[1]"), Record::new("{"), Record::tombstone("k")]);
-    infer(&topic, "3 records read, 1 tombstones, 2 not JSON objects");
+    infer(topic, "0 records read");
+    world.produce([Record::new("[1]"), Record::new("{"), Record::tombstone("k")]);
+    infer(topic, "3 records read, 1 tombstones, 2 not JSON objects");
     infer(&format!("{topic}x"), &format!("did you mean {topic:?}"));
 }

@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 use tests::{Kafka, KafkaOptions, Output, Record, Services, Sink, SinkConfig, wait};
 
 /// Generous: the machine may be busy.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 const SUMMARY: [&str; 2] = ["--summary", "json"];
 
 /// Topics that are written to a table without a key, where nothing hides a record that is written twice.
-pub struct Scene {
-    pub kafka: &'static Kafka,
-    pub topics: Vec<String>,
-    pub url: String,
-    pub config: SinkConfig,
+pub(crate) struct Scene {
+    pub(crate) kafka: &'static Kafka,
+    pub(crate) topics: Vec<String>,
+    pub(crate) url: String,
+    pub(crate) config: SinkConfig,
 }
 
 impl Scene {
     /// `topics` topics of `partitions` partitions, empty.
-    pub fn new(topics: usize, partitions: i32) -> Self {
+    pub(crate) fn new(topics: usize, partitions: i32) -> Self {
         let Services { kafka, postgres } = Services::shared();
         let topics: Vec<String> = (0..topics).map(|_| kafka.topic("lost", partitions)).collect();
         let url = postgres.database("lost");
@@ -38,7 +38,7 @@ impl Scene {
     }
 
     /// Produces the records `numbers` of a partition of topic number `topic`.
-    pub fn produce(&self, topic: usize, partition: i32, numbers: Range<i32>) {
+    pub(crate) fn produce(&self, topic: usize, partition: i32, numbers: Range<i32>) {
         let topic = &self.topics[topic];
         let record = |n: i32| {
             Record::json(&json!({"topic": topic, "partition": partition, "n": n})).partition(partition)
@@ -47,7 +47,7 @@ impl Scene {
     }
 
     /// The numbers that are in the table, each as often as it is there.
-    pub fn numbers(&self, topic: usize, partition: i32) -> Vec<i32> {
+    pub(crate) fn numbers(&self, topic: usize, partition: i32) -> Vec<i32> {
         tests::postgres::connect(&self.url)
             .query(
                 "SELECT n FROM t WHERE topic = $1 AND partition = $2 ORDER BY n",
@@ -61,30 +61,30 @@ impl Scene {
 
     /// Waits until exactly `numbers` are in the table.
     #[track_caller]
-    pub fn wait_for(&self, topic: usize, partition: i32, numbers: Range<i32>) {
+    pub(crate) fn wait_for(&self, topic: usize, partition: i32, numbers: Range<i32>) {
         let wanted: Vec<i32> = numbers.collect();
         wait::holds(SOON, "the rows", || self.numbers(topic, partition), |seen| *seen == wanted);
     }
 
     #[track_caller]
-    pub fn assert_numbers(&self, topic: usize, partition: i32, numbers: Range<i32>) {
+    pub(crate) fn assert_numbers(&self, topic: usize, partition: i32, numbers: Range<i32>) {
         assert_eq!(self.numbers(topic, partition), numbers.collect::<Vec<_>>(), "topic {topic}/{partition}");
     }
 
     /// Writes what there is, and leaves the group.
     #[track_caller]
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.bounded(&["--until-end"]).expect_code(0);
     }
 
     /// A bounded run, with its summary, in which every record has become something.
     #[track_caller]
-    pub fn bounded(&self, bound: &[&str]) -> Output {
+    pub(crate) fn bounded(&self, bound: &[&str]) -> Output {
         run(&self.config, bound)
     }
 
     /// The stored position, if there is one.
-    pub fn position(&self, topic: usize, partition: i32) -> Option<i64> {
+    pub(crate) fn position(&self, topic: usize, partition: i32) -> Option<i64> {
         tests::postgres::connect(&self.url)
             .query_opt(
                 "SELECT next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2",
@@ -104,7 +104,14 @@ impl Scene {
     /// Waits until /status shows the partition stopped for `reason`, and checks that the explanation holds `words`,
     /// that metric and log agree, and that the process goes on.
     #[track_caller]
-    pub fn assert_stopped(&self, sink: &Sink, topic: usize, partition: i32, reason: &str, words: &[&str]) {
+    pub(crate) fn assert_stopped(
+        &self,
+        sink: &Sink,
+        topic: usize,
+        partition: i32,
+        reason: &str,
+        words: &[&str],
+    ) {
         let topic = &self.topics[topic];
         let place = wait::holds(
             SOON,
@@ -124,7 +131,7 @@ impl Scene {
 
     /// SIGTERM ends it with 0, stopped partitions or not; every record has become something.
     #[track_caller]
-    pub fn end(&self, sink: &Sink) {
+    pub(crate) fn end(&self, sink: &Sink) {
         sink.assert_accounted();
         assert_eq!(sink.get("/livez").unwrap().0, 200);
         sink.sigterm();
@@ -134,7 +141,7 @@ impl Scene {
 
 /// A bounded run of this configuration, with its summary, in which every record has become something.
 #[track_caller]
-pub fn run(config: &SinkConfig, bound: &[&str]) -> Output {
+pub(crate) fn run(config: &SinkConfig, bound: &[&str]) -> Output {
     let output = config.finish(&[&["run"], bound, &SUMMARY].concat(), SOON);
     output.assert_accounted();
     output

@@ -1,5 +1,6 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
+mod added_constraints;
 mod alerts;
 mod authorisation;
 mod batching;
@@ -31,7 +32,6 @@ mod metadata;
 mod monitoring;
 mod moved_logs;
 mod neighbours;
-mod new_judges;
 mod odd_records;
 mod offsets_command;
 mod oracle;

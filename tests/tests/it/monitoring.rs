@@ -128,15 +128,15 @@ fn every_expression_returns_data_of_a_loaded_sink_and_producer() {
         prometheus.query(&substitute(&one.expression)).unwrap();
     }
 
-    let judged = wait::until_ok(PATIENCE, "every rule was evaluated", || {
+    let rules = wait::until_ok(PATIENCE, "every rule was evaluated", || {
         let rules = prometheus.rules()?;
         let healthy = rules.iter().all(|rule| rule["health"] == "ok");
         anyhow::ensure!(healthy, "{rules:?}");
         Ok::<_, anyhow::Error>(rules)
     });
-    assert_eq!(judged.len(), 11);
+    assert_eq!(rules.len(), 11);
     // Nothing is wrong, so the alerts find nothing; what they look at is there.
-    for rule in &judged {
+    for rule in &rules {
         for selector in selectors(text(rule, "/query")) {
             let found = !prometheus.query(&selector).unwrap().is_empty();
             assert_eq!(found, !selector.starts_with("kube_"), "{selector} of {}", rule["name"]);

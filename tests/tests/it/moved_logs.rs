@@ -197,7 +197,7 @@ fn where_a_topic_stands_is_told_while_another_is_missing() {
 }
 
 /// A sink's session waits for a lock of the target table.
-pub fn waits_for_lock(url: &str) -> bool {
+pub(crate) fn waits_for_lock(url: &str) -> bool {
     tests::postgres::connect(url)
         .query_one(
             "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) \

@@ -7,34 +7,22 @@ use std::time::Duration;
 use rdkafka::bindings as rd;
 use rdkafka::producer::{BaseProducer, Producer as _};
 use serde_json::{Value, json};
-use tests::{Kafka, Record, Services, SinkConfig};
+use tests::{Kafka, Record, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn config(topic: &str, url: &str) -> SinkConfig {
-    SinkConfig::new(Services::shared().kafka.bootstrap(), url).topic(topic).table("t").pk_fields(&["id"])
-}
+const DDL: &str = "CREATE TABLE t (id int PRIMARY KEY)";
 
 /// Offset and reason of each dead letter, after a run over all of the topic.
-fn letters(topic: &str, url: &str, written: i64) -> Vec<(i64, String)> {
-    let run = config(topic, url)
-        .finish(&["run", "--until-end", "--deadline", "50s", "--summary", "json"], MINUTE)
-        .expect_code(0);
-    run.assert_accounted();
-    assert_eq!(run.count("rows_written"), written);
-    let rows = tests::postgres::connect(url)
-        .query("SELECT \"offset\", reason FROM sink_dead_letters ORDER BY 1", &[])
-        .unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+fn dead_letters(world: &World<'_>, written: i64) -> Vec<(i64, String)> {
+    assert_eq!(world.config.until_end().count("rows_written"), written);
+    let offsets = world.column("SELECT \"offset\" FROM sink_dead_letters ORDER BY 1");
+    offsets.into_iter().zip(world.reasons()).collect()
 }
 
 #[test]
 fn values_that_are_no_objects_and_keys_that_are_no_text_are_kept_as_they_came() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("odd", 1);
-    let url = postgres.database("odd");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    let world = World::new("odd").table(DDL).upsert("id");
     let key: &[u8] = b"\x00\xff\xfe";
     let payloads: [&[u8]; 7] = [
         b"",
@@ -48,7 +36,7 @@ fn values_that_are_no_objects_and_keys_that_are_no_text_are_kept_as_they_came() 
     ];
     let odd = payloads.map(|payload| Record::keyed(key, payload).header("h", b"\xff\x00".as_slice()));
     let good = Record::keyed(key, b" \r\n{\"id\": 2} \n".as_slice());
-    kafka.produce(&topic, odd.into_iter().chain([good]));
+    world.produce(odd.into_iter().chain([good]));
     let reasons = [
         "invalid_json",
         "invalid_json",
@@ -59,10 +47,9 @@ fn values_that_are_no_objects_and_keys_that_are_no_text_are_kept_as_they_came() 
         "invalid_json",
     ];
     let expected: Vec<_> = (0..).zip(reasons.map(str::to_owned)).collect();
-    assert_eq!(letters(&topic, &url, 1), expected);
-    for row in
-        client.query("SELECT \"offset\", key, payload, headers::text FROM sink_dead_letters", &[]).unwrap()
-    {
+    assert_eq!(dead_letters(&world, 1), expected);
+    let stored = "SELECT \"offset\", key, payload, headers::text FROM sink_dead_letters";
+    for row in world.client().query(stored, &[]).unwrap() {
         let offset = usize::try_from(row.get::<_, i64>(0)).unwrap();
         assert_eq!(row.get::<_, Option<&[u8]>>(1), Some(key), "{offset}");
         assert_eq!(row.get::<_, Option<&[u8]>>(2), Some(payloads[offset]), "{offset}");
@@ -73,42 +60,38 @@ fn values_that_are_no_objects_and_keys_that_are_no_text_are_kept_as_they_came() 
 
 #[test]
 fn a_bad_record_stamped_in_nanoseconds_is_a_dead_letter() {
-    let Services { kafka, postgres } = Services::shared();
     let topic = tests::names::unique("nanoseconds");
-    // What brokers before 3.6 take without being told.
-    kafka.create_topic(&topic, 1, &[("message.timestamp.after.max.ms", "9223372036854775807")]);
-    let url = postgres.database("nanoseconds");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    let world = World::new("nanoseconds").table(DDL).upsert("id").with(|config| config.topic(&topic));
+    // Brokers before 3.6 accept such timestamps by default.
+    world.kafka.create_topic(&topic, 1, &[("message.timestamp.after.max.ms", "9223372036854775807")]);
     let last = 9_000_000_000_000_000;
     let stamps = [1_715_887_800_123_000_000, i64::MAX, last + 1, last, 1_715_887_800_123];
-    kafka.produce(&topic, stamps.map(|stamp| Record::new("bad").timestamp_ms(stamp)));
-    kafka.produce(&topic, [Record::json(&json!({"id": 1})).timestamp_ms(i64::MAX)]);
-    assert_eq!(letters(&topic, &url, 1).len(), 5);
-    let seen: Vec<String> = client
-        .query("SELECT \"timestamp\"::text FROM sink_dead_letters ORDER BY \"offset\"", &[])
-        .unwrap()
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
+    world.kafka.produce(&topic, stamps.map(|stamp| Record::new("bad").timestamp_ms(stamp)));
+    world.kafka.produce(&topic, [Record::json(&json!({"id": 1})).timestamp_ms(i64::MAX)]);
+    assert_eq!(dead_letters(&world, 1).len(), 5);
+    let seen: Vec<String> =
+        world.column("SELECT \"timestamp\"::text FROM sink_dead_letters ORDER BY \"offset\"");
     let (last, usual) = ("287168-08-24 16:00:00+00", "2024-05-16 19:30:00.123+00");
     assert_eq!(seen, ["infinity", "infinity", "infinity", last, usual]);
 }
 
 #[test]
 fn a_database_without_unicode_gets_dead_letters_of_what_it_cannot_store() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("latin", 1);
+    let mut world = World::new("latin").table("").upsert("id");
     let database = tests::names::unique("latin");
     let encoding = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'";
-    postgres.client().batch_execute(&format!("CREATE DATABASE \"{database}\" {encoding}")).unwrap();
-    let url = postgres.url_of(&database);
+    world.execute(&format!("CREATE DATABASE \"{database}\" {encoding}"));
+    let url = world.postgres.url_of(&database);
     let mut client = tests::postgres::connect(&url);
     client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, v text)").unwrap();
+    world.config = world.config.set("postgres.url", url.as_str());
     let payloads = [r#"{"id": 1, "v": "日"}"#, r#"{"id": "日"}"#, r#"{"id": 2, "v": "é"}"#];
-    kafka.produce(&topic, payloads.map(|payload| Record::new(payload).header("日", "日")));
+    world.produce(payloads.map(|payload| Record::new(payload).header("日", "日")));
     let expected = [(0, "refused".to_owned()), (1, "wrong_type".to_owned())];
-    assert_eq!(letters(&topic, &url, 1), expected);
+    assert_eq!(world.config.until_end().count("rows_written"), 1);
+    let found = "SELECT \"offset\", reason FROM sink_dead_letters ORDER BY 1";
+    let found = client.query(found, &[]).unwrap();
+    assert_eq!(found.iter().map(|row| (row.get(0), row.get(1))).collect::<Vec<(i64, String)>>(), expected);
     let row = client.query_one("SELECT v FROM t", &[]).unwrap();
     assert_eq!(row.get::<_, &str>(0), "é");
     let stored = "SELECT payload FROM sink_dead_letters ORDER BY \"offset\"";
@@ -155,17 +138,12 @@ fn produce_with_header(kafka: &Kafka, topic: &str, payload: &str, name: &CStr) {
 
 #[test]
 fn a_header_whose_name_is_not_utf8_stops_nothing() {
-    let Services { kafka, postgres } = Services::shared();
-    let topic = kafka.topic("header", 1);
-    let url = postgres.database("header");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    let world = World::new("header").table(DDL).upsert("id");
     for payload in ["{\"id\": 1}", "bad"] {
-        produce_with_header(kafka, &topic, payload, c"latin1: \xe9");
+        produce_with_header(&world.kafka, world.topic(), payload, c"latin1: \xe9");
     }
-    assert_eq!(letters(&topic, &url, 1), [(1, "invalid_json".to_owned())]);
-    let headers: String =
-        client.query_one("SELECT headers::text FROM sink_dead_letters", &[]).unwrap().get(0);
+    assert_eq!(dead_letters(&world, 1), [(1, "invalid_json".to_owned())]);
+    let headers: String = world.one("SELECT headers::text FROM sink_dead_letters");
     let headers: Value = serde_json::from_str(&headers).unwrap();
     assert_eq!(headers, json!([{"name": "latin1: \u{FFFD}", "value": "value"}]));
 }

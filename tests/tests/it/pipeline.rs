@@ -1,9 +1,9 @@
-//! The original job: what was produced before the sink first ran is written, and a bounded run stops where it says.
+//! Records from before the first run are written, and a bounded run stops exactly at its bound.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Record, Services, SinkConfig};
+use tests::{Record, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -19,39 +19,32 @@ fn live_score(n: u32) -> Value {
     })
 }
 
-fn config(services: &Services, topic: &str, url: &str) -> SinkConfig {
-    SinkConfig::new(services.kafka.bootstrap(), url).topic(topic).table("ipl_livescores")
+fn world(name: &str, partitions: i32) -> World<'static> {
+    World::new(name).partitions(partitions).table("").with(|config| config.table("ipl_livescores"))
 }
 
 #[test]
 fn a_hundred_records_from_before_the_first_run_are_a_hundred_rows() {
-    let services = Services::shared();
-    let topic = services.kafka.topic("dag", 4);
-    let url = services.postgres.database("dag");
-    services.kafka.produce(&topic, (0..100).map(|n| Record::json(&live_score(n))));
-    let config = config(services, &topic, &url);
+    let world = world("dag", 4);
+    world.produce((0..100).map(|n| Record::json(&live_score(n))));
+    let config = &world.config;
     let first = config.finish(&["run", "--max-records", "100", "--summary", "json"], MINUTE).expect_code(0);
     assert_eq!((first.assert_accounted(), first.count("rows_written")), (100, 100));
     let second = config
         .finish(&["run", "--until-end", "--idle-timeout", "2s", "--summary", "json"], MINUTE)
         .expect_code(0);
     assert_eq!(second.assert_accounted(), 0);
-    let mut client = tests::postgres::connect(&url);
-    let row = client.query_one("SELECT count(*), min(venue), max(venue) FROM ipl_livescores", &[]).unwrap();
-    assert_eq!(row.get::<_, i64>(0), 100);
-    assert_eq!(row.get::<_, String>(1), "Wankhede Stadium");
-    assert_eq!(row.get::<_, String>(2), "Wankhede Stadium");
-    let lag = services.kafka.consumer_groups_describe(config.group_id());
+    assert_eq!(world.count("ipl_livescores"), 100);
+    assert_eq!(world.column::<String>("SELECT DISTINCT venue FROM ipl_livescores"), ["Wankhede Stadium"]);
+    let lag = world.kafka.consumer_groups_describe(config.group_id());
     assert!(!lag.is_empty() && lag.iter().all(|row| row.lag == Some(0)), "{lag:?}");
 }
 
 #[test]
 fn max_records_stops_at_exactly_that_many_and_the_next_run_goes_on() {
-    let services = Services::shared();
-    let topic = services.kafka.topic("exactly", 1);
-    let url = services.postgres.database("exactly");
-    services.kafka.produce(&topic, (0..250).map(|n| Record::json(&live_score(n))));
-    let config = config(services, &topic, &url);
+    let world = world("exactly", 1);
+    world.produce((0..250).map(|n| Record::json(&live_score(n))));
+    let config = &world.config;
     let first = config.finish(&["run", "--max-records", "100", "--summary", "json"], MINUTE).expect_code(0);
     assert_eq!(first.assert_accounted(), 100);
     assert_eq!(first.summary()["stopped_by"], "max_records");
@@ -62,20 +55,17 @@ fn max_records_stops_at_exactly_that_many_and_the_next_run_goes_on() {
 
 #[test]
 fn max_records_counts_dead_letters_and_the_records_of_all_partitions_and_writers() {
-    let services = Services::shared();
-    let topic = services.kafka.topic("exactly", 4);
-    let url = services.postgres.database("exactly");
+    let world = world("exactly", 4);
     let record = |n: u32| {
         let record = if n.is_multiple_of(5) { Record::new("bad") } else { Record::json(&live_score(n)) };
         record.partition(i32::try_from(n % 4).unwrap())
     };
-    services.kafka.produce(&topic, (0..250).map(record));
-    let config = config(services, &topic, &url).set("batch.max_rows", 7).set("postgres.writers", 3);
-    let mut client = tests::postgres::connect(&url);
-    let mut stored = || -> (i64, i64, i64) {
+    world.produce((0..250).map(record));
+    let config = world.config.clone().set("batch.max_rows", 7).set("postgres.writers", 3);
+    let stored = || -> (i64, i64, i64) {
         let row = "SELECT (SELECT count(*) FROM ipl_livescores), (SELECT count(*) FROM sink_dead_letters), \
                    (SELECT sum(next_offset)::bigint FROM sink_offsets)";
-        let row = client.query_one(row, &[]).unwrap();
+        let row = world.client().query_one(row, &[]).unwrap();
         (row.get(0), row.get(1), row.get(2))
     };
     for (asked, done, stopped_by) in
@@ -84,8 +74,8 @@ fn max_records_counts_dead_letters_and_the_records_of_all_partitions_and_writers
         let args = ["run", "--max-records", asked, "--until-end", "--summary", "json"];
         let run = config.finish(&args, MINUTE).expect_code(0);
         assert_eq!(run.summary()["stopped_by"], stopped_by);
-        let (rows, letters, positions) = stored();
-        assert_eq!((rows + letters, positions), (done, done), "nothing beyond is committed");
+        let (rows, dead_letters, positions) = stored();
+        assert_eq!((rows + dead_letters, positions), (done, done), "nothing beyond is committed");
         assert_eq!(run.assert_accounted(), if stopped_by == "end" { 49 } else { asked.parse().unwrap() });
     }
     assert_eq!(stored(), (200, 50, 250));
@@ -98,20 +88,12 @@ fn dumps(record: &Value) -> String {
 
 #[test]
 fn the_original_table_without_a_primary_key_works_as_well() {
-    let services = Services::shared();
-    let topic = services.kafka.topic("unkeyed", 2);
-    let url = services.postgres.database("unkeyed");
-    let mut client = tests::postgres::connect(&url);
+    let world = world("unkeyed", 2);
     let ddl = std::fs::read_to_string(tests::paths::workspace("config/ipl_livescores.sql")).unwrap();
-    let ddl = ddl.replace("PRIMARY KEY", "");
-    client.batch_execute(&ddl).unwrap();
-    services.kafka.produce(&topic, (0..100).map(|n| Record::new(dumps(&live_score(n)))));
+    world.execute(&ddl.replace("PRIMARY KEY", ""));
+    world.produce((0..100).map(|n| Record::new(dumps(&live_score(n)))));
     assert!(dumps(&live_score(0)).contains("\"venue\": [\"Wankhede Stadium\"], \"w"));
-    let config = config(services, &topic, &url).insert_mode("insert").pk_mode("none");
-    let run = config.finish(&["run", "--until-end", "--summary", "json"], MINUTE).expect_code(0);
+    let run = world.config.clone().unkeyed().until_end();
     assert_eq!((run.assert_accounted(), run.count("rows_written")), (100, 100));
-    let stored = "SELECT count(*), min(venue), max(venue) FROM ipl_livescores";
-    let row = client.query_one(stored, &[]).unwrap();
-    let venue = "Wankhede Stadium";
-    assert_eq!((row.get(0), row.get(1), row.get(2)), (100_i64, venue, venue));
+    assert_eq!(world.count("ipl_livescores WHERE venue = 'Wankhede Stadium'"), 100);
 }

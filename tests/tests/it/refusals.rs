@@ -1,21 +1,21 @@
-//! Records that only the server can refuse: exactly those become dead letters, with what the server said, and all
-//! others are written, in a number of round trips that grows with the refused and hardly with the batch.
+//! Records that only the server can refuse: exactly those become dead letters, with the server's message, and all
+//! others are written, in a number of round trips that depends on the refused records and hardly on the batch.
 
 use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{Kafka, Output, Postgres, PostgresOptions, Record, Services, SinkConfig};
+use tests::{Postgres, PostgresOptions, Record, World};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(90);
 const RECORDS: usize = 600;
 /// First, in the middle (of a key that exists, in the keyed modes) and last.
 const BAD: [usize; 3] = [0, 300, RECORDS - 1];
 
-/// A way in which a server refuses v = -1: statements, the SQLSTATE, the constraint.
-type Judge = (&'static str, &'static str, Option<&'static str>);
+/// What refuses v = -1: statements that make it, the SQLSTATE, the constraint.
+type Check = (&'static str, &'static str, Option<&'static str>);
 
-const JUDGES: [Judge; 8] = [
+const CHECKS: [Check; 8] = [
     ("ALTER TABLE t ADD CONSTRAINT positive CHECK (v >= 0)", "23514", Some("positive")),
     (
         "CREATE TABLE parent (v int PRIMARY KEY); INSERT INTO parent SELECT generate_series(0, 200000); \
@@ -59,113 +59,88 @@ fn record(id: usize, bad: &[usize]) -> Record {
     Record::json(&json!({"id": id, "v": v}))
 }
 
-fn drain(config: &SinkConfig, records: usize, bad: &[usize]) -> Output {
-    let args = ["run", "--until-end", "--deadline", "100s", "--summary", "json"];
-    let run = config.finish(&args, PATIENCE).expect_code(0);
-    assert_eq!(run.assert_accounted(), i64::try_from(records).unwrap());
+/// Runs over records of which these are bad: exactly those are dead letters, and the others are rows.
+fn assert_refused(world: &World<'_>, records: usize, bad: &[usize], check: Check) {
+    world.produce((0..records).map(|id| record(id, bad)));
+    let run = world.config.until_end_within(PATIENCE);
+    assert_eq!(run.count("records"), i64::try_from(records).unwrap());
     assert_eq!(run.count("dead_letters"), i64::try_from(bad.len()).unwrap());
     assert_eq!(run.count("rows_written"), i64::try_from(records - bad.len()).unwrap());
-    run
-}
-
-/// Exactly the bad ones are dead letters, and the others are rows.
-fn assert_refused(client: &mut postgres::Client, records: usize, bad: &[usize], judge: Judge) {
-    let letters = client
-        .query("SELECT \"offset\", sqlstate, \"constraint\", reason FROM sink_dead_letters ORDER BY 1", &[])
-        .unwrap();
+    let sql = "SELECT \"offset\", sqlstate, \"constraint\", reason FROM sink_dead_letters ORDER BY 1";
+    let dead_letters = world.client().query(sql, &[]).unwrap();
     let offsets: Vec<usize> =
-        letters.iter().map(|row| usize::try_from(row.get::<_, i64>(0)).unwrap()).collect();
-    assert_eq!(offsets, bad, "{judge:?}");
-    for letter in &letters {
-        assert_eq!(letter.get::<_, String>(1), judge.1, "{judge:?}");
-        assert_eq!(letter.get::<_, Option<String>>(2).as_deref(), judge.2, "{judge:?}");
-        assert_eq!(letter.get::<_, String>(3), "refused");
+        dead_letters.iter().map(|row| usize::try_from(row.get::<_, i64>(0)).unwrap()).collect();
+    assert_eq!(offsets, bad, "{check:?}");
+    for dead_letter in &dead_letters {
+        assert_eq!(dead_letter.get::<_, String>(1), check.1, "{check:?}");
+        assert_eq!(dead_letter.get::<_, Option<String>>(2).as_deref(), check.2, "{check:?}");
+        assert_eq!(dead_letter.get::<_, String>(3), "refused");
     }
-    let rows = client.query("SELECT id FROM t WHERE id >= 0 AND v = id ORDER BY id", &[]).unwrap();
-    let ids: Vec<usize> = rows.iter().map(|row| usize::try_from(row.get::<_, i32>(0)).unwrap()).collect();
+    let ids: Vec<i32> = world.column("SELECT id FROM t WHERE id >= 0 AND v = id ORDER BY id");
+    let ids: Vec<usize> = ids.into_iter().map(|id| usize::try_from(id).unwrap()).collect();
     let good: Vec<usize> = (0..records).filter(|id| !bad.contains(id)).collect();
-    assert!(ids == good, "{judge:?}: {} rows of {}", ids.len(), good.len());
+    assert!(ids == good, "{check:?}: {} rows of {}", ids.len(), good.len());
 }
 
-fn refused_by_every_judge(mode: &str) {
-    let Services { kafka, postgres } = Services::shared();
+fn every_check_refuses(mode: &str) {
     let keyed = mode != "unkeyed";
-    for judge in JUDGES {
-        let topic = kafka.topic("refusals", 1);
-        let url = postgres.database("refusals");
-        let mut client = tests::postgres::connect(&url);
+    for check in CHECKS {
         let key = if keyed { "PRIMARY KEY" } else { "" };
-        client.batch_execute(&format!("CREATE TABLE t (id int {key}, v int)")).unwrap();
+        let world = World::new("refusals").table(&format!("CREATE TABLE t (id int {key}, v int)"));
         if mode == "upsert" {
-            let existing = "INSERT INTO t SELECT n, 100000 + n FROM generate_series(0, 500, 2) n";
-            client.batch_execute(existing).unwrap();
+            world.execute("INSERT INTO t SELECT n, 100000 + n FROM generate_series(0, 500, 2) n");
         }
-        client.batch_execute(judge.0).unwrap();
-        kafka.produce(&topic, (0..RECORDS).map(|id| record(id, &BAD)));
-        let config = SinkConfig::new(kafka.bootstrap(), &url).topic(&topic).table("t");
-        let config = if keyed {
-            config.insert_mode(mode).pk_fields(&["id"])
-        } else {
-            config.insert_mode("insert").pk_mode("none")
-        };
-        drain(&config, RECORDS, &BAD);
-        assert_refused(&mut client, RECORDS, &BAD, judge);
+        world.execute(check.0);
+        let world = if keyed { world.keyed(mode, "id") } else { world.unkeyed() };
+        assert_refused(&world, RECORDS, &BAD, check);
     }
 }
 
 #[test]
-fn what_only_the_server_refuses_becomes_a_dead_letter_in_an_unkeyed_table() {
-    refused_by_every_judge("unkeyed");
+fn a_record_that_only_the_server_refuses_becomes_a_dead_letter_in_an_unkeyed_table() {
+    every_check_refuses("unkeyed");
 }
 
 #[test]
-fn what_only_the_server_refuses_becomes_a_dead_letter_in_upserts() {
-    refused_by_every_judge("upsert");
+fn a_record_that_only_the_server_refuses_becomes_a_dead_letter_in_upserts() {
+    every_check_refuses("upsert");
 }
 
 #[test]
-fn what_only_the_server_refuses_becomes_a_dead_letter_in_ignored_inserts() {
-    refused_by_every_judge("insert_ignore");
+fn a_record_that_only_the_server_refuses_becomes_a_dead_letter_in_ignored_inserts() {
+    every_check_refuses("insert_ignore");
 }
 
 /// COPY statements that a sink sent for 5,000 records in one batch.
-fn copies(kafka: &Kafka, postgres: &Postgres, bad: &[usize]) -> usize {
-    let records = 5_000;
-    let topic = kafka.topic("copies", 1);
-    let url = postgres.database("copies");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute(&format!("CREATE TABLE t (id int, v int); {}", JUDGES[0].0)).unwrap();
-    kafka.produce(&topic, (0..records).map(|id| record(id, bad)));
-    let log = postgres.dir().join("postgres.log");
-    let seen = || {
-        let log = fs::read_to_string(&log).unwrap();
-        log.lines().filter(|line| line.contains(": COPY \"t\"") && line.contains("execute ")).count()
-    };
-    let before = seen();
-    let config = SinkConfig::new(kafka.bootstrap(), &url)
-        .topic(&topic)
-        .table("t")
-        .insert_mode("insert")
-        .pk_mode("none")
+fn copies(postgres: &Postgres, bad: &[usize]) -> usize {
+    let world = World::new("copies")
+        .postgres(postgres)
+        .table(&format!("CREATE TABLE t (id int, v int); {}", CHECKS[0].0))
+        .unkeyed()
         .set("batch.max_rows", 5_000)
         .set("batch.linger_ms", 1_000);
-    drain(&config, records, bad);
-    assert_refused(&mut client, records, bad, JUDGES[0]);
-    seen() - before
+    let before = logged_copies(postgres);
+    assert_refused(&world, 5_000, bad, CHECKS[0]);
+    logged_copies(postgres) - before
+}
+
+/// How many COPY statements into `t` a cluster with `log_statement = all` has logged.
+pub(crate) fn logged_copies(postgres: &Postgres) -> usize {
+    let log = fs::read_to_string(postgres.dir().join("postgres.log")).unwrap();
+    log.lines().filter(|line| line.contains(": COPY \"t\"") && line.contains("execute ")).count()
 }
 
 #[test]
 fn refused_records_are_found_in_few_round_trips() {
-    let kafka = &Services::shared().kafka;
     let postgres = Postgres::start(PostgresOptions::default().setting("log_statement", "all")).unwrap();
-    // Halving 5,000 takes 13 steps, each with one try at most of either half.
+    // Bisecting 5,000 records takes 13 steps, each with at most one attempt at either half.
     let steps = 5_000_f64.log2().ceil() as usize;
-    assert_eq!(copies(kafka, &postgres, &[]), 1, "without a refusal, one COPY");
+    assert_eq!(copies(&postgres, &[]), 1, "without a refusal, one COPY");
     for place in [0, 2_500, 4_999] {
-        let copies = copies(kafka, &postgres, &[place]);
+        let copies = copies(&postgres, &[place]);
         assert!((steps..=2 * steps + 2).contains(&copies), "{copies} for one at {place}");
     }
     let scattered: Vec<usize> = (0..50).map(|n| n * 100 + n * 37 % 100).collect();
-    let copies = copies(kafka, &postgres, &scattered);
+    let copies = copies(&postgres, &scattered);
     assert!(copies <= 50 * 2 * 8 + 100, "{copies} for 50 of 5,000");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use postgres::Client;
 use serde_json::{Value, json};
 use tests::oracle::Expected;
-use tests::{Kafka, Record, Services, Sink, SinkConfig, wait};
+use tests::{Record, Sink, World, wait};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Rows to be written before and after a change.
@@ -24,9 +24,7 @@ fn value(id: i64) -> i64 {
 
 /// A table, the topic that flows into it, and the sink between them.
 struct Flow {
-    kafka: &'static Kafka,
-    topic: String,
-    url: String,
+    world: World<'static>,
     sink: Sink,
     produced: AtomicI64,
     stop: AtomicBool,
@@ -44,23 +42,14 @@ impl Drop for Stop<'_> {
 impl Flow {
     /// `keyed`: an upsert by id, else plain inserts, where a record written twice is two rows.
     fn new(name: &str, partitions: i32, ddl: &str, keyed: bool) -> Self {
-        let Services { kafka, postgres } = Services::shared();
-        let topic = kafka.topic(name, partitions);
-        let url = postgres.database(name);
-        tests::postgres::connect(&url).batch_execute(ddl).unwrap();
-        let config =
-            SinkConfig::new(kafka.bootstrap(), &url).topic(&topic).table("t").set("batch.max_rows", 50);
-        let config = if keyed {
-            config.insert_mode("upsert").pk_fields(&["id"])
-        } else {
-            config.insert_mode("insert").pk_mode("none")
-        };
-        let sink = config.run();
-        Self { kafka, topic, url, sink, produced: AtomicI64::new(0), stop: AtomicBool::new(false) }
+        let world = World::new(name).partitions(partitions).table(ddl).set("batch.max_rows", 50);
+        let world = if keyed { world.upsert("id") } else { world.unkeyed() };
+        let sink = world.sink();
+        Self { world, sink, produced: AtomicI64::new(0), stop: AtomicBool::new(false) }
     }
 
     fn client(&self) -> Client {
-        tests::postgres::connect(&self.url)
+        self.world.connect()
     }
 
     /// Produces `record(0)`, `record(1)` … for as long as `during` runs; then waits until all of them are written.
@@ -70,7 +59,7 @@ impl Flow {
             scope.spawn(|| {
                 while !self.stop.load(Ordering::Relaxed) {
                     let first = self.produced.load(Ordering::Relaxed);
-                    self.kafka.produce(&self.topic, (first..first + 50).map(&record));
+                    self.world.produce((first..first + 50).map(&record));
                     self.produced.store(first + 50, Ordering::Relaxed);
                     wait::let_pass(Duration::from_millis(20));
                 }
@@ -224,38 +213,31 @@ fn a_column_dropped_and_added_again_holds_no_garbage() {
 }
 
 #[test]
-fn a_table_renamed_away_and_back_loses_nothing() {
+fn a_table_that_is_renamed_and_renamed_back_loses_nothing() {
     let flow = Flow::new("renamed", 4, UNKEYED, false);
     let produced = flow.run(new_row, || {
         flow.change("ALTER TABLE t RENAME TO away", |_| ());
-        let answer = || flow.sink.get("/readyz").map_err(|error| error.to_string());
-        wait::holds(PATIENCE, "/readyz says that the table is missing", answer, |answer| {
-            answer
-                .as_ref()
-                .is_ok_and(|(status, body)| *status == 503 && body.contains("table t does not exist"))
-        })
-        .unwrap();
+        flow.sink.wait_not_ready(PATIENCE, &["table t does not exist"]);
         let (before, produced) = (flow.written(), flow.produced.load(Ordering::Relaxed));
         wait::until(PATIENCE, "records flow", || flow.produced.load(Ordering::Relaxed) > produced + SOME);
-        assert!((flow.written() - before).abs() < f64::EPSILON, "rows have no table to go to");
-        assert_eq!(flow.sink.get("/livez").unwrap().0, 200);
+        assert!((flow.written() - before).abs() < f64::EPSILON, "nothing is written without the table");
+        flow.sink.assert_live();
         flow.client().batch_execute("ALTER TABLE away RENAME TO t").unwrap();
     });
     every_record_once(produced).assert_exactly_once(&mut flow.client(), "t");
 }
 
 /// One partition, so that a record's id is its offset.
-fn made_anew(name: &str, change: impl FnOnce(&Flow) -> i64) {
+fn recreated(name: &str, change: impl FnOnce(&Flow) -> i64) {
     let flow = Flow::new(name, 1, UNKEYED, false);
     let mut position = 0;
     let produced = flow.run(new_row, || position = change(&flow));
-    assert!((SOME..produced).contains(&position), "the table went at {position} of {produced}");
-    // What the old table held went with it; all after that is in the new one.
+    assert!((SOME..produced).contains(&position), "the table was dropped at {position} of {produced}");
+    // The rows of the old table are gone; all later ones are in the new one.
     let mut expected = Expected::by("id");
     (position..produced).for_each(|id| expected.add(&row(id)));
     expected.assert_exactly_once(&mut flow.client(), "t");
-    let stored: i64 = flow.client().query_one("SELECT next_offset FROM sink_offsets", &[]).unwrap().get(0);
-    assert_eq!(stored, produced);
+    assert_eq!(flow.world.position(), produced);
 }
 
 fn position(transaction: &mut postgres::Transaction<'_>) -> i64 {
@@ -263,24 +245,18 @@ fn position(transaction: &mut postgres::Transaction<'_>) -> i64 {
 }
 
 #[test]
-fn a_table_dropped_and_created_again_is_filled_from_where_it_went() {
-    made_anew("recreated", |flow| {
+fn a_table_dropped_and_created_again_is_filled_from_the_stored_position() {
+    recreated("recreated", |flow| {
         let position = flow.change("DROP TABLE t", position);
-        let answer = || flow.sink.get("/readyz").map_err(|error| error.to_string());
-        wait::holds(PATIENCE, "/readyz says that the table is missing", answer, |answer| {
-            answer
-                .as_ref()
-                .is_ok_and(|(status, body)| *status == 503 && body.contains("table t does not exist"))
-        })
-        .unwrap();
+        flow.sink.wait_not_ready(PATIENCE, &["table t does not exist"]);
         flow.client().batch_execute(UNKEYED).unwrap();
         position
     });
 }
 
 #[test]
-fn a_table_replaced_by_another_of_its_name_in_one_transaction_is_filled_from_there() {
-    made_anew("replaced", |flow| {
+fn a_table_replaced_in_one_transaction_is_filled_from_the_stored_position() {
+    recreated("replaced", |flow| {
         let position = flow.change("DROP TABLE t; CREATE TABLE t (name text, v float8, id bigint)", position);
         flow.noticed(1);
         position

@@ -1,5 +1,5 @@
-//! The server gets into trouble while records flow: the sink waits and says why, nothing is lost, dead-lettered or
-//! written twice, and it goes on by itself.
+//! Errors of the server while records flow: the sink waits and gives the reason, nothing is lost, dead-lettered or
+//! written twice, and it recovers by itself.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,44 +7,29 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use postgres::Client;
 use serde_json::json;
-use tests::{Record, Services, Sink, SinkConfig, names, wait};
+use tests::{Record, Services, Sink, World, names, wait};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SOME: i64 = 50;
 
 /// A role of its own, its table, and a sink that inserts: a record written twice would be a dead letter.
 struct Flow {
-    role: String,
-    database: String,
-    topic: String,
-    client: Client,
+    world: World<'static>,
     sink: Sink,
     produced: i64,
 }
 
 impl Flow {
     fn new(name: &str, mode: &str) -> Self {
-        let Services { kafka, postgres } = Services::shared();
-        let role = names::unique(name).replace('-', "_");
-        let url = postgres.database(name);
-        let mut client = tests::postgres::connect(&url);
-        let database: String = client.query_one("SELECT current_database()::text", &[]).unwrap().get(0);
-        client
-            .batch_execute(&format!(
-                "CREATE TABLE t (id bigint PRIMARY KEY, v text); CREATE ROLE \"{role}\" LOGIN PASSWORD 'right'; GRANT ALL ON t TO \"{role}\"; \
-                 GRANT ALL ON SCHEMA public TO \"{role}\""
-            ))
-            .unwrap();
-        let topic = kafka.topic(name, 1);
-        let sink = SinkConfig::new(kafka.bootstrap(), url.replace("postgres@", &format!("{role}:right@")))
-            .topic(&topic)
-            .table("t")
-            .insert_mode(mode)
-            .pk_fields(&["id"])
-            .run();
-        let mut flow = Self { role, database, topic, client, sink, produced: 0 };
+        let world = World::new(name)
+            .table("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+            .keyed(mode, "id")
+            .role("ALTER ROLE $role PASSWORD 'right'; GRANT ALL ON t TO $role; GRANT ALL ON SCHEMA public TO $role");
+        let url = world.config.postgres_url().replace('@', ":right@");
+        let world = world.set("postgres.url", url);
+        let sink = world.sink();
+        let mut flow = Self { world, sink, produced: 0 };
         flow.produce();
         flow.recovered();
         flow
@@ -53,35 +38,48 @@ impl Flow {
     fn produce(&mut self) {
         let ids = self.produced..self.produced + SOME;
         let record = |id| Record::json(&json!({"id": id, "v": "x".repeat(1_000)}));
-        Services::shared().kafka.produce(&self.topic, ids.map(record));
+        self.world.produce(ids.map(record));
         self.produced += SOME;
     }
 
-    fn execute(&mut self, sql: &str) {
-        self.client.batch_execute(&sql.replace("ROLE", &format!("\"{}\"", self.role))).unwrap();
+    /// Updates the first rows, and checks that each was written once.
+    fn update_again(&self) {
+        self.world.produce_json((0..SOME).map(|id| json!({"id": id, "v": "again"})));
+        self.assert_updated();
+    }
+
+    #[track_caller]
+    fn assert_updated(&self) {
+        let rows = (self.produced + SOME) as f64;
+        self.sink.wait_metric(PATIENCE, "sink_rows_written_total", |written| written >= rows);
+        assert_eq!(self.world.count("t WHERE v = 'again'"), SOME);
+        assert_eq!(self.sink.assert_accounted(), rows as u64);
+    }
+
+    fn execute(&self, sql: &str) {
+        self.world.execute(sql);
+    }
+
+    fn database(&self) -> String {
+        self.world.one("SELECT current_database()::text")
     }
 
     /// Ends the sink's sessions; returns how many there were.
-    fn cut(&mut self) -> u64 {
-        let role = &self.role;
+    fn cut(&self) -> u64 {
         let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
-        self.client.execute(cut, &[role]).unwrap()
+        self.world.client().execute(cut, &[&self.world.role]).unwrap()
     }
 
     /// Not ready for this reason, and alive.
     #[track_caller]
-    fn waits_for(&mut self, reason: &str) {
-        let answer = || self.sink.get("/readyz").map_err(|error| error.to_string());
-        wait::holds(PATIENCE, &format!("/readyz says {reason:?}"), answer, |answer| {
-            answer.as_ref().is_ok_and(|(status, body)| *status == 503 && body.contains(reason))
-        })
-        .unwrap();
-        assert_eq!(self.sink.get("/livez").unwrap().0, 200);
+    fn waits_for(&self, reason: &str) {
+        self.sink.wait_not_ready(PATIENCE, &[reason]);
+        self.sink.assert_live();
     }
 
     /// Everything produced is there, once, and nothing is a dead letter.
     #[track_caller]
-    fn recovered(&mut self) {
+    fn recovered(&self) {
         let produced = self.produced;
         self.sink.wait_metric(PATIENCE, "sink_records_consumed_total", |seen| seen >= produced as f64);
         self.sink.wait_ready(PATIENCE);
@@ -89,7 +87,7 @@ impl Flow {
         let metrics = self.sink.metrics().unwrap();
         assert!(metrics.sum("sink_dead_letters_total") < 1.0);
         assert!((metrics.sum("sink_rows_written_total") - produced as f64).abs() < 0.5);
-        let rows = self.client.query_one("SELECT count(*), max(id) FROM t", &[]).unwrap();
+        let rows = self.world.client().query_one("SELECT count(*), max(id) FROM t", &[]).unwrap();
         assert_eq!((rows.get::<_, i64>(0), rows.get::<_, Option<i64>>(1)), (produced, Some(produced - 1)));
     }
 }
@@ -116,7 +114,7 @@ impl Drop for Small {
 }
 
 #[test]
-fn a_full_disk_is_waited_for() {
+fn the_sink_waits_while_the_disk_is_full() {
     let place = Services::shared().postgres.dir().join(names::unique("small"));
     let Some(small) = Small::mount(&place) else {
         eprintln!("mount is refused here: 53100 is proven by a trigger only, in sqlstates");
@@ -125,7 +123,7 @@ fn a_full_disk_is_waited_for() {
     let mut flow = Flow::new("full", "insert");
     let space = names::unique("small").replace('-', "_");
     let location = place.display();
-    flow.client.batch_execute(&format!("CREATE TABLESPACE {space} LOCATION '{location}'")).unwrap();
+    flow.execute(&format!("CREATE TABLESPACE {space} LOCATION '{location}'"));
     flow.execute(&format!("ALTER TABLE t SET TABLESPACE {space}"));
     let filler = place.join("filler");
     // All that is left, but for a page or two.
@@ -137,7 +135,7 @@ fn a_full_disk_is_waited_for() {
     fs::remove_file(&filler).unwrap();
     flow.recovered();
     flow.execute("DROP TABLE t");
-    flow.client.batch_execute(&format!("DROP TABLESPACE {space}")).unwrap();
+    flow.execute(&format!("DROP TABLESPACE {space}"));
     drop(small);
 }
 
@@ -155,26 +153,26 @@ fn full_by_trigger() {
 }
 
 #[test]
-fn too_many_connections_are_waited_for() {
+fn the_sink_waits_for_a_free_connection() {
     let mut flow = Flow::new("crowded", "insert");
-    flow.execute("ALTER USER ROLE CONNECTION LIMIT 0");
+    flow.execute("ALTER ROLE $role CONNECTION LIMIT 0");
     assert!(flow.cut() > 0);
     flow.produce();
     flow.waits_for("(53300)");
-    flow.execute("ALTER USER ROLE CONNECTION LIMIT -1");
+    flow.execute("ALTER ROLE $role CONNECTION LIMIT -1");
     flow.recovered();
 }
 
 #[test]
-fn a_read_only_database_is_waited_for() {
+fn the_sink_waits_while_the_database_is_read_only() {
     let mut flow = Flow::new("readonly", "insert");
-    let database = flow.database.clone();
+    let database = flow.database();
     let set = format!("ALTER DATABASE \"{database}\" SET default_transaction_read_only");
-    flow.client.batch_execute(&format!("{set} = on")).unwrap();
+    flow.execute(&format!("{set} = on"));
     assert!(flow.cut() > 0);
     flow.produce();
     flow.waits_for("(25006)");
-    flow.client.batch_execute(&format!("{set} = off")).unwrap();
+    flow.execute(&format!("{set} = off"));
     flow.recovered();
 }
 
@@ -195,89 +193,71 @@ fn sessions_that_are_terminated_again_and_again_lose_nothing() {
 }
 
 #[test]
-fn a_deadlock_is_tried_again() {
-    let mut flow = Flow::new("deadlock", "upsert");
-    flow.execute("ALTER USER ROLE SET deadlock_timeout = '2s'");
+fn a_batch_is_tried_again_after_a_deadlock() {
+    let flow = Flow::new("deadlock", "upsert");
+    flow.execute("ALTER ROLE $role SET deadlock_timeout = '2s'");
     flow.cut();
     // The sink holds its position and wants a row of ours; we hold the row and want its position.
-    let url = Services::shared().postgres.url_of(&flow.database);
-    let mut other = tests::postgres::connect(&url);
-    let mut other = other.transaction().unwrap();
-    other
-        .batch_execute("SET LOCAL deadlock_timeout = '1min'; SELECT * FROM t WHERE id = 7 FOR UPDATE")
-        .unwrap();
-    let again = (0..SOME).map(|id| Record::json(&json!({"id": id, "v": "again"})));
-    Services::shared().kafka.produce(&flow.topic, again);
+    let sql = "SET LOCAL deadlock_timeout = '1min'; SELECT * FROM t WHERE id = 7 FOR UPDATE";
+    let mut other = flow.world.hold(sql);
+    flow.world.produce_json((0..SOME).map(|id| json!({"id": id, "v": "again"})));
     wait::until(PATIENCE, "the sink waits for the row", || {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND wait_event_type = 'Lock'";
-        flow.client.query_one(waiting, &[&flow.role]).unwrap().get::<_, i64>(0) > 0
+        flow.world.client().query_one(waiting, &[&flow.world.role]).unwrap().get::<_, i64>(0) > 0
     });
-    other.batch_execute("UPDATE sink_offsets SET updated_at = now()").unwrap();
+    other.client().batch_execute("UPDATE sink_offsets SET updated_at = now()").unwrap();
     // The server lets us go on before the sink has read that it was the victim.
     wait::until(PATIENCE, "the sink was the victim", || flow.sink.stderr().contains("(40P01)"));
-    other.commit().unwrap();
-    let rows = (flow.produced + SOME) as f64;
-    flow.sink.wait_metric(PATIENCE, "sink_rows_written_total", |written| written >= rows);
-    let changed = flow.client.query_one("SELECT count(*) FROM t WHERE v = 'again'", &[]).unwrap();
-    assert_eq!(changed.get::<_, i64>(0), SOME);
-    assert_eq!(flow.sink.assert_accounted(), rows as u64);
+    other.commit();
+    flow.assert_updated();
 }
 
 #[test]
-fn a_table_that_is_locked_for_long_is_waited_for() {
+fn the_sink_waits_while_a_table_is_locked() {
     let mut flow = Flow::new("locked", "insert");
-    let mut other = tests::postgres::connect(&Services::shared().postgres.url_of(&flow.database));
-    let mut lock = other.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
+    let lock = flow.world.lock_table();
     flow.produce();
     flow.waits_for("(55P03)");
-    lock.commit().unwrap();
+    lock.release();
     flow.recovered();
 }
 
 #[test]
-fn a_permission_that_is_revoked_is_waited_for() {
+fn the_sink_waits_until_a_revoked_permission_is_granted_again() {
     let mut flow = Flow::new("revoked", "insert");
-    flow.execute("REVOKE INSERT ON t FROM ROLE");
+    flow.execute("REVOKE INSERT ON t FROM $role");
     flow.produce();
     flow.waits_for("permission denied for table t (42501)");
-    flow.execute("GRANT INSERT ON t TO ROLE");
+    flow.execute("GRANT INSERT ON t TO $role");
     flow.recovered();
 }
 
 #[test]
-fn without_temporary_tables_inserts_and_updates_go_on() {
+fn inserts_and_updates_work_without_temporary_tables() {
     let mut flow = Flow::new("templess", "upsert");
-    let database = flow.database.clone();
-    flow.client.batch_execute(&format!("REVOKE TEMP ON DATABASE \"{database}\" FROM PUBLIC")).unwrap();
+    let database = flow.database();
+    flow.execute(&format!("REVOKE TEMP ON DATABASE \"{database}\" FROM PUBLIC"));
     assert!(flow.cut() > 0, "sessions keep the temporary tables that they have");
     flow.produce();
     flow.recovered();
     let may: bool = flow
-        .client
-        .query_one("SELECT has_database_privilege($1, current_database(), 'TEMP')", &[&flow.role])
-        .unwrap()
-        .get(0);
+        .world
+        .one(&format!("SELECT has_database_privilege('{}', current_database(), 'TEMP')", flow.world.role));
     assert!(!may);
-    let again = (0..SOME).map(|id| Record::json(&json!({"id": id, "v": "again"})));
-    Services::shared().kafka.produce(&flow.topic, again);
-    let rows = (flow.produced + SOME) as f64;
-    flow.sink.wait_metric(PATIENCE, "sink_rows_written_total", |written| written >= rows);
-    let changed = flow.client.query_one("SELECT count(*) FROM t WHERE v = 'again'", &[]).unwrap();
-    assert_eq!(changed.get::<_, i64>(0), SOME);
-    assert_eq!(flow.sink.assert_accounted(), rows as u64);
+    flow.update_again();
 }
 
 #[test]
-fn a_password_that_is_changed_is_waited_for() {
+fn the_sink_waits_while_its_password_is_wrong() {
     let mut flow = Flow::new("password", "insert");
     let rules = Services::shared().postgres.dir().join("data/pg_hba.conf");
     let before = fs::read_to_string(&rules).unwrap();
-    fs::write(&rules, format!("host all \"{}\" 127.0.0.1/32 scram-sha-256\n{before}", flow.role)).unwrap();
-    flow.execute("SELECT pg_reload_conf(); ALTER USER ROLE PASSWORD 'wrong'");
+    fs::write(&rules, format!("host all \"{}\" 127.0.0.1/32 scram-sha-256\n{before}", flow.world.role))
+        .unwrap();
+    flow.execute("SELECT pg_reload_conf(); ALTER ROLE $role PASSWORD 'wrong'");
     flow.cut();
     flow.produce();
     flow.waits_for("(28P01)");
-    flow.execute("ALTER USER ROLE PASSWORD 'right'");
+    flow.execute("ALTER ROLE $role PASSWORD 'right'");
     flow.recovered();
 }

@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use tests::Prometheus;
 
 /// An alert and whom it names.
-pub type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// The states that each alert went through, as Prometheus showed them.
 #[derive(Default)]
-pub struct Seen(Mutex<BTreeMap<Key, Vec<String>>>);
+pub(crate) struct Seen(Mutex<BTreeMap<Key, Vec<String>>>);
 
 impl Seen {
     /// Notes what has changed.
-    pub fn look(&self, prometheus: &Prometheus) {
+    pub(crate) fn look(&self, prometheus: &Prometheus) {
         let mut now: BTreeMap<Key, String> = BTreeMap::new();
         for alert in prometheus.alerts().unwrap() {
             assert!(!alert.annotations.to_string().contains("<error"), "{alert:?}");
@@ -34,7 +34,7 @@ impl Seen {
     }
 
     /// Those in this state now.
-    pub fn are(&self, state: &str) -> BTreeSet<Key> {
+    pub(crate) fn are(&self, state: &str) -> BTreeSet<Key> {
         let seen = self.0.lock().unwrap();
         seen.iter()
             .filter(|(_, states)| states.last().is_some_and(|s| s == state))
@@ -43,13 +43,13 @@ impl Seen {
     }
 
     /// Those that have fired, whether they still do or not.
-    pub fn fired(&self) -> BTreeSet<Key> {
+    pub(crate) fn fired(&self) -> BTreeSet<Key> {
         let fired = |states: &[String]| states.iter().any(|state| state == "firing");
         self.histories().into_iter().filter(|(_, states)| fired(states)).map(|(key, _)| key).collect()
     }
 
     /// Every state of each, in order.
-    pub fn histories(&self) -> BTreeMap<Key, Vec<String>> {
+    pub(crate) fn histories(&self) -> BTreeMap<Key, Vec<String>> {
         self.0.lock().unwrap().clone()
     }
 }

@@ -2,18 +2,18 @@
 
 /// A type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ColumnType {
+pub(crate) struct ColumnType {
     /// As SQL writes it.
-    pub sql: &'static str,
+    pub(crate) sql: &'static str,
     /// What its values look like.
-    pub family: Family,
+    pub(crate) family: Family,
     /// The server may refuse what our encoder takes: a domain's CHECK, or a type that only the server reads.
-    pub left_to_server: bool,
+    pub(crate) left_to_server: bool,
 }
 
 /// Types whose values look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     Bool,
     Integer,
     Float,
@@ -39,7 +39,7 @@ pub enum Family {
 
 impl ColumnType {
     /// The type of the elements of an array type.
-    pub fn element(&self) -> Option<ColumnType> {
+    pub(crate) fn element(&self) -> Option<ColumnType> {
         let sql = match self.sql {
             "ints" => "integer", // a domain over an array
             sql => sql.strip_suffix("[]")?,
@@ -49,7 +49,7 @@ impl ColumnType {
 }
 
 /// What the tables need before they can be made.
-pub const PRELUDE: &str = "CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; \
+pub(crate) const PRELUDE: &str = "CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; \
      CREATE TYPE mood AS ENUM ('sad', 'ok', 'Happy', '7', 'true', 'a \"b\\', ''); \
      CREATE TYPE pair AS (a int, b text); \
      CREATE DOMAIN posint AS int CHECK (VALUE > 0); \
@@ -60,7 +60,7 @@ pub const PRELUDE: &str = "CREATE EXTENSION citext; CREATE EXTENSION hstore; CRE
      CREATE DOMAIN feeling AS mood CHECK (VALUE <> 'sad'); \
      CREATE DOMAIN ints AS int[] CHECK (cardinality(VALUE) < 4);";
 
-pub const COLUMNS: &[ColumnType] = &{
+pub(crate) const COLUMNS: &[ColumnType] = &{
     use Family::*;
     const fn of(sql: &'static str, family: Family) -> ColumnType {
         ColumnType { sql, family, left_to_server: false }

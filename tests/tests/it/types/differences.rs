@@ -7,20 +7,20 @@ use super::pools::{ACCEPTED_STAMPS, ODD_DATES, ODD_INTERVALS, ODD_STAMPS, ODD_TI
 use super::values::quoted;
 
 /// One deliberate difference.
-pub struct Difference {
+pub(crate) struct Difference {
     /// The first cell of its row: the types.
-    pub types: &'static str,
+    pub(crate) types: &'static str,
     /// The second: the value.
-    pub value: &'static str,
+    pub(crate) value: &'static str,
     /// Whether a value, JSON text, for a column that is no array is meant.
-    pub covers: fn(&ColumnType, &str) -> bool,
+    pub(crate) covers: fn(&ColumnType, &str) -> bool,
     /// What the sink makes of it.
-    pub here: Here,
+    pub(crate) here: Here,
 }
 
 /// What the sink makes of a value.
 #[derive(Clone, Copy)]
-pub enum Here {
+pub(crate) enum Here {
     /// A rejected record.
     Refused,
     /// What PostgreSQL makes of this JSON text instead.
@@ -35,7 +35,7 @@ use Family::{
     Timestamptz, Timetz,
 };
 
-pub const DIFFERENCES: &[Difference] = &[
+pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         types: "all but arrays, json and jsonb",
         value: "an array with one element that is not an array (for types without an encoder: that is a string), unless `unwrap_single_element_arrays` is off",
@@ -212,7 +212,7 @@ pub const DIFFERENCES: &[Difference] = &[
 ];
 
 /// Differences of columns that are arrays as a whole, and of composite types: nothing of them is taken apart.
-pub const OF_WHOLES: &[Difference] = &[
+pub(crate) const OF_WHOLES: &[Difference] = &[
     Difference {
         types: "arrays",
         value: "a string: `\"{1,2}\"`",
@@ -228,7 +228,7 @@ pub const OF_WHOLES: &[Difference] = &[
 ];
 
 /// All rows of the table, by their first two cells.
-pub fn rows() -> Vec<(String, String)> {
+pub(crate) fn rows() -> Vec<(String, String)> {
     DIFFERENCES.iter().chain(OF_WHOLES).map(|row| (row.types.into(), row.value.into())).collect()
 }
 

@@ -7,7 +7,7 @@ use sink_connector::testing::{
 
 /// What became of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ours {
+pub(crate) enum Ours {
     /// Our decoder refused it.
     Refused(String),
     /// The server refused it inside COPY.
@@ -17,7 +17,7 @@ pub enum Ours {
 }
 
 /// The plan of a table without a key.
-pub fn plan(client: &mut Client, table: &str) -> Plan {
+pub(crate) fn plan(client: &mut Client, table: &str) -> Plan {
     let wanted = Wanted {
         table: TableName::parse(table),
         mode: Mode::Insert,
@@ -40,7 +40,7 @@ pub fn plan(client: &mut Client, table: &str) -> Plan {
 }
 
 /// Writes each value, JSON text, into column `v` of `table`, which has an `id` beside it.
-pub fn write(client: &mut Client, table: &str, values: &[String]) -> Vec<Ours> {
+pub(crate) fn write(client: &mut Client, table: &str, values: &[String]) -> Vec<Ours> {
     let plan = plan(client, table);
     let (mut slots, mut rows) = (Cells::new(0), Rows::new(plan.columns.len()));
     let mut outcomes: Vec<Ours> = Vec::with_capacity(values.len());

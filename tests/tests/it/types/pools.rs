@@ -1,6 +1,6 @@
 //! Texts that the values of the differential test are picked from.
 
-pub const WORDS: &[&str] = &[
+pub(crate) const WORDS: &[&str] = &[
     "",
     " ",
     "a",
@@ -30,7 +30,7 @@ pub const WORDS: &[&str] = &[
     "Happy",
     "a \"b\\",
 ];
-pub const NUMBERS: &[&str] = &[
+pub(crate) const NUMBERS: &[&str] = &[
     "0",
     "-0",
     "1",
@@ -79,7 +79,7 @@ pub const NUMBERS: &[&str] = &[
     "86399999",
     "20240101",
 ];
-pub const NUMERIC_TEXT: &[&str] = &[
+pub(crate) const NUMERIC_TEXT: &[&str] = &[
     "NaN",
     "nan",
     "Infinity",
@@ -100,11 +100,11 @@ pub const NUMERIC_TEXT: &[&str] = &[
     "١",
     "",
 ];
-pub const BOOLEANS: &[&str] = &[
+pub(crate) const BOOLEANS: &[&str] = &[
     "t", "f", "true", "false", "TRUE", "yes", "no", "y", "n", "on", "off", "o", "of", "tru", "truee", "1",
     "0", "01", " t ",
 ];
-pub const UUIDS: &[&str] = &[
+pub(crate) const UUIDS: &[&str] = &[
     "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
     "{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}",
     "a0eebc999c0b4ef8bb6d6bb9bd380a11",
@@ -115,7 +115,7 @@ pub const UUIDS: &[&str] = &[
     "a0eebc999c0b4ef8bb6d6bb9bd380a11-",
     "{a0eebc999c0b4ef8bb6d6bb9bd380a11",
 ];
-pub const BYTES: &[&str] = &[
+pub(crate) const BYTES: &[&str] = &[
     "",
     "\\x",
     "\\x00ff",
@@ -132,7 +132,7 @@ pub const BYTES: &[&str] = &[
     "\\001",
     "a b",
 ];
-pub const DATES: &[&str] = &[
+pub(crate) const DATES: &[&str] = &[
     "1969-12-31",
     "2024-02-29",
     "2023-02-29",
@@ -156,7 +156,7 @@ pub const DATES: &[&str] = &[
     "1999-12-31",
     "2000-01-01",
 ];
-pub const TIMES: &[&str] = &[
+pub(crate) const TIMES: &[&str] = &[
     "00:00:00",
     "24:00:00",
     "24:00:01",
@@ -172,7 +172,7 @@ pub const TIMES: &[&str] = &[
     "00:00:00.0000005",
     "07:00:60.5",
 ];
-pub const OFFSETS: &[&str] = &[
+pub(crate) const OFFSETS: &[&str] = &[
     "",
     "",
     "Z",
@@ -189,16 +189,16 @@ pub const OFFSETS: &[&str] = &[
     "Z BC",
 ];
 /// What PostgreSQL reads and we do not: the differences list it.
-pub const ODD_DATES: &[&str] =
+pub(crate) const ODD_DATES: &[&str] =
     &["today", "epoch", "Jan 8 1999", "1/8/1999", "2024-W01-1", "J2451187", "2024.05", "99-01-08"];
 /// What we read and PostgreSQL does not, and what it means.
-pub const ACCEPTED_STAMPS: &[(&str, &str)] = &[
+pub(crate) const ACCEPTED_STAMPS: &[(&str, &str)] = &[
     ("2024-01-01-05:00", "2024-01-01 00:00:00-05:00"),
     ("2024-01-01T101112-05", "2024-01-01 10:11:12-05:00"),
     ("2024-01-01 10:11:12.+02", "2024-01-01 10:11:12+02:00"),
 ];
-pub const ODD_TIMES: &[&str] = &["allballs", "4:05 PM", "10:00 America/New_York", "2024-01-01 10:00"];
-pub const ODD_STAMPS: &[&str] = &[
+pub(crate) const ODD_TIMES: &[&str] = &["allballs", "4:05 PM", "10:00 America/New_York", "2024-01-01 10:00"];
+pub(crate) const ODD_STAMPS: &[&str] = &[
     "now",
     "epoch",
     "2024-01-01T246000",
@@ -207,7 +207,7 @@ pub const ODD_STAMPS: &[&str] = &[
     "2024-01-01 10:00 America/New_York",
     "1/8/1999",
 ];
-pub const INTERVALS: &[&str] = &[
+pub(crate) const INTERVALS: &[&str] = &[
     "P1Y2M3DT4H5M6.7S",
     "PT-6H3M",
     "P1W",
@@ -249,9 +249,9 @@ pub const INTERVALS: &[&str] = &[
     "-1.5 hours ago",
     "1 sec 2 ms",
 ];
-pub const ODD_INTERVALS: &[&str] =
+pub(crate) const ODD_INTERVALS: &[&str] =
     &["5", "P1", "\\.", "1-2", "1 2:03:04", "P0001-02-03T04:05:06", "12:30.5", "1 qtr", "1 mon ago 2 days"];
-pub const ADDRESSES: &[&str] = &[
+pub(crate) const ADDRESSES: &[&str] = &[
     "10.1.2.3",
     "10.1.2.3/8",
     "10.0.0.0/8",
@@ -274,8 +274,8 @@ pub const ADDRESSES: &[&str] = &[
     "1:2:3:4:5:6:7:8:9",
     "12345::",
 ];
-pub const ODD_ADDRESSES: &[&str] = &["10", "10.1", "192.168.1/24", "10.001.002.003"];
-pub const INPUTS: &[&str] = &[
+pub(crate) const ODD_ADDRESSES: &[&str] = &["10", "10.1", "192.168.1/24", "10.001.002.003"];
+pub(crate) const INPUTS: &[&str] = &[
     "[1,5)",
     "[5,1)",
     "empty",
@@ -306,7 +306,7 @@ pub const INPUTS: &[&str] = &[
     "10 hours 30 min 7 sec",
     "with\ttab\\ and \"quotes\"",
 ];
-pub const JSON: &[&str] = &[
+pub(crate) const JSON: &[&str] = &[
     "{}",
     "[]",
     "{\"a\": 1}",

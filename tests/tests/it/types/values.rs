@@ -9,7 +9,7 @@ use super::pools::{
 };
 
 /// A value for a column, as JSON text.
-pub fn value(random: &mut impl Rng, column: &ColumnType) -> String {
+pub(crate) fn value(random: &mut impl Rng, column: &ColumnType) -> String {
     match random.random_range(0..20) {
         0 => "null".into(),
         1 => ["true", "false"][random.random_range(0..2)].into(),
@@ -210,6 +210,6 @@ fn pick<'a>(random: &mut impl Rng, from: &[&'a str]) -> &'a str {
 }
 
 /// Text as a JSON string.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,4 +1,4 @@
-//! A broker that says no: the sink says so, waits, and goes on by itself once it may.
+//! A broker that denies access: the sink says so, waits, and continues by itself once access is granted.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Guarded {
         list.add_partition_offset(TOPIC, 0, Offset::Offset(0)).unwrap();
         let attempt = || {
             let consumer: BaseConsumer = self.kafka.client().set("group.id", GROUP).create().unwrap();
-            // While the group has a member, a stranger's commit is refused for another reason.
+            // While the group has a member, a commit by another client is refused for another reason.
             consumer.commit(&list, CommitMode::Sync).map_err(|error| error.rdkafka_error_code())
         };
         let denied = Err(Some(RDKafkaErrorCode::GroupAuthorizationFailed));
@@ -74,7 +74,7 @@ impl Guarded {
     }
 }
 
-/// It lives, and is not ready for a reason with these words.
+/// /livez answers 200, and /readyz 503 with these words.
 fn refused(sink: &Sink, words: &str) {
     wait::until(PATIENCE, &format!("/readyz says {words:?}"), || {
         sink.get("/readyz").is_ok_and(|(status, body)| status == 503 && body.contains(words))
@@ -83,7 +83,7 @@ fn refused(sink: &Sink, words: &str) {
 }
 
 #[test]
-fn a_sink_that_may_not_read_says_so_and_goes_on_when_it_may() {
+fn a_sink_without_permission_to_read_says_so_and_continues_once_it_has_it() {
     let guarded = Guarded::new();
     guarded.produce(1);
     guarded.deny(["--group", GROUP]);
@@ -105,7 +105,7 @@ fn a_sink_that_may_not_read_says_so_and_goes_on_when_it_may() {
 }
 
 #[test]
-fn positions_that_kafka_refused_to_hear_are_told_later() {
+fn commits_that_kafka_refused_are_repeated_later() {
     let guarded = Guarded::new();
     // The member stays one however long its heartbeats are refused.
     let sink = guarded.config.clone().property("session.timeout.ms", "120000").run();
@@ -118,7 +118,7 @@ fn positions_that_kafka_refused_to_hear_are_told_later() {
     };
     guarded.produce(1);
     told(1);
-    // A record is at its writer when the door is shut, and is written behind it.
+    // A record is at its writer when access is denied, and is written afterwards.
     let mut client = tests::postgres::connect(&guarded.url);
     let mut hold = client.transaction().unwrap();
     hold.batch_execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();

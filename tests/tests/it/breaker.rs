@@ -1,5 +1,5 @@
-//! A topic most of whose records are rejected is at fault as a whole: it pauses, says why, and goes on by itself once
-//! its records pass.
+//! A topic most of whose records are rejected is paused as a whole, with the reason, and continues by itself once its
+//! records pass.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Scene {
         wait::holds(PATIENCE, "sink_breaker_open", || self.is_open(sink, topic), |seen| *seen == wanted);
     }
 
-    /// Waits until the same records were tried again so often, in vain.
+    /// Waits until the same records were tried again so often and refused each time.
     #[track_caller]
     pub(crate) fn wait_retries(&self, sink: &Sink, retries: f64) {
         let tries = || tripped(sink);
@@ -139,9 +139,9 @@ fn a_sink_all_of_whose_topics_are_paused_is_not_ready_and_says_why_until_they_pa
 }
 
 #[test]
-fn a_restart_does_not_pour_another_window_into_the_dead_letters() {
+fn a_restart_does_not_add_another_window_of_dead_letters() {
     let mut scene = Scene::new(1);
-    // So that many batches are judged before the window is full.
+    // So that many batches are counted before the window is full.
     scene.config = scene.config.set("batch.max_rows", 10);
     scene.produce(0, (0..200).map(|id| record(id, id)));
     scene.produce(0, (200..2_000).map(|id| record(id, "many")));

@@ -1,5 +1,5 @@
-//! The breaker where only the server refuses records: it opens after few tries, a restart pours no more, and the table's
-//! owner closes it.
+//! The breaker where only the server refuses records: it opens after few attempts, a restart adds no dead letters, and it
+//! closes once the table is altered.
 
 use std::fs;
 use std::time::Duration;
@@ -100,14 +100,14 @@ fn a_deadline_that_comes_while_the_breaker_is_open_ends_with_exit_code_4() {
 }
 
 #[test]
-fn a_restart_does_not_pour_another_window_into_a_topic_of_dead_letters() {
+fn a_restart_does_not_send_another_window_to_the_dead_letter_topic() {
     let mut scene = Scene::new(1);
     let letters = scene.kafka.topic("breaker_letters", 2);
     scene.config = scene
         .config
         .set("errors.dead_letters", "topic")
         .set("errors.dead_letter_topic", letters.as_str())
-        // So that many batches are judged before the window is full.
+        // So that many batches are counted before the window is full.
         .set("batch.max_rows", 10);
     scene.produce(0, (0..100).map(|id| record(id, id)));
     scene.produce(0, (100..1_000).map(|id| record(id, "many")));

@@ -1,4 +1,4 @@
-//! `check`: what a user learns before the sink runs, and that it leaves nothing behind.
+//! `check`: what it reports before the sink runs, and that it leaves nothing behind.
 
 use std::fs;
 use std::time::Duration;
@@ -154,7 +154,7 @@ fn several_mistakes_are_reported_at_once_each_with_what_to_do() {
 }
 
 #[test]
-fn records_that_do_not_fit_the_table_are_told_by_reason_and_place() {
+fn records_that_do_not_fit_the_table_are_reported_by_reason_and_offset() {
     let setup = Setup::new("CREATE TABLE t (id int PRIMARY KEY, nmae text, score int NOT NULL)");
     let output = check(&setup.config, 1);
     let sample = format!("sample of {}", setup.topic);
@@ -194,7 +194,7 @@ fn fields_are_looked_for_inside_envelopes_and_not_where_columns_are_filled_from_
 }
 
 #[test]
-fn what_a_table_does_to_the_guarantees_is_said() {
+fn triggers_and_unlogged_tables_are_reported() {
     let setup = Setup::new(
         "CREATE TABLE t (id int PRIMARY KEY, name text); \
          CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
@@ -237,7 +237,7 @@ fn dead_letters_in_a_topic_need_that_topic_and_no_table_and_none_is_sent() {
 }
 
 #[test]
-fn a_role_without_privileges_is_told_the_grants() {
+fn the_grants_that_a_role_lacks_are_named() {
     let setup = Setup::new("CREATE TABLE t (id int PRIMARY KEY, name text)");
     let mut admin = tests::postgres::connect(&setup.url);
     let role = tests::names::unique("role").replace('-', "_");

@@ -35,7 +35,7 @@ fn a_broker_or_a_database_that_is_not_there_is_named_with_its_address() {
 }
 
 #[test]
-fn a_wrong_password_is_told_from_a_wrong_address() {
+fn a_wrong_password_is_distinguished_from_a_wrong_address() {
     let setup = Setup::new("CREATE TABLE t (id int PRIMARY KEY, name text)");
     let postgres = &Services::shared().postgres;
     let role = tests::names::unique("locked").replace('-', "_");
@@ -99,7 +99,7 @@ fn a_configuration_that_does_not_load_exits_with_2_and_names_every_mistake() {
 }
 
 #[test]
-fn a_topic_and_a_group_that_may_not_be_used_are_told_from_missing_ones() {
+fn unauthorised_topics_and_groups_are_distinguished_from_missing_ones() {
     let options = KafkaOptions::default()
         .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
         .property("allow.everyone.if.no.acl.found", "true");

@@ -210,7 +210,7 @@ fn a_position_lost_while_the_sink_runs_stops_its_partition_alone() {
 }
 
 #[test]
-fn a_position_lost_before_its_first_record_is_not_begun_anew() {
+fn a_position_lost_before_its_first_record_is_not_initialised_again() {
     let scene = Scene::new(1, 2);
     let sink = scene.config.run();
     wait::until(SOON, "positions are stored", || {

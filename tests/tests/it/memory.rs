@@ -26,7 +26,7 @@ fn live_score(n: u32) -> Value {
 }
 
 #[test]
-fn memory_stays_small_while_postgres_is_away_with_300000_records_waiting() {
+fn memory_stays_small_while_postgres_is_unreachable_with_300000_records_waiting() {
     let Services { kafka, postgres } = Services::private();
     let topic = kafka.topic("memory", 8);
     let produce = |ids: std::ops::Range<u32>| {

@@ -1,5 +1,5 @@
-//! Logs that are not what the position was stored for: topics created again, records deleted before they were read.
-//! Their partitions stop, say why, and the others go on.
+//! Topics that were recreated, and records that retention deleted before they were read: their partitions stop, with the
+//! reason, and the others continue.
 
 use tests::{Metrics, wait};
 
@@ -86,7 +86,7 @@ fn a_topic_created_again_and_filled_before_the_next_fetch_is_not_read_on_where_t
         scene.produce(0, partition, 0..5);
         scene.wait_for(0, partition, 0..5);
     }
-    // The sink finds what is there then: nothing tells it of the time between.
+    // The sink sees only the result: it was stopped in between.
     sink.sigstop();
     scene.kafka.replace_topic(&scene.topics[0], 2);
     for partition in [0, 1] {
@@ -168,7 +168,7 @@ fn retention_past_the_position_of_a_sink_that_is_held_behind_stops_the_partition
 }
 
 #[test]
-fn where_a_topic_stands_is_told_while_another_is_missing() {
+fn the_lag_of_a_topic_is_measured_while_another_topic_is_missing() {
     let scene = Scene::new(2, 1);
     let (deleted, stays) = (0, 1);
     let sink = scene.config.run();

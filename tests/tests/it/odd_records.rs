@@ -1,5 +1,4 @@
-//! Records that no sensible client sends and every broker takes: each is a row or a dead letter with its bytes, and
-//! the sink goes on.
+//! Unusual records that every broker accepts: each is a row or a dead letter with its bytes, and the sink continues.
 
 use std::ffi::CStr;
 use std::time::Duration;

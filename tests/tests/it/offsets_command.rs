@@ -1,4 +1,4 @@
-//! `offsets`: where the sink stands, and the way out for a partition that has stopped.
+//! `offsets`: prints positions and lag, and resets the position of a partition that has stopped.
 
 use serde_json::{Value, json};
 use tests::{Output, Record, SinkConfig};
@@ -23,7 +23,7 @@ fn place(scene: &Scene, output: &Output, topic: usize, partition: i32) -> Value 
 }
 
 #[test]
-fn show_tells_positions_ends_and_lag_and_makes_nothing() {
+fn show_prints_positions_ends_and_lag_and_creates_nothing() {
     let scene = Scene::new(1, 2);
     scene.produce(0, 0, 0..4);
     let before = run(&scene.config, &["show", "--output", "json"], 0);
@@ -33,7 +33,7 @@ fn show_tells_positions_ends_and_lag_and_makes_nothing() {
         .query_one("SELECT count(*) FROM pg_class WHERE relname = 'sink_offsets'", &[])
         .unwrap()
         .get(0);
-    assert_eq!(tables, 0, "it only looks");
+    assert_eq!(tables, 0, "it only reads");
     scene.drain();
     scene.produce(0, 0, 4..7);
     let output = run(&scene.config, &["show", "--output", "json"], 0);
@@ -49,7 +49,7 @@ fn show_tells_positions_ends_and_lag_and_makes_nothing() {
 }
 
 #[test]
-fn reset_prints_its_plan_and_acts_only_when_told() {
+fn reset_prints_its_plan_and_acts_only_with_execute() {
     let scene = Scene::new(1, 2);
     let topic = scene.topics[0].clone();
     let at = |n: i32, ms: i64| {
@@ -91,7 +91,7 @@ fn reset_prints_its_plan_and_acts_only_when_told() {
 }
 
 #[test]
-fn reset_refuses_what_cannot_be_meant() {
+fn reset_refuses_offsets_partitions_and_times_that_do_not_exist() {
     let scene = Scene::new(1, 2);
     scene.produce(0, 0, 0..5);
     scene.produce(0, 1, 0..9);

@@ -1,4 +1,4 @@
-//! Where a partition begins, and that Kafka is never told more than PostgreSQL holds.
+//! Where a partition begins, and that positions committed to Kafka are never ahead of PostgreSQL.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn stored(client: &mut postgres::Client) -> HashMap<i32, i64> {
 }
 
 #[test]
-fn kafka_is_never_told_more_than_postgresql_holds() {
+fn positions_in_kafka_are_never_ahead_of_those_in_postgresql() {
     let Services { kafka, postgres } = Services::shared();
     let topic = kafka.topic("ahead", 4);
     let url = postgres.database("ahead");
@@ -153,7 +153,7 @@ fn latest_is_the_end_at_the_assignment_however_long_the_table_is_missing() {
 }
 
 #[test]
-fn a_group_that_others_left_goes_on_where_they_were() {
+fn a_group_that_other_consumers_used_continues_at_their_offsets() {
     let mut scene = Scene::new(1, 3);
     for partition in 0..3 {
         scene.produce(0, partition, 0..10);
@@ -185,7 +185,7 @@ fn a_group_that_others_left_goes_on_where_they_were() {
 }
 
 #[test]
-fn positions_that_were_found_are_used_whatever_keeps_those_of_other_partitions() {
+fn found_positions_are_used_while_those_of_other_partitions_are_locked() {
     const PARTITIONS: i32 = 8;
     let mut scene = Scene::new(1, PARTITIONS);
     scene.drain();
@@ -217,7 +217,7 @@ fn positions_that_were_found_are_used_whatever_keeps_those_of_other_partitions()
 }
 
 #[test]
-fn a_table_of_positions_that_is_not_as_the_sink_makes_it_is_waited_for() {
+fn the_sink_waits_while_the_table_of_positions_has_unexpected_columns() {
     let Services { kafka, postgres } = Services::shared();
     let topic = kafka.topic("strange", 1);
     kafka.produce_one(&topic, Record::json(&json!({"id": 1})));

@@ -90,7 +90,7 @@ fn share(members: &[&Sink]) {
     }
 }
 
-/// Ends a sink in good order; at work or not, all that it consumed has become something.
+/// Stops a sink with SIGTERM; every record that it consumed is accounted for.
 fn leave(sink: &Sink) {
     sink.sigterm();
     let records = sink.wait(Duration::from_secs(60)).expect_code(0).assert_accounted();

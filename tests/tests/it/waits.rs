@@ -1,5 +1,5 @@
-//! Whatever the sink needs is away: it waits and says for what, ends at once when it is asked to, and goes on by
-//! itself within seconds of the return.
+//! PostgreSQL, a table or the broker is missing: the sink waits and says for what, stops at once on SIGTERM, and recovers
+//! by itself within seconds.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tests::{Kafka, Postgres, Record, Services, Sink, SinkConfig, wait};
 
 /// For what only a loaded machine makes slow; the requirements' own limits are below.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// From the return of what was away to rows.
+/// From the end of the outage to rows.
 const RECOVERY: Duration = Duration::from_secs(5);
 /// From SIGTERM to the end.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ fn rows(url: &str) -> i64 {
     tests::postgres::connect(url).query_one("SELECT count(*) FROM t", &[]).unwrap().get(0)
 }
 
-/// The sink lives, is not ready, and says why in JSON: one of its reasons holds `reason`.
+/// /livez answers 200, and /readyz 503 with JSON of which one reason holds `reason`.
 #[track_caller]
 fn assert_waits(sink: &Sink, reason: &str) {
     let answer = || sink.get("/readyz").map_err(|error| error.to_string());
@@ -50,7 +50,7 @@ fn assert_waits(sink: &Sink, reason: &str) {
     });
 }
 
-/// SIGTERM ends it in good order, however much is away.
+/// SIGTERM stops it with exit code 0, whatever is unreachable.
 #[track_caller]
 fn assert_ends_at_once(sink: &Sink) {
     let asked = Instant::now();

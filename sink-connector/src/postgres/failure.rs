@@ -18,6 +18,10 @@ pub struct Failure {
     pub constraint: Option<String>,
     /// The table that the server named.
     pub table: Option<String>,
+    /// The server refused a COPY before it read a row. No record is at fault, and the connection cannot be used again.
+    pub before_rows: bool,
+    /// A record fails, and nothing shows whether it or its table is at fault.
+    pub undecided: bool,
     /// The connection cannot be used again.
     pub connection_lost: bool,
     /// For people.
@@ -41,6 +45,8 @@ impl Failure {
             sqlstate: None,
             constraint: None,
             table: None,
+            before_rows: false,
+            undecided: false,
             connection_lost: false,
             message: message.into(),
         }
@@ -54,14 +60,23 @@ impl Failure {
 
     /// The record is at fault.
     pub fn is_the_records(&self) -> bool {
-        self.class == Class::Record
+        self.class == Class::Record && !self.before_rows
     }
 
     /// A configuration error that some records may cause themselves, or what looks like an internal error of the server
     /// and has come again.
     pub fn may_be_the_records(&self) -> bool {
         self.class == Class::Configuration
+            && !self.before_rows
             && self.sqlstate.as_deref().is_some_and(sqlstate::may_be_the_records)
+    }
+
+    /// An error that may be the trouble of one table, while others can be written.
+    pub fn may_be_a_tables(&self) -> bool {
+        match &self.sqlstate {
+            Some(state) => sqlstate::may_be_a_tables(state),
+            None => self.class == Class::Configuration && !self.connection_lost,
+        }
     }
 
     /// An error that the input function of a type may raise for a value.
@@ -74,6 +89,11 @@ impl Failure {
         [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION]
             .iter()
             .any(|state| self.sqlstate.as_deref() == Some(state.code()))
+    }
+
+    /// An internal error, of which the code says no more.
+    pub fn internal(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::INTERNAL_ERROR.code())
     }
 
     /// One statement met the same row twice (`INSERT … ON CONFLICT DO UPDATE`).
@@ -144,6 +164,8 @@ impl From<postgres::Error> for Failure {
             sqlstate: Some(state.to_owned()),
             constraint: db.constraint().map(str::to_owned),
             table: db.table().map(str::to_owned),
+            before_rows: false,
+            undecided: false,
             // After an error in COPY the protocol state of the connection is not worth the doubt.
             connection_lost: true,
             message,

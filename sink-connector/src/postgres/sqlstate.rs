@@ -127,6 +127,16 @@ pub(crate) fn may_be_the_records(sqlstate: &str) -> bool {
     again(sqlstate, None, "") == Configuration && !never.iter().any(|code| sqlstate.starts_with(code))
 }
 
+/// Whether an error may be the trouble of one table, while others can be written: it is missing, locked, forbidden, its disk
+/// is full, its triggers fail. Not so where the connection or the whole server is in trouble.
+#[must_use]
+pub(crate) fn may_be_a_tables(sqlstate: &str) -> bool {
+    let whole = ["26", "28", "3D", "53300", "53400"];
+    let of_one = ["53", "55", "58", "XX"];
+    let any = |codes: &[&str]| codes.iter().any(|code| sqlstate.starts_with(code));
+    !any(&whole) && (any(&of_one) || again(sqlstate, None, "") == Configuration)
+}
+
 /// Whether the input function of a type may raise it for a value. What it raises because a library, a function or a
 /// privilege is missing hits every value.
 #[must_use]
@@ -212,6 +222,17 @@ mod tests {
         {
             assert!(!may_be_the_records(code), "{code}");
         }
+    }
+
+    #[test]
+    fn some_errors_may_be_one_tables_and_some_are_those_of_the_whole_connection() {
+        assert!(
+            "42P01 42501 53100 55P03 55006 58030 XX000 XX001 0A000 2200H 23514 99999"
+                .split_whitespace()
+                .all(may_be_a_tables)
+        );
+        let whole = "08006 25006 26000 28P01 3D000 40001 40P01 53300 57014 57P01 57P03 22003 P0001";
+        assert!(!whole.split_whitespace().any(may_be_a_tables));
     }
 
     #[test]

@@ -5,10 +5,11 @@
 
 mod confirm;
 mod control_row;
+mod control_values;
 mod outcomes;
 mod value_alone;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::batch::Batch;
@@ -25,8 +26,8 @@ use crate::writer::ladder::Rung;
 use crate::writer::strategy::Strategy;
 use crate::writer::transaction::RolledBack;
 
-pub(crate) use self::control_row::LastWritten;
 use self::control_row::{Control, ControlKey};
+pub(crate) use self::control_values::LastWritten;
 pub(crate) use self::outcomes::{RecordOutcomes, RejectedRecord};
 
 /// A deferred constraint would be checked only after later runs may have corrected what it refuses.
@@ -116,7 +117,7 @@ pub(crate) fn write(
         cells: Cells::default(),
         outcome: RecordOutcomes::default(),
         passed: HashMap::new(),
-        controls: HashMap::new(),
+        accepted: HashSet::new(),
     };
     if let Some(obstacle) = bisect.all()? {
         return Ok(RowsOutcome::RolledBack(obstacle));
@@ -141,8 +142,8 @@ struct Bisection<'a> {
     outcome: RecordOutcomes,
     /// With [`Strategy::Confirm`]: for each table, by its label, the records of which some were written last.
     passed: HashMap<String, Range<u32>>,
-    /// With [`Strategy::Confirm`]: what control rows have shown.
-    controls: HashMap<ControlKey, Control>,
+    /// With [`Strategy::Confirm`]: the records for which a control row was written.
+    accepted: HashSet<ControlKey>,
 }
 
 impl Bisection<'_> {

@@ -144,7 +144,8 @@ impl WriterConnection {
         ordinals: bool,
     ) -> Result<u64, Failure> {
         let statement = self.prepared(sql)?;
-        let writer = self.connection.copy_in(&statement)?;
+        let refused = |error| Failure { before_rows: true, ..Failure::from(error) };
+        let writer = self.connection.copy_in(&statement).map_err(refused)?;
         copy::stream(writer, plan, rows, tuples.iter().copied(), ordinals, &mut self.buffer)
     }
 }

@@ -173,6 +173,49 @@ fn a_trigger_that_fails_for_every_row_is_the_operators_to_fix_though_the_table_h
 }
 
 #[test]
+fn an_index_or_a_conditional_trigger_that_fails_for_every_row_is_the_operators_to_fix() {
+    let index = "CREATE TABLE rates (n int); \
+         CREATE FUNCTION rate(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS \
+           $$ BEGIN PERFORM count(*) FROM public.rates; RETURN n; END $$; \
+         CREATE INDEX rates_of_t ON t (rate(v)); DROP TABLE rates";
+    let trigger = "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN PERFORM count(*) FROM public.rates; RETURN NEW; END $$; \
+         CREATE TRIGGER audit AFTER UPDATE ON t FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) \
+           EXECUTE FUNCTION audit()";
+    for (cause, mode, id) in
+        [(index, "insert", 100), (index, "upsert", 100), (index, "upsert", 7), (trigger, "upsert", 7)]
+    {
+        // All rows have the same value: giving one the values of another changes nothing.
+        let mut world = World::new(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT n, 1 FROM generate_series(1, 50) n; {cause}"
+        ));
+        world.config = world.config.insert_mode(mode);
+        world.produce([json!({"id": id, "v": 2})]);
+        let sink = world.config.run();
+        world.assert_waits(&sink, "(42P01)");
+        world.client.batch_execute("CREATE TABLE rates (n int)").unwrap();
+        sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows >= 1.0);
+        sink.wait_ready(PATIENCE);
+        world.assert_dead_letters("", &[]);
+    }
+}
+
+#[test]
+fn a_role_that_may_not_delete_is_told_by_other_rows_all_the_same() {
+    let role = names::unique("undeleting").replace('-', "_");
+    let mut world = World::new(&format!(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE INDEX ON t (v); \
+         INSERT INTO t SELECT n, n FROM generate_series(1, 50) n; \
+         CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT, UPDATE ON t TO {role}; GRANT ALL ON SCHEMA public TO {role}; {}",
+        trigger("AFTER INSERT OR UPDATE", &raise("XX000"))
+    ));
+    let url = world.config.config().get("postgres.url").and_then(|url| url.as_str()).unwrap().to_owned();
+    world.config = world.config.set("postgres.url", url.replace("postgres@", &format!("{role}@")));
+    world.produce([json!({"id": 100, "v": -1}), json!({"id": 7, "v": -1})]);
+    world.assert_rejected("XX000", &[0, 1], 50);
+}
+
+#[test]
 fn where_nothing_decides_it_waits_and_says_for_what() {
     let mut world = World::new(&format!(
         "CREATE TABLE t (id int PRIMARY KEY, v int); {}",
@@ -186,6 +229,19 @@ fn where_nothing_decides_it_waits_and_says_for_what() {
     sink.wait_metric(PATIENCE, "sink_dead_letters_total", |n| n >= 1.0);
     sink.wait_ready(PATIENCE);
     world.assert_dead_letters("XX000", &[0]);
+}
+
+#[test]
+fn a_tombstone_that_fails_alone_is_told_by_another_row_that_can_be_deleted() {
+    let mut world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT n, n FROM generate_series(1, 50) n; \
+         CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN IF OLD.id = 7 THEN RAISE EXCEPTION 'kept' USING ERRCODE = 'XX000'; END IF; RETURN OLD; END $$; \
+         CREATE TRIGGER keep BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION keep()",
+    );
+    world.config = world.config.insert_mode("upsert").pk_mode("record_key").set("sink.delete_enabled", true);
+    Services::shared().kafka.produce(&world.topic, [Record::tombstone(r#"{"id": 7}"#)]);
+    world.assert_rejected("XX000", &[0], 50);
 }
 
 #[test]

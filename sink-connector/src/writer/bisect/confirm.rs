@@ -45,9 +45,9 @@ impl Bisection<'_> {
             return Ok(failure.into_the_records());
         }
         match self.control(part)? {
-            Some((_, Control::Accepted)) => return Ok(failure),
-            Some((_, Control::Refused(failure))) => return Err(failure),
-            Some((_, Control::Unknown)) | None => {}
+            Control::Accepted => return Ok(failure),
+            Control::Refused(failure) => return Err(failure),
+            Control::Unknown => {}
         }
         let hopeless = self.candidates().len() >= MAX_CANDIDATES
             && part.tables().any(|table| !self.passed.contains_key(&table.plan.label));
@@ -71,7 +71,7 @@ impl Bisection<'_> {
         let mut controls = BTreeSet::new();
         for (record, failure) in &candidates {
             let part = self.batch.select_records(*record..record + 1).encode(&mut self.cells);
-            if let Some((_, Control::Accepted)) = self.control(&part)? {
+            if let Control::Accepted = self.control(&part)? {
                 controls.insert(*record);
                 continue;
             }
@@ -90,13 +90,13 @@ impl Bisection<'_> {
                 return Err(failure.clone());
             }
         }
-        self.controls.clear();
+        self.accepted.clear();
         for (record, failure) in candidates.iter().filter(|(record, _)| controls.contains(record)) {
             let part = self.batch.select_records(*record..record + 1).encode(&mut self.cells);
             match self.control(&part)? {
-                Some((_, Control::Accepted)) => {}
-                Some((_, Control::Refused(failure))) => return Err(failure),
-                Some((_, Control::Unknown)) | None => return Err(undecided(failure.clone(), &part)),
+                Control::Accepted => {}
+                Control::Refused(failure) => return Err(failure),
+                Control::Unknown => return Err(undecided(failure.clone(), &part)),
             }
         }
         self.try_again(&neighbours)
@@ -126,5 +126,5 @@ fn undecided(failure: Failure, part: &Batch) -> Failure {
          written, or for the table to take the record",
         failure.message
     );
-    Failure { message, ..failure }
+    Failure { message, undecided: true, ..failure }
 }

@@ -1,55 +1,18 @@
 //! Control rows: rows that a table has accepted before, written again the way a failed record is written, and rolled back.
 //! If none of them can be written, the table is at fault, not the record.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use postgres::Row as SqlRow;
-use postgres::types::{FromSql, Type};
-
 use super::Bisection;
+use super::control_values::with_key;
 use crate::batch::records::offset32;
-use crate::batch::rows::{Pushed, Rows};
+use crate::batch::rows::Rows;
 use crate::batch::shape::ColumnSet;
-use crate::batch::{Batch, Skip, TableRows};
-use crate::decode::Cells;
-use crate::encode::Kind;
-use crate::messages::report::BatchCounts;
+use crate::batch::{Batch, TableRows};
 use crate::postgres::failure::Failure;
-use crate::postgres::sql::ident;
 use crate::postgres::sqlstate::Class;
-use crate::table::catalog::Column;
 use crate::table::plan::{Mode, Plan};
 use crate::writer::apply::{self, Applied, ApplyOutcome};
 use crate::writer::deletes;
 use crate::writer::ladder::Rung;
-use crate::writer::strategy::Strategy;
-
-/// Rows of the table that are tried. One may no longer fit its table, or may be one that fails.
-const ROWS: usize = 3;
-
-/// The last record of each table that was written, by the table's label.
-#[derive(Debug, Default)]
-pub(crate) struct LastWritten {
-    records: HashMap<String, Batch>,
-    cells: Cells,
-}
-
-impl LastWritten {
-    /// Keeps the last record that a committed batch has written into each table.
-    pub(crate) fn committed(&mut self, batch: &Batch, counts: &BatchCounts, strategy: Strategy) {
-        let all_written = counts.skipped.iter().all(|(_, reason, _)| *reason == Skip::Superseded);
-        if strategy != Strategy::Whole || !all_written || !counts.dead_letters.is_empty() {
-            return;
-        }
-        for table in batch.tables() {
-            if let Some(row) = table.rows.rows().last().filter(|row| row.writes() && !row.incomplete) {
-                let record = batch.select_records(row.record..row.record + 1).encode(&mut self.cells);
-                self.records.insert(table.plan.label.clone(), record);
-            }
-        }
-    }
-}
 
 /// How a record is written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -63,7 +26,7 @@ pub(super) enum Path {
 pub(super) type ControlKey = (String, Path, ColumnSet);
 
 /// What the control rows of a table show.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Control {
     /// One was written: the table takes rows.
     Accepted,
@@ -75,9 +38,9 @@ pub(super) enum Control {
 
 impl Bisection<'_> {
     /// Whether the table of the only record of `part` takes other rows that are written as the record is.
-    pub(super) fn control(&mut self, part: &Batch) -> Result<Option<(ControlKey, Control)>, Failure> {
+    pub(super) fn control(&mut self, part: &Batch) -> Result<Control, Failure> {
         let Some((table, row)) = part.tables().find_map(|t| Some((t, t.rows.rows().last()?))) else {
-            return Ok(None);
+            return Ok(Control::Unknown);
         };
         let path = self.path(table)?;
         let columns = match path {
@@ -85,13 +48,14 @@ impl Bisection<'_> {
             Path::Insert | Path::Update => table.rows.shapes().get(row.tuple.shape).present.clone(),
         };
         let key = (table.plan.label.clone(), path, columns);
-        let known = self.controls.get(&key).cloned();
-        let control = match known {
-            Some(control) => control,
-            None => self.try_controls(table, &key)?,
-        };
-        self.controls.insert(key.clone(), control.clone());
-        Ok(Some((key, control)))
+        if self.accepted.contains(&key) {
+            return Ok(Control::Accepted);
+        }
+        let control = self.try_controls(table, &key)?;
+        if let Control::Accepted = control {
+            self.accepted.insert(key);
+        }
+        Ok(control)
     }
 
     fn path(&mut self, table: &TableRows) -> Result<Path, Failure> {
@@ -116,11 +80,22 @@ impl Bisection<'_> {
     }
 
     fn try_controls(&mut self, table: &TableRows, key: &ControlKey) -> Result<Control, Failure> {
-        let mut rows = self.last_written(&table.plan, key);
-        rows.extend(self.read_controls(&table.plan, key)?);
+        let plan = &table.plan;
+        let controls = self.control_rows(plan, key)?;
+        if key.1 == Path::Update && self.updates_pass(table, &controls)? {
+            return Ok(Control::Accepted);
+        }
         let mut shown = Control::Unknown;
-        for control in rows {
-            match self.try_control(&table.plan, &control, key.1)? {
+        for control in &controls {
+            let tried = match key.1 {
+                Path::Insert => self.try_insert(table, control)?,
+                Path::Update => self.try_update(plan, control)?,
+                Path::Delete => {
+                    let deleted = self.delete_control(plan, control);
+                    self.shown(deleted)?
+                }
+            };
+            match tried {
                 Control::Accepted => return Ok(Control::Accepted),
                 Control::Refused(failure) => shown = Control::Refused(failure),
                 Control::Unknown => {}
@@ -129,53 +104,12 @@ impl Bisection<'_> {
         Ok(shown)
     }
 
-    /// The record of the table that was written last, if it has the same columns.
-    fn last_written(&mut self, plan: &Arc<Plan>, (label, path, columns): &ControlKey) -> Vec<Rows> {
-        let Some(record) = self.last_written.records.get(label) else { return Vec::new() };
-        let record = record.encode_again(|_| Some(Arc::clone(plan)), |_| true, &mut self.cells);
-        let same = |rows: &Rows| {
-            rows.rows().last().is_some_and(|row| rows.shapes().get(row.tuple.shape).present == *columns)
-        };
-        let rows = record.into_tables().map(|table| table.rows);
-        rows.filter(|rows| !rows.rows().is_empty() && (*path == Path::Delete || same(rows))).collect()
-    }
-
-    /// Rows of the table itself. None if it is empty or cannot be read.
-    fn read_controls(&mut self, plan: &Plan, (_, path, columns): &ControlKey) -> Result<Vec<Rows>, Failure> {
-        let wanted: Vec<usize> = match (path, &plan.key) {
-            (Path::Delete, key) => key.as_ref().map(|key| key.columns.clone()).unwrap_or_default(),
-            (Path::Insert | Path::Update, _) => {
-                (0..plan.columns.len()).filter(|column| columns.contains(*column)).collect()
-            }
-        };
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let values: Vec<String> = wanted.iter().map(|column| encoded(&plan.columns[*column])).collect();
-        let sql = format!("SELECT {} FROM {} t LIMIT {ROWS}", values.join(", "), plan.target);
-        match self.connection.client().query(&sql, &[]) {
-            Ok(found) => Ok(found.iter().filter_map(|row| control_row(plan, &wanted, row, *path)).collect()),
-            Err(error) => {
-                let failure = Failure::from(error);
-                if failure.sqlstate.is_none() {
-                    return Err(failure);
-                }
-                self.roll_back()?;
-                Ok(Vec::new())
-            }
-        }
-    }
-
-    /// Writes a control row, and rolls that back.
-    fn try_control(&mut self, plan: &Plan, rows: &Rows, path: Path) -> Result<Control, Failure> {
-        let written = match path {
-            Path::Insert => self.insert_control(plan, rows),
-            Path::Update => self.apply_control(plan, rows, Rung::Lookup),
-            Path::Delete => self.delete_control(plan, rows),
-        };
+    /// What an attempt at a control row shows; it is rolled back.
+    fn shown(&mut self, written: Result<bool, Failure>) -> Result<Control, Failure> {
         let control = match written {
             Ok(true) => Control::Accepted,
             Ok(false) => Control::Unknown,
+            Err(failure) if failure.before_rows => return Err(failure),
             Err(failure) if failure.is_the_records() => Control::Unknown,
             Err(failure) if failure.clone().met_again().class == Class::Configuration => {
                 Control::Refused(failure)
@@ -186,25 +120,55 @@ impl Bisection<'_> {
         Ok(control)
     }
 
-    /// A key that exists counts as accepted, unless triggers would have followed: then the row is deleted before.
-    fn insert_control(&mut self, plan: &Plan, rows: &Rows) -> Result<bool, Failure> {
-        let failure = match self.apply_control(plan, rows, Rung::Plain) {
-            Err(failure) if failure.row_exists() => failure,
-            written => return written,
-        };
-        self.roll_back()?;
-        if !self.triggers_follow(plan)? {
-            return Ok(true);
+    /// Inserts the values of a control row: first under the key of the failed record, which meets no row that exists. If
+    /// that key is what fails, under its own.
+    fn try_insert(&mut self, table: &TableRows, control: &Rows) -> Result<Control, Failure> {
+        let plan = &table.plan;
+        if let Some(rows) = with_key(control, table) {
+            let written = self.apply_control(plan, &rows, Rung::Plain);
+            if let Control::Accepted = self.shown(written)? {
+                return Ok(Control::Accepted);
+            }
+        }
+        match self.apply_control(plan, control, Rung::Plain) {
+            Err(failure) if failure.row_exists() => self.roll_back()?,
+            written => return self.shown(written),
+        }
+        // The row is there. That it was not refused before counts, unless more would have followed.
+        if !self.more_follows(plan)? {
+            return Ok(Control::Accepted);
         }
         if plan.key.is_none() {
-            return Ok(false);
+            return Ok(Control::Unknown);
         }
-        match self.delete_control(plan, rows) {
-            Ok(true) => self.apply_control(plan, rows, Rung::Plain),
-            // Where deleting is not allowed, this shows nothing.
-            Ok(false) => Ok(false),
-            Err(refused) if refused.sqlstate.is_some() => Err(Failure { class: Class::Record, ..failure }),
-            Err(failure) => Err(failure),
+        let written = match self.delete_control(plan, control) {
+            Ok(true) => self.apply_control(plan, control, Rung::Plain),
+            // Where it cannot be deleted, this shows nothing.
+            Err(failure) if failure.sqlstate.is_some() => Ok(false),
+            other => other,
+        };
+        self.shown(written)
+    }
+
+    /// Gives the row of the failed record the values of two different control rows, one after the other: at least one of
+    /// them changes it, and so reaches all triggers and indexes.
+    fn updates_pass(&mut self, table: &TableRows, controls: &[Rows]) -> Result<bool, Failure> {
+        let keyed: Vec<Rows> = controls.iter().filter_map(|control| with_key(control, table)).collect();
+        let Some(first) = keyed.first() else { return Ok(false) };
+        let Some(second) = keyed.iter().find(|rows| values(rows) != values(first)) else { return Ok(false) };
+        let written = match self.apply_control(&table.plan, first, Rung::Lookup) {
+            Ok(true) => self.apply_control(&table.plan, second, Rung::Lookup),
+            other => other,
+        };
+        Ok(matches!(self.shown(written)?, Control::Accepted))
+    }
+
+    /// Gives a control row the values that it has. That counts, unless triggers or indexes may not see it.
+    fn try_update(&mut self, plan: &Plan, control: &Rows) -> Result<Control, Failure> {
+        let written = self.apply_control(plan, control, Rung::Lookup);
+        match self.shown(written)? {
+            Control::Accepted if self.unchanged_may_pass(plan)? => Ok(Control::Unknown),
+            shown => Ok(shown),
         }
     }
 
@@ -221,58 +185,40 @@ impl Bisection<'_> {
         Ok(applied.deleted > 0)
     }
 
-    /// Whether triggers run after a row is inserted, those of foreign keys included. What is inserted through a view, a rule
-    /// or into a foreign table may have more of them than the catalog shows here.
-    fn triggers_follow(&mut self, plan: &Plan) -> Result<bool, Failure> {
+    /// Whether more is done for a row after it is found to exist in an index: other indexes, triggers, those of foreign keys
+    /// included.
+    fn more_follows(&mut self, plan: &Plan) -> Result<bool, Failure> {
+        // pg_trigger.tgtype: 4 is INSERT, 2 is BEFORE, 64 is INSTEAD OF.
+        self.more_than_one_index(plan, "g.tgtype & 4 = 4 AND g.tgtype & 66 = 0")
+    }
+
+    /// Whether an update that changes nothing may pass where another would not: indexes do not see it, and conditions of
+    /// triggers may leave it out.
+    fn unchanged_may_pass(&mut self, plan: &Plan) -> Result<bool, Failure> {
+        // pg_trigger.tgtype: 16 is UPDATE.
+        self.more_than_one_index(plan, "g.tgtype & 16 = 16 AND g.tgqual IS NOT NULL")
+    }
+
+    /// Whether the table has such triggers `g`, or more than one index. What is written through a view or a
+    /// rule, or into a foreign table, may have more than the catalog shows here.
+    fn more_than_one_index(&mut self, plan: &Plan, triggers: &str) -> Result<bool, Failure> {
         if plan.insert_only || !plan.lockable {
             return Ok(true);
         }
-        // pg_trigger.tgtype: 4 is INSERT, 2 is BEFORE, 64 is INSTEAD OF.
-        let sql = "WITH tree AS (SELECT pg_catalog.to_regclass($1)::oid AS oid UNION \
+        let sql = format!(
+            "WITH tree AS (SELECT pg_catalog.to_regclass($1)::oid AS oid UNION \
                SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1))) \
-             SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g JOIN tree ON g.tgrelid = tree.oid \
-               WHERE g.tgenabled <> 'D' AND g.tgtype & 4 = 4 AND g.tgtype & 66 = 0)";
-        Ok(self.connection.client().query_one(sql, &[&plan.target])?.get(0))
+             SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN tree ON g.tgrelid = tree.oid \
+                            WHERE g.tgenabled <> 'D' AND {triggers}) \
+                 OR 1 < (SELECT count(*) FROM pg_catalog.pg_index i JOIN tree ON i.indrelid = tree.oid \
+                         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid))"
+        );
+        Ok(self.connection.client().query_one(&sql, &[&plan.target])?.get(0))
     }
 }
 
-/// A column in the form in which a batch holds it: [`crate::encode`].
-fn encoded(column: &Column) -> String {
-    let name = format!("t.{}", ident(&column.name));
-    match &column.kind {
-        Kind::Input(_) => format!("{name}::text"),
-        Kind::Array(of) if !of.element.is_binary() => format!("{name}::text[]"),
-        _ => name,
-    }
-}
-
-/// A row that was read, as a row to write.
-fn control_row(plan: &Plan, wanted: &[usize], row: &SqlRow, path: Path) -> Option<Rows> {
-    let mut cells = Cells::default();
-    cells.reset(plan.columns.len());
-    for (place, column) in wanted.iter().enumerate() {
-        match row.get::<_, Option<Encoded<'_>>>(place) {
-            Some(Encoded(bytes)) => cells.put(*column, bytes).then_some(())?,
-            None => cells.set_null(*column),
-        }
-    }
-    let mut rows = Rows::new(plan.columns.len());
-    let pushed = match path {
-        Path::Delete => rows.push_delete(plan, 0, &cells),
-        Path::Insert | Path::Update => rows.push(plan, 0, &cells),
-    };
-    matches!(pushed, Pushed::Row).then_some(rows)
-}
-
-/// A value as the server sends it.
-struct Encoded<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Encoded<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Self(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
+/// The values of the row of `rows`.
+fn values(rows: &Rows) -> Vec<Option<&[u8]>> {
+    let tuple = rows.rows().last().map(|row| row.tuple);
+    tuple.map(|tuple| rows.fields(tuple).map(|(_, field)| field).collect()).unwrap_or_default()
 }

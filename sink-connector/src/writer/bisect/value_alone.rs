@@ -9,6 +9,9 @@ use crate::encode::write_text;
 use crate::postgres::failure::Failure;
 use crate::table::catalog::Column;
 
+/// Most types take one of these.
+const PLAIN_VALUES: [&str; 6] = ["", "0", "a", "{}", "(0,0)", "2000-01-01"];
+
 impl Bisection<'_> {
     /// Whether the input function of a column's type refuses a value of the record with the same code as the table did,
     /// although it takes NULL. `part` has only this record.
@@ -17,13 +20,30 @@ impl Bisection<'_> {
             return Ok(false);
         }
         for table in part.tables() {
-            for (column, text) in read_by_input_functions(table) {
-                if self.refused(column, None)?.is_none()
-                    && let Some(alone) = self.refused(column, Some(&text))?
-                    && alone.sqlstate == failure.sqlstate
+            for (column, text) in texts(table) {
+                let alone = self.refused(column, Some(&text))?;
+                if alone.is_some_and(|alone| alone.sqlstate == failure.sqlstate)
+                    && self.can_be_read(column, failure)?
                 {
                     return Ok(true);
                 }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the type of a column takes NULL and, after an internal error, any other value: that may also be the error of a
+    /// library that cannot be loaded.
+    fn can_be_read(&mut self, column: &Column, failure: &Failure) -> Result<bool, Failure> {
+        if self.refused(column, None)?.is_some() {
+            return Ok(false);
+        }
+        if !failure.internal() {
+            return Ok(true);
+        }
+        for text in PLAIN_VALUES {
+            if self.refused(column, Some(text.as_bytes()))?.is_none() {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -48,17 +68,15 @@ impl Bisection<'_> {
     }
 }
 
-/// The values of a record that the server reads as text, key columns of a tombstone included.
-fn read_by_input_functions(table: &TableRows) -> Vec<(&Column, Vec<u8>)> {
+/// The values of a record as text, key columns of a tombstone included.
+fn texts(table: &TableRows) -> Vec<(&Column, Vec<u8>)> {
     let (plan, rows) = (&table.plan, &table.rows);
     let mut values = Vec::new();
     let mut add = |column: usize, field: &[u8]| {
         let column = &plan.columns[column];
-        if !column.kind.is_binary() {
-            let mut text = Vec::new();
-            write_text(&column.kind, field, &mut text);
-            values.push((column, text));
-        }
+        let mut text = Vec::new();
+        write_text(&column.kind, field, &mut text);
+        values.push((column, text));
     };
     for row in rows.rows() {
         rows.key_fields(plan, row).for_each(|(column, field)| add(column, field));

@@ -8,7 +8,7 @@ mod selection;
 pub(crate) mod shape;
 mod skip;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use self::records::Records;
@@ -48,6 +48,7 @@ pub(crate) struct Batch {
     plans: HashMap<Arc<str>, Arc<Plan>>,
     last_span: usize,
     probe: bool,
+    troubled: bool,
 }
 
 impl Batch {
@@ -187,12 +188,39 @@ impl Batch {
     /// The same batch as a probe: an open breaker held it back, and it is tried again.
     #[must_use]
     pub(crate) fn into_probe(self) -> Self {
-        Self { probe: true, ..self }
+        Self { probe: true, troubled: false, ..self }
     }
 
     /// Whether an open breaker held it back, and it is tried again.
     pub(crate) fn is_probe(&self) -> bool {
         self.probe
+    }
+
+    /// The same batch for a table that could not be written, or that shared a batch with such a table.
+    #[must_use]
+    pub(crate) fn into_troubled(self) -> Self {
+        Self { troubled: true, ..self }
+    }
+
+    /// Whether its table could not be written, or shared a batch with such a table.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled
+    }
+
+    /// The label of the table that the records of a partition are for, if it has records of that topic.
+    pub(crate) fn table_of(&self, partition: &TopicPartition) -> Option<&str> {
+        self.plans.get(&partition.topic).map(|plan| plan.label.as_str())
+    }
+
+    /// Whether it has records for the table with this label.
+    pub(crate) fn has_table(&self, label: &str) -> bool {
+        self.plans.values().any(|plan| plan.label == label)
+    }
+
+    /// How many tables its records are for.
+    pub(crate) fn count_tables(&self) -> usize {
+        let labels: BTreeSet<&str> = self.plans.values().map(|plan| plan.label.as_str()).collect();
+        labels.len()
     }
 
     /// Whether it moves nothing.
@@ -213,6 +241,7 @@ impl Batch {
         self.skipped.clear();
         self.last_span = 0;
         self.probe = false;
+        self.troubled = false;
         // The memory of a plan that has been replaced would never be used again.
         let plans = std::mem::take(&mut self.plans);
         self.tables.retain_mut(|t| {

@@ -94,7 +94,8 @@ impl<'a> Selection<'a> {
         plan_of: impl Fn(&TopicPartition) -> Option<Arc<Plan>>,
         cells: &mut Cells,
     ) -> Batch {
-        let mut batch = Batch { probe: self.batch.probe, ..Batch::default() };
+        let Batch { probe, troubled, .. } = *self.batch;
+        let mut batch = Batch { probe, troubled, ..Batch::default() };
         batch.push_selection(&self, plan_of, cells);
         batch
     }

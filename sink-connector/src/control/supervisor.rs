@@ -257,7 +257,7 @@ impl Supervisor {
         let Some((context, _)) = &self.control else { return };
         let overdue = context.unanswered.lock().overdue(POSITION_LIMIT);
         let health = &self.shared.health;
-        if overdue > 0 && health.ready().is_ok() {
+        if overdue > 0 && health.is_clear() {
             let reason = format!(
                 "the stored positions of {overdue} partitions are not known after {} s",
                 POSITION_LIMIT.as_secs()

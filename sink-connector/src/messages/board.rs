@@ -19,14 +19,15 @@ impl Board {
             .map(|(partition, entry)| {
                 let cause = match &entry.phase {
                     Phase::Resolving => Some("position"),
-                    Phase::Active if entry.held.is_some() => Some("breaker"),
-                    Phase::Active if paused[entry.writer] => Some("writer"),
-                    Phase::Active => None,
+                    Phase::Active => match &entry.held {
+                        Some(held) => Some(held.by.as_str()),
+                        None => paused[entry.writer].then_some("writer"),
+                    },
                     Phase::Stopped(why) => Some(why.as_str()),
                 };
                 let detail = match &entry.phase {
                     Phase::Stopped(why) => Some(why.to_string()),
-                    Phase::Active => entry.held.as_ref().map(ToString::to_string),
+                    Phase::Active => entry.held.as_ref().map(|held| held.reason.to_string()),
                     Phase::Resolving => None,
                 };
                 let position = (entry.known && entry.phase != Phase::Resolving).then_some(entry.stored.0);

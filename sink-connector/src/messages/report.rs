@@ -30,6 +30,17 @@ pub(crate) enum Size {
     Larger,
 }
 
+/// Why the table of a batch cannot be written.
+#[derive(Debug)]
+pub(crate) struct TableTrouble {
+    /// The table's label.
+    pub table: Arc<str>,
+    /// For people.
+    pub reason: String,
+    /// A record fails, and nothing shows whether it or the table is at fault. More records may.
+    pub undecided: bool,
+}
+
 /// How a writer has finished with a batch.
 #[derive(Debug)]
 pub(crate) enum Report {
@@ -64,6 +75,26 @@ pub(crate) enum Report {
         /// The size that is needed.
         size: Size,
     },
+    /// One of the tables of the batch cannot be written. Nothing of it is written yet.
+    Divided {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+        /// The batch.
+        batch: Batch,
+    },
+    /// The only table of the batch cannot be written for now. Nothing of it is written.
+    Parked {
+        /// The writer's number.
+        writer: usize,
+        /// Its generation.
+        generation: u64,
+        /// The batch.
+        batch: Batch,
+        /// Why.
+        trouble: TableTrouble,
+    },
     /// The stored positions are not the ones that the batch expects: read them again.
     Fenced {
         /// The writer's number.
@@ -87,6 +118,8 @@ impl Report {
             Self::Committed { writer, generation, .. }
             | Self::Tripped { writer, generation, .. }
             | Self::Returned { writer, generation, .. }
+            | Self::Divided { writer, generation, .. }
+            | Self::Parked { writer, generation, .. }
             | Self::Fenced { writer, generation, .. }
             | Self::Abandoned { writer, generation } => (*writer, *generation),
         }

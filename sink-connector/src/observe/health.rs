@@ -22,6 +22,8 @@ pub enum Component {
     Topic(String),
     /// A target table and its plan.
     Table(String),
+    /// A target table that cannot be written for now, and whose partitions are paused.
+    Parked(String),
     /// A writer whose batch cannot be committed.
     Writer(usize),
     /// A writer's transaction that is past its deadline.
@@ -42,6 +44,7 @@ impl Component {
             Self::Postgres => "postgres".to_owned(),
             Self::Topic(topic) => format!("topic {topic}"),
             Self::Table(table) => format!("table {table}"),
+            Self::Parked(table) => format!("parked table {table}"),
             Self::Writer(number) => format!("writer {number}"),
             Self::Transaction(number) => format!("transaction of writer {number}"),
             Self::Control => "control connection".to_owned(),
@@ -62,6 +65,21 @@ struct Problem {
 struct HealthState {
     problems: BTreeMap<Component, Problem>,
     last_error: Option<LastError>,
+    /// How many target tables there are.
+    tables: usize,
+}
+
+impl HealthState {
+    /// Whether all problems are those of parked tables, and some tables are not parked.
+    fn some_tables_only(&self) -> bool {
+        let parked = |component: &Component| match component {
+            Component::Parked(_) => true,
+            Component::Table(table) => self.problems.contains_key(&Component::Parked(table.clone())),
+            _ => false,
+        };
+        let tables = self.problems.keys().filter(|component| matches!(component, Component::Parked(_)));
+        self.problems.keys().all(parked) && tables.count() < self.tables
+    }
 }
 
 /// The last error that lasted. Times are seconds since the epoch.
@@ -86,7 +104,7 @@ impl Health {
         let since = seconds();
         let starting = || Problem { reason: "not connected yet".to_owned(), since, starting: true };
         let problems = [(Component::Kafka, starting()), (Component::Postgres, starting())].into();
-        Self(Mutex::new(HealthState { problems, last_error: None }))
+        Self(Mutex::new(HealthState { problems, ..HealthState::default() }))
     }
 
     /// Records why a component has failed. Logged if the reason is new.
@@ -127,11 +145,21 @@ impl Health {
         }
     }
 
+    /// Notes how many target tables there are. A problem of some of them leaves the sink ready.
+    pub(crate) fn count_tables(&self, tables: usize) {
+        self.lock().tables = tables;
+    }
+
+    /// Whether there is no problem at all.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.lock().problems.is_empty()
+    }
+
     pub fn is_ok(&self, component: &Component) -> bool {
         !self.lock().problems.contains_key(component)
     }
 
-    /// The body of /readyz; `Err` if a component has failed.
+    /// The body of /readyz; `Err` if a component has failed, other than some of the tables.
     pub fn ready(&self) -> Result<Value, Value> {
         let state = self.lock();
         let problems: Vec<Value> = state
@@ -143,6 +171,8 @@ impl Health {
             .collect();
         if problems.is_empty() {
             Ok(json!({"ready": true}))
+        } else if state.some_tables_only() {
+            Ok(json!({"ready": true, "problems": problems}))
         } else {
             Err(json!({"ready": false, "reason": problems[0]["reason"], "problems": problems}))
         }
@@ -228,5 +258,25 @@ mod tests {
         health.fail(Component::Kafka, "timed out");
         let problem = health.ready().unwrap_err()["problems"][0].clone();
         assert_eq!((&problem["reason"], &problem["since"]), (&json!("timed out"), &since));
+    }
+
+    #[test]
+    fn parked_tables_leave_it_ready_unless_they_are_all_or_something_else_fails() {
+        let health = Health::default();
+        let parked = |table: &str| Component::Parked(table.to_owned());
+        health.count_tables(2);
+        health.fail(parked("a"), "locked");
+        health.fail(Component::Table("a".to_owned()), "it is missing");
+        let body = health.ready().expect("the other table can be written");
+        assert_eq!((&body["ready"], body["problems"].as_array().map(Vec::len)), (&json!(true), Some(2)));
+        health.fail(Component::Table("b".to_owned()), "it is missing");
+        assert!(health.ready().is_err(), "a table that was never there is not parked");
+        health.recovered(&Component::Table("b".to_owned()));
+        assert!(health.ready().is_ok() && !health.is_clear());
+        health.fail(parked("b"), "locked");
+        assert!(health.ready().is_err(), "all tables are parked");
+        health.recovered(&parked("b"));
+        health.fail(Component::Kafka, "unreachable");
+        assert!(health.ready().is_err());
     }
 }

@@ -71,6 +71,33 @@ pub enum Phase {
     Stopped(Stopped),
 }
 
+/// What keeps a partition from being read, although its position is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeldBy {
+    /// The breaker of its topic is open.
+    Breaker,
+    /// Its table cannot be written.
+    Table,
+}
+
+impl HeldBy {
+    /// The value of the label `cause`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Breaker => "breaker",
+            Self::Table => "table",
+        }
+    }
+}
+
+/// Nothing is taken from a partition that is held.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub by: HeldBy,
+    /// For people.
+    pub reason: Arc<str>,
+}
+
 /// One assigned partition.
 #[derive(Clone, Debug)]
 pub struct LedgerEntry {
@@ -96,8 +123,8 @@ pub struct LedgerEntry {
     pub settled: bool,
     /// A record was taken since the last idle tick.
     pub busy: bool,
-    /// The breaker of its topic is open, and why: nothing is taken from it.
-    pub held: Option<Arc<str>>,
+    /// Nothing is taken from it for now, and why.
+    pub held: Option<Held>,
 }
 
 impl LedgerEntry {

@@ -56,7 +56,7 @@ impl Endpoints for Status {
 
     fn status(&self) -> Value {
         let (ready, problems) = match self.health.ready() {
-            Ok(_) => (true, Value::Array(Vec::new())),
+            Ok(body) => (true, body.get("problems").cloned().unwrap_or_else(|| json!([]))),
             Err(body) => (false, body["problems"].clone()),
         };
         json!({

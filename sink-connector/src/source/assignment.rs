@@ -68,6 +68,7 @@ impl Source {
         lane.drop_open();
         self.last = None;
         self.forget_held(writer);
+        self.forget_parked(writer);
         self.close_passed();
         let partitions = self.ledger.of_writer(writer);
         let queries: Vec<_> = partitions

@@ -11,6 +11,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use super::{Source, bounds};
 use crate::batch::Batch;
 use crate::observe::health::Component;
+use crate::positions::ledger::{Held, HeldBy};
 use crate::types::TopicPartition;
 
 pub(super) struct OpenBreaker {
@@ -101,7 +102,7 @@ impl Source {
             else {
                 continue;
             };
-            entry.held = Some(Arc::clone(&open.reason));
+            entry.held = Some(Held { by: HeldBy::Breaker, reason: Arc::clone(&open.reason) });
             entry.dropped = true;
             list.add_partition(&partition.topic, partition.partition.0);
         }

@@ -167,7 +167,8 @@ impl Lane {
 
 /// Both in one batch, encoded for the current plans. `None` if they may not be in one batch.
 fn joined(batch: &Batch, next: &Batch, plans: &Plans, cells: &mut Cells) -> Option<Batch> {
-    if next.is_empty() || next.is_probe() != batch.is_probe() {
+    let alike = next.is_probe() == batch.is_probe() && next.is_troubled() == batch.is_troubled();
+    if next.is_empty() || !alike {
         return None;
     }
     let known = [batch.plans(), next.plans()];

@@ -10,6 +10,7 @@ mod handover;
 mod kafka_commits;
 pub(crate) mod lane;
 mod on_event;
+mod parked;
 mod publish;
 mod recreation_check;
 mod stops;
@@ -28,6 +29,7 @@ use shared::signal::Shutdown;
 use self::bounds::{Bounds, Ends, StoppedBy};
 use self::breakers::OpenBreakers;
 use self::lane::{BatchLimits, Lane};
+use self::parked::ParkedTables;
 use crate::batch::Batch;
 use crate::decode::Cells;
 use crate::kafka::commits::Commits;
@@ -120,6 +122,7 @@ pub(crate) struct Source {
     /// A writer has given up its batch because of the shutdown: no more batches are handed over.
     abandoned: bool,
     breakers: OpenBreakers,
+    parked: ParkedTables,
     beyond_log_end: HashMap<TopicPartition, stops::BeyondLogEnd>,
     /// When the last record of each topic was taken.
     last_record_of: HashMap<Arc<str>, Instant>,
@@ -153,6 +156,7 @@ impl Source {
             taken: 0,
             abandoned: false,
             breakers: OpenBreakers::new(),
+            parked: ParkedTables::new(),
             beyond_log_end: HashMap::new(),
             last_record_of: HashMap::new(),
             uncommitted: HashMap::new(),
@@ -179,6 +183,7 @@ impl Source {
             }
             let now = Instant::now();
             self.retry_breakers(now);
+            self.retry_parked(now);
             self.hand_over_due(now);
             self.commit_to_kafka_when_due(now);
             if now >= self.next_tick {

@@ -69,6 +69,9 @@ impl Source {
                 if batch.is_probe() {
                     self.probe_passed(writer, &batch);
                 }
+                if !self.parked.is_empty() {
+                    self.table_written(writer, &batch);
+                }
                 self.lanes[writer].recycle(batch);
                 self.on_writer_idle(writer);
             }
@@ -90,6 +93,11 @@ impl Source {
                 }
                 self.on_writer_idle(writer);
             }
+            Report::Divided { batch, .. } => {
+                self.divide_by_table(writer, &batch);
+                self.on_writer_idle(writer);
+            }
+            Report::Parked { batch, trouble, .. } => self.park(writer, &batch, trouble),
             Report::Tripped { batch, topics, .. } => {
                 self.lanes[writer].in_flight = None;
                 self.tripped(writer, &batch, &topics);

@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::decode::Reason;
-use crate::positions::ledger::{Phase, Stopped};
+use crate::positions::ledger::{HeldBy, Phase, Stopped};
 use crate::types::TopicPartition;
 
 impl Source {
@@ -12,12 +12,15 @@ impl Source {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         metrics.partitions_assigned.set(count(self.ledger.count()));
         let mut stopped = [0_i64; Stopped::ALL.len()];
-        let (mut waiting, mut resolving, mut held) = (0, 0, 0);
+        let (mut waiting, mut resolving, mut held, mut parked) = (0, 0, 0, 0);
         for (partition, entry) in self.ledger.iter() {
             match &entry.phase {
                 Phase::Resolving => resolving += 1,
-                Phase::Active if entry.held.is_some() => held += 1,
-                Phase::Active => waiting += i64::from(self.lanes[entry.writer].paused),
+                Phase::Active => match entry.held.as_ref().map(|held| held.by) {
+                    Some(HeldBy::Breaker) => held += 1,
+                    Some(HeldBy::Table) => parked += 1,
+                    None => waiting += i64::from(self.lanes[entry.writer].paused),
+                },
                 Phase::Stopped(why) => {
                     for (name, n) in Stopped::ALL.iter().zip(&mut stopped) {
                         *n += i64::from(why.as_str() == *name);
@@ -37,6 +40,7 @@ impl Source {
         metrics.partitions_paused.with_label_values(&["writer"]).set(waiting);
         metrics.partitions_paused.with_label_values(&["position"]).set(resolving);
         metrics.partitions_paused.with_label_values(&["breaker"]).set(held);
+        metrics.partitions_paused.with_label_values(&["table"]).set(parked);
         for (name, n) in Stopped::ALL.iter().zip(stopped) {
             metrics.partitions_stopped.with_label_values(&[name]).set(n);
         }

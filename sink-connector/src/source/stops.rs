@@ -94,6 +94,7 @@ impl Source {
     pub(super) fn drop_records(&mut self, partitions: &[TopicPartition]) {
         self.drop_from_open_batches(partitions);
         self.drop_held_records(partitions);
+        self.drop_parked_records(partitions);
         self.close_passed();
     }
 

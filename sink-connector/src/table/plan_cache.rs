@@ -1,6 +1,6 @@
 //! The current plan of each topic. The poll thread reads them; they are renewed when the catalog changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -59,12 +59,21 @@ impl Plans {
         health: Arc<Health>,
     ) -> Self {
         let targets = targets.into_iter().map(|(topic, target)| (topic, Arc::new(target))).collect();
+        health.count_tables(count_tables(&targets));
         Self { targets: RwLock::new(targets), target_of, plans: RwLock::default(), health }
     }
 
     /// The plan of `topic`; `None` until [`Plans::renew`] has read its table.
     pub(crate) fn get(&self, topic: &str) -> Option<Arc<Plan>> {
         self.plans.read().get(topic).cloned()
+    }
+
+    /// Whether the topics have more than one table.
+    pub(crate) fn several_tables(&self) -> bool {
+        let targets = self.targets.read();
+        let mut tables = targets.values().map(|target| &target.wanted.table);
+        let first = tables.next();
+        tables.any(|table| Some(table) != first)
     }
 
     /// The topics with a target.
@@ -85,7 +94,9 @@ impl Plans {
             return;
         }
         self.health.recovered(&Component::Topic(topic.to_owned()));
-        if let Some(target) = self.targets.write().remove(topic) {
+        let mut targets = self.targets.write();
+        if let Some(target) = targets.remove(topic) {
+            self.health.count_tables(count_tables(&targets));
             self.health.recovered(&Component::Table(target.wanted.table.to_string()));
         }
     }
@@ -107,6 +118,7 @@ impl Plans {
                 let target = Arc::new(target);
                 let mut targets = self.targets.write();
                 targets.insert(topic.to_owned(), Arc::clone(&target));
+                self.health.count_tables(count_tables(&targets));
                 Ok(target)
             }
             Err(error) => {
@@ -173,4 +185,8 @@ impl Plans {
             }
         }
     }
+}
+
+fn count_tables(targets: &HashMap<String, Arc<Target>>) -> usize {
+    targets.values().map(|target| &target.wanted.table).collect::<HashSet<_>>().len()
 }

@@ -20,8 +20,12 @@ pub(super) struct BatchFacts {
     pub records: usize,
     /// The cheapest strategy that is correct for it.
     pub cheapest: Strategy,
+    /// How many tables its records are for.
+    pub tables: usize,
     /// An open breaker held it back, and it is tried again.
     pub probe: bool,
+    /// Its table could not be written, or shared a batch with such a table.
+    pub troubled: bool,
 }
 
 impl BatchFacts {
@@ -29,7 +33,9 @@ impl BatchFacts {
         Self {
             records: batch.records().count(),
             cheapest: Strategy::cheapest(batch),
+            tables: batch.count_tables(),
             probe: batch.is_probe(),
+            troubled: batch.is_troubled(),
         }
     }
 }
@@ -45,6 +51,8 @@ pub(super) struct Signals {
     pub past_the_fence: bool,
     /// The last transaction was ended because it was past its deadline.
     pub overdue: bool,
+    /// The sink writes more than one table.
+    pub several_tables: bool,
 }
 
 /// What has happened: the result of the last [`Step`].
@@ -105,6 +113,10 @@ pub(super) enum Ending {
     Tripped(BTreeMap<Arc<str>, String>),
     /// The batch as it was handed over, in another size.
     Returned(Size),
+    /// One of its tables cannot be written: each table's records are to be tried by themselves.
+    Divided,
+    /// Its table cannot be written for now.
+    Parked(Failure),
     /// Shutdown was requested, or another writer has taken over.
     Abandoned,
 }
@@ -114,11 +126,11 @@ pub(super) enum Ending {
 enum Encoding {
     BeforeFirstAttempt,
     TableChanged,
-    /// After this failure, which may mean a changed table. `undecided`: nothing in the batch or in the table could show whose
-    /// fault it is.
+    /// After this failure, which may mean a changed table. `confirmed`: evidence was looked for, and did not show that it is
+    /// a record's.
     AfterFailure {
         failure: Failure,
-        undecided: bool,
+        confirmed: bool,
     },
 }
 
@@ -167,7 +179,7 @@ impl Attempts {
     pub(super) fn next(&mut self, event: Event, now: Signals) -> Step {
         match event {
             // The table of now may accept what its predecessor refused. If it cannot be read, the attempt reports why.
-            Event::Begin if self.batch.probe => Step::EncodeAgain,
+            Event::Begin if self.batch.probe || self.batch.troubled => Step::EncodeAgain,
             Event::Begin => self.first_attempt(),
             Event::Tried(Ok(attempt)) => self.tried(attempt, now),
             Event::Tried(Err(failure)) => {
@@ -208,7 +220,8 @@ impl Attempts {
     }
 
     fn first_attempt(&mut self) -> Step {
-        self.strategy = if self.was_returned { Strategy::Confirm } else { self.batch.cheapest };
+        self.strategy =
+            if self.was_returned || self.batch.troubled { Strategy::Confirm } else { self.batch.cheapest };
         Step::Try(self.strategy)
     }
 
@@ -269,20 +282,28 @@ impl Attempts {
         let failure =
             if met_before && failure.class == Class::Transient { failure.met_again() } else { failure };
         self.last_sqlstate.clone_from(&failure.sqlstate);
+        if self.batch.troubled && !self.is_too_large(&failure, now) && self.may_park(&failure, now) {
+            // The wait is the source's, and other tables are written meanwhile.
+            if failure.undefined_table() {
+                self.failure = Some(failure);
+                return Step::CreateDeadLetters;
+            }
+            return Step::Report(Ending::Parked(failure));
+        }
         let wait = self.waits.next();
         self.failure = Some(failure.clone());
         Step::Wait(failure, wait)
     }
 
     fn after_failure(&mut self, failure: Failure, now: Signals) -> Step {
-        // Encoded again, the batch begins with its cheapest strategy; that there was no evidence remains known.
-        let undecided = self.strategy == Strategy::Confirm;
+        // Encoded again, the batch begins with its cheapest strategy; that evidence was looked for remains known.
+        let confirmed = self.strategy == Strategy::Confirm;
         if failure.class == Class::Configuration {
             // The table may have changed. If it cannot be read, the next attempt reports why.
-            self.encoding = Encoding::AfterFailure { failure, undecided };
+            self.encoding = Encoding::AfterFailure { failure, confirmed };
             return Step::EncodeAgain;
         }
-        self.retry(&failure, undecided, now)
+        self.retry(failure, confirmed, now)
     }
 
     fn encoded_again(&mut self, batch: BatchFacts, result: Result<(), Failure>, now: Signals) -> Step {
@@ -294,21 +315,40 @@ impl Attempts {
                 Ok(()) => Step::Try(self.strategy),
                 Err(failure) => self.failed(failure, now),
             },
-            Encoding::AfterFailure { failure, undecided } => self.retry(&failure, undecided, now),
+            Encoding::AfterFailure { failure, confirmed } => self.retry(failure, confirmed, now),
         }
     }
 
-    fn retry(&mut self, failure: &Failure, undecided: bool, now: Signals) -> Step {
-        let several = self.batch.records > 1;
-        // After an unanswered COMMIT the batch must stay as it is until the positions have been read.
-        let may_change_size = self.unanswered.is_none();
+    /// Whether fewer records may fit where these took too long.
+    fn is_too_large(&self, failure: &Failure, now: Signals) -> bool {
         let too_long = failure.statement_timeout() || now.overdue;
-        if too_long && now.past_the_fence && several && may_change_size {
+        // After an unanswered COMMIT the batch must stay as it is until the positions have been read.
+        too_long && now.past_the_fence && self.batch.records > 1 && self.unanswered.is_none()
+    }
+
+    /// Whether the failure may be that of one table, while the sink can write others.
+    fn may_park(&self, failure: &Failure, now: Signals) -> bool {
+        let of_a_table = failure.may_be_a_tables() || failure.statement_timeout() || now.overdue;
+        of_a_table && now.several_tables && self.batch.tables > 0 && self.unanswered.is_none()
+    }
+
+    fn retry(&mut self, failure: Failure, confirmed: bool, now: Signals) -> Step {
+        if self.is_too_large(&failure, now) {
             return Step::Report(Ending::Returned(Size::Smaller));
+        }
+        // An internal error that comes for the first time may pass.
+        let may_be_the_records = failure.clone().met_again().may_be_the_records();
+        if self.may_park(&failure, now) {
+            if self.batch.tables > 1 {
+                return Step::Report(Ending::Divided);
+            }
+            if confirmed || !may_be_the_records {
+                return Step::Report(Ending::Parked(failure));
+            }
         }
         if failure.may_be_the_records() {
             // A batch that was cut before an intolerable record must not grow.
-            if undecided && may_change_size && !self.was_cut {
+            if failure.undecided && self.unanswered.is_none() && !self.was_cut {
                 return Step::Report(Ending::Returned(Size::Larger));
             }
             self.strategy = Strategy::Confirm;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bisect::LastWritten;
 use super::connection::WriterConnection;
 use super::context::WriterContext;
+use super::prefix::SHORT_LOCK_TIMEOUT;
 use super::strategy::Strategy;
 use super::transaction::{Attempt, AttemptContext, Ladders, attempt};
 use crate::batch::Batch;
@@ -126,6 +127,11 @@ impl Database for WriterDatabase {
         }
         self.watched(|shared| {
             let mut connection = shared.connections.open()?;
+            if batch.is_troubled() {
+                // The catalog's functions lock partitions, which must not hold the writer up for long either.
+                connection.discard();
+                connection.batch_execute(&format!("SET lock_timeout = '{SHORT_LOCK_TIMEOUT}'"))?;
+            }
             let mut plans = HashMap::new();
             for span in batch.spans() {
                 let topic = &*span.partition.topic;

@@ -32,7 +32,7 @@ use crate::batch::Batch;
 use crate::decode::Cells;
 use crate::messages::events::Event as SourceEvent;
 use crate::messages::progress::Progress;
-use crate::messages::report::{Report, Size};
+use crate::messages::report::{Report, Size, TableTrouble};
 use crate::observe::health::Component;
 use crate::postgres::failure::Failure;
 use crate::rejects::policy::RejectedRecord;
@@ -147,6 +147,7 @@ impl<D: Database> Writer<D> {
             shutdown: self.shared.shutdown.requested(),
             past_the_fence: self.progress.past_the_fence(),
             overdue: self.progress.was_overdue(),
+            several_tables: self.shared.plans.several_tables(),
         }
     }
 
@@ -168,12 +169,16 @@ impl<D: Database> Writer<D> {
     }
 
     fn note_failure(&self, failure: &Failure) {
+        self.count_failure(failure);
+        self.shared.health.fail(Component::Writer(self.number), failure.to_string());
+    }
+
+    fn count_failure(&self, failure: &Failure) {
         self.shared.metrics.retries.with_label_values(&[failure.class.word()]).inc();
         self.shared.metrics.batches.with_label_values(&["failed"]).inc();
         if failure.lock_timeout() || failure.statement_timeout() {
             self.progress.lock_timed_out();
         }
-        self.shared.health.fail(Component::Writer(self.number), failure.to_string());
     }
 
     /// Reads the tables again and encodes the batch for them.
@@ -204,12 +209,36 @@ impl<D: Database> Writer<D> {
                 self.shared.health.recovered(&Component::Writer(writer));
                 Report::Tripped { writer, generation, batch, topics }
             }
+            Ending::Divided => {
+                self.shared.health.recovered(&Component::Writer(writer));
+                Report::Divided { writer, generation, batch: whole.unwrap_or(batch) }
+            }
+            Ending::Parked(failure) => {
+                batches("parked");
+                if batch.is_troubled() {
+                    // It was not waited for.
+                    self.count_failure(&failure);
+                }
+                self.shared.health.recovered(&Component::Writer(writer));
+                let trouble = trouble(&batch, failure);
+                Report::Parked { writer, generation, batch: whole.unwrap_or(batch), trouble }
+            }
             // The batches that follow fit only the whole; the intolerable record is found again.
             Ending::Returned(size) => {
                 Report::Returned { writer, generation, batch: whole.unwrap_or(batch), size }
             }
             Ending::Abandoned => Report::Abandoned { writer, generation },
         }
+    }
+}
+
+/// Why the only table of a batch cannot be written.
+fn trouble(batch: &Batch, failure: Failure) -> TableTrouble {
+    let table = batch.plans().values().next().map(|plan| Arc::from(plan.label.as_str()));
+    TableTrouble {
+        table: table.expect("a batch without records has no table that fails"),
+        reason: failure.message,
+        undecided: failure.undecided,
     }
 }
 

@@ -9,7 +9,7 @@ use super::apply::needs_stage;
 use super::bisect::{self, LastWritten, RecordOutcomes, RowsOutcome};
 use super::connection::WriterConnection;
 use super::ladder::{Ladder, Rung};
-use super::prefix::{self, Begun};
+use super::prefix::{self, Begun, SHORT_LOCK_TIMEOUT};
 use super::strategy::Strategy;
 use crate::batch::{Batch, TableRows};
 use crate::decode::Rejection;
@@ -151,13 +151,7 @@ pub(crate) fn write(
         .tables()
         .map(|table| (table, bisect::rung(&table.plan, &table.rows, taken(table), strategy)))
         .collect();
-    for (table, rung) in &tables {
-        // Bisecting may climb, and a staging table cannot be made then.
-        let highest = if strategy >= Strategy::Bisect { Rung::Stage } else { *rung };
-        if needs_stage(&table.plan, highest) {
-            connection.create_stage(&table.plan)?;
-        }
-    }
+    create_stages(connection, batch, &tables, strategy)?;
     (context.enter)(Phase::Fence);
     let ended = match prefix::begin(connection, batch, &tables, strategy, context)? {
         Begun::Ready => None,
@@ -197,6 +191,27 @@ pub(crate) fn write(
         .collect();
     let rejected = records.rejected.into_iter().map(|r| (r.record, r.rejection)).collect();
     Ok(WriteOutcome::Ready(Written { counts, rejected, rungs }))
+}
+
+/// Makes the staging tables that may be needed.
+fn create_stages(
+    connection: &mut WriterConnection,
+    batch: &Batch,
+    tables: &[(&TableRows, Rung)],
+    strategy: Strategy,
+) -> Result<(), Failure> {
+    // Bisecting may climb, and a staging table cannot be made then.
+    let highest = |rung: Rung| if strategy >= Strategy::Bisect { Rung::Stage } else { rung };
+    let plans = tables.iter().filter(|(table, rung)| needs_stage(&table.plan, highest(*rung)));
+    if !batch.is_troubled() {
+        return plans.into_iter().try_for_each(|(table, _)| connection.create_stage(&table.plan));
+    }
+    // That reads the table, which may be locked.
+    connection.client().batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = '{SHORT_LOCK_TIMEOUT}'"))?;
+    for (table, _) in plans {
+        connection.create_stage(&table.plan)?;
+    }
+    Ok(connection.client().batch_execute("COMMIT")?)
 }
 
 fn roll_back(connection: &mut WriterConnection, why: RolledBack) -> Result<WriteOutcome, Failure> {

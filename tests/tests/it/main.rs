@@ -36,6 +36,7 @@ mod odd_records;
 mod offsets_command;
 mod oracle;
 mod out_of_descriptors;
+mod parked_tables;
 mod pipeline;
 mod poison;
 mod positions;

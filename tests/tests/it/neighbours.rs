@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{Record, World};
+use tests::{Record, World, wait};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const RECORDS: i64 = 300;
@@ -46,7 +46,12 @@ fn an_error_of_a_table_does_not_reject_records_because_another_table_works() {
         world.kafka.produce(topic, (0..20).map(|id| Record::json(&json!({"id": id}))));
     }
     let sink = world.config.clone().set("batch.linger_ms", 500).run();
-    sink.wait_not_ready(PATIENCE, &["(42P01)"]);
+    // The other table is written, so it is ready, and says what is missing.
+    let answer = || sink.get("/readyz").map_err(|error| error.to_string());
+    wait::holds(PATIENCE, "/readyz says what is missing", answer, |answer| {
+        answer.as_ref().is_ok_and(|(status, body)| *status == 200 && body.contains("(42P01)"))
+    })
+    .unwrap();
     // Single records have been tried meanwhile.
     sink.wait_metric(PATIENCE, "sink_retries_total", |n| n >= 4.0);
     world.execute("CREATE TABLE later (id int)");

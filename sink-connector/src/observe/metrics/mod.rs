@@ -45,7 +45,7 @@ shared::metrics! {
         records_skipped: IntCounterVec = "sink_records_skipped_total", ["topic", "reason"];
         /// Rejected records that were committed as dead letters, by reason.
         dead_letters: IntCounterVec = "sink_dead_letters_total", ["topic", "reason"];
-        /// Batches by outcome: committed, fenced, failed (rolled back, then tried again), conflict or refused (the same, with more care) or breaker (rolled back, and tried again when the breaker does).
+        /// Batches by outcome: committed, fenced, failed (rolled back, then tried again), conflict or refused (the same, with more care), breaker (rolled back, and tried again when the breaker does) or parked (rolled back, and tried again on its own: its table cannot be written).
         batches: IntCounterVec = "sink_batches_total", ["outcome"];
         /// Records in a committed batch.
         batch_rows: Histogram = "sink_batch_rows", [], ROWS;
@@ -67,7 +67,7 @@ shared::metrics! {
         kafka_commits: IntCounterVec = "sink_kafka_commits_total", ["outcome"];
         /// Partitions that are assigned to this sink.
         partitions_assigned: IntGauge = "sink_partitions_assigned", [];
-        /// Partitions that are paused, by cause.
+        /// Partitions that are paused, by cause: position (it is being read), writer (it waits), breaker (it is open) or table (it cannot be written, while others can).
         partitions_paused: IntGaugeVec = "sink_partitions_paused", ["cause"];
         /// Connections of the pool, by state: busy or idle.
         postgres_connections: IntGaugeVec = "sink_postgres_connections", ["state"];
@@ -100,7 +100,7 @@ impl Metrics {
         for (counter, values) in [
             (
                 &metrics.batches,
-                ["committed", "fenced", "failed", "conflict", "refused", "breaker"].as_slice(),
+                ["committed", "fenced", "failed", "conflict", "refused", "breaker", "parked"].as_slice(),
             ),
             (&metrics.retries, &["transient", "configuration"]),
             (&metrics.rebalances, &["assign", "revoke", "lost"]),

@@ -36,6 +36,12 @@ impl Source {
 
     pub(super) fn hand_over(&mut self, writer: usize) {
         let lane = &mut self.lanes[writer];
+        if lane.queued.is_empty() {
+            // Parts of the open batch may be queued: what is taken next follows all of them.
+            for span in lane.open.spans() {
+                self.ledger.handed_over(&span.partition, span.next);
+            }
+        }
         let batch = lane.take_next(&mut self.fields);
         lane.in_flight = Some(batch.records().count() as u64);
         for span in batch.spans() {

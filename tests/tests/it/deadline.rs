@@ -106,3 +106,30 @@ fn the_successor_of_a_writer_that_hangs_begins_with_smaller_batches() {
     let largest: i64 = client.query_one(largest, &[]).unwrap().get(0);
     assert!(largest <= RECORDS / 2, "{largest} rows in one transaction");
 }
+
+#[test]
+fn records_that_arrive_while_a_batch_is_written_in_parts_follow_the_last_part() {
+    const ALL: i64 = 1_500;
+    let services = Services::shared();
+    let topic = services.kafka.topic("parts", 1);
+    let url = services.postgres.database("parts");
+    let mut client = tests::postgres::connect(&url);
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, v int); \
+             CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS \
+               $$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$; \
+             CREATE TRIGGER dawdle BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION dawdle()",
+        )
+        .unwrap();
+    services.kafka.produce(&topic, (0..ALL).map(|id| Record::json(&json!({"id": id, "v": id}))));
+    // The first batch passes the deadline while the second, which is as large, is open.
+    let sink =
+        config(services, &topic, &url).set("postgres.deadline_ms", 1_500).set("batch.max_rows", 400).run();
+    sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows >= ALL as f64);
+    assert!(sink.stderr().contains("ended after postgres.deadline_ms"), "{}", sink.log_tail());
+    assert_eq!(sink.assert_accounted(), ALL as u64);
+    assert!(sink.metrics().unwrap().sum("sink_fenced_total") < 1.0, "{}", sink.log_tail());
+    let rows: i64 = client.query_one("SELECT count(*) FROM t WHERE v = id", &[]).unwrap().get(0);
+    assert_eq!(rows, ALL);
+}

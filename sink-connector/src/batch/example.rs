@@ -20,7 +20,7 @@ fn column(name: &str, kind: Kind, not_null: bool) -> Column {
         unconstrained_type: None,
         bytewise: true,
         not_null,
-        has_default: false,
+        default: None,
     }
 }
 
@@ -52,6 +52,7 @@ pub(crate) fn plan(checked: bool) -> Arc<Plan> {
         record_key: true,
         deletes: true,
         allow_unlogged: false,
+        read_before_write: true,
         version_field: None,
         metadata: Vec::new(),
         rename: Vec::new(),

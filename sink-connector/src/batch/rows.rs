@@ -21,8 +21,9 @@ pub use self::row::{Pushed, Tuple};
 use self::self_references::EarlierReferences;
 use self::tuples::push_key;
 use super::records::offset32;
-use super::shape::{ColumnSet, Shapes};
+use super::shape::Shapes;
 use crate::decode::{CellRef, Cells};
+use crate::table::column_set::ColumnSet;
 use crate::table::plan::{Mode, Plan};
 
 /// Rows of one plan.
@@ -53,7 +54,7 @@ impl Rows {
         let tuple = self.encode(plan, cells);
         let missing = self.shapes.get(tuple.shape).missing;
         if let Some(column) = missing
-            && (plan.key.is_none() || plan.mode == Mode::Insert)
+            && (plan.key.is_none() || plan.mode == Mode::Insert || plan.on_conflict_only)
         {
             self.buffer.truncate(tuple.start as usize);
             return Pushed::Rejected(missing_field(plan, column));

@@ -2,49 +2,16 @@
 
 use std::collections::HashMap;
 
+use crate::table::column_set::ColumnSet;
 use crate::table::plan::Plan;
-
-/// A set of columns of a plan.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct ColumnSet(Vec<u64>);
-
-impl ColumnSet {
-    /// The empty set, with room for `columns`.
-    pub fn new(columns: usize) -> Self {
-        Self(vec![0; columns.div_ceil(64)])
-    }
-
-    /// Adds a column.
-    pub fn insert(&mut self, column: usize) {
-        self.0[column / 64] |= 1 << (column % 64);
-    }
-
-    pub fn contains(&self, column: usize) -> bool {
-        self.0[column / 64] & (1 << (column % 64)) != 0
-    }
-
-    pub fn covers(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(mine, other)| other & !mine == 0)
-    }
-
-    /// The columns of both.
-    pub fn union(&self, other: &Self) -> Self {
-        Self(self.0.iter().zip(&other.0).map(|(a, b)| a | b).collect())
-    }
-
-    /// Empties it.
-    pub fn clear(&mut self) {
-        self.0.fill(0);
-    }
-}
 
 /// The shape of a row.
 #[derive(Debug)]
 pub struct Shape {
     /// Columns that the record carried, null or not.
     pub present: ColumnSet,
-    /// Columns that its tuple has, in order: those, and every column without a default (as NULL). COPY cannot say
-    /// DEFAULT, so a column with a default that the record lacks must not be in its column list.
+    /// Columns that its tuple has, in order: those, and every column whose default is NULL or another constant. COPY cannot
+    /// say DEFAULT, so a column with any other default that the record lacks must not be in its column list.
     pub columns: Vec<u16>,
     /// A column that the record lacks and without which no row can be inserted.
     pub missing: Option<usize>,
@@ -53,7 +20,7 @@ pub struct Shape {
 impl Shape {
     /// The shape of records that carry `present`.
     pub fn new(present: ColumnSet, plan: &Plan) -> Self {
-        let has = |i: &usize| present.contains(*i) || !plan.columns[*i].has_default;
+        let has = |i: &usize| present.contains(*i) || plan.constant_default(*i).is_some();
         let columns = (0..plan.columns.len())
             .filter(has)
             .map(|i| u16::try_from(i).expect("PostgreSQL has at most 1,600 columns"))
@@ -88,8 +55,73 @@ impl Shapes {
         };
         self.last
     }
-
     pub fn get(&self, n: u32) -> &Shape {
         &self.shapes[n as usize]
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Shape> {
+        self.shapes.iter()
+    }
+}
+
+/// Which columns some records carry between them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Carried {
+    some: ColumnSet,
+    varying: Vec<usize>,
+}
+
+impl Carried {
+    pub(crate) fn by<'a>(shapes: impl IntoIterator<Item = &'a Shape>) -> Self {
+        let mut shapes = shapes.into_iter();
+        let first = shapes.next().map(|shape| shape.present.clone()).unwrap_or_default();
+        let (mut some, mut all) = (first.clone(), first);
+        for shape in shapes {
+            some.add(&shape.present);
+            all.retain(&shape.present);
+        }
+        let varying = some.iter().filter(|column| !all.contains(*column)).collect();
+        Self { some, varying }
+    }
+
+    /// The columns that at least one record carries.
+    pub(crate) fn some(&self) -> &ColumnSet {
+        &self.some
+    }
+
+    /// The columns that some records carry and others do not, in order.
+    pub(crate) fn varying(&self) -> &[usize] {
+        &self.varying
+    }
+
+    /// The place of a column among the varying ones; `None` if it is not one of them.
+    pub(crate) fn place(&self, column: usize) -> Option<usize> {
+        self.varying.binary_search(&column).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(columns: &[usize]) -> Shape {
+        let mut present = ColumnSet::new(70);
+        columns.iter().for_each(|column| present.insert(*column));
+        Shape { present, columns: Vec::new(), missing: None }
+    }
+
+    #[test]
+    fn columns_that_only_some_records_carry_vary() {
+        let carried = Carried::by(&[shape(&[0, 3, 65]), shape(&[0, 65]), shape(&[0, 69])]);
+        assert_eq!(carried.some().iter().collect::<Vec<_>>(), [0, 3, 65, 69]);
+        assert_eq!(carried.some().count(), 4);
+        assert_eq!(carried.varying(), [3, 65, 69]);
+        assert_eq!((carried.place(65), carried.place(0)), (Some(1), None));
+    }
+
+    #[test]
+    fn nothing_varies_in_records_of_one_shape() {
+        assert!(Carried::by(&[shape(&[0, 3]), shape(&[0, 3])]).varying().is_empty());
+        assert_eq!(Carried::by([]).some().count(), 0);
     }
 }

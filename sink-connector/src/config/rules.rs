@@ -164,6 +164,11 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
     if table.version_field.is_some() && table.insert_mode != InsertMode::Upsert {
         rule(&["version_field", "insert_mode"], "needs insert_mode = \"upsert\"".into());
     }
+    if !table.read_before_write && (table.insert_mode == InsertMode::Insert || table.pk_mode == PkMode::None)
+    {
+        let problem = "false needs insert_mode = \"upsert\" or \"insert_ignore\"";
+        rule(&["read_before_write", "insert_mode"], problem.into());
+    }
     let columns: Vec<&String> = table.rename.values().chain(table.metadata.values()).collect();
     if let Some(column) = repeated(&columns) {
         rule(&["rename", "metadata"], format!("column {column:?} has two sources in rename and metadata"));

@@ -51,6 +51,12 @@ pub struct TableConfig {
     /// Allows an UNLOGGED table. A crash of the server empties such a table but not the positions, so its rows are not
     /// written again. With `false` the table is refused.
     pub allow_unlogged: bool,
+    /// Looks up which keys exist before rows are written, and updates those rows. With `false`, `upsert` and `insert_ignore`
+    /// write by `INSERT … ON CONFLICT` alone: for tables where reading rows is dear, such as compressed hypertables.
+    /// PostgreSQL then checks each record as a new row, also where its key exists: one that lacks a NOT NULL column
+    /// without a default is rejected, and a CHECK applies to the record with defaults for what it lacks.
+    #[default = true]
+    pub read_before_write: bool,
     /// SQL that runs once when the table is missing. Without it the table must exist.
     // `ddl` reads it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -53,7 +53,7 @@ impl TopicIds {
                 (Some(_), None) => continue,
                 (Some(before), Some(id)) if before != id => {
                     let why = format!(
-                        "topic {topic} was deleted and created again (id {before}, now {id}): the stored position is not valid \
+                        "topic {topic} was deleted and recreated (id {before}, now {id}): the stored position is not valid \
                          in the new topic. Set it with `sink-connector offsets reset`"
                     );
                     self.notify(Event::Recreated { topic: Arc::clone(&topic), why });

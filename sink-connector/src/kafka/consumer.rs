@@ -233,15 +233,28 @@ fn settings(
 
 /// Waits for pending commits and leaves the group. It may never return if Kafka does not answer.
 pub(crate) fn leave(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
-    if cooperative(consumer) {
-        // librdkafka waits until every assignment is answered. One whose positions are not known yet has not been.
-        consumer.incremental_assign(&TopicPartitionList::new())?;
-    }
+    // An assignment whose positions are not known yet has not been answered.
+    answer_with_nothing(consumer)?;
+    // Closing alone sends no LeaveGroup if the member has no partition (librdkafka 2.12.1).
+    consumer.unsubscribe();
     consumer.close_queue()?;
     while !consumer.closed() {
         consumer.poll(CLOSING_POLL);
+        if consumer.context().take_rebalances().iter().any(|r| matches!(r, Rebalanced::Assigned(_))) {
+            answer_with_nothing(consumer)?;
+        }
     }
     Ok(())
+}
+
+/// Answers an assignment without taking its partitions: librdkafka waits until every assignment is answered.
+fn answer_with_nothing(consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+    let nothing = TopicPartitionList::new();
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(&nothing),
+        RebalanceProtocol::Eager => consumer.assign(&nothing),
+        RebalanceProtocol::None => Ok(()),
+    }
 }
 
 pub(crate) fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {

@@ -141,13 +141,16 @@ impl HandleError<ConnectError> for Remember {
     }
 }
 
-/// What every session sets. Texts without an offset are UTC; a server that loses its client notices within a minute.
+/// What every session sets. The temporary tables of the sink come last in the search path: a table of the user that has the
+/// name of one of them is found first. Texts without an offset are UTC; a server that loses its client notices within a minute.
 fn session_settings() -> String {
     format!(
         "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
          SET client_min_messages = warning; \
          SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
          SET tcp_user_timeout = 60000; \
+         SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', \
+           nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), false); \
          SELECT set_config('lock_timeout', '{}', false) WHERE current_setting('lock_timeout') = '0'",
         LOCK_TIMEOUT.as_millis()
     )

@@ -1,6 +1,7 @@
 //! The target table as PostgreSQL's catalog describes it, and the fingerprint that detects changes.
 
 pub mod constraints;
+mod defaults;
 pub mod types;
 
 use postgres::Client;
@@ -31,8 +32,25 @@ pub struct Column {
     pub bytewise: bool,
     /// The column or its domain refuses NULL.
     pub not_null: bool,
-    /// A row without the column gets a value: a DEFAULT of the column or of its type, or an identity.
-    pub has_default: bool,
+    /// What a row without the column gets there, if not NULL.
+    pub default: Option<ColumnDefault>,
+}
+
+/// What a row gets in a column that it does not carry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ColumnDefault {
+    /// The value of this SQL expression, which is evaluated for each row: the DEFAULT of the column or of its type.
+    Expression(String),
+    /// The same value in every row.
+    Constant {
+        /// As an SQL expression.
+        expression: String,
+        /// As COPY BINARY has it; `None` for NULL.
+        value: Option<Vec<u8>>,
+    },
+    /// The next value of its identity. Only the server may take it: a role that inserts rows needs no privilege on the
+    /// sequence then.
+    Identity,
 }
 
 /// A unique index that can arbitrate conflicts: valid, immediate, not partial, over plain columns.
@@ -82,6 +100,8 @@ pub fn fingerprint_query(table: &TableName) -> String {
          (SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, \
                  a.atthasdef, a.attgenerated, a.attidentity, {}), ';' ORDER BY a.attnum) \
           FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '|', \
+         (SELECT string_agg(d.oid::text, ',' ORDER BY d.oid) \
+          FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid), '|', \
          (SELECT string_agg(concat_ws(',', i.indexrelid, i.indkey, i.indisvalid), ';' ORDER BY i.indexrelid) \
           FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)), '|', \
          (SELECT string_agg(k.oid::text, ',' ORDER BY k.oid) \
@@ -143,34 +163,7 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
         "p" => Some(client.query_one(&partitions_query(table), &[])?.get(0)),
         _ => None,
     };
-    let columns = client
-        .query(
-            "SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.atthasdef OR a.attidentity = 'd', \
-                    COALESCE(k.collcollate IN ('C', 'POSIX'), false) \
-             FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation k ON k.oid = a.attcollation \
-             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
-               AND a.attidentity <> 'a' ORDER BY a.attnum",
-            &[&oid],
-        )?
-        .iter()
-        .map(|row| {
-            let (type_oid, typmod) = (row.get(1), row.get(2));
-            let resolved = types.resolve(type_oid, typmod);
-            Column {
-                name: row.get(0),
-                type_oid,
-                typmod,
-                type_name: row.get(3),
-                base_type_name: row.get(4),
-                kind: resolved.kind,
-                unconstrained_type: resolved.unconstrained,
-                bytewise: row.get(7),
-                not_null: row.get::<_, bool>(5) || resolved.not_null,
-                has_default: row.get::<_, bool>(6) || resolved.has_default,
-            }
-        })
-        .collect();
+    let columns = read_columns(client, oid, &types)?;
     let unique_indexes = client
         .query(
             "SELECT x.relname::text, ARRAY(SELECT a.attname::text \
@@ -196,4 +189,49 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
         kind: kind.chars().next().unwrap_or('r'),
         constraints,
     }))
+}
+
+fn read_columns(client: &mut Client, table: u32, types: &Types) -> Result<Vec<Column>, postgres::Error> {
+    let rows = client.query(
+        &format!("SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.attidentity = 'd', \
+                    COALESCE(k.collcollate IN ('C', 'POSIX'), false), pg_catalog.pg_get_expr(d.adbin, d.adrelid), {} \
+             FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation k ON k.oid = a.attcollation \
+             LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
+               AND a.attidentity <> 'a' ORDER BY a.attnum",
+            defaults::IS_CONSTANT
+        ),
+        &[&table],
+    )?;
+    let mut columns: Vec<Column> = rows
+        .iter()
+        .map(|row| {
+            let (type_oid, typmod) = (row.get(1), row.get(2));
+            let resolved = types.resolve(type_oid, typmod);
+            let expression = row.get::<_, Option<String>>(8).or(resolved.default);
+            let default = if row.get(6) {
+                Some(ColumnDefault::Identity)
+            } else {
+                expression.map(ColumnDefault::Expression)
+            };
+            Column {
+                name: row.get(0),
+                type_oid,
+                typmod,
+                type_name: row.get(3),
+                base_type_name: row.get(4),
+                kind: resolved.kind,
+                unconstrained_type: resolved.unconstrained,
+                bytewise: row.get(7),
+                not_null: row.get::<_, bool>(5) || resolved.not_null,
+                default,
+            }
+        })
+        .collect();
+    let constants: Vec<usize> = (0..columns.len())
+        .filter(|&n| rows[n].get(9) && columns[n].unconstrained_type.is_none() && columns[n].kind.is_binary())
+        .collect();
+    defaults::read_constants(client, &mut columns, &constants)?;
+    Ok(columns)
 }

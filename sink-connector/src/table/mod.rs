@@ -1,6 +1,7 @@
 //! The target table: its catalog, and the plan that maps a record's fields to its columns.
 
 pub mod catalog;
+pub(crate) mod column_set;
 pub(crate) mod metadata_columns;
 pub(crate) mod plan;
 pub(crate) mod plan_cache;

@@ -7,7 +7,8 @@ use thiserror::Error;
 use crate::decode::{Decoder, DecoderError, Field, KeyDecoder, Options};
 use crate::postgres::sql::TableName;
 use crate::table::catalog::constraints::Index;
-use crate::table::catalog::{Column, Table};
+use crate::table::catalog::{Column, ColumnDefault, Table};
+use crate::table::column_set::ColumnSet;
 use crate::table::metadata_columns::MetadataColumn;
 use crate::table::version::Order;
 
@@ -28,6 +29,8 @@ pub struct Wanted {
     pub deletes: bool,
     /// The target may be UNLOGGED.
     pub allow_unlogged: bool,
+    /// Keys that exist may be looked up first; otherwise rows are written by INSERT … ON CONFLICT alone.
+    pub read_before_write: bool,
     /// The field whose older values do not overwrite newer ones.
     pub version_field: Option<String>,
     /// Metadata columns.
@@ -106,8 +109,15 @@ pub struct Plan {
     pub checked_by_server: bool,
     /// Columns outside the key in which rows can conflict: those of other unique indexes and of exclusion constraints.
     pub exclusive: Vec<usize>,
+    /// Columns that an UPDATE may only name for records that carry them. An absent field then leaves the value alone, but
+    /// not what else depends on the statement: a trigger of just these columns, a privilege, the check of a domain.
+    pub named_if_carried: ColumnSet,
+    /// Columns whose default an INSERT cannot spell out: identities.
+    pub unnamed_defaults: ColumnSet,
     /// Whether its rows may refer to each other.
     pub self_references: SelfReferences,
+    /// Rows are written by INSERT … ON CONFLICT, without a look at what is there.
+    pub on_conflict_only: bool,
     /// COPY cannot write the table, or would bypass its rules.
     pub insert_only: bool,
     /// Rules rewrite an INSERT, so its row count is meaningless.
@@ -267,7 +277,10 @@ impl Plan {
             key,
             checked_by_server,
             exclusive,
+            named_if_carried: resolve::named_if_carried(table),
+            unnamed_defaults: resolve::unnamed_defaults(table),
             self_references,
+            on_conflict_only: !wanted.read_before_write,
             insert_only: table.constraints.insert_only,
             rules: table.constraints.rules,
             lockable: table.kind != 'f',
@@ -287,9 +300,23 @@ impl Plan {
         self.key.iter().flat_map(|key| key.columns.iter().map(|&i| &self.columns[i]))
     }
 
+    /// What a row without this column gets there, if that is the same for all rows: the encoded value, or `None` for NULL.
+    pub fn constant_default(&self, column: usize) -> Option<Option<&[u8]>> {
+        match &self.columns[column].default {
+            None => Some(None),
+            Some(ColumnDefault::Constant { value, .. }) => Some(value.as_deref()),
+            Some(ColumnDefault::Expression(_) | ColumnDefault::Identity) => None,
+        }
+    }
+
+    /// Whether a column is part of the key.
+    pub fn is_key(&self, column: usize) -> bool {
+        self.key.as_ref().is_some_and(|key| key.columns.contains(&column))
+    }
+
     /// Whether a row without this column cannot be inserted.
     pub fn required(&self, column: usize) -> bool {
         let column = &self.columns[column];
-        column.not_null && !column.has_default
+        column.not_null && column.default.is_none()
     }
 }

@@ -36,6 +36,7 @@ fn target(table: &TableConfig) -> Result<Target, DdlError> {
         record_key: table.pk_mode == PkMode::RecordKey,
         deletes: table.delete_enabled,
         allow_unlogged: table.allow_unlogged,
+        read_before_write: table.read_before_write,
         version_field: table.version_field.clone(),
         metadata: metadata(table),
         rename: table.rename.iter().map(|(field, column)| (field.clone(), column.clone())).collect(),

@@ -1,23 +1,21 @@
 //! Writes the rows of one plan inside the batch's transaction, on the rung that the ladder chose.
 
-use std::collections::HashSet;
-
-use bytes::BytesMut;
-use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use crate::batch::Skip;
-use crate::batch::rows::{Row, Rows, Tuple};
+use crate::batch::rows::{Rows, Tuple};
+use crate::batch::shape::Shape;
 use crate::decode::Rejection;
-use crate::encode::{Kind, oid, write_text};
 use crate::postgres::failure::Failure;
-use crate::table::catalog::Column;
 use crate::table::plan::{Mode, Plan};
 use crate::writer::connection::WriterConnection;
 use crate::writer::deletes::delete;
+use crate::writer::key_parameters::key_parameters;
 use crate::writer::keyed::{self, Fates};
 use crate::writer::ladder::Rung;
 use crate::writer::rounds::{Round, rounds};
-use crate::writer::{copy, statements};
+use crate::writer::{copy, stage_statements, statements};
 
 /// What a plan's rows came to; true once the transaction commits.
 #[derive(Debug, Default)]
@@ -47,9 +45,15 @@ const EQUAL_KEYS: &str = "keys that differ in their bytes are equal for the serv
 const ALTERED: &str = "a trigger gives rows other keys";
 const RELEASED: &str = "an update gives up what keeps another row out of a unique index";
 
-/// Whether the rung works through a staging table, which must then exist before the transaction begins.
-pub(crate) fn needs_stage(plan: &Plan, rung: Rung) -> bool {
+/// The most COPY statements that insert rows of one table. Each costs a round trip or two, so rows that differ more in what
+/// they carry are staged together.
+const MAX_COPIES: usize = 8;
+
+/// Whether writing the rows may take a staging table, which must then exist before the transaction begins.
+pub(crate) fn needs_stage(plan: &Plan, rows: &Rows, rung: Rung) -> bool {
+    let lists: HashSet<&[u16]> = rows.shapes().iter().map(|shape| &*shape.columns).collect();
     plan.insert_only
+        || lists.len() > MAX_COPIES
         || plan.key.is_some() && (rung == Rung::Stage || (rung == Rung::Lookup && plan.mode == Mode::Upsert))
 }
 
@@ -114,7 +118,8 @@ fn write(
         skip_some(rows, tuples.len() as u64 - written, Skip::Trigger, applied);
         return Ok(None);
     }
-    let existing = lookup(connection, plan, rows, numbers)?;
+    let existing =
+        if plan.on_conflict_only { HashSet::new() } else { lookup(connection, plan, rows, numbers)? };
     let mut fates = keyed::decide(plan, rows, numbers, |n| existing.contains(&n));
     let Some(updated) = update(connection, plan, rows, &fates)? else { return Ok(Some(RELEASED)) };
     let inserted = if rung == Rung::Stage {
@@ -161,14 +166,25 @@ pub(crate) fn lookup(
     Ok(found.iter().map(|row| numbers[number(row)]).collect())
 }
 
-/// Tuples of one shape go together, in the order in which their shapes first appear.
-fn by_shape(tuples: &[(u32, Tuple)]) -> Vec<(u32, Vec<(u32, Tuple)>)> {
-    let mut groups: Vec<(u32, Vec<(u32, Tuple)>)> = Vec::new();
+/// The tuples in groups of equal `key`, in the order in which each group first appears.
+fn grouped<'a, K: Eq + Hash>(
+    rows: &'a Rows,
+    tuples: &[(u32, Tuple)],
+    key: impl Fn(&'a Shape) -> K,
+) -> Vec<Vec<(u32, Tuple)>> {
+    let mut groups: Vec<Vec<(u32, Tuple)>> = Vec::new();
+    let mut by_key: HashMap<K, usize> = HashMap::new();
+    let mut last = None;
     for &(number, tuple) in tuples {
-        match groups.iter_mut().find(|(shape, _)| *shape == tuple.shape) {
-            Some((_, group)) => group.push((number, tuple)),
-            None => groups.push((tuple.shape, vec![(number, tuple)])),
-        }
+        let group = match last {
+            Some((shape, group)) if shape == tuple.shape => group,
+            _ => *by_key.entry(key(rows.shapes().get(tuple.shape))).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            }),
+        };
+        last = Some((tuple.shape, group));
+        groups[group].push((number, tuple));
     }
     groups
 }
@@ -180,19 +196,28 @@ fn insert(
     rows: &Rows,
     tuples: &[(u32, Tuple)],
 ) -> Result<u64, Failure> {
+    let copies = grouped(rows, tuples, |shape| &*shape.columns);
     let mut written = 0;
-    for (shape, group) in by_shape(tuples) {
-        let shape = rows.shapes().get(shape);
-        if shape.columns.is_empty() {
-            written += counted(plan, insert_defaults(connection, plan, group.len())?, &group);
-        } else if plan.insert_only {
+    if plan.insert_only || copies.len() > MAX_COPIES {
+        for group in grouped(rows, tuples, |shape| shape.present.intersection(&plan.unnamed_defaults)) {
             let staged = connection.stage(plan, rows, &group)?;
-            let sql = statements::insert_plainly(&staged.source, plan, shape);
-            written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
-        } else {
-            let sql = copy::statement(&plan.target, plan, &shape.columns, false);
-            written += connection.copy(&sql, plan, rows, &group, false)?;
+            let count = if staged.carried.some().is_empty() {
+                insert_defaults(connection, plan, group.len())?
+            } else {
+                let sql = stage_statements::insert_plainly(&staged, plan);
+                connection.client().execute(&sql, &staged.parameters())?
+            };
+            written += counted(plan, count, &group);
         }
+        return Ok(written);
+    }
+    for group in copies {
+        let columns = group.first().map_or(&[][..], |(_, tuple)| &rows.shapes().get(tuple.shape).columns);
+        written += if columns.is_empty() {
+            counted(plan, insert_defaults(connection, plan, group.len())?, &group)
+        } else {
+            connection.copy(&copy::statement(&plan.target, plan, columns), plan, rows, &group)?
+        };
     }
     Ok(written)
 }
@@ -220,21 +245,20 @@ fn update(
     fates: &Fates,
 ) -> Result<Option<u64>, Failure> {
     let alone = fates.update.len() + fates.insert.len() == 1;
-    let mut written = 0;
-    for (shape, group) in by_shape(&fates.update) {
-        let shape = rows.shapes().get(shape);
-        if !statements::updates(plan, shape) {
-            written += group.len() as u64;
-            continue;
-        }
+    // A record that carries only the key changes nothing.
+    let changes = |shape: &Shape| shape.present.iter().any(|column| !plan.is_key(column));
+    let (update, unchanged): (Vec<_>, Vec<_>) =
+        fates.update.iter().copied().partition(|(_, tuple)| changes(rows.shapes().get(tuple.shape)));
+    let mut written = unchanged.len() as u64;
+    for group in grouped(rows, &update, |shape| shape.present.intersection(&plan.named_if_carried)) {
         let staged = connection.stage(plan, rows, &group)?;
-        let releases = statements::releases(&staged.source, plan, shape).filter(|_| !alone);
+        let releases = stage_statements::releases(&staged, plan).filter(|_| !alone);
         if let Some(releases) = releases
             && connection.client().query_one(&releases, &staged.parameters())?.get(0)
         {
             return Ok(None);
         }
-        let sql = statements::update(&staged.source, plan, shape);
+        let sql = stage_statements::update(&staged, plan);
         written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
     }
     Ok(Some(written))
@@ -247,10 +271,14 @@ fn insert_staged(
     rows: &Rows,
     fates: &mut Fates,
 ) -> Result<Option<u64>, Failure> {
+    let apart = match plan.mode {
+        Mode::Upsert => plan.unnamed_defaults.union(&plan.named_if_carried),
+        Mode::Insert | Mode::InsertIgnore => plan.unnamed_defaults.clone(),
+    };
     let mut written = 0;
-    for (shape, group) in by_shape(&fates.insert.clone()) {
+    for group in grouped(rows, &fates.insert.clone(), |shape| shape.present.intersection(&apart)) {
         let staged = connection.stage(plan, rows, &group)?;
-        let sql = statements::insert(&staged.source, plan, rows.shapes().get(shape));
+        let sql = stage_statements::insert(&staged, plan);
         let alone = group.len() == 1;
         if plan.mode == Mode::Upsert {
             match connection.client().execute(&sql, &staged.parameters()).map_err(Failure::from) {
@@ -280,88 +308,4 @@ fn insert_staged(
         left_out.iter().filter(|n| there.contains(n)).for_each(|n| keyed::overtaken(plan, rows, *n, fates));
     }
     Ok(Some(written))
-}
-
-/// The keys of the rows with these numbers, as parameters of a statement that unnests them.
-pub(crate) fn key_parameters(plan: &Plan, rows: &Rows, numbers: &[u32]) -> KeyParameters {
-    KeyParameters(key_arrays(plan, rows, numbers.iter().map(|&n| &rows.rows()[n as usize])))
-}
-
-/// One array for each key column.
-pub(crate) struct KeyParameters(Vec<BinaryArray>);
-
-impl KeyParameters {
-    /// As the client wants them.
-    pub(crate) fn as_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        self.0.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
-    }
-}
-
-/// The keys of `wanted` as one binary array for each key column.
-fn key_arrays<'a>(
-    plan: &Plan,
-    rows: &Rows,
-    wanted: impl ExactSizeIterator<Item = &'a Row>,
-) -> Vec<BinaryArray> {
-    let count = i32::try_from(wanted.len()).expect("a batch has fewer than 2^31 rows");
-    let element =
-        |column: &Column| if statements::looks_up_text(column) { oid::TEXT } else { column.type_oid };
-    let mut arrays: Vec<BinaryArray> =
-        plan.key_columns().map(|column| BinaryArray::new(element(column), count)).collect();
-    for row in wanted {
-        let mut rest = rows.key(row);
-        for (array, column) in arrays.iter_mut().zip(plan.key_columns()) {
-            let (len, _) = rest.split_first_chunk::<4>().expect("a key has a length for each of its columns");
-            let len = usize::try_from(i32::from_be_bytes(*len)).expect("a key has no nulls");
-            let (field, tail) = rest.split_at(4 + len);
-            if statements::looks_up_text(column) {
-                array.push_text(&column.kind, &field[4..]);
-            } else {
-                array.0.extend_from_slice(field);
-            }
-            rest = tail;
-        }
-    }
-    arrays
-}
-
-/// A one-dimensional array in PostgreSQL's binary format (`array_send`), made of elements that are encoded already.
-#[derive(Debug)]
-struct BinaryArray(Vec<u8>);
-
-impl BinaryArray {
-    fn new(element: u32, count: i32) -> Self {
-        let mut bytes = Vec::new();
-        bytes.extend_from_slice(&1_i32.to_be_bytes()); // dimensions
-        bytes.extend_from_slice(&0_i32.to_be_bytes()); // has no nulls
-        bytes.extend_from_slice(&element.to_be_bytes());
-        bytes.extend_from_slice(&count.to_be_bytes());
-        bytes.extend_from_slice(&1_i32.to_be_bytes()); // lower bound
-        Self(bytes)
-    }
-
-    fn push_text(&mut self, kind: &Kind, field: &[u8]) {
-        let start = self.0.len();
-        self.0.extend_from_slice(&[0; 4]);
-        write_text(kind, field, &mut self.0);
-        let len = i32::try_from(self.0.len() - start - 4).expect("a key is far below 2 GiB");
-        self.0[start..start + 4].copy_from_slice(&len.to_be_bytes());
-    }
-}
-
-impl ToSql for BinaryArray {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        out.extend_from_slice(&self.0);
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
 }

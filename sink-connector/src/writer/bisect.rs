@@ -89,6 +89,9 @@ pub(crate) fn rung(plan: &Plan, rows: &Rows, taken: Rung, strategy: Strategy) ->
     if plan.key.is_none() {
         return Rung::Plain;
     }
+    if plan.on_conflict_only {
+        return Rung::Stage;
+    }
     // Inserting without a look-up would let the server refuse a row that is never inserted: if the key exists,
     // insert_ignore skips the record whatever it holds, and upsert changes only some columns.
     let blind = strategy == Strategy::Whole && independent_of_existing(rows);

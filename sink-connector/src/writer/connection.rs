@@ -5,24 +5,30 @@ use std::collections::HashMap;
 use postgres::{Client, Statement};
 
 use crate::batch::rows::{Rows, Tuple};
+use crate::batch::shape::Carried;
 use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
 use crate::postgres::session::{self, Backend, Connection};
 use crate::postgres::sql::TableName;
 use crate::table::catalog;
 use crate::table::plan::Plan;
-use crate::writer::stage::{Stage, Staged};
-use crate::writer::{copy, statements};
+use crate::writer::copy;
+use crate::writer::prepared::Prepared;
+use crate::writer::stage::{self, Stage, StageTable, Staged};
+
+/// Statements of the client that a session keeps prepared, and those by EXECUTE. With the fence they are below 100.
+const MAX_STATEMENTS: usize = 60;
+const MAX_NAMED: usize = 30;
 
 /// A session that is ready to write.
 pub(crate) struct WriterConnection {
     connection: Connection,
     /// Its process on the server.
     pub backend: Backend,
-    statements: HashMap<String, Statement>,
-    named: HashMap<String, String>,
+    statements: Prepared<Statement>,
+    named: Prepared<String>,
+    names: u64,
     stages: HashMap<String, Stage>,
-    stage_used: bool,
     buffer: Vec<u8>,
 }
 
@@ -35,10 +41,10 @@ impl WriterConnection {
         Ok(Self {
             connection,
             backend,
-            statements: HashMap::new(),
-            named: HashMap::new(),
+            statements: Prepared::new(MAX_STATEMENTS),
+            named: Prepared::new(MAX_NAMED),
+            names: 0,
             stages: HashMap::new(),
-            stage_used: false,
             buffer: Vec::new(),
         })
     }
@@ -52,13 +58,15 @@ impl WriterConnection {
         &mut self.connection
     }
 
-    /// A statement, prepared at its first use.
+    /// A statement, prepared unless it is already.
     pub(crate) fn prepared(&mut self, sql: &str) -> Result<Statement, Failure> {
         if let Some(statement) = self.statements.get(sql) {
-            return Ok(statement.clone());
+            return Ok(statement);
         }
+        // The client closes a statement on the server when its last copy is dropped.
+        drop(self.statements.make_room());
         let statement = self.connection.prepare(sql)?;
-        self.statements.insert(sql.to_owned(), statement.clone());
+        self.statements.keep(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 
@@ -72,28 +80,44 @@ impl WriterConnection {
         self.execute(&catalog::partitions_query(table))
     }
 
-    /// The EXECUTE of a query, for statements that go together in one round trip.
+    /// The EXECUTE of a query, for statements that go together in one round trip; the query itself where a transaction
+    /// has more of them than are kept prepared.
     fn execute(&mut self, query: &str) -> Result<String, Failure> {
         if let Some(name) = self.named.get(query) {
             return Ok(format!("EXECUTE {name}"));
         }
-        let name = format!("kafka_sink_table_{}", self.named.len());
+        let (has_room, oldest) = self.named.make_room();
+        if !has_room {
+            return Ok(query.to_owned());
+        }
+        if let Some(oldest) = oldest {
+            self.connection.batch_execute(&format!("DEALLOCATE {oldest}"))?;
+        }
+        self.names += 1;
+        let name = format!("kafka_sink_table_{}", self.names);
         self.connection.batch_execute(&format!("PREPARE {name} AS {query}"))?;
-        self.named.insert(query.to_owned(), name.clone());
+        self.named.keep(query.to_owned(), name.clone());
         Ok(format!("EXECUTE {name}"))
     }
 
-    /// Makes the plan's staging table, if the role may have one. Outside the transaction: a rollback must not
+    /// Makes the plan's staging table for `rows`, if the role may have one. Outside the transaction: a rollback must not
     /// remove it unnoticed.
-    pub(crate) fn create_stage(&mut self, plan: &Plan) -> Result<(), Failure> {
-        if self.stages.contains_key(&plan.fingerprint) {
-            return Ok(());
-        }
+    pub(crate) fn create_stage(&mut self, plan: &Plan, rows: &Rows) -> Result<(), Failure> {
+        let before = match self.stages.get(&plan.fingerprint) {
+            Some(stage) if stage.holds(Carried::by(rows.shapes().iter()).some()) => return Ok(()),
+            Some(Stage::Table(table)) => Some(table),
+            Some(Stage::Arrays) | None => None,
+        };
+        let Some(columns) = stage::columns(plan, rows.shapes().iter(), before) else { return Ok(()) };
+        let name = match before {
+            Some(table) => table.name.clone(),
+            None => format!("pg_temp.kafka_sink_stage_{}", self.stages.len()),
+        };
+        let drop = if before.is_some() { format!("DROP TABLE {name}; ") } else { String::new() };
         let may = "SELECT pg_catalog.has_database_privilege(current_database(), 'TEMP')";
         let stage = if self.connection.query_one(may, &[])?.get(0) {
-            let table = format!("pg_temp.kafka_sink_stage_{}", self.stages.len());
-            self.connection.batch_execute(&statements::create_stage(&table, plan))?;
-            Stage::Table(table)
+            self.connection.batch_execute(&format!("{drop}{}", stage::create(&name, plan, &columns)))?;
+            Stage::Table(StageTable::new(name, columns))
         } else {
             Stage::Arrays
         };
@@ -101,51 +125,49 @@ impl WriterConnection {
         Ok(())
     }
 
-    /// Stages tuples, all of one shape.
+    /// Stages tuples: in the plan's table if they fit, else in arrays.
     pub(crate) fn stage(
         &mut self,
         plan: &Plan,
         rows: &Rows,
         tuples: &[(u32, Tuple)],
     ) -> Result<Staged, Failure> {
-        let stage = self.stages.get(&plan.fingerprint).cloned();
-        let columns = tuples.first().map_or(&[][..], |(_, tuple)| &rows.shapes().get(tuple.shape).columns);
-        match stage.expect("the stage is made before the transaction that needs it") {
-            Stage::Arrays => Ok(Staged::in_arrays(plan, rows, tuples, columns)),
-            Stage::Table(table) => {
-                self.empty_stage(&table)?;
-                let sql = copy::statement(&table, plan, columns, true);
-                self.copy(&sql, plan, rows, tuples, true)?;
-                Ok(Staged::in_table(table))
+        let carried = Carried::by(tuples.iter().map(|(_, tuple)| rows.shapes().get(tuple.shape)));
+        let table = match self.stages.get_mut(&plan.fingerprint) {
+            Some(Stage::Table(table)) if table.columns.covers(carried.some()) => table,
+            _ => return Ok(Staged::in_arrays(plan, rows, tuples, carried)),
+        };
+        let name = table.name.clone();
+        if let Some(sql) = table.empty_for(tuples.len()) {
+            self.connection.batch_execute(&sql)?;
+        }
+        let statement = self.prepared(&stage::copy_statement(&name, plan, &carried))?;
+        let writer = self.connection.copy_in(&statement)?;
+        stage::stream(writer, plan, rows, tuples, &carried, &mut self.buffer)?;
+        Ok(Staged::in_table(name, carried))
+    }
+
+    /// A transaction begins: staging tables are empty, and what it uses stays prepared until the next.
+    pub(crate) fn begin(&mut self) {
+        self.named.pin();
+        for stage in self.stages.values_mut() {
+            if let Stage::Table(table) = stage {
+                table.begin();
             }
         }
     }
 
-    /// Forgets that staging tables were used: a transaction begins, and they are empty.
-    pub(crate) fn begin(&mut self) {
-        self.stage_used = false;
-    }
-
-    /// Empties a staging table that this transaction has used already.
-    fn empty_stage(&mut self, stage: &str) -> Result<(), Failure> {
-        if std::mem::replace(&mut self.stage_used, true) {
-            self.connection.batch_execute(&format!("DELETE FROM {stage}"))?;
-        }
-        Ok(())
-    }
-
-    /// Runs one COPY of the given tuples, all of one shape.
+    /// Runs one COPY of the given tuples, which have the same columns.
     pub(crate) fn copy(
         &mut self,
         sql: &str,
         plan: &Plan,
         rows: &Rows,
         tuples: &[(u32, Tuple)],
-        ordinals: bool,
     ) -> Result<u64, Failure> {
         let statement = self.prepared(sql)?;
         let refused = |error| Failure { before_rows: true, ..Failure::from(error) };
         let writer = self.connection.copy_in(&statement).map_err(refused)?;
-        copy::stream(writer, plan, rows, tuples.iter().copied(), ordinals, &mut self.buffer)
+        copy::stream(writer, plan, rows, tuples.iter().copied(), &mut self.buffer)
     }
 }

@@ -15,99 +15,90 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Bytes gathered before they are handed to the connection: large enough that its bookkeeping vanishes.
 const CHUNK: usize = 256 * 1024;
 
-/// The name of the staging table's column that says which row of the batch it is.
-pub const ORDINAL: &str = "kafka_sink_ordinal";
-
 /// `COPY target (columns) FROM STDIN`, for tuples of the given columns.
-pub fn statement(target: &str, plan: &Plan, columns: &[u16], ordinal: bool) -> String {
-    let mut names: Vec<String> = columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name)).collect();
-    if ordinal {
-        names.insert(0, ident(ORDINAL));
-    }
-    let format = match plan.format {
+pub fn statement(target: &str, plan: &Plan, columns: &[u16]) -> String {
+    let names = columns.iter().map(|&c| ident(&plan.columns[usize::from(c)].name));
+    statement_of(target, plan.format, names)
+}
+
+/// The same for columns with these names, which are quoted.
+pub(super) fn statement_of(target: &str, format: Format, names: impl Iterator<Item = String>) -> String {
+    let format = match format {
         Format::Binary => "binary",
         Format::Text => "text",
     };
-    format!("COPY {target} ({}) FROM STDIN (FORMAT {format})", names.join(", "))
+    format!("COPY {target} ({}) FROM STDIN (FORMAT {format})", names.collect::<Vec<_>>().join(", "))
 }
 
-/// Streams tuples of `plan` into a COPY that has begun, and ends it. With ordinals, each tuple gets its number as
-/// first field.
+/// Streams tuples of `plan` into a COPY that has begun, and ends it.
 pub fn stream(
     copy: CopyInWriter<'_>,
     plan: &Plan,
     rows: &Rows,
     tuples: impl Iterator<Item = (u32, Tuple)>,
-    ordinals: bool,
     buffer: &mut Vec<u8>,
 ) -> Result<u64, Failure> {
-    let mut copy = copy;
-    let mut field_text = Vec::new();
+    let mut text = Vec::new();
+    stream_lines(copy, plan.format, buffer, tuples, |(_, tuple), buffer| match plan.format {
+        Format::Binary => buffer.extend_from_slice(rows.bytes_of(tuple)),
+        Format::Text => {
+            for (n, (column, field)) in rows.fields(tuple).enumerate() {
+                if n > 0 {
+                    buffer.push(b'\t');
+                }
+                append_text(plan, column, field, &mut text, buffer);
+            }
+            buffer.push(b'\n');
+        }
+    })
+}
+
+/// Streams what `append` makes of each line into a COPY that has begun, and ends it.
+pub(super) fn stream_lines<T>(
+    mut copy: CopyInWriter<'_>,
+    format: Format,
+    buffer: &mut Vec<u8>,
+    lines: impl Iterator<Item = T>,
+    mut append: impl FnMut(T, &mut Vec<u8>),
+) -> Result<u64, Failure> {
     buffer.clear();
-    if plan.format == Format::Binary {
+    if format == Format::Binary {
         buffer.extend_from_slice(SIGNATURE);
         buffer.extend_from_slice(&[0; 8]);
     }
-    for (number, tuple) in tuples {
-        let ordinal = ordinals.then_some(number);
-        match plan.format {
-            Format::Binary => append_binary(rows.bytes_of(tuple), ordinal, buffer),
-            Format::Text => append_text(plan, rows.fields(tuple), ordinal, &mut field_text, buffer),
-        }
+    for line in lines {
+        append(line, buffer);
         if buffer.len() >= CHUNK {
             send(&mut copy, buffer)?;
         }
     }
-    if plan.format == Format::Binary {
+    if format == Format::Binary {
         buffer.extend_from_slice(&(-1_i16).to_be_bytes());
     }
     send(&mut copy, buffer)?;
     Ok(copy.finish()?)
 }
 
-fn append_binary(tuple: &[u8], ordinal: Option<u32>, buffer: &mut Vec<u8>) {
-    let Some(ordinal) = ordinal else { return buffer.extend_from_slice(tuple) };
-    let (count, fields) = tuple.split_first_chunk::<2>().expect("a tuple begins with its field count");
-    buffer.extend_from_slice(&(i16::from_be_bytes(*count) + 1).to_be_bytes());
-    buffer.extend_from_slice(&4_i32.to_be_bytes());
-    buffer.extend_from_slice(&ordinal.to_be_bytes());
-    buffer.extend_from_slice(fields);
-}
-
-/// Appends a line. `text` is room for one field.
-fn append_text<'a>(
+/// Appends a field in COPY's text format. `text` is room for one field.
+pub(super) fn append_text(
     plan: &Plan,
-    fields: impl Iterator<Item = (usize, Option<&'a [u8]>)>,
-    ordinal: Option<u32>,
+    column: usize,
+    field: Option<&[u8]>,
     text: &mut Vec<u8>,
     buffer: &mut Vec<u8>,
 ) {
-    let mut separate = false;
-    if let Some(ordinal) = ordinal {
-        buffer.extend_from_slice(ordinal.to_string().as_bytes());
-        separate = true;
-    }
-    for (column, field) in fields {
-        if std::mem::replace(&mut separate, true) {
-            buffer.push(b'\t');
-        }
-        let Some(field) = field else {
-            buffer.extend_from_slice(b"\\N");
-            continue;
-        };
-        text.clear();
-        write_text(&plan.columns[column].kind, field, text);
-        for byte in &*text {
-            match byte {
-                b'\\' => buffer.extend_from_slice(b"\\\\"),
-                b'\n' => buffer.extend_from_slice(b"\\n"),
-                b'\r' => buffer.extend_from_slice(b"\\r"),
-                b'\t' => buffer.extend_from_slice(b"\\t"),
-                byte => buffer.push(*byte),
-            }
+    let Some(field) = field else { return buffer.extend_from_slice(b"\\N") };
+    text.clear();
+    write_text(&plan.columns[column].kind, field, text);
+    for byte in &*text {
+        match byte {
+            b'\\' => buffer.extend_from_slice(b"\\\\"),
+            b'\n' => buffer.extend_from_slice(b"\\n"),
+            b'\r' => buffer.extend_from_slice(b"\\r"),
+            b'\t' => buffer.extend_from_slice(b"\\t"),
+            byte => buffer.push(*byte),
         }
     }
-    buffer.push(b'\n');
 }
 
 fn send(copy: &mut CopyInWriter<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure> {

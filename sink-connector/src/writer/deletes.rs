@@ -6,8 +6,9 @@ use crate::batch::Skip;
 use crate::batch::rows::{Op, Rows};
 use crate::postgres::failure::Failure;
 use crate::table::plan::Plan;
-use crate::writer::apply::{Applied, key_parameters};
+use crate::writer::apply::Applied;
 use crate::writer::connection::WriterConnection;
+use crate::writer::key_parameters::key_parameters;
 use crate::writer::statements;
 
 /// Deletes the keys of the rows with these `numbers`, which are in the order of their keys.

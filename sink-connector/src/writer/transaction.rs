@@ -202,14 +202,14 @@ fn create_stages(
 ) -> Result<(), Failure> {
     // Bisecting may climb, and a staging table cannot be made then.
     let highest = |rung: Rung| if strategy >= Strategy::Bisect { Rung::Stage } else { rung };
-    let plans = tables.iter().filter(|(table, rung)| needs_stage(&table.plan, highest(*rung)));
+    let plans = tables.iter().filter(|(table, rung)| needs_stage(&table.plan, &table.rows, highest(*rung)));
     if !batch.is_troubled() {
-        return plans.into_iter().try_for_each(|(table, _)| connection.create_stage(&table.plan));
+        return plans.into_iter().try_for_each(|(table, _)| connection.create_stage(&table.plan, &table.rows));
     }
     // That reads the table, which may be locked.
     connection.client().batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = '{SHORT_LOCK_TIMEOUT}'"))?;
     for (table, _) in plans {
-        connection.create_stage(&table.plan)?;
+        connection.create_stage(&table.plan, &table.rows)?;
     }
     Ok(connection.client().batch_execute("COMMIT")?)
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Op, Pushed, Row, Rows, Tuple};
 use crate::batch::Skip;
-use crate::batch::shape::ColumnSet;
+use crate::table::column_set::ColumnSet;
 use crate::table::plan::{Mode, Plan, Version};
 
 impl Rows {

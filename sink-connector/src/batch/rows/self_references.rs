@@ -96,7 +96,7 @@ fn values(
     for column in pairs.iter().map(side) {
         match cells.get(column) {
             CellRef::Value(value) => super::tuples::put_field(&mut bytes, Some(value)),
-            CellRef::Absent if plan.columns[column].has_default => default = true,
+            CellRef::Absent if plan.columns[column].default.is_some() => default = true,
             CellRef::Null | CellRef::Absent => return Values::Null,
         }
     }

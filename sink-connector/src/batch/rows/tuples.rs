@@ -20,7 +20,10 @@ impl Rows {
         for &column in columns {
             match cells.get(usize::from(column)) {
                 CellRef::Value(value) => put_field(&mut self.buffer, Some(value)),
-                CellRef::Null | CellRef::Absent => put_field(&mut self.buffer, None),
+                CellRef::Null => put_field(&mut self.buffer, None),
+                CellRef::Absent => {
+                    put_field(&mut self.buffer, plan.constant_default(usize::from(column)).flatten());
+                }
             }
         }
         Tuple { start, end: offset32(self.buffer.len()), shape }
@@ -46,8 +49,12 @@ impl Rows {
         let start = offset32(self.buffer.len());
         let columns = &self.shapes.get(shape).columns;
         put_count(&mut self.buffer, columns.len());
-        for &column in columns {
-            put_field(&mut self.buffer, fields[usize::from(column)].as_deref());
+        for column in columns.iter().copied().map(usize::from) {
+            let field = match union.contains(column) {
+                true => fields[column].as_deref(),
+                false => plan.constant_default(column).flatten(),
+            };
+            put_field(&mut self.buffer, field);
         }
         Tuple { start, end: offset32(self.buffer.len()), shape }
     }

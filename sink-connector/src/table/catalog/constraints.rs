@@ -22,6 +22,10 @@ pub struct Constraints {
     pub exact_columns: Vec<String>,
     /// Foreign keys of the table, or of one of its partitions, to itself.
     pub self_references: Vec<SelfReference>,
+    /// Columns with a trigger that an UPDATE fires only by naming them (`UPDATE OF`).
+    pub update_triggers: Vec<String>,
+    /// The role may read every column.
+    pub readable: bool,
 }
 
 /// A foreign key between the rows of one table.
@@ -68,7 +72,8 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
                       LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation \
                       WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped \
                         AND coalesce(o.collisdeterministic, true) \
-                        AND (y.typtype = 'e' OR y.oid = ANY ($2::text::oid[]))) \
+                        AND (y.typtype = 'e' OR y.oid = ANY ($2::text::oid[]))), \
+                pg_catalog.has_table_privilege(c.oid, 'SELECT') \
          FROM pg_catalog.pg_class c, rules WHERE c.oid = $1",
         &[&table, &format!("{{{EXACT_TYPES}}}")],
     )?;
@@ -96,7 +101,22 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
         exact_columns: row.get(3),
         indexes,
         self_references,
+        update_triggers: read_update_triggers(client, table)?,
+        readable: row.get(4),
     })
+}
+
+/// The columns named by `UPDATE OF` triggers of the table with this oid or of a table that an UPDATE of it reaches.
+fn read_update_triggers(client: &mut Client, table: u32) -> Result<Vec<String>, postgres::Error> {
+    let rows = client.query(
+        "WITH RECURSIVE tree AS (SELECT $1::oid AS oid UNION \
+             SELECT h.inhrelid FROM pg_catalog.pg_inherits h JOIN tree ON h.inhparent = tree.oid) \
+         SELECT DISTINCT a.attname::text FROM tree JOIN pg_catalog.pg_trigger g ON g.tgrelid = tree.oid \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = g.tgrelid AND a.attnum = ANY (g.tgattr::int2[]) \
+         WHERE NOT g.tgisinternal",
+        &[&table],
+    )?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Reads the foreign keys between rows of the table with this oid. For a view, these are the keys of the tables that it

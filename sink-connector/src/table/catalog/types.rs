@@ -26,7 +26,8 @@ struct Type {
     element: Option<u32>,
     delimiter: u8,
     not_null: bool,
-    has_default: bool,
+    /// Its DEFAULT, as an SQL expression.
+    default: Option<String>,
     /// Its input and receive functions are those of `text`.
     is_text: bool,
     labels: Vec<String>,
@@ -46,8 +47,8 @@ pub struct Resolved {
     pub kind: Kind,
     /// A domain refuses NULL.
     pub not_null: bool,
-    /// The type has a default of its own.
-    pub has_default: bool,
+    /// The DEFAULT of the type itself, as an SQL expression.
+    pub default: Option<String>,
     /// Of a domain: its base type in SQL syntax, which has no constraints. It has no modifier either: a cast to bit(3)
     /// truncates a value that the column refuses.
     pub unconstrained: Option<String>,
@@ -83,7 +84,7 @@ impl Types {
                y.typtype = 'd', y.typbasetype, y.typtypmod, \
                CASE WHEN y.typtype = 'd' THEN pg_catalog.format_type(y.typbasetype, -1) END, \
                e.typarray = y.oid, y.typelem, coalesce(e.typdelim, ',')::text, y.typnotnull, \
-               y.typdefault IS NOT NULL, \
+               coalesce(pg_catalog.pg_get_expr(y.typdefaultbin, 0), pg_catalog.quote_literal(y.typdefault)), \
                (SELECT p.prosrc FROM pg_catalog.pg_proc p WHERE p.oid = y.typinput) = 'textin' \
                  AND (SELECT p.prosrc FROM pg_catalog.pg_proc p WHERE p.oid = y.typreceive) = 'textrecv', \
                ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid = y.oid), \
@@ -105,11 +106,11 @@ impl Types {
         let found = self.types.get(&oid);
         let kind = match found {
             // The server ensures that the base type exists and is not the domain itself.
-            Some(Type { base: Some((base, base_typmod, name)), not_null, has_default, .. }) if depth > 0 => {
+            Some(Type { base: Some((base, base_typmod, name)), not_null, default, .. }) if depth > 0 => {
                 let base = self.resolve_within(*base, *base_typmod, depth - 1);
                 return Resolved {
                     not_null: *not_null || base.not_null,
-                    has_default: *has_default,
+                    default: default.clone(),
                     unconstrained: base.unconstrained.or_else(|| Some(name.clone())),
                     ..base
                 };
@@ -144,7 +145,7 @@ impl Types {
         Resolved {
             kind,
             not_null: false,
-            has_default: found.is_some_and(|found| found.has_default),
+            default: found.and_then(|found| found.default.clone()),
             unconstrained: None,
         }
     }
@@ -162,7 +163,7 @@ impl From<&postgres::Row> for Type {
             element: (is_array == Some(true)).then(|| row.get(8)),
             delimiter: delimiter.bytes().next().unwrap_or(b','),
             not_null: row.get(10),
-            has_default: row.get(11),
+            default: row.get(11),
             is_text: row.get::<_, Option<bool>>(12) == Some(true),
             labels: row.get(13),
         }
@@ -182,7 +183,7 @@ mod tests {
             element: None,
             delimiter: b',',
             not_null: false,
-            has_default: false,
+            default: None,
             is_text: false,
             labels: Vec::new(),
         }

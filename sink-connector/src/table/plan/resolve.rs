@@ -3,8 +3,9 @@
 use crate::decode::Field;
 use crate::encode::Kind;
 use crate::postgres::sql::ident;
-use crate::table::catalog::Table;
 use crate::table::catalog::constraints::Index;
+use crate::table::catalog::{Column, ColumnDefault, Table};
+use crate::table::column_set::ColumnSet;
 use crate::table::metadata_columns::MetadataColumn;
 use crate::table::plan::{Key, Mode, PlanError, SelfReferences, Version, Wanted};
 use crate::table::version::Order;
@@ -50,6 +51,33 @@ pub(super) fn exclusive_columns(table: &Table, key: Option<&Key>, indexes: &[&In
         .filter(|column| !key.is_some_and(|key| key.columns.contains(column)))
         .filter(|column| conflicts(&table.columns[*column].name))
         .collect()
+}
+
+/// Columns that an UPDATE may only name for records that carry them.
+pub(super) fn named_if_carried(table: &Table) -> ColumnSet {
+    let constraints = &table.constraints;
+    let named = |column: &Column| {
+        // To keep a value, the UPDATE would have to read it. What is behind a view or a foreign table is not known.
+        !constraints.readable
+            || constraints.rules
+            || matches!(table.kind, 'v' | 'f')
+            // The value that is kept would be checked again, although the check may be younger than the value.
+            || column.unconstrained_type.is_some()
+            || constraints.update_triggers.contains(&column.name)
+    };
+    columns_that(table, named)
+}
+
+/// Columns whose default an INSERT cannot spell out.
+pub(super) fn unnamed_defaults(table: &Table) -> ColumnSet {
+    columns_that(table, |column| column.default == Some(ColumnDefault::Identity))
+}
+
+fn columns_that(table: &Table, wanted: impl Fn(&Column) -> bool) -> ColumnSet {
+    let mut columns = ColumnSet::new(table.columns.len());
+    let found = table.columns.iter().enumerate().filter(|(_, column)| wanted(column));
+    found.for_each(|(number, _)| columns.insert(number));
+    columns
 }
 
 /// How rows refer to each other. The referenced columns must not change once a row exists: otherwise an update could

@@ -5,7 +5,7 @@ use super::Bisection;
 use super::control_values::with_key;
 use crate::batch::records::offset32;
 use crate::batch::rows::Rows;
-use crate::batch::shape::ColumnSet;
+use crate::table::column_set::ColumnSet;
 use crate::batch::{Batch, TableRows};
 use crate::postgres::failure::Failure;
 use crate::postgres::sqlstate::Class;

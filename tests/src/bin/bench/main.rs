@@ -6,6 +6,7 @@ mod latency;
 mod load;
 mod report;
 mod setting;
+mod sparse;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,9 @@ struct Arguments {
     /// Seconds of the latency measurement, at 10,000 records a second; 0 leaves it out.
     #[arg(long, default_value_t = 15)]
     latency_seconds: u64,
+    /// Records of each comparison of sparse records with dense ones; 0 leaves it out.
+    #[arg(long, default_value_t = 200_000)]
+    sparse_records: u64,
 }
 
 fn main() -> ExitCode {
@@ -66,6 +70,13 @@ fn measure(arguments: &Arguments) -> Result<Report> {
             let measured = drain::measure(&setting, scenario).context(scenario.name)?;
             eprintln!("round {round}: {:<36} {measured}", scenario.name);
             report.add(scenario.name, measured);
+        }
+    }
+    if arguments.sparse_records > 0 {
+        for case in &sparse::Case::ALL {
+            let compared = sparse::measure(&setting, case, arguments.sparse_records).context(case.name)?;
+            eprintln!("{compared}");
+            report.sparse.push(compared);
         }
     }
     if arguments.latency_seconds > 0 {

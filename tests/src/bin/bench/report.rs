@@ -6,11 +6,14 @@ use std::fs;
 use crate::latency::{Latency, RATE};
 use crate::load::Measured;
 use crate::setting::Setting;
+use crate::sparse::{Compared, HEAD};
 
 /// All measurements of a run.
 pub struct Report {
     title: String,
     lines: Vec<(String, Vec<Measured>)>,
+    /// Sparse records against dense ones.
+    pub sparse: Vec<Compared>,
     /// Under a steady stream.
     pub latency: Option<Latency>,
     /// From the start of the process to the first row.
@@ -26,7 +29,7 @@ impl Report {
             "{records} records, {partitions} partitions, 28 columns, {bytes} bytes a row as text; medians of {rounds}; \
              {cores} cores shared by broker, PostgreSQL and sink"
         );
-        Self { title, lines: Vec::new(), latency: None, first_row_seconds: 0.0 }
+        Self { title, lines: Vec::new(), sparse: Vec::new(), latency: None, first_row_seconds: 0.0 }
     }
 
     /// One more measurement under this name.
@@ -56,6 +59,12 @@ impl fmt::Display for Report {
                 or_dash(median(all, |m| m.kafka_us), 2),
                 or_dash(memory, 0),
             )?;
+        }
+        if !self.sparse.is_empty() {
+            writeln!(f, "\n{HEAD}")?;
+            for compared in &self.sparse {
+                writeln!(f, "{compared}")?;
+            }
         }
         if let Some(Latency { p50, p99 }) = self.latency {
             let ms = |seconds: f64| seconds * 1e3;

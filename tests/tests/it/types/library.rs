@@ -25,6 +25,7 @@ pub(crate) fn plan(client: &mut Client, table: &str) -> Plan {
         record_key: false,
         deletes: false,
         allow_unlogged: false,
+        read_before_write: true,
         version_field: None,
         metadata: Vec::new(),
         rename: Vec::new(),
@@ -63,7 +64,7 @@ pub(crate) fn write(client: &mut Client, table: &str, values: &[String]) -> Vec<
         }
     }
     let Some((_, first)) = tuples.first() else { return outcomes };
-    let sql = copy::statement(&plan.target, &plan, &rows.shapes().get(first.shape).columns, false);
+    let sql = copy::statement(&plan.target, &plan, &rows.shapes().get(first.shape).columns);
     copy_or_halve(client, &sql, &plan, &rows, &tuples, &mut outcomes);
     for row in client.query(&format!("SELECT id, v::text FROM {table}"), &[]).unwrap() {
         let id = usize::try_from(row.get::<_, i32>(0)).unwrap();
@@ -83,7 +84,7 @@ fn copy_or_halve(
 ) {
     let mut transaction = client.transaction().unwrap();
     let copy_in = transaction.copy_in(sql).unwrap();
-    match copy::stream(copy_in, plan, rows, tuples.iter().copied(), false, &mut Vec::new()) {
+    match copy::stream(copy_in, plan, rows, tuples.iter().copied(), &mut Vec::new()) {
         Ok(written) => {
             assert_eq!(written, tuples.len() as u64);
             transaction.commit().unwrap();

@@ -1,0 +1,179 @@
+//! The SQL that brings staged rows into the target, for one plan. In it, `t` is the target and `s` the staged rows.
+
+use crate::postgres::sql::ident;
+use crate::table::catalog::ColumnDefault;
+use crate::table::plan::{Mode, Plan};
+use crate::writer::stage::Staged;
+use crate::writer::statements::may_lack_equality;
+
+/// Writes staged rows of keys that exist. Each changes the columns that it carries; at least one is outside the key.
+pub(crate) fn update(staged: &Staged, plan: &Plan) -> String {
+    let set: Vec<String> = changed(staged, plan)
+        .map(|n| {
+            let (name, value) = (ident(&plan.columns[n].name), format!("s.c{n}"));
+            match carries(staged, n) {
+                None => format!("{name} = {value}"),
+                Some(carries) => format!("{name} = CASE WHEN {carries} THEN {value} ELSE t.{name} END"),
+            }
+        })
+        .collect();
+    let newer = newer(plan, staged_column).map(|newer| format!(" AND {newer}")).unwrap_or_default();
+    format!(
+        "UPDATE {} t SET {} FROM {} s WHERE {}{newer}",
+        plan.target,
+        set.join(", "),
+        staged.source,
+        key_is_staged(plan, "t")
+    )
+}
+
+/// Whether a staged update changes what keeps other rows out (of a unique index beside the key's, say); `None` when it
+/// cannot.
+pub(crate) fn releases(staged: &Staged, plan: &Plan) -> Option<String> {
+    let columns: Vec<String> = plan
+        .exclusive
+        .iter()
+        .filter(|column| staged.carried.some().contains(**column))
+        .map(|&n| {
+            let (column, name) = (&plan.columns[n], ident(&plan.columns[n].name));
+            // json, points and others have no equality; an index over an expression may read them all the same.
+            let of = if may_lack_equality(&column.kind) { "::pg_catalog.text" } else { "" };
+            let carries = carries(staged, n).map(|carries| format!("{carries} AND ")).unwrap_or_default();
+            format!("{carries}t.{name}{of} IS DISTINCT FROM s.c{n}{of}")
+        })
+        .collect();
+    if columns.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "SELECT EXISTS (SELECT 1 FROM {} s JOIN {} t ON {} WHERE {})",
+        staged.source,
+        plan.target,
+        key_is_staged(plan, "t"),
+        columns.join(" OR ")
+    ))
+}
+
+/// Inserts staged rows; the unique index refuses keys that exist.
+pub(crate) fn insert_plainly(staged: &Staged, plan: &Plan) -> String {
+    insert_into(staged, plan)
+}
+
+/// Inserts staged rows whatever others do meanwhile. In upsert mode a key that has appeared is updated; otherwise
+/// the result is a row with the number of rows inserted, and one with the ordinal of each whose key is not among them.
+pub(crate) fn insert(staged: &Staged, plan: &Plan) -> String {
+    let keys: Vec<String> = plan.key_columns().map(|c| ident(&c.name)).collect();
+    let keys = keys.join(", ");
+    let insert = format!("{} ON CONFLICT ({keys})", insert_into(staged, plan));
+    if plan.mode != Mode::Upsert {
+        return format!(
+            "WITH inserted AS ({insert} DO NOTHING RETURNING {keys}) \
+             SELECT NULL::pg_catalog.int4, count(*) FROM inserted UNION ALL \
+             SELECT s.o, NULL FROM {} s WHERE NOT EXISTS (SELECT 1 FROM inserted i WHERE {})",
+            staged.source,
+            key_is_staged(plan, "i")
+        );
+    }
+    let newer = newer(plan, |n| format!("excluded.{}", ident(&plan.columns[n].name)));
+    let newer = newer.map(|newer| format!(" WHERE {newer}")).unwrap_or_default();
+    format!("{insert} DO UPDATE SET {}{newer}", set_from_excluded(staged, plan))
+}
+
+/// What an upsert sets in a row that is there. `excluded` is the row that was to be inserted, with defaults where the
+/// record carries nothing: the staged row of its key tells those from values.
+fn set_from_excluded(staged: &Staged, plan: &Plan) -> String {
+    let excluded = |name: &String| format!("{name} = excluded.{name}");
+    let name = |n: usize| ident(&plan.columns[n].name);
+    let (varying, always): (Vec<usize>, Vec<usize>) =
+        changed(staged, plan).partition(|n| carries(staged, *n).is_some());
+    let mut set: Vec<String> = always.into_iter().map(name).map(|name| excluded(&name)).collect();
+    if !varying.is_empty() {
+        let names: Vec<String> = varying.iter().map(|n| name(*n)).collect();
+        let values: Vec<String> = varying
+            .iter()
+            .map(|&n| {
+                let (name, carries) = (name(n), carries(staged, n).expect("it varies"));
+                format!("CASE WHEN {carries} THEN excluded.{name} ELSE t.{name} END")
+            })
+            .collect();
+        // An empty bitmap has no bit: a row whose key a trigger has changed fails here, and is written alone afterwards.
+        set.push(format!(
+            "({}) = (SELECT {} FROM (SELECT coalesce((SELECT s.p FROM {} s WHERE {}), ''::pg_catalog.bytea) AS p) s)",
+            names.join(", "),
+            values.join(", "),
+            staged.source,
+            key_is_staged(plan, "excluded")
+        ));
+    }
+    if set.is_empty() {
+        // Nothing changes; but a row counts, and one that a trigger refuses does not.
+        set = plan.key_columns().map(|c| ident(&c.name)).map(|name| excluded(&name)).collect();
+    }
+    set.join(", ")
+}
+
+/// `INSERT … SELECT` of staged rows, in the order of their records. A record gets the default of a column that it does
+/// not carry.
+fn insert_into(staged: &Staged, plan: &Plan) -> String {
+    let carried = staged.carried.some();
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for (n, column) in plan.columns.iter().enumerate() {
+        if carried.contains(n) {
+            values.push(match (carries(staged, n), &column.default) {
+                (
+                    Some(carries),
+                    Some(
+                        ColumnDefault::Expression(default)
+                        | ColumnDefault::Constant { expression: default, .. },
+                    ),
+                ) => {
+                    let of_type = column.unconstrained_type.as_ref().unwrap_or(&column.base_type_name);
+                    format!("CASE WHEN {carries} THEN s.c{n} ELSE ({default})::{of_type} END")
+                }
+                _ => format!("s.c{n}"),
+            });
+        } else if plan.insert_only && column.default.is_none() {
+            // What is behind a view may have a default of its own, whatever the other records carry.
+            values.push("NULL".to_owned());
+        } else {
+            continue;
+        }
+        names.push(ident(&column.name));
+    }
+    format!(
+        "INSERT INTO {} AS t ({}) SELECT {} FROM {} s ORDER BY s.o",
+        plan.target,
+        names.join(", "),
+        values.join(", "),
+        staged.source
+    )
+}
+
+/// That a staged row carries this column; `None` if all of them do.
+fn carries(staged: &Staged, column: usize) -> Option<String> {
+    Some(format!("pg_catalog.get_bit(s.p, {}) = 1", staged.carried.place(column)?))
+}
+
+/// Columns that staged rows change in rows that exist.
+fn changed<'a>(staged: &'a Staged, plan: &'a Plan) -> impl Iterator<Item = usize> + 'a {
+    staged.carried.some().iter().filter(|column| !plan.is_key(*column))
+}
+
+/// That the version of a row is not older than that of row `t`, if the plan has one.
+fn newer(plan: &Plan, column: impl Fn(usize) -> String) -> Option<String> {
+    let version = plan.version?.column;
+    let (stored, new) = (ident(&plan.columns[version].name), column(version));
+    Some(format!("(t.{stored} IS NULL OR {new} >= t.{stored})"))
+}
+
+fn staged_column(column: usize) -> String {
+    format!("s.c{column}")
+}
+
+/// That row `row` has the key of row `s`.
+fn key_is_staged(plan: &Plan, row: &str) -> String {
+    let key = plan.key.iter().flat_map(|key| &key.columns);
+    let equal: Vec<String> =
+        key.map(|&n| format!("{row}.{} = s.c{n}", ident(&plan.columns[n].name))).collect();
+    equal.join(" AND ")
+}

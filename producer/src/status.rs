@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde_json::{Value, json};
-use shared::http::Endpoints;
+use shared::http::{Endpoints, Stuck};
 
 use crate::config::Kafka;
 use crate::metrics::Measured;
@@ -121,11 +121,11 @@ impl Endpoints for Status {
         self.measured.text()
     }
 
-    fn live(&self) -> Result<(), String> {
-        let stuck =
+    fn live(&self) -> Result<(), Stuck> {
+        let idle =
             Duration::from_millis(self.up_ms() - self.turned_ms.load(Ordering::Relaxed).min(self.up_ms()));
-        if stuck > STUCK_AFTER {
-            return Err(format!("the publishing loop has been stuck for {} s", stuck.as_secs()));
+        if idle > STUCK_AFTER {
+            return Err(Stuck { name: "publishing loop", idle });
         }
         Ok(())
     }

@@ -56,7 +56,7 @@ pub trait Endpoints: Send + Sync {
     ///
     /// # Errors
     /// What is stuck; sent with status 503.
-    fn live(&self) -> Result<(), String>;
+    fn live(&self) -> Result<(), Stuck>;
     /// Whether the process can do its work.
     ///
     /// # Errors
@@ -64,6 +64,16 @@ pub trait Endpoints: Send + Sync {
     fn ready(&self) -> Result<Value, Value>;
     /// What the process is doing, for people and scripts.
     fn status(&self) -> Value;
+}
+
+/// A loop that has not run for longer than it may.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the {name} has not run for {} s", idle.as_secs())]
+pub struct Stuck {
+    /// The loop, for people.
+    pub name: &'static str,
+    /// Since when.
+    pub idle: Duration,
 }
 
 /// Why the server could not start.
@@ -200,7 +210,7 @@ async fn metrics(State(endpoints): Shared) -> Response {
 async fn live(State(endpoints): Shared) -> Response {
     match endpoints.live() {
         Ok(()) => Json(json!({"status": "ok"})).into_response(),
-        Err(reason) => unavailable(json!({"status": "failed", "reason": reason})),
+        Err(stuck) => unavailable(json!({"status": "failed", "reason": stuck.to_string()})),
     }
 }
 
@@ -240,8 +250,9 @@ mod tests {
         fn metrics(&self) -> String {
             "one 1\n".to_owned()
         }
-        fn live(&self) -> Result<(), String> {
-            if self.well { Ok(()) } else { Err("the poll loop stands still".to_owned()) }
+        fn live(&self) -> Result<(), Stuck> {
+            let stuck = Stuck { name: "poll loop", idle: Duration::from_secs(31) };
+            if self.well { Ok(()) } else { Err(stuck) }
         }
         fn ready(&self) -> Result<Value, Value> {
             if self.well { Ok(json!({"ready": true})) } else { Err(json!({"reason": "no database"})) }
@@ -283,7 +294,7 @@ mod tests {
     #[test]
     fn what_is_unwell_answers_503_with_the_reason() {
         let server = server(false);
-        for (path, reason) in [("/livez", "the poll loop stands still"), ("/readyz", "no database")] {
+        for (path, reason) in [("/livez", "the poll loop has not run for 31 s"), ("/readyz", "no database")] {
             let (head, body) = ask(&server, "GET", path);
             assert!(head.starts_with("http/1.1 503"), "{head}");
             assert!(body.contains(reason), "{body}");

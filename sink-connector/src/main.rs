@@ -13,7 +13,13 @@ use sink_connector::config::Config;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let config = match Config::load(&cli.settings.config, std::env::vars_os(), &cli.settings.flags()) {
+    let (files, variables, flags) = (&cli.settings.config, std::env::vars_os(), cli.settings.flags());
+    let loaded = match cli.command() {
+        // Its output completes the configuration.
+        Command::InferDdl(_) => Config::load_without_tables(files, variables, &flags),
+        _ => Config::load(files, variables, &flags),
+    };
+    let config = match loaded {
         Ok(config) => config,
         Err(errors) => return commands::invalid_configuration(cli.command().check_output(), &errors),
     };

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,25 @@ pub struct CommandError {
     pub problem: String,
     /// What to do.
     pub action: String,
+}
+
+/// An active member of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What the member calls itself.
+    pub client_id: String,
+    host: String,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.client_id, self.host)
+    }
+}
+
+/// Members, for people.
+pub(super) fn names(members: &[Member]) -> String {
+    members.iter().map(Member::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl CommandError {
@@ -152,8 +172,8 @@ impl Kafka {
         })
     }
 
-    /// The active members of the group, for messages. `partition` is any that the sink reads.
-    pub fn members(&self, partition: &TopicPartition) -> Result<Vec<String>, CommandError> {
+    /// The active members of the group. `partition` is any that the sink reads.
+    pub fn members(&self, partition: &TopicPartition) -> Result<Vec<Member>, CommandError> {
         // A group that this user may not describe looks like one without members. Reading its offsets shows the difference.
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.topic, partition.partition.0);
@@ -178,8 +198,9 @@ impl Kafka {
             .iter()
             .filter(|found| found.name() == group)
             .flat_map(GroupInfo::members)
-            .map(|member| {
-                format!("{} at {}", member.client_id(), member.client_host().trim_start_matches('/'))
+            .map(|member| Member {
+                client_id: member.client_id().to_owned(),
+                host: member.client_host().trim_start_matches('/').to_owned(),
             })
             .collect())
     }

@@ -52,8 +52,9 @@ pub(super) fn newest(
 ) -> Result<Vec<Sampled>, CommandError> {
     let mut logs = Vec::new();
     for partition in partitions {
-        let (low, high) = watermarks(&kafka.consumer, partition)
-            .map_err(|problem| CommandError::new(problem, "make sure that every partition has a leader"))?;
+        let (low, high) = watermarks(&kafka.consumer, partition).map_err(|error| {
+            CommandError::new(error.to_string(), "make sure that every partition has a leader")
+        })?;
         logs.push((partition.clone(), low, high));
     }
     let mut ends: HashMap<TopicPartition, i64> = HashMap::new();

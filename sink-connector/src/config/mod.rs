@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::settings::{Layers, Schema, SettingsErrors, millis};
+use shared::settings::{Layers, RuleError, Schema, SettingsErrors, millis};
 use smart_default::SmartDefault;
 use toml::Table;
 
@@ -66,6 +66,9 @@ pub struct Config {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, TableConfig>", extend("x-section" = "sink"))]
     pub topics: BTreeMap<String, Table>,
+    // `sink.table` was given. Its default is for the default topic only.
+    #[serde(skip)]
+    table_given: bool,
 }
 
 /// Command-line flags that set keys: the flag's name, the dotted key, the value if it was given.
@@ -82,23 +85,47 @@ impl Config {
         variables: impl IntoIterator<Item = (K, V)>,
         flags: &[Flag<'_>],
     ) -> Result<Self, SettingsErrors> {
+        Self::from_layers(Self::layers(files, variables, flags))
+    }
+
+    /// As [`Config::load`], for a command that proposes tables: the rules of tables do not have to be kept yet.
+    ///
+    /// # Errors
+    /// As those of [`Config::load`].
+    pub fn load_without_tables<K: Into<OsString>, V: Into<OsString>>(
+        files: &[PathBuf],
+        variables: impl IntoIterator<Item = (K, V)>,
+        flags: &[Flag<'_>],
+    ) -> Result<Self, SettingsErrors> {
+        Self::finish(Self::layers(files, variables, flags), rules::without_tables)
+    }
+
+    fn layers<K: Into<OsString>, V: Into<OsString>>(
+        files: &[PathBuf],
+        variables: impl IntoIterator<Item = (K, V)>,
+        flags: &[Flag<'_>],
+    ) -> Layers {
         let layers = files.iter().fold(Layers::new(&SCHEMA), |layers, file| layers.file(file));
-        Self::from_layers(
-            flags.iter().fold(layers.environment(variables), |layers, (flag, key, value)| {
-                layers.flag(flag, key, *value)
-            }),
-        )
+        flags
+            .iter()
+            .fold(layers.environment(variables), |layers, (flag, key, value)| layers.flag(flag, key, *value))
     }
 
     fn from_layers(layers: Layers) -> Result<Self, SettingsErrors> {
+        Self::finish(layers, rules::check)
+    }
+
+    fn finish(layers: Layers, rules: fn(&Self) -> Vec<RuleError>) -> Result<Self, SettingsErrors> {
         let mut loaded = layers.load::<Self>()?;
+        let table_given = loaded.origin("sink.table").is_some();
         let topics_given = loaded.origin("kafka.topics").is_some();
         let config = &mut loaded.settings;
+        config.table_given = table_given;
         if !topics_given && config.kafka.topics_regex.is_some() {
             config.kafka.topics.clear();
         }
         let mut broken = config.read_secrets();
-        broken.extend(rules::check(config));
+        broken.extend(rules(config));
         loaded.finish(broken)
     }
 
@@ -106,7 +133,22 @@ impl Config {
     /// defaults that depend on the table filled in.
     #[must_use]
     pub fn topic(&self, topic: &str) -> TableConfig {
-        self.sink.resolve(topic, self.topics.get(topic))
+        self.sink.resolve(topic, self.topics.get(topic), self.has_table(topic))
+    }
+
+    /// Whether the topic's table was given, or is the default of the default topic.
+    #[must_use]
+    pub fn has_table(&self, topic: &str) -> bool {
+        let overridden = self.topics.get(topic).is_some_and(|overrides| overrides.contains_key("table"));
+        self.table_given || overridden || topic == sections::DEFAULT_TOPIC
+    }
+
+    /// The topics to read if `topic` is to be read as well.
+    #[must_use]
+    pub fn topics_with(&self, topic: &str) -> Vec<String> {
+        let given =
+            self.kafka.topics.iter().filter(|given| self.table_given || *given != sections::DEFAULT_TOPIC);
+        given.cloned().chain([topic.to_owned()]).collect()
     }
 
     /// The subscribed topics with their resolved tables.

@@ -7,6 +7,8 @@ use shared::settings::properties::{property_key, property_of};
 use toml::Table;
 
 use super::librdkafka::owned;
+use super::sections::DEFAULT_TOPIC;
+use super::table::DEFAULT_TABLE;
 use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig};
 use crate::config::pattern::Pattern;
 use crate::decode::ValueFormat;
@@ -27,16 +29,42 @@ pub(super) fn check(config: &Config) -> Vec<RuleError> {
     }
     for topic in topics {
         let keys = TopicKeys { topic, overrides: config.topics.get(topic) };
-        let table = config.topic(topic);
-        broken.extend(of_table(&keys, &table));
+        if config.has_table(topic) {
+            broken.extend(of_table(&keys, &config.topic(topic)));
+        }
     }
-    broken.extend(of_sink(config));
-    broken.extend(of_kafka(config));
-    broken.extend(of_postgres(config));
+    broken.extend(missing_table(config));
+    broken.extend(without_tables(config));
     // One line per key: what several topics inherit is one mistake.
     let mut seen = BTreeSet::new();
     broken.retain(|rule| seen.insert(rule.keys.first().cloned()));
     broken
+}
+
+/// The broken rules that have nothing to do with tables.
+pub(super) fn without_tables(config: &Config) -> Vec<RuleError> {
+    [of_sink(config), of_kafka(config), of_postgres(config)].concat()
+}
+
+/// The topics that are read and have no table. The default one is that of the default topic: another topic's records
+/// would fill it with nothing but NULLs, or be rejected.
+fn missing_table(config: &Config) -> Option<RuleError> {
+    let topics = config.kafka.topics.iter().filter(|topic| is_topic(topic) && !config.has_table(topic));
+    let mut names: Vec<String> = topics.map(|topic| format!("{topic:?}")).collect();
+    // A pattern may match any topic.
+    let regex = config.kafka.topics_regex.as_ref().filter(|_| !config.has_table("${topic}"));
+    names.extend(regex.map(|regex| format!("those that match {regex:?}")));
+    if names.is_empty() {
+        return None;
+    }
+    let or_override = if regex.is_some() { "" } else { ", or in a section [topics.\"…\"]" };
+    let problem = format!(
+        "must be given for the topics that are read: {}. Write table = \"…\" in [sink] (variable SINK__SINK__TABLE; \
+         \"${{topic}}\" stands for the name of the topic){or_override}. The default {DEFAULT_TABLE:?} is only for the \
+         topic {DEFAULT_TOPIC:?}",
+        names.join(", ")
+    );
+    Some(RuleError::new(["sink.table", "kafka.topics", "kafka.topics_regex"], problem))
 }
 
 fn of_sink(config: &Config) -> Vec<RuleError> {

@@ -12,6 +12,9 @@ use smart_default::SmartDefault;
 
 use crate::config::pattern::Pattern;
 
+/// The topic of the bundled configuration.
+pub(super) const DEFAULT_TOPIC: &str = "livescores_topic";
+
 /// `[kafka]`: what is read.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
@@ -21,7 +24,7 @@ pub struct Kafka {
     pub bootstrap_servers: String,
     /// Topics to read.
     // Empty with `topics_regex`.
-    #[default(vec!["livescores_topic".to_owned()])]
+    #[default(vec![DEFAULT_TOPIC.to_owned()])]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-default" = "`[\"livescores_topic\"]`, without `topics_regex`"))]
     pub topics: Vec<String>,

@@ -12,7 +12,7 @@ use toml::Table;
 use crate::decode::{NullBytes, ValueFormat};
 
 /// The table that the bundled configuration writes; two defaults hold only for it.
-const DEFAULT_TABLE: &str = "ipl_livescores";
+pub(super) const DEFAULT_TABLE: &str = "ipl_livescores";
 /// Its key.
 const DEFAULT_PK_FIELD: &str = "match_id";
 /// The key columns of `pk_mode = "kafka"`, as kafka-connect-jdbc names them.
@@ -26,8 +26,10 @@ const BUNDLED_DDL: &str = include_str!("../../../config/ipl_livescores.sql");
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct TableConfig {
-    /// Target table, schema-qualified or not. `${topic}` is replaced by the name of the topic.
+    /// Target table, schema-qualified or not. `${topic}` is replaced by the name of the topic. It must be given if other
+    /// topics than the default are read.
     #[default(DEFAULT_TABLE.to_owned())]
+    #[schemars(extend("x-default" = "`ipl_livescores` for the topic `livescores_topic`, else none"))]
     pub table: String,
     /// What happens to a record whose key is in the table already. `insert`: it is rejected; `insert_ignore`: it is
     /// skipped; `upsert`: it overwrites the row, field by field.
@@ -137,11 +139,11 @@ pub struct DdlError {
 }
 
 impl TableConfig {
-    /// This section for one topic, complete.
-    pub(super) fn resolve(&self, topic: &str, overrides: Option<&Table>) -> Self {
+    /// This section for one topic, complete if it `has_table`.
+    pub(super) fn resolve(&self, topic: &str, overrides: Option<&Table>, has_table: bool) -> Self {
         let mut resolved = overrides.map_or_else(|| self.clone(), |overrides| self.overridden(overrides));
         resolved.table = resolved.table.replace("${topic}", topic);
-        let bundled = resolved.table == DEFAULT_TABLE;
+        let bundled = has_table && resolved.table == DEFAULT_TABLE;
         match resolved.pk_mode {
             PkMode::None => resolved.pk_fields.clear(),
             _ if !resolved.pk_fields.is_empty() => {}

@@ -57,7 +57,7 @@ fn the_effective_configuration_has_only_declared_keys_and_loads_to_itself() {
     for text in [
         "",
         "[sink]\ntable = 'other'\npk_fields = ['id', 'n']\n[sink.rename]\n'a.b' = 'c'",
-        "[kafka]\ntopics = ['a', 'b']\n[topics.b]\ntable = 'x'\npk_mode = 'none'\ninsert_mode = 'insert'",
+        "[kafka]\ntopics = ['livescores_topic', 'b']\n[topics.b]\ntable = 'x'\npk_mode = 'none'\ninsert_mode = 'insert'",
         "[kafka]\ntopics = ['ipl_livescores', 'b']\n[sink]\ntable = '${topic}'\n[topics.b]\npk_fields = ['id']",
         "[kafka.properties]\n'security.protocol' = 'SSL'\nlog_level = 3",
     ] {
@@ -155,6 +155,35 @@ fn the_bundled_ddl_stands_in_for_the_default_file_only() {
     let error = load("sink.ddl_file = 'other.sql'").topic("livescores_topic").ddl().unwrap_err();
     assert!(error.to_string().starts_with("ddl_file other.sql: "), "{error}");
     assert_eq!(load("sink = { table = 'x', pk_fields = ['a'] }").topic("t").ddl().unwrap(), None);
+}
+
+#[test]
+fn the_bundled_table_is_not_the_table_of_other_topics() {
+    for (text, topics) in [
+        ("kafka.topics = ['orders']", "read: \"orders\". Write"),
+        (
+            "kafka.topics = ['livescores_topic', 'b', 'c']\ntopics.b = { table = 'b', pk_fields = ['id'] }",
+            "read: \"c\". Write",
+        ),
+        ("kafka.topics_regex = '^b'\ntopics.b = { table = 'b', pk_fields = ['id'] }", "match \"^b\". Write"),
+        ("kafka.topics = ['b']\ntopics.b.pk_fields = ['id']", "read: \"b\". Write"),
+    ] {
+        let found = errors(text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].starts_with("sink.table: must be given") && found[0].contains(topics), "{found:?}");
+    }
+    let found =
+        errors_of(Layers::new(&SCHEMA).environment([("SINK__KAFKA__TOPICS", "livescores_topic,orders")]));
+    assert!(found[0].ends_with("(variable SINK__KAFKA__TOPICS)"), "{found:?}");
+    load("kafka.topics = ['livescores_topic']");
+    load("kafka.topics = ['orders']\nsink.table = 'ipl_livescores'");
+    load("kafka.topics = ['orders']\ntopics.orders = { table = 'o', pk_fields = ['id'] }");
+    let variables =
+        [("SINK__KAFKA__TOPICS", "a"), ("SINK__SINK__TABLE", "t"), ("SINK__SINK__PK_FIELDS", "id")];
+    Config::load(&[], variables, &[]).unwrap();
+    // A table can be proposed before there is one.
+    let proposing = Config::load_without_tables(&[], [("SINK__KAFKA__TOPICS", "orders")], &[]).unwrap();
+    assert!(!proposing.has_table("orders") && proposing.topic("orders").pk_fields.is_empty());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer as _;
 
 use crate::kafka::consumer::Consumer;
+use crate::kafka::query::QueryError;
 use crate::kafka::topic_ids::{DescribeError, Described, describe};
 use crate::kafka::topics::Topics;
 use crate::messages::events::{Event, Watermarks};
@@ -39,7 +40,7 @@ impl LogEnds {
         loop {
             match self.read() {
                 Ok(()) => self.recovered(),
-                Err(reason) => self.health.fail(Component::Kafka, reason),
+                Err(error) => self.health.fail(Component::Kafka, error.to_string()),
             }
             let wait = if self.wants_goal || !self.health.is_ok(&Component::Kafka) {
                 Duration::from_millis(500)
@@ -61,19 +62,19 @@ impl LogEnds {
         }
     }
 
-    fn read(&mut self) -> Result<(), String> {
-        let topics = self.topics.now(&self.consumer, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+    fn read(&mut self) -> Result<(), QueryError> {
+        let topics = self.topics.now(&self.consumer, KAFKA_TIMEOUT)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         if self.topic_ids.send(names.iter().map(|name| Arc::from(*name)).collect()).is_err() {
             tracing::debug!("the thread that compares topic ids has ended");
         }
         let described = describe(&self.consumer, &names, KAFKA_TIMEOUT);
         if let Err(error @ DescribeError::Unreachable(_)) = described {
-            return Err(error.to_string());
+            return Err(error.into());
         }
         // An error of one topic or partition must not hide the ends of the others.
         let mut trouble =
-            described.map_err(|e| e.to_string()).and_then(|now| self.readable(&names, &now)).err();
+            described.map_err(QueryError::from).and_then(|now| self.readable(&names, &now)).err();
         if self.wants_goal && trouble.is_none() {
             trouble = self.goal(&topics).err();
         }
@@ -83,32 +84,32 @@ impl LogEnds {
             let timeout = if trouble.is_none() { KAFKA_TIMEOUT } else { IN_TROUBLE };
             match self.watermarks(&partition, timeout) {
                 Ok(watermarks) => found.push((partition, watermarks)),
-                Err(reason) => trouble = trouble.or(Some(reason)),
+                Err(error) => trouble = trouble.or(Some(error)),
             }
         }
         self.notify(Event::Watermarks(found));
         trouble.map_or(Ok(()), Err)
     }
 
-    fn watermarks(&self, partition: &TopicPartition, timeout: Duration) -> Result<Watermarks, String> {
+    fn watermarks(&self, partition: &TopicPartition, timeout: Duration) -> Result<Watermarks, QueryError> {
         let (low, high) = self
             .consumer
             .fetch_watermarks(&partition.topic, partition.partition.0, timeout)
-            .map_err(|error| format!("cannot read the end of {partition}: {error}"))?;
+            .map_err(QueryError::failed("the end", partition))?;
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
-    fn goal(&mut self, topics: &[String]) -> Result<(), String> {
+    fn goal(&mut self, topics: &[String]) -> Result<(), QueryError> {
         let mut ends = HashMap::new();
         for topic in topics {
             let metadata = self
                 .consumer
                 .fetch_metadata(Some(topic), KAFKA_TIMEOUT)
-                .map_err(|error| format!("cannot read the partitions of {topic}: {error}"))?;
+                .map_err(QueryError::failed("the partitions", topic))?;
             let found = metadata.topics().iter().find(|t| t.name() == topic);
             let partitions = found.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
             if partitions.is_empty() {
-                return Err(format!("topic {topic} does not exist"));
+                return Err(QueryError::NoTopic(topic.clone()));
             }
             for partition in partitions {
                 let partition = TopicPartition::new(topic.as_str(), partition.id());
@@ -123,17 +124,16 @@ impl LogEnds {
     }
 
     /// Whether the topics exist and may be read.
-    fn readable(&self, topics: &[&str], now: &Described) -> Result<(), String> {
+    fn readable(&self, topics: &[&str], now: &Described) -> Result<(), QueryError> {
         // The group assigns such a topic like any other, and no record arrives.
         if !now.unreadable.is_empty() {
-            return Err(format!("not authorised to read topic {}", now.unreadable.join(", ")));
+            return Err(QueryError::NotAuthorised(now.unreadable.join(", ")));
         }
         // A broker before 2.8 has no topic ids; the metadata shows whether the topic exists.
         for topic in topics.iter().filter(|topic| !now.ids.contains_key(**topic)) {
-            let metadata =
-                self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+            let metadata = self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT)?;
             if metadata.topics().iter().all(|t| t.name() != *topic || t.partitions().is_empty()) {
-                return Err(format!("topic {topic} does not exist, or this client may not read it"));
+                return Err(QueryError::NotVisible((*topic).to_owned()));
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::kafka::consumer::Consumer;
-use crate::kafka::topic_ids::topic_ids;
+use crate::kafka::topic_ids::{DescribeError, topic_ids};
 use crate::messages::events::Event;
 use crate::messages::requests::CompareTopics;
 use crate::positions::first::KAFKA_TIMEOUT;
@@ -32,20 +32,20 @@ impl TopicIds {
     pub(crate) fn run(mut self, requests: &Receiver<CompareTopics>) {
         for topics in requests {
             let topics = topics.into_iter().chain(requests.try_iter().flatten()).collect();
-            if let Err(reason) = self.compare(topics) {
+            if let Err(error) = self.compare(topics) {
                 // If it lasts, the log-ends thread reports it; the source waits for a short time only.
-                tracing::debug!(reason, "cannot compare the ids of topics");
+                tracing::debug!(%error, "cannot compare the ids of topics");
             }
         }
     }
 
-    fn compare(&mut self, topics: BTreeSet<Arc<str>>) -> Result<(), String> {
+    fn compare(&mut self, topics: BTreeSet<Arc<str>>) -> Result<(), DescribeError> {
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         if names.is_empty() {
             return Ok(());
         }
         let requested = Instant::now();
-        let ids = topic_ids(&self.consumer, &names, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
+        let ids = topic_ids(&self.consumer, &names, KAFKA_TIMEOUT)?;
         let mut same = Vec::with_capacity(topics.len());
         for topic in topics {
             match (self.known.get(&topic), ids.get(&*topic)) {

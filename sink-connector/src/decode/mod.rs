@@ -130,7 +130,7 @@ impl Decoder {
     }
 
     /// The key in its envelope, if values have one as well; any other key is returned unchanged.
-    fn open_key<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
+    pub fn open_key<'a>(&self, key: &'a [u8]) -> Cow<'a, [u8]> {
         match self.options.value_format {
             ValueFormat::Json => Cow::Borrowed(key),
             ValueFormat::JsonSchema | ValueFormat::Debezium => envelope::open_key(key, self),

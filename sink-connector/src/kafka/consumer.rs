@@ -146,6 +146,9 @@ pub(crate) fn cooperative(consumer: &BaseConsumer<Context>) -> bool {
     matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
+/// What the `client.id` of every sink begins with, before the name of its connector.
+pub(crate) const CLIENT_ID: &str = "kafka-sink-";
+
 /// Creates the consumer of `run`. The properties that the sink needs override the user's `properties`.
 pub(crate) fn create(
     bootstrap_servers: &str,

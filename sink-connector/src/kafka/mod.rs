@@ -1,9 +1,10 @@
-//! The Kafka client: the consumer, its commits, topics and their ids.
+//! The Kafka client: the consumer, its commits, queries, topics and their ids.
 
 pub(crate) mod commits;
 pub(crate) mod consumer;
 pub(crate) mod headers;
 pub(crate) mod packed_headers;
+pub(crate) mod query;
 pub(crate) mod record;
 pub(crate) mod topic_ids;
 pub(crate) mod topics;

@@ -8,8 +8,9 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::config::AutoOffsetReset;
 use crate::kafka::consumer::Consumer;
+use crate::kafka::query::QueryError;
 use crate::positions::ledger::Stopped;
-use crate::positions::stored::{Owner, StoredPosition};
+use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::types::{Offset, TopicPartition};
 
 /// How long Kafka may take to answer a request.
@@ -22,54 +23,102 @@ pub(crate) fn commit_metadata(connector: &str) -> String {
     format!("{COMMIT_METADATA}{connector}")
 }
 
-/// Where a partition without a stored position begins. `end` is where its log ended when it was assigned, for
-/// `auto_offset_reset = latest`.
-///
-/// # Errors
-/// Kafka's, for people. The inner error is why the partition stops.
-pub(crate) fn first_position(
-    consumer: &Consumer,
-    partition: &TopicPartition,
-    reset: AutoOffsetReset,
-    end: Option<Offset>,
-) -> Result<Result<Offset, Stopped>, String> {
-    let ask = |what: &str, error: &dyn std::fmt::Display| {
-        format!("cannot ask Kafka for {what} of {partition}: {error}")
-    };
-    let mut list = TopicPartitionList::new();
-    list.add_partition(&partition.topic, partition.partition.0);
-    let group = consumer.committed_offsets(list, KAFKA_TIMEOUT).map_err(|e| ask("the group's offset", &e))?;
-    let elements = group.elements();
-    if let Some(element) = elements.first() {
-        element.error().map_err(|e| ask("the group's offset", &e))?;
-        if element.metadata().starts_with(COMMIT_METADATA) {
-            return Ok(Err(Stopped::LostPosition(format!(
-                "{partition} has no position in PostgreSQL, but Kafka holds a commit of this sink ({}) at {:?}: the \
-                 row was lost. Restore it, or choose a position with `sink-connector offsets reset`",
-                element.metadata(),
-                element.offset(),
-            ))));
-        }
-        if let KafkaOffset::Offset(offset) = element.offset() {
-            tracing::info!(%partition, offset, "starting from the group's offset in Kafka");
-            return Ok(Ok(Offset(offset)));
-        }
-    }
-    Ok(match reset {
-        AutoOffsetReset::Earliest => Ok(Offset(watermarks(consumer, partition)?.0)),
-        AutoOffsetReset::Latest => Ok(end.ok_or_else(|| format!("the end of {partition} is not known yet"))?),
-        AutoOffsetReset::Error => Err(Stopped::NoPosition(format!(
-            "{partition} has no position, neither in PostgreSQL nor in the group, and auto_offset_reset is error: \
-             choose one with `sink-connector offsets reset`"
-        ))),
-    })
+/// Why a partition has no first position.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FirstPositionError {
+    /// It waits for the operator.
+    #[error("{0}")]
+    Stopped(Stopped),
+    /// Kafka has not answered. Another attempt may succeed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
 }
 
-/// Where the log of `partition` begins and ends. The error is for people.
-pub(crate) fn watermarks(consumer: &Consumer, partition: &TopicPartition) -> Result<(i64, i64), String> {
+/// What the first positions of a connector come from.
+pub(crate) struct FirstPositions<'a> {
+    pub consumer: &'a Consumer,
+    pub offsets: &'a Offsets,
+    pub group_id: &'a str,
+    pub reset: AutoOffsetReset,
+}
+
+impl FirstPositions<'_> {
+    /// Where a partition without a stored position begins. `end` is where its log ended when it was assigned, for
+    /// `auto_offset_reset = latest`.
+    ///
+    /// # Errors
+    /// The partition stops, or Kafka has not answered.
+    pub(crate) fn of(
+        &self,
+        partition: &TopicPartition,
+        end: Option<Offset>,
+    ) -> Result<Offset, FirstPositionError> {
+        if let Some(offset) = self.of_group(partition)? {
+            tracing::info!(%partition, %offset, "starting from the group's offset in Kafka");
+            return Ok(offset);
+        }
+        match self.reset {
+            AutoOffsetReset::Earliest => Ok(Offset(watermarks(self.consumer, partition)?.0)),
+            AutoOffsetReset::Latest => Ok(end.ok_or_else(|| QueryError::EndUnknown(partition.clone()))?),
+            AutoOffsetReset::Error => Err(FirstPositionError::Stopped(Stopped::NoPosition(format!(
+                "{partition} has no position, neither in PostgreSQL nor in the group, and auto_offset_reset is error: \
+                 choose one with `sink-connector offsets reset`"
+            )))),
+        }
+    }
+
+    /// The offset that another consumer has committed for the group.
+    fn of_group(&self, partition: &TopicPartition) -> Result<Option<Offset>, FirstPositionError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&partition.topic, partition.partition.0);
+        let failed = || QueryError::failed("the group's offset", partition);
+        let group = self.consumer.committed_offsets(list, KAFKA_TIMEOUT).map_err(failed())?;
+        let elements = group.elements();
+        let Some(element) = elements.first() else { return Ok(None) };
+        element.error().map_err(failed())?;
+        let committed = match element.offset() {
+            KafkaOffset::Offset(offset) => Some(Offset(offset)),
+            _ => None,
+        };
+        match element.metadata().strip_prefix(COMMIT_METADATA) {
+            Some(committer) => {
+                Err(FirstPositionError::Stopped(self.committed_by(committer, partition, committed)))
+            }
+            None => Ok(committed),
+        }
+    }
+
+    /// Why a partition stops whose position a connector has committed to Kafka, while PostgreSQL has none of ours.
+    fn committed_by(
+        &self,
+        committer: &str,
+        partition: &TopicPartition,
+        committed: Option<Offset>,
+    ) -> Stopped {
+        let offset = committed.map_or_else(|| "none".to_owned(), |offset| offset.to_string());
+        let (own, group) = (self.offsets.connector(), self.group_id);
+        if committer == own {
+            return Stopped::LostPosition(format!(
+                "{partition} has no position in PostgreSQL, but Kafka holds a commit of this sink \
+                 ({COMMIT_METADATA}{committer}) at {offset}: the row was lost. Restore it, or choose a position with \
+                 `sink-connector offsets reset`"
+            ));
+        }
+        Stopped::ForeignPosition(format!(
+            "connector {committer:?} has read {partition} as a member of the group {group:?}, in which this sink is \
+             connector {own:?}. The members of a group share its partitions, so each connector would write only a part \
+             of the records: give this one a kafka.group_id of its own. If {committer:?} is the former name of this \
+             connector, set `name` back, or stop all its sinks and rename its positions: {}",
+            self.offsets.rename(committer)
+        ))
+    }
+}
+
+/// Where the log of `partition` begins and ends.
+pub(crate) fn watermarks(consumer: &Consumer, partition: &TopicPartition) -> Result<(i64, i64), QueryError> {
     consumer
         .fetch_watermarks(&partition.topic, partition.partition.0, KAFKA_TIMEOUT)
-        .map_err(|error| format!("cannot ask Kafka for the watermarks of {partition}: {error}"))
+        .map_err(QueryError::failed("the watermarks", partition))
 }
 
 /// A stored position is used only by the one who stored it.
@@ -77,21 +126,27 @@ pub(crate) fn watermarks(consumer: &Consumer, partition: &TopicPartition) -> Res
 /// # Errors
 /// Why it is not this sink's.
 pub(crate) fn check_owner(
+    offsets: &Offsets,
     partition: &TopicPartition,
     stored: &StoredPosition,
     owner: &Owner,
 ) -> Result<Offset, Stopped> {
     let theirs = &stored.owner;
     let differs = [
-        ("cluster", &theirs.cluster_id, &owner.cluster_id),
-        ("group", &theirs.group_id, &owner.group_id),
-        ("target table", &theirs.target_table, &owner.target_table),
+        ("cluster", None, &theirs.cluster_id, &owner.cluster_id),
+        ("group", Some("group_id"), &theirs.group_id, &owner.group_id),
+        ("target table", Some("target_table"), &theirs.target_table, &owner.target_table),
     ];
-    for (what, there, here) in differs {
+    for (what, column, there, here) in differs {
         if there != here {
+            // Positions of another cluster mean nothing, whatever its name was.
+            let renamed = column.map_or_else(String::new, |column| {
+                let update = offsets.change_owner(column, there, here);
+                format!(". If it is the same {what} under another name, stop all sinks of the connector and run: {update}")
+            });
             return Err(Stopped::ForeignPosition(format!(
                 "the stored position of {partition} belongs to {what} {there:?}, but this sink has {here:?}: give this \
-                 sink another `name`, or choose a position with `sink-connector offsets reset`"
+                 sink another `name`, or choose a position with `sink-connector offsets reset`{renamed}"
             )));
         }
     }

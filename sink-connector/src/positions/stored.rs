@@ -40,6 +40,29 @@ impl Offsets {
         Self { table: table.sql(), connector: connector.to_owned() }
     }
 
+    /// Whose positions these are.
+    pub fn connector(&self) -> &str {
+        &self.connector
+    }
+
+    /// The statement that gives this connector the positions of `former`, for the operator. A partition that has a
+    /// position of this connector keeps it.
+    pub fn rename(&self, former: &str) -> String {
+        let (table, own) = (&self.table, literal(&self.connector));
+        format!(
+            "UPDATE {table} p SET connector = {own} WHERE connector = {} AND NOT EXISTS (SELECT FROM {table} o \
+             WHERE o.connector = {own} AND o.topic = p.topic AND o.partition = p.partition)",
+            literal(former)
+        )
+    }
+
+    /// The statement that keeps the positions when what a `column` of theirs names was renamed, for the operator.
+    pub fn change_owner(&self, column: &str, former: &str, new: &str) -> String {
+        let (table, own) = (&self.table, literal(&self.connector));
+        let (former, new) = (literal(former), literal(new));
+        format!("UPDATE {table} SET {column} = {new} WHERE connector = {own} AND {column} = {former}")
+    }
+
     /// Creates the table when it is missing. Half-full pages let every update of a position stay on its page (HOT).
     pub fn create(&self, client: &mut Client) -> Result<(), postgres::Error> {
         crate::postgres::session::create_unless_there(

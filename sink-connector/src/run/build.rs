@@ -144,7 +144,7 @@ fn serve(
 
 fn kafka_clients(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<KafkaClients> {
     let (servers, group) = (&config.kafka.bootstrap_servers, &config.kafka.group_id);
-    let client_id = format!("kafka-sink-{}", config.name);
+    let client_id = format!("{}{}", consumer::CLIENT_ID, config.name);
     let consumer = consumer::create(servers, group, &client_id, properties(config), Arc::clone(metrics))
         .context("kafka.properties")?;
     let topics = Topics::of(&config.kafka).context("kafka.topics_regex")?;

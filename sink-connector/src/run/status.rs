@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::http::Endpoints;
+use shared::http::{Endpoints, Stuck};
 
 use crate::messages::board::Board;
 use crate::messages::heartbeat::Heartbeat;
@@ -40,11 +40,11 @@ impl Endpoints for Status {
         self.metrics.text()
     }
 
-    fn live(&self) -> Result<(), String> {
+    fn live(&self) -> Result<(), Stuck> {
         for (name, heartbeat) in &self.heartbeats {
-            let age = heartbeat.age();
-            if age > LIVE_WITHIN {
-                return Err(format!("the {name} has not run for {} s", age.as_secs()));
+            let idle = heartbeat.age();
+            if idle > LIVE_WITHIN {
+                return Err(Stuck { name, idle });
             }
         }
         Ok(())

@@ -72,6 +72,7 @@ fn a_wrong_password_is_distinguished_from_a_wrong_address() {
 fn a_configuration_that_does_not_load_exits_with_2_and_names_every_mistake() {
     let config = SinkConfig::new("127.0.0.1:1", "postgresql://postgres@127.0.0.1:1/x")
         .topic("t")
+        .table("ipl_livescores")
         .set("kafka.group_idd", "g")
         .set("sink.insert_mode", "upsrt")
         .env("SINK__BATCH__MAX_ROWS", "many");

@@ -29,7 +29,7 @@ fn the_proposed_table_is_accepted_and_takes_the_same_records() {
     let run = pasted(config.topic(topic), topic, &proposal).until_end();
     assert_eq!((run.count("records"), run.count("rows_written")), (7, 7), "{}", run.stderr);
     let sql = format!(
-        "SELECT string_agg(big::text, ' ' ORDER BY n), string_agg(mixed, ' ' ORDER BY n), string_agg(venue, ' '), \
+        "SELECT string_agg(big::text, ' ' ORDER BY n), string_agg(mixed, ' ' ORDER BY n), string_agg(venue[1], ' '), \
          string_agg(exact::text, ' ' ORDER BY n), max(\"line\nbreak\") FROM \"{topic}\""
     );
     let row = world.client().query_one(&sql, &[]).unwrap();
@@ -80,8 +80,8 @@ fn assert_types(proposal: &Value) {
         ("uuid", "uuid", "UUID"),
         ("ok", "boolean", "records only"),
         ("nested", "jsonb", "nested"),
-        ("list", "jsonb", "nested"),
-        ("venue", "text", "one element"),
+        ("list", "bigint[]", "records only"),
+        ("venue", "text[]", "one element"),
         ("epoch", "bigint", "milliseconds"),
         ("price", "double precision", "money"),
     ] {

@@ -37,7 +37,7 @@ fn memory_stays_small_while_postgres_is_unreachable_with_300000_records_waiting(
         "{}",
         live_score(0).to_string().len()
     );
-    let sink = SinkConfig::new(kafka.bootstrap(), postgres.url()).topic(&topic).run();
+    let sink = SinkConfig::new(kafka.bootstrap(), postgres.url()).topic(&topic).table("ipl_livescores").run();
     produce(0..1_000);
     sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows == 1_000.0);
     let at_rest = sink.rss_bytes();

@@ -7,6 +7,7 @@ use postgres::Client;
 use serde_json::Value;
 
 use super::finding::Report;
+use super::lost_rows;
 use crate::batch::Batch;
 use crate::commands::kafka::CommandError;
 use crate::commands::postgres as connect;
@@ -95,6 +96,7 @@ impl DryRun<'_> {
             match self.attempt(records, &ladders, strategy) {
                 Ok((WriteOutcome::Ready(written), plan)) => {
                     self.fields(&subject, records, &plan, report);
+                    lost_rows::check(&subject, records, &self.target.wanted, &plan, report);
                     return self.outcome(&subject, records, &written, report);
                 }
                 Ok((WriteOutcome::RolledBack(RolledBack::Conflict { label }), _)) => {

@@ -3,6 +3,7 @@
 
 mod dry_run;
 mod finding;
+mod lost_rows;
 mod privileges;
 mod source;
 mod target;

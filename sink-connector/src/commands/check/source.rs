@@ -1,13 +1,15 @@
 //! Checks Kafka: brokers, topics, authorisation, group, positions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Report;
-use crate::commands::kafka::Kafka;
+use crate::commands::kafka::{Kafka, Member, names};
 use crate::commands::offsets::partition_status;
 use crate::commands::postgres;
 use crate::commands::sample::{Sampled, newest};
 use crate::config::{Config, DeadLetters};
+use crate::kafka::consumer::CLIENT_ID;
+use crate::positions::ledger::Stopped;
 use crate::postgres::session::Connections;
 use crate::types::TopicPartition;
 
@@ -67,13 +69,33 @@ pub(super) fn group(
     let group = &config.kafka.group_id;
     match kafka.members(any) {
         Ok(members) if members.is_empty() => report.ok("group", format!("{group:?} has no active members")),
-        Ok(members) => report.ok("group", format!("{group:?} has active members: {}", members.join(", "))),
+        Ok(members) => {
+            report.ok("group", format!("{group:?} has active members: {}", names(&members)));
+            other_connectors(config, &members, report);
+        }
         Err(error) => {
             report.failed("group", &error);
             return false;
         }
     }
     true
+}
+
+/// Warns of members that are sinks of another connector. They may read other topics only.
+fn other_connectors(config: &Config, members: &[Member], report: &mut Report) {
+    let connectors = members.iter().filter_map(|member| member.client_id.strip_prefix(CLIENT_ID));
+    let others: BTreeSet<&str> = connectors.filter(|connector| *connector != config.name).collect();
+    for other in others {
+        report.warning(
+            "group",
+            format!(
+                "connector {other:?} is a member of {:?} as well: of a topic that both read, each would write only a part \
+                 of the records",
+                config.kafka.group_id
+            ),
+            "give each connector a kafka.group_id of its own",
+        );
+    }
 }
 
 /// Reads the newest records of each topic, at most `wanted` of each. Topics without records are left out.
@@ -117,10 +139,14 @@ pub(super) fn positions(
         report.error(
             &format!("position of {partition}"),
             format!("{}: {why}", why.as_str()),
-            format!(
-                "sink-connector offsets reset --to-… --topic {} --partition {} --execute",
-                partition.topic, partition.partition
-            ),
+            match why {
+                // A reset would take the partition over from its owner.
+                Stopped::ForeignPosition(_) => "correct name, kafka.group_id or sink.table".to_owned(),
+                _ => format!(
+                    "sink-connector offsets reset --to-… --topic {} --partition {} --execute",
+                    partition.topic, partition.partition
+                ),
+            },
         );
     }
     if stopped.count() == 0 {

@@ -1,5 +1,7 @@
 //! `infer-ddl`: proposes a table from the newest records of a topic, with a comment on every guess.
 
+mod format;
+pub(super) mod key;
 mod proposal;
 mod sample_statistics;
 mod types;
@@ -16,13 +18,15 @@ use super::kafka::Kafka;
 use super::sample::newest;
 use super::{Output, print_json};
 use crate::config::{Config, InsertMode, PkMode};
-use crate::decode::{Decoder, Opened, Options};
+use crate::decode::{Decoder, Opened, Options, ValueFormat};
 use crate::postgres::sql::TableName;
 
 /// The end of `infer-ddl --help`.
 pub const AFTER: &str = "\
 Reads the newest records without joining the group, and writes nothing. Each proposed type accepts all values in the \
-sample. Comments beside the columns mark what is uncertain.
+sample. Comments beside the columns mark what is uncertain. The key comes from the records' keys or from fields that \
+are named like one; otherwise it is the place in Kafka (pk_mode = \"kafka\"). The end is the configuration that belongs \
+to the table.
 
 Example:
   sink-connector infer-ddl --topic scores --sample 1000 > scores.sql";
@@ -54,9 +58,15 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
     let partitions = kafka.partitions(&args.topic)?;
     let records = newest(&kafka, &partitions, args.sample)?;
     let configured = config.topic(&args.topic);
+    let values = || records.iter().filter_map(|record| record.payload.as_deref());
+    let format = match configured.value_format {
+        ValueFormat::Json => format::detect(values()),
+        configured => configured,
+    };
+    let decimals = values().flat_map(|value| format::decimals(format, value)).collect();
     let mut sample_statistics = SampleStatistics::new(configured.unwrap_single_element_arrays);
     // What is to become of the rows is not known yet, but what wraps them is.
-    let options = Options { value_format: configured.value_format, ..Options::default() };
+    let options = Options { value_format: format, ..Options::default() };
     let opener = Decoder::new(Vec::new(), options)?;
     for record in &records {
         // A value without that envelope is counted as it is.
@@ -65,7 +75,8 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
             Ok(Opened::Gone { before }) => before,
             Err(_) => Some(Cow::Borrowed(value)),
         });
-        sample_statistics.add(record.key.as_deref(), row.as_deref());
+        let key = record.key.as_deref().map(|key| opener.open_key(key));
+        sample_statistics.add(key.as_deref(), row.as_deref());
     }
     if sample_statistics.fields().is_empty() {
         bail!(
@@ -76,7 +87,8 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
             sample_statistics.not_objects
         );
     }
-    let known = config.kafka.reads(&args.topic) || config.topics.contains_key(&args.topic);
+    let read = config.kafka.reads(&args.topic);
+    let known = config.has_table(&args.topic) && (read || config.topics.contains_key(&args.topic));
     let table = match &args.table {
         Some(table) => TableName::parse(table),
         None if known => TableName::parse(&configured.table),
@@ -92,6 +104,9 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
         unkeyed: known && configured.pk_mode == PkMode::None,
         insert: known && configured.insert_mode == InsertMode::Insert,
         rename: configured.rename,
+        format,
+        decimals,
+        topics: (!read).then(|| config.topics_with(&args.topic)),
     };
     let proposal = Proposal::new(&sample_statistics, &topic);
     match args.output {

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::key::{self, Choice, KAFKA};
 use super::sample_statistics::{Field, SampleStatistics};
 use super::types::type_of;
+use crate::decode::ValueFormat;
 use crate::postgres::sql::{TableName, ident};
 
 /// PostgreSQL's limit of a name, in bytes.
@@ -28,13 +30,28 @@ pub(super) struct ConfiguredTopic {
     pub insert: bool,
     /// Field to column.
     pub rename: BTreeMap<String, String>,
+    /// What the values look like.
+    pub format: ValueFormat,
+    /// Fields that are exact numbers, by their schema.
+    pub decimals: BTreeSet<String>,
+    /// The topics to read, if this one has to be added to them.
+    pub topics: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
 struct Column {
     name: String,
-    type_name: &'static str,
+    type_name: String,
     doubts: Vec<String>,
+}
+
+/// Where the key comes from, as the configuration says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyFrom {
+    None,
+    RecordValue,
+    RecordKey,
+    Kafka,
 }
 
 /// A table, and what is uncertain about it.
@@ -43,9 +60,14 @@ pub(super) struct Proposal {
     topic: String,
     table: TableName,
     records: u64,
+    read: u64,
     columns: Vec<Column>,
+    key_from: KeyFrom,
     key: Vec<String>,
     insert: bool,
+    deletes: bool,
+    format: ValueFormat,
+    topics: Option<Vec<String>>,
     doubts: Vec<String>,
 }
 
@@ -78,16 +100,24 @@ impl Proposal {
                 doubts.push(format!("field {name:?} {problem}: it is left out; map it in [sink.rename]"));
                 continue;
             }
-            let (type_name, doubts) = type_of(field, sample_statistics.objects);
+            let (mut type_name, mut doubts) = type_of(field, sample_statistics.objects);
+            if configured.decimals.contains(&field.name) {
+                (type_name, doubts) = ("numeric".to_owned(), Vec::new());
+            }
             columns.push(Column { name: name.clone(), type_name, doubts });
         }
         let mut proposal = Self {
             topic: configured.topic.clone(),
             table: configured.table.clone(),
             records: sample_statistics.objects,
+            read: sample_statistics.records(),
             columns,
+            key_from: KeyFrom::None,
             key: Vec::new(),
             insert: configured.insert,
+            deletes: false,
+            format: configured.format,
+            topics: configured.topics.clone(),
             doubts,
         };
         if configured.unkeyed {
@@ -108,6 +138,7 @@ impl Proposal {
             let missing: Vec<&String> = configured.key.iter().filter(|column| !exists(column)).collect();
             if missing.is_empty() {
                 self.key.clone_from(&configured.key);
+                self.key_from = KeyFrom::RecordValue;
                 let gaps = self.key.iter().filter(|c| field_of(c).is_some_and(|f| f.valued() < records));
                 for column in gaps.cloned().collect::<Vec<_>>() {
                     self.doubts.push(format!(
@@ -118,48 +149,70 @@ impl Proposal {
             }
             self.doubts.push(format!("pk_fields has {missing:?}, but no record has such a field"));
         }
-        // A field that equals the record's key may repeat; any other field must be unique.
-        let scalar =
-            |field: &&Field| field.valued() == records && field.nested == 0 && exists(&column_of(field));
-        let of_record =
-            sample_statistics.fields().iter().filter(scalar).find(|field| field.equals_key == records);
-        let unique: Vec<&Field> = sample_statistics
-            .fields()
-            .iter()
-            .filter(scalar)
-            .filter(|field| field.unique(records) && key_like(field))
-            .collect();
-        let named = unique.iter().find(|field| names_a_key(&field.name)).or_else(|| unique.first());
-        let chosen = of_record.or(named.copied());
-        let others: Vec<String> = unique
-            .iter()
-            .filter(|field| chosen.is_none_or(|chosen| chosen.name != field.name))
-            .map(|field| format!("{:?}", column_of(field)))
-            .collect();
-        match chosen {
-            Some(field) => {
-                self.key = vec![column_of(field)];
-                let why = if of_record.is_some() {
-                    "it equals the record's key in every record"
-                } else {
-                    "its values are unique in the sample; make sure that they always are"
-                };
-                self.doubts.push(format!("key {:?}: {why}", self.key[0]));
+        let (choice, doubts) = key::choose(sample_statistics, &configured.topic);
+        self.doubts.extend(doubts);
+        let column_named = |name: &String| configured.rename.get(name).unwrap_or(name).clone();
+        let keys = &sample_statistics.keys;
+        match choice {
+            Choice::Value(fields) => {
+                self.key_from = KeyFrom::RecordValue;
+                self.key = fields.iter().map(column_named).collect();
             }
-            None => self.doubts.push(
-                "no key: no field is unique in the sample. Without a key, set pk_mode = \"none\" and \
-                 insert_mode = \"insert\""
-                    .to_owned(),
-            ),
+            Choice::RecordKey(fields) => {
+                self.key = fields.iter().map(column_named).collect();
+                self.record_key(keys.fields.iter(), sample_statistics.tombstones);
+            }
+            Choice::WholeRecordKey => {
+                let free = ["key", "record_key", "kafka_record_key"];
+                let name = free.into_iter().find(|name| self.columns.iter().all(|c| c.name != *name));
+                self.key = vec![name.unwrap_or("__record_key").to_owned()];
+                self.record_key(std::iter::once(&keys.whole), sample_statistics.tombstones);
+            }
+            Choice::Kafka => {
+                self.key_from = KeyFrom::Kafka;
+                self.key = KAFKA.map(|(name, _)| name.to_owned()).to_vec();
+                let columns = KAFKA.map(|(name, type_name)| Column {
+                    name: name.to_owned(),
+                    type_name: type_name.to_owned(),
+                    doubts: Vec::new(),
+                });
+                self.columns.splice(0..0, columns);
+            }
         }
-        if !others.is_empty() {
-            self.doubts.push(format!("other candidates for the key: {}", others.join(", ")));
+        if self.key.iter().any(|name| name.len() > NAME_BYTES || self.columns.iter().all(|c| c.name != *name))
+        {
+            self.doubts.push("the key's field cannot be a column: map it in [sink.rename]".to_owned());
+            self.key_from = KeyFrom::None;
+            self.key.clear();
         }
+    }
+
+    /// The key columns, in order, are filled from the record's key, whose `fields` these are.
+    fn record_key<'a>(&mut self, fields: impl Iterator<Item = &'a Field>, tombstones: u64) {
+        self.key_from = KeyFrom::RecordKey;
+        self.deletes = tombstones > 0 || self.format == ValueFormat::Debezium;
+        let mut new = Vec::new();
+        for (name, field) in self.key.iter().zip(fields) {
+            let (type_name, _) = type_of(field, field.present);
+            match self.columns.iter_mut().find(|column| column.name == *name) {
+                // The key's own type counts: the value's field is not read.
+                Some(column) => column.type_name = type_name,
+                None => new.push(Column {
+                    name: name.clone(),
+                    type_name,
+                    doubts: vec!["from the record's key".to_owned()],
+                }),
+            }
+        }
+        self.columns.splice(0..0, new);
     }
 
     /// The CREATE TABLE statement with its comments.
     pub(super) fn sql(&self) -> String {
-        let mut text = format!("-- Proposed from {} records of topic {:?}.\n", self.records, self.topic);
+        let mut text = format!(
+            "-- Proposed from {} of {} records read from topic {:?}.\n",
+            self.records, self.read, self.topic
+        );
         for doubt in &self.doubts {
             text += &format!("-- {}\n", one_line(doubt));
         }
@@ -185,13 +238,26 @@ impl Proposal {
     }
 
     fn configuration(&self) -> String {
-        let mut text = format!("[topics.{:?}]\ntable = {:?}\n", self.topic, quoted_name(&self.table));
-        if self.key.is_empty() {
-            text += "pk_mode = \"none\"\ninsert_mode = \"insert\"\n";
-        } else {
-            let mode = if self.insert { "insert" } else { "upsert" };
-            text +=
-                &format!("pk_mode = \"record_value\"\npk_fields = {:?}\ninsert_mode = {mode:?}\n", self.key);
+        let mut text = String::new();
+        if let Some(topics) = &self.topics {
+            text += &format!("[kafka]\ntopics = {topics:?}\n\n");
+        }
+        text += &format!("[topics.{:?}]\ntable = {:?}\n", self.topic, quoted_name(&self.table));
+        match self.format {
+            ValueFormat::Json => {}
+            ValueFormat::JsonSchema => text += "value_format = \"json_schema\"\n",
+            ValueFormat::Debezium => text += "value_format = \"debezium\"\n",
+        }
+        let from = match self.key_from {
+            KeyFrom::None => return text + "pk_mode = \"none\"\ninsert_mode = \"insert\"\n",
+            KeyFrom::RecordValue => "record_value",
+            KeyFrom::RecordKey => "record_key",
+            KeyFrom::Kafka => "kafka",
+        };
+        let mode = if self.insert && self.format != ValueFormat::Debezium { "insert" } else { "upsert" };
+        text += &format!("pk_mode = {from:?}\npk_fields = {:?}\ninsert_mode = {mode:?}\n", self.key);
+        if self.deletes {
+            text += "delete_enabled = true\n";
         }
         text
     }
@@ -226,17 +292,6 @@ fn quoted_name(table: &TableName) -> String {
 
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Fractions and booleans are no keys, even if they are unique in the sample.
-fn key_like(field: &Field) -> bool {
-    field.fractions == 0 && field.booleans == 0
-}
-
-fn names_a_key(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["id", "key", "uuid", "guid"].iter().any(|word| name == *word || name.ends_with(&format!("_{word}")))
-        || name.ends_with("id")
 }
 
 #[cfg(test)]

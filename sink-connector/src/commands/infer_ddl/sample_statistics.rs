@@ -1,7 +1,8 @@
 //! Statistics of the sampled records, field by field. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -20,6 +21,25 @@ pub(super) struct SampleStatistics {
     pub not_objects: u64,
     /// Records without a value.
     pub tombstones: u64,
+    /// The records' keys.
+    pub keys: Keys,
+    /// The content of each object.
+    contents: Vec<u64>,
+}
+
+/// Statistics of the records' keys, tombstones included.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    /// Records with a key.
+    pub present: u64,
+    /// Keys that are JSON objects.
+    pub objects: u64,
+    /// The fields of those.
+    pub fields: Vec<Field>,
+    /// All other keys, as one field: JSON, or else the text that they are.
+    pub whole: Field,
+    /// The key of each record that is an object.
+    of_objects: Vec<Option<u64>>,
 }
 
 /// Statistics of one field.
@@ -38,6 +58,12 @@ pub(super) struct Field {
     pub strings: u64,
     /// … with an object, or an array that is not unwrapped.
     pub nested: u64,
+    /// … with an array of any kind.
+    pub arrays: u64,
+    /// The elements of these arrays.
+    pub elements: Option<Box<Field>>,
+    /// Strings that are numbers.
+    pub number_strings: u64,
     /// … with an array of one scalar, which counts as that scalar as well.
     pub unwrapped: u64,
     /// Numbers with a fraction or an exponent.
@@ -52,7 +78,8 @@ pub(super) struct Field {
     pub equals_key: u64,
     /// The types that accept every value so far.
     pub takes: Takes,
-    values: HashSet<String>,
+    /// The scalar of each record that has one, in the order of the records.
+    values: Vec<u64>,
 }
 
 /// The types that accept every value, as the sink encodes it.
@@ -94,7 +121,16 @@ impl Default for Takes {
 impl SampleStatistics {
     /// Empty statistics. `unwrap`: arrays of one scalar go into scalar columns.
     pub(super) fn new(unwrap: bool) -> Self {
-        Self { unwrap, fields: Vec::new(), index: HashMap::new(), objects: 0, not_objects: 0, tombstones: 0 }
+        Self {
+            unwrap,
+            fields: Vec::new(),
+            index: HashMap::new(),
+            objects: 0,
+            not_objects: 0,
+            tombstones: 0,
+            keys: Keys::default(),
+            contents: Vec::new(),
+        }
     }
 
     /// The fields, in the order in which they were first seen.
@@ -102,8 +138,30 @@ impl SampleStatistics {
         &self.fields
     }
 
+    /// How many records were added.
+    pub(super) fn records(&self) -> u64 {
+        self.objects + self.not_objects + self.tombstones
+    }
+
+    /// How many records repeat the values of `fields` of an earlier record with another content: an upsert by these
+    /// fields overwrites so many rows. `None` if a record lacks one of the fields.
+    pub(super) fn overwritten(&self, fields: &[&Field]) -> Option<u64> {
+        if fields.iter().any(|field| field.values.len() != self.contents.len()) {
+            return None;
+        }
+        let key = |record: usize| fields.iter().map(|field| field.values[record]).collect::<Vec<u64>>();
+        Some(overwritten((0..self.contents.len()).map(|record| (key(record), self.contents[record]))))
+    }
+
+    /// The same for the records' keys.
+    pub(super) fn overwritten_by_record_key(&self) -> Option<u64> {
+        let keys: Option<Vec<u64>> = self.keys.of_objects.iter().copied().collect();
+        Some(overwritten(keys?.into_iter().zip(self.contents.iter().copied())))
+    }
+
     /// Adds a record.
     pub(super) fn add(&mut self, key: Option<&[u8]>, payload: Option<&[u8]>) {
+        self.keys.add(key);
         let Some(payload) = payload else {
             self.tombstones += 1;
             return;
@@ -113,6 +171,8 @@ impl SampleStatistics {
             return;
         };
         self.objects += 1;
+        self.contents.push(hash(payload));
+        self.keys.of_objects.push(key.map(hash));
         let mut last: HashMap<&str, usize> = HashMap::new();
         for (place, (name, _)) in object.iter().enumerate() {
             last.insert(name, place);
@@ -131,10 +191,45 @@ impl SampleStatistics {
     }
 }
 
+impl Keys {
+    fn add(&mut self, key: Option<&[u8]>) {
+        let Some(key) = key else { return };
+        self.present += 1;
+        if let Ok(Object(object)) = serde_json::from_slice(key) {
+            self.objects += 1;
+            for (name, value) in object {
+                let known = self.fields.iter().position(|field| field.name == name);
+                let number = known.unwrap_or_else(|| {
+                    self.fields.push(Field { name, ..Field::default() });
+                    self.fields.len() - 1
+                });
+                self.fields[number].add(value.get(), None, false);
+            }
+        } else if let Ok(json) = serde_json::from_slice::<&RawValue>(key) {
+            self.whole.add(json.get(), None, false);
+        } else if let Ok(text) = std::str::from_utf8(key) {
+            self.whole.add(&serde_json::Value::from(text).to_string(), None, false);
+        }
+    }
+}
+
+/// How many records have the key of an earlier one, and another content than the last one of that key.
+fn overwritten<K: Hash + Eq>(records: impl Iterator<Item = (K, u64)>) -> u64 {
+    let mut last = HashMap::new();
+    let repeats = records.map(|(key, content)| last.insert(key, content).is_some_and(|c| c != content));
+    repeats.map(u64::from).sum()
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Field {
     fn add(&mut self, text: &str, key: Option<&[u8]>, unwrap: bool) {
         self.present += 1;
-        let element = if unwrap { single_scalar(text) } else { None };
+        let element = self.array(text).filter(|_| unwrap);
         if element.is_some() {
             self.unwrapped += 1;
         }
@@ -157,6 +252,7 @@ impl Field {
                 self.strings += 1;
                 unescaped = serde_json::from_str::<String>(text).unwrap_or_default();
                 self.null_bytes += u64::from(unescaped.contains('\0'));
+                self.number_strings += u64::from(is_number(&unescaped));
                 Value::Str(&unescaped)
             }
             _ => {
@@ -168,7 +264,20 @@ impl Field {
         self.takes.narrow(value);
         let plain = if let Value::Str(string) = value { string } else { text };
         self.equals_key += u64::from(key == Some(plain.as_bytes()) || key == Some(text.as_bytes()));
-        self.values.insert(text.to_owned());
+        self.values.push(hash(plain.as_bytes()));
+    }
+
+    /// Notes the elements of an array. Returns the only one if it is a scalar.
+    fn array(&mut self, text: &str) -> Option<String> {
+        let elements: Vec<Box<RawValue>> = serde_json::from_str(text).ok()?;
+        self.arrays += 1;
+        let field = self.elements.get_or_insert_default();
+        for element in &elements {
+            field.add(element.get(), None, false);
+        }
+        let [element] = &elements[..] else { return None };
+        let element = element.get();
+        (element != "null" && !element.starts_with(['[', '{'])).then(|| element.to_owned())
     }
 
     fn number(&mut self, text: &str) {
@@ -187,11 +296,6 @@ impl Field {
     pub(super) fn valued(&self) -> u64 {
         self.present - self.nulls
     }
-
-    /// Whether every record has a value, all of them different.
-    pub(super) fn unique(&self, records: u64) -> bool {
-        self.valued() == records && self.nested == 0 && self.values.len() as u64 == records
-    }
 }
 
 impl Takes {
@@ -207,7 +311,8 @@ impl Takes {
             if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()));
         let time = string.get(10..).unwrap_or_default();
         let zoned = time.contains(['Z', 'z', '+', '-']);
-        self.uuid &= string.len() >= 32 && takes(Kind::Uuid);
+        // 32 digits without hyphens are more often a hash or a trace id.
+        self.uuid &= string.len() == 36 && takes(Kind::Uuid);
         self.date &= dated && time.is_empty() && takes(Kind::Date);
         self.timestamp &= dated && time.contains(':') && !zoned && takes(Kind::Timestamp { precision: None });
         self.timestamptz &=
@@ -215,13 +320,12 @@ impl Takes {
     }
 }
 
-/// The only element of an array, if it is a scalar.
-fn single_scalar(text: &str) -> Option<String> {
-    if !text.starts_with('[') {
-        return None;
-    }
-    let [element]: [Box<RawValue>; 1] = serde_json::from_str(text).ok()?;
-    (!element.get().starts_with(['[', '{'])).then(|| element.get().to_owned())
+/// A decimal number without leading zeros, which would be lost.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits(whole) && all_digits(fraction) && (whole.len() == 1 || !whole.starts_with('0'))
 }
 
 /// The fields of an object, in its order.

@@ -3,11 +3,21 @@
 use super::sample_statistics::Field;
 
 /// The type of the column, and what is uncertain about it.
-pub(super) fn type_of(field: &Field, records: u64) -> (&'static str, Vec<String>) {
+pub(super) fn type_of(field: &Field, records: u64) -> (String, Vec<String>) {
     let mut doubts = Vec::new();
-    let (type_name, doubt) = choose(field);
+    let array = array_of(field);
+    let is_array = array.is_some();
+    let (type_name, doubt) = array.unwrap_or_else(|| {
+        let (type_name, doubt) = choose(field);
+        (type_name.to_owned(), doubt)
+    });
     doubts.extend(doubt.map(str::to_owned));
-    if field.unwrapped > 0 && type_name != "jsonb" {
+    if field.number_strings > 0 && field.number_strings == field.valued() && !is_array {
+        let takes = if field.takes.bigint { "bigint" } else { "numeric" };
+        doubts
+            .push(format!("every value in the sample is a number in a string, which {takes} takes as well"));
+    }
+    if field.unwrapped > 0 && type_name != "jsonb" && !is_array {
         doubts.push("arrays of one element, stored as that element".to_owned());
     }
     if field.null_bytes > 0 {
@@ -17,6 +27,19 @@ pub(super) fn type_of(field: &Field, records: u64) -> (&'static str, Vec<String>
         doubts.push(format!("in {} of {records} records only", field.present));
     }
     (type_name, doubts)
+}
+
+/// The type of a field that is always an array of scalars of one type.
+fn array_of(field: &Field) -> Option<(String, Option<&'static str>)> {
+    let elements = field.elements.as_deref().filter(|_| field.arrays == field.valued())?;
+    let (element, _) = choose(elements);
+    let kinds = [elements.booleans, elements.numbers, elements.strings].iter().filter(|n| **n > 0).count();
+    if kinds != 1 || elements.nested > 0 || element == "jsonb" {
+        return None;
+    }
+    let single = field.unwrapped == field.arrays;
+    let doubt = "every array in the sample has one element, which a column that is no array takes as well";
+    Some((format!("{element}[]"), single.then_some(doubt)))
 }
 
 fn choose(field: &Field) -> (&'static str, Option<&'static str>) {

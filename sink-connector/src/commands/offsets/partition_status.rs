@@ -6,7 +6,7 @@ use postgres::Client;
 
 use crate::commands::kafka::{CommandError, Kafka};
 use crate::config::Config;
-use crate::positions::first::{check_owner, first_position, watermarks};
+use crate::positions::first::{FirstPositionError, FirstPositions, check_owner, watermarks};
 use crate::positions::ledger::Stopped;
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
@@ -64,6 +64,12 @@ pub fn read(
             "GRANT SELECT on it, or correct offsets.table",
         )
     };
+    let firsts = FirstPositions {
+        consumer: &kafka.consumer,
+        offsets: &offsets,
+        group_id: &config.kafka.group_id,
+        reset: config.kafka.auto_offset_reset,
+    };
     let exists = offsets.exists(client).map_err(failed)?;
     let mut statuses = Vec::new();
     for (topic, partitions) in topics {
@@ -75,21 +81,20 @@ pub fn read(
         };
         for partition in partitions {
             let stored = if exists { offsets.read(client, partition).map_err(failed)? } else { None };
-            let (low, high) = watermarks(&kafka.consumer, partition).map_err(|problem| {
-                CommandError::new(problem, "make sure that every partition has a leader")
+            let (low, high) = watermarks(&kafka.consumer, partition).map_err(|error| {
+                CommandError::new(error.to_string(), "make sure that every partition has a leader")
             })?;
             let log = (Offset(low), Offset(high));
             let stopped = match &stored {
-                Some(stored) => match check_owner(partition, stored, &owner) {
+                Some(stored) => match check_owner(&offsets, partition, stored, &owner) {
                     Ok(position) => out_of_range(partition, position, log),
                     Err(stopped) => Some(stopped),
                 },
-                None => {
-                    let reset = config.kafka.auto_offset_reset;
-                    first_position(&kafka.consumer, partition, reset, Some(log.1))
-                        .map_err(|problem| kafka.group_error(problem))?
-                        .err()
-                }
+                None => match firsts.of(partition, Some(log.1)) {
+                    Ok(_) => None,
+                    Err(FirstPositionError::Stopped(why)) => Some(why),
+                    Err(FirstPositionError::Query(error)) => return Err(kafka.group_error(error.to_string())),
+                },
             };
             statuses.push(PartitionStatus {
                 partition: partition.clone(),

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::partition_status::{self, PartitionStatus};
 use super::{ResetArgs, To};
-use crate::commands::kafka::Kafka;
+use crate::commands::kafka::{Kafka, names};
 use crate::commands::{Output, Usage, postgres, print_json};
 use crate::config::Config;
 use crate::kafka::consumer::list_of;
@@ -46,7 +46,7 @@ pub(super) fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode>
              group when its session times out. Nothing was changed",
             config.kafka.group_id,
             active(members.len()),
-            members.join(", ")
+            names(&members)
         );
     }
     if args.execute {
@@ -60,7 +60,7 @@ pub(super) fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode>
         shared::errln!(
             "--execute would fail now: group {group:?} still has {}: {}",
             active(members.len()),
-            members.join(", ")
+            names(&members)
         );
     }
     Ok(ExitCode::SUCCESS)

@@ -7,21 +7,51 @@ use rdkafka::consumer::Consumer as _;
 
 use crate::config::AutoOffsetReset;
 use crate::control::postgres::{Pending, PostgresControl};
+use crate::kafka::query::QueryError;
 use crate::kafka::topic_ids::topic_ids;
 use crate::messages::events::Event;
 use crate::messages::requests::PositionQuery;
 use crate::observe::health::Component;
-use crate::positions::first::{KAFKA_TIMEOUT, check_owner, first_position, watermarks};
+use crate::positions::first::{FirstPositionError, FirstPositions, KAFKA_TIMEOUT, check_owner, watermarks};
 use crate::positions::ledger::Stopped;
 use crate::positions::stored::{Owner, StoredPosition};
 use crate::postgres::failure::Failure;
 use crate::rejects::breaker::History;
 use crate::types::{Offset, TopicPartition};
 
+/// Why a position query has no position as its answer.
+#[derive(Debug, thiserror::Error)]
+enum PositionError {
+    /// The partition waits for the operator: that is the answer.
+    #[error("{0}")]
+    Stopped(Stopped),
+    /// Kafka has not answered. The query is tried again; others may succeed.
+    #[error(transparent)]
+    Kafka(#[from] QueryError),
+    /// The connection is of no use for further queries.
+    #[error(transparent)]
+    Postgres(#[from] Failure),
+}
+
+impl From<postgres::Error> for PositionError {
+    fn from(error: postgres::Error) -> Self {
+        Self::Postgres(error.into())
+    }
+}
+
+impl From<FirstPositionError> for PositionError {
+    fn from(error: FirstPositionError) -> Self {
+        match error {
+            FirstPositionError::Stopped(why) => Self::Stopped(why),
+            FirstPositionError::Query(error) => Self::Kafka(error),
+        }
+    }
+}
+
 impl PostgresControl {
     /// Answers the pending position queries, as far as Kafka and PostgreSQL answer. `trouble` is why Kafka has not given an
     /// end, if it has not.
-    pub(super) fn resolve(&mut self, mut trouble: Option<String>) -> Result<(), Failure> {
+    pub(super) fn resolve(&mut self, mut trouble: Option<QueryError>) -> Result<(), Failure> {
         let mut pending = self.context.unanswered.lock().pending.clone();
         if pending.is_empty() {
             self.shared.health.recovered(&Component::Positions);
@@ -34,8 +64,8 @@ impl PostgresControl {
         let names: Vec<&str> = topics.into_iter().collect();
         let (cluster_id, ids) = match self.outside(|own| own.kafka_identity(&names)) {
             Ok(known) => known,
-            Err(reason) => {
-                self.shared.health.fail(Component::Positions, reason);
+            Err(error) => {
+                self.shared.health.fail(Component::Positions, error.to_string());
                 return Ok(());
             }
         };
@@ -50,30 +80,29 @@ impl PostgresControl {
                 target_table: self.shared.plans.table_of(&partition.topic).unwrap_or_default(),
                 topic_id: ids.get(&*partition.topic).cloned(),
             };
-            match self.position(question, *end, &owner) {
-                Ok(Ok(answer)) => {
-                    if let Ok(position) = answer
-                        && self.shared.policy.wants_history(partition)
-                    {
-                        match self.history(partition, position) {
-                            Ok(history) => drop(histories.insert(partition.clone(), history)),
-                            Err(failure) => {
-                                outcome = Err(failure);
-                                break;
-                            }
-                        }
+            let answer = match self.position(question, *end, &owner) {
+                Ok(position) => match self.history(partition, position) {
+                    Ok(history) => {
+                        histories.extend(history.map(|history| (partition.clone(), history)));
+                        Ok(position)
                     }
-                    self.answered(question);
-                    answers.push((partition.clone(), question.epoch, answer));
+                    Err(failure) => {
+                        outcome = Err(failure);
+                        break;
+                    }
+                },
+                Err(PositionError::Stopped(why)) => Err(why),
+                Err(PositionError::Kafka(error)) => {
+                    trouble.get_or_insert(error);
+                    continue;
                 }
-                Ok(Err(reason)) => {
-                    trouble.get_or_insert(reason);
-                }
-                Err(failure) => {
+                Err(PositionError::Postgres(failure)) => {
                     outcome = Err(failure);
                     break;
                 }
-            }
+            };
+            self.answered(question);
+            answers.push((partition.clone(), question.epoch, answer));
         }
         self.shared.policy.remember(histories);
         // Even if a later query failed: these have left the list.
@@ -81,7 +110,7 @@ impl PostgresControl {
             self.send(Event::Resolved(answers));
         }
         match trouble {
-            Some(reason) => self.shared.health.fail(Component::Positions, reason),
+            Some(error) => self.shared.health.fail(Component::Positions, error.to_string()),
             None if outcome.is_ok() => self.shared.health.recovered(&Component::Positions),
             None => {}
         }
@@ -96,17 +125,20 @@ impl PostgresControl {
         }
     }
 
-    /// The breaker's window of a partition, from its dead letters. If they cannot be read, writing goes on: a dead letter
-    /// that cannot be stored reports the error.
-    fn history(&mut self, partition: &TopicPartition, position: Offset) -> Result<History, Failure> {
+    /// The breaker's window of a partition, from its dead letters, if the policy needs it. If they cannot be read, writing
+    /// goes on: a dead letter that cannot be stored reports the error.
+    fn history(&mut self, partition: &TopicPartition, position: Offset) -> Result<Option<History>, Failure> {
         let shared = Arc::clone(&self.shared);
+        if !shared.policy.wants_history(partition) {
+            return Ok(None);
+        }
         let connection = self.connection.as_mut().expect("connected before anything is resolved");
         let dead_letters = shared.dead_letters.below(connection, partition, position, shared.policy.window());
         match dead_letters {
-            Ok(dead_letters) => Ok(History { position: position.0, dead_letters }),
+            Ok(dead_letters) => Ok(Some(History { position: position.0, dead_letters })),
             Err(error) if error.as_db_error().is_some() => {
                 tracing::warn!(%partition, %error, "cannot read its dead letters; the breaker begins without them");
-                Ok(History { position: position.0, dead_letters: Vec::new() })
+                Ok(Some(History { position: position.0, dead_letters: Vec::new() }))
             }
             Err(error) => Err(error.into()),
         }
@@ -114,7 +146,7 @@ impl PostgresControl {
 
     /// Records the ends of logs for `latest`: the moment of the assignment counts, however long PostgreSQL is unreachable or
     /// a table is missing after it. Returns why Kafka gave no answer.
-    pub(super) fn note_ends(&mut self) -> Option<String> {
+    pub(super) fn note_ends(&mut self) -> Option<QueryError> {
         if self.context.identity.auto_offset_reset != AutoOffsetReset::Latest {
             return None;
         }
@@ -131,58 +163,59 @@ impl PostgresControl {
                         pending.end = Some(Offset(high));
                     }
                 }
-                Err(reason) => {
-                    // The others would time out as well; all are tried again.
-                    return Some(reason);
-                }
+                // The others would time out as well; all are tried again.
+                Err(error) => return Some(error),
             }
         }
         None
     }
 
-    /// The position of one partition: the stored one, or one from Kafka that is then stored. The inner error is Kafka's.
+    /// The position of one partition: the stored one, or one from Kafka that is then stored.
     fn position(
         &mut self,
         question: &PositionQuery,
         end: Option<Offset>,
         owner: &Owner,
-    ) -> Result<Result<Result<Offset, Stopped>, String>, Failure> {
+    ) -> Result<Offset, PositionError> {
         let partition = &question.partition;
         let shared = Arc::clone(&self.shared);
         let connection = self.connection.as_mut().expect("connected before anything is resolved");
         if let Some(stored) = shared.offsets.read(connection, partition)? {
-            return Ok(Ok(check_owner(partition, &stored, owner)));
+            return check_owner(&shared.offsets, partition, &stored, owner).map_err(PositionError::Stopped);
         }
         if question.known {
-            return Ok(Ok(Err(Stopped::LostPosition(format!(
+            return Err(PositionError::Stopped(Stopped::LostPosition(format!(
                 "the position of {partition} was in PostgreSQL and is not there any more: the row was lost. Restore it, \
                  or choose a position with `sink-connector offsets reset`"
-            )))));
+            ))));
         }
-        let reset = self.context.identity.auto_offset_reset;
-        let first = match self.outside(|own| first_position(&own.context.consumer, partition, reset, end)) {
-            Ok(Ok(first)) => first,
-            Ok(Err(stopped)) => return Ok(Ok(Err(stopped))),
-            Err(reason) => return Ok(Err(reason)),
-        };
+        let next = self.outside(|own| {
+            let firsts = FirstPositions {
+                consumer: &own.context.consumer,
+                offsets: &shared.offsets,
+                group_id: &own.context.identity.group_id,
+                reset: own.context.identity.auto_offset_reset,
+            };
+            firsts.of(partition, end)
+        })?;
         let connection = self.connection.as_mut().expect("connected before anything is resolved");
-        let stored = StoredPosition { next: first, owner: owner.clone() };
-        shared.offsets.store_first(connection, partition, &stored)?;
+        shared.offsets.store_first(connection, partition, &StoredPosition { next, owner: owner.clone() })?;
         // Read back: another sink may have been first.
         match shared.offsets.read(connection, partition)? {
-            Some(stored) => Ok(Ok(check_owner(partition, &stored, owner))),
-            None => {
-                Err(Failure::transient(format!("the position of {partition} was stored and is not there")))
+            Some(stored) => {
+                check_owner(&shared.offsets, partition, &stored, owner).map_err(PositionError::Stopped)
             }
+            None => Err(PositionError::Postgres(Failure::transient(format!(
+                "the position of {partition} was stored and is not there"
+            )))),
         }
     }
 
-    fn kafka_identity(&mut self, topics: &[&str]) -> Result<(String, HashMap<String, String>), String> {
+    fn kafka_identity(&mut self, topics: &[&str]) -> Result<(String, HashMap<String, String>), QueryError> {
         if self.cluster_id.is_none() {
             self.cluster_id = self.context.consumer.client().fetch_cluster_id(KAFKA_TIMEOUT);
         }
-        let cluster_id = self.cluster_id.clone().ok_or("the brokers do not answer")?;
-        let ids = topic_ids(&self.context.consumer, topics, KAFKA_TIMEOUT).map_err(|e| e.to_string())?;
-        Ok((cluster_id, ids))
+        let cluster_id = self.cluster_id.clone().ok_or(QueryError::NoBroker)?;
+        Ok((cluster_id, topic_ids(&self.context.consumer, topics, KAFKA_TIMEOUT)?))
     }
 }

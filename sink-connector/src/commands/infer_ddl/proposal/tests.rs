@@ -18,7 +18,7 @@ fn column_of(value: &str) -> (String, String) {
     let proposal =
         Proposal::new(&sample_statistics(&[(None, &format!("{{\"f\": {value}}}"))]), &configured());
     let column = &proposal.columns[0];
-    (column.type_name.to_owned(), column.doubts.join("; "))
+    (column.type_name.clone(), column.doubts.join("; "))
 }
 
 #[test]
@@ -33,8 +33,11 @@ fn a_value_gets_a_type_that_takes_it() {
         ("0.1234567890123456789", "numeric", "digits"),
         ("1e400", "numeric", "digits"),
         ("\"x\"", "text", ""),
-        ("\"123\"", "text", ""),
-        ("\"20240517\"", "text", ""),
+        ("\"123\"", "text", "bigint takes"),
+        ("\"20240517\"", "text", "bigint takes"),
+        ("\"007\"", "text", ""),
+        ("\"12.50\"", "text", "numeric takes"),
+        ("\"d41d8cd98f00b204e9800998ecf8427e\"", "text", ""),
         ("\"2024-05-17\"", "date", "date"),
         ("\"2024-02-30\"", "text", ""),
         ("\"2024-05-17T10:00:00Z\"", "timestamptz", "offset"),
@@ -42,9 +45,11 @@ fn a_value_gets_a_type_that_takes_it() {
         ("\"8c5f0e7e-6a3b-4a52-9d1e-0d3c9a7b1f00\"", "uuid", "UUID"),
         ("null", "text", "nulls"),
         ("{}", "jsonb", "nested"),
-        ("[1,2]", "jsonb", "nested"),
+        ("[1,2]", "bigint[]", ""),
+        ("[1,null]", "bigint[]", ""),
+        ("[1,\"x\"]", "jsonb", "nested"),
         ("[[1]]", "jsonb", "nested"),
-        ("[\"x\"]", "text", "one element"),
+        ("[\"x\"]", "text[]", "one element"),
         ("[]", "jsonb", "nested"),
     ] {
         let (seen, doubts) = column_of(value);
@@ -60,7 +65,9 @@ fn values_of_several_types_meet_in_one_that_takes_all() {
         (["true", "1"], "text"),
         (["1", "1.5"], "double precision"),
         (["1", "{}"], "jsonb"),
-        (["[\"x\"]", "[\"x\", \"y\"]"], "jsonb"),
+        (["[\"x\"]", "[\"x\", \"y\"]"], "text[]"),
+        (["[1]", "null"], "bigint[]"),
+        (["[1]", "[{}]"], "jsonb"),
         (["[\"x\"]", "\"y\""], "text"),
         (["\"2024-05-17\"", "\"2024-05-17T10:00:00\""], "text"),
         (["null", "1"], "bigint"),
@@ -72,19 +79,73 @@ fn values_of_several_types_meet_in_one_that_takes_all() {
     }
 }
 
+/// The key columns and the configuration that are proposed for records of the topic `orders`.
+fn key_of(records: &[(Option<&str>, &str)]) -> (Vec<String>, String) {
+    let configured = ConfiguredTopic { topic: "orders".into(), ..configured() };
+    let proposal = Proposal::new(&sample_statistics(records), &configured);
+    (proposal.key.clone(), proposal.configuration())
+}
+
 #[test]
-fn the_key_is_the_records_key_or_what_is_unique() {
-    let by_key = [(Some("a"), "{\"n\": 1, \"code\": \"a\"}"), (Some("a"), "{\"n\": 2, \"code\": \"a\"}")];
-    let proposal = Proposal::new(&sample_statistics(&by_key), &configured());
-    assert_eq!(proposal.key, ["code"]);
-    assert!(proposal.doubts.iter().any(|d| d.contains("other candidates") && d.contains("\"n\"")));
-    let unique = [(None, "{\"n\": 1, \"row_id\": 7}"), (None, "{\"n\": 2, \"row_id\": 8}")];
-    assert_eq!(Proposal::new(&sample_statistics(&unique), &configured()).key, ["row_id"]);
+fn a_key_comes_from_the_records_key_or_from_a_name_that_is_one() {
+    let key = |records: &[(Option<&str>, &str)]| key_of(records).0;
+    let updates = [(None, r#"{"id": 1, "total_price": 5}"#), (None, r#"{"id": 1, "total_price": 6}"#)];
+    assert_eq!(key(&updates), ["id"]);
+    let updates = [(None, r#"{"order_id": 1, "n": 5}"#), (None, r#"{"order_id": 1, "n": 6}"#)];
+    assert_eq!(key(&updates), ["order_id"]);
+    let own =
+        [(None, r#"{"customer_id": 1, "order_id": 5}"#), (None, r#"{"customer_id": 2, "order_id": 6}"#)];
+    assert_eq!(key(&own), ["order_id"]);
+    let lines = [(None, r#"{"order_id": 1, "line_no": 1}"#), (None, r#"{"order_id": 1, "line_no": 2}"#)];
+    assert_eq!(key(&lines), ["order_id", "line_no"]);
+    let tenants = [
+        (None, r#"{"tenant_id": 1, "id": 1}"#),
+        (None, r#"{"tenant_id": 2, "id": 1}"#),
+        (None, r#"{"tenant_id": 2, "id": 2}"#),
+    ];
+    assert_eq!(key(&tenants), ["id", "tenant_id"]);
+    // The same record twice loses nothing.
+    assert_eq!(key(&[own[0], own[0], own[1]]), ["order_id"]);
+    let by_key = [(Some("a"), r#"{"n": 1, "code": "a"}"#), (Some("a"), r#"{"n": 2, "code": "a"}"#)];
+    assert_eq!(key(&by_key), ["code"]);
+    let events =
+        [(Some("7"), r#"{"user_id": 7, "event_id": 1}"#), (Some("7"), r#"{"user_id": 7, "event_id": 2}"#)];
+    assert_eq!(key(&events), ["event_id"]);
+}
+
+#[test]
+fn without_a_key_the_place_in_kafka_is_one_and_the_output_says_so() {
+    for records in [
+        [(None, r#"{"total_price": 1}"#), (None, r#"{"total_price": 2}"#)],
+        [(None, r#"{"user_id": 1, "n": 1}"#), (None, r#"{"user_id": 1, "n": 2}"#)],
+        [(None, r#"{"id": 1}"#), (None, r#"{"n": 2}"#)],
+        [(None, r#"{"id": 1.5}"#), (None, r#"{"id": 2.5}"#)],
+    ] {
+        let (key, configuration) = key_of(&records);
+        assert_eq!(key, ["__connect_topic", "__connect_partition", "__connect_offset"], "{records:?}");
+        assert!(configuration.contains("pk_mode = \"kafka\""), "{configuration}");
+        let sql = Proposal::new(&sample_statistics(&records), &configured()).sql();
+        assert!(sql.contains("-- no field is known to identify a row"), "{sql}");
+    }
     let none = [(None, "{\"n\": 1}"), (None, "{\"n\": 1}")];
-    let proposal = Proposal::new(&sample_statistics(&none), &configured());
-    assert!(proposal.key.is_empty() && proposal.sql().contains("pk_mode = \"none\""));
+    let unkeyed = ConfiguredTopic { unkeyed: true, ..configured() };
+    let sql = Proposal::new(&sample_statistics(&none), &unkeyed).sql();
+    assert!(sql.contains("pk_mode = \"none\""), "{sql}");
     let configured = ConfiguredTopic { key: vec!["n".into()], ..configured() };
     assert_eq!(Proposal::new(&sample_statistics(&none), &configured).key, ["n"]);
+}
+
+#[test]
+fn the_fields_of_the_records_key_are_the_key() {
+    let records = [
+        (Some(r#"{"a": 1, "b": "x"}"#), r#"{"a": 1, "n": 1}"#),
+        (Some(r#"{"a": 2, "b": "x"}"#), r#"{"a": 2, "n": 1}"#),
+    ];
+    let (key, configuration) = key_of(&records);
+    assert_eq!(key, ["a", "b"]);
+    assert!(configuration.contains("pk_mode = \"record_key\""), "{configuration}");
+    let whole = [(Some("k1"), r#"{"n": 1}"#), (Some("k2"), r#"{"n": 1}"#)];
+    assert_eq!(key_of(&whole).0, ["key"]);
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod writer;
 pub mod testing {
     pub use crate::batch::rows::{Pushed, Rows, Tuple};
     pub use crate::decode::{Cells, NullBytes, Options, ValueFormat};
+    pub use crate::postgres::settings::statements as session_settings;
     pub use crate::postgres::sql::TableName;
     pub use crate::table::catalog;
     pub use crate::table::plan::{Mode, Plan, Wanted};

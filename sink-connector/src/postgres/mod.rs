@@ -5,6 +5,7 @@ pub(crate) mod contained;
 pub(crate) mod failure;
 pub(crate) mod handshake;
 pub(crate) mod session;
+pub(crate) mod settings;
 pub(crate) mod sql;
 pub(crate) mod sqlstate;
 pub(crate) mod tls;

@@ -13,6 +13,7 @@ use r2d2_postgres::PostgresConnectionManager;
 
 use crate::postgres::failure::Failure;
 use crate::postgres::handshake::{self, ConnectError};
+use crate::postgres::settings;
 use crate::postgres::sql::literal;
 
 type Pool = r2d2::Pool<Manager>;
@@ -60,7 +61,7 @@ impl ManageConnection for Manager {
     type Error = ConnectError;
 
     fn connect(&self) -> Result<Link, ConnectError> {
-        let client = handshake::connect(&self.config, &self.tls, &session_settings())?;
+        let client = handshake::connect(&self.config, &self.tls, &settings::statements())?;
         Ok(Link { client, discarded: false })
     }
 
@@ -73,9 +74,6 @@ impl ManageConnection for Manager {
     }
 }
 
-/// How long a session waits for a lock before it gives the transaction up and tries again. The user may say
-/// otherwise in the URL's `options`.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long [`open`] waits for the pool. Short, so that shutdown is noticed between two tries.
 const GET_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -139,21 +137,6 @@ impl HandleError<ConnectError> for Remember {
         tracing::debug!(reason = %failure, "cannot connect to PostgreSQL");
         *self.0.lock() = Some(failure);
     }
-}
-
-/// What every session sets. The temporary tables of the sink come last in the search path: a table of the user that has the
-/// name of one of them is found first. Texts without an offset are UTC; a server that loses its client notices within a minute.
-fn session_settings() -> String {
-    format!(
-        "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
-         SET client_min_messages = warning; \
-         SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
-         SET tcp_user_timeout = 60000; \
-         SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', \
-           nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), false); \
-         SELECT set_config('lock_timeout', '{}', false) WHERE current_setting('lock_timeout') = '0'",
-        LOCK_TIMEOUT.as_millis()
-    )
 }
 
 /// Who a session is for the server: enough to tell it from a later one with the same pid.

@@ -204,7 +204,9 @@ fn create_stages(
     let highest = |rung: Rung| if strategy >= Strategy::Bisect { Rung::Stage } else { rung };
     let plans = tables.iter().filter(|(table, rung)| needs_stage(&table.plan, &table.rows, highest(*rung)));
     if !batch.is_troubled() {
-        return plans.into_iter().try_for_each(|(table, _)| connection.create_stage(&table.plan, &table.rows));
+        return plans
+            .into_iter()
+            .try_for_each(|(table, _)| connection.create_stage(&table.plan, &table.rows));
     }
     // That reads the table, which may be locked.
     connection.client().batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = '{SHORT_LOCK_TIMEOUT}'"))?;

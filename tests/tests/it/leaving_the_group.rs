@@ -23,7 +23,8 @@ fn config(services: &Services, name: &str) -> (SinkConfig, String) {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY)";
     tests::postgres::connect(&url).batch_execute(ddl).unwrap();
     services.kafka.produce(&topic, (0..10).map(|id| Record::json(&json!({"id": id}))));
-    let config = SinkConfig::new(services.kafka.bootstrap(), &url).topic(&topic).table("t").pk_fields(&["id"]);
+    let config =
+        SinkConfig::new(services.kafka.bootstrap(), &url).topic(&topic).table("t").pk_fields(&["id"]);
     (config, topic)
 }
 

@@ -51,6 +51,7 @@ mod restart;
 mod schema_change;
 mod self_references;
 mod server_errors;
+mod session_settings;
 mod shared_table;
 mod sparse;
 mod special_tables;

@@ -4,7 +4,7 @@
 mod columns;
 mod differences;
 mod hard;
-mod library;
+pub mod library;
 mod pools;
 mod sink;
 mod values;

@@ -1,4 +1,4 @@
-//! The people of a generated league: the umpires, and every squad with its spare players.
+//! The people of a generated league: umpires and squads.
 
 use std::collections::HashSet;
 
@@ -12,10 +12,10 @@ use crate::teams::{TEAMS, Team};
 const UMPIRES: usize = 16;
 /// Players of a squad beside the eleven.
 const SPARES: usize = 2;
-/// Names tried before a number makes the next one unlike the others: a bound, not met in practice.
+/// Bound of attempts at an unused name, after which a number is added. Not reached in practice.
 const ATTEMPTS: usize = 1000;
 
-/// The people, no two of the same name. Drawn once; records then borrow their names.
+/// All names are different. Drawn once; records borrow them.
 #[derive(Debug)]
 pub struct Cast {
     umpires: Vec<String>,
@@ -24,7 +24,6 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// Draws the people.
     pub fn draw(rng: &mut impl Rng) -> Self {
         let mut taken: HashSet<String> = HashSet::with_capacity(UMPIRES + SPARES * TEAMS.len());
         let umpires = (0..UMPIRES).map(|_| new_name(rng, &mut taken)).collect();
@@ -56,7 +55,7 @@ impl Cast {
     }
 }
 
-/// A name that nobody has yet.
+/// A name that is not in `taken`.
 fn new_name(rng: &mut impl Rng, taken: &mut HashSet<String>) -> String {
     for _ in 0..ATTEMPTS {
         let name: String = Name().fake_with_rng(rng);

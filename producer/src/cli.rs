@@ -155,10 +155,10 @@ impl Command {
 }
 
 impl Cli {
-    /// The settings of the files, this process's environment and the flags.
+    /// Loads the settings from files, environment and flags.
     ///
     /// # Errors
-    /// Every mistake there is, each with its key and its origin.
+    /// All errors, each with its key and origin.
     pub fn settings(&self) -> Result<Settings, SettingsErrors> {
         let mut layers = Layers::new(&SCHEMA);
         for file in &self.config {

@@ -16,7 +16,7 @@ use smart_default::SmartDefault;
 /// Every key that the producer understands.
 pub static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::of::<Settings>("PRODUCER"));
 
-/// Properties that hold what the producer promises, and are therefore not for the configuration to set.
+/// Properties that the guarantees of the producer need. The configuration cannot set them.
 const OWNED_PROPERTIES: [(&str, &str); 6] = [
     ("bootstrap.servers", "set kafka.bootstrap_servers"),
     ("metadata.broker.list", "set kafka.bootstrap_servers"),
@@ -29,7 +29,7 @@ const OWNED_PROPERTIES: [(&str, &str); 6] = [
 /// The two names of one librdkafka property.
 const DELIVERY_TIMEOUT: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
 
-/// How long a record may wait to be acknowledged when no property says otherwise.
+/// How long a record may wait for its acknowledgement by default.
 const DEFAULT_DELIVERY_TIMEOUT_MS: u64 = 30_000;
 
 /// All settings.
@@ -61,7 +61,7 @@ pub struct Kafka {
     #[serde(serialize_with = "redacted::properties", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "properties::schema")]
     pub properties: BTreeMap<String, String>,
-    // What `…_file` properties held, by the name without `_file`.
+    // Values of the `…_file` properties, by the name without `_file`.
     #[serde(skip)]
     secrets: BTreeMap<String, Secret>,
 }
@@ -114,15 +114,15 @@ pub struct Log {
 }
 
 impl Kafka {
-    /// The user's librdkafka properties, those from files included: secrets in clear.
+    /// The librdkafka properties, with those from files. Secrets are in clear text.
     pub fn librdkafka(&self) -> impl Iterator<Item = (&str, &str)> {
         properties::librdkafka(&self.properties, &self.secrets)
     }
 
-    /// How long a record may wait to be acknowledged; after that it has failed.
+    /// How long a record may wait for its acknowledgement before it fails.
     pub fn delivery_timeout(&self) -> Duration {
         let given = DELIVERY_TIMEOUT.iter().find_map(|name| self.properties.get(*name));
-        // A number, or the rules below have refused it.
+        // The rules below refuse anything but a number.
         let millis = given.and_then(|millis| millis.parse().ok()).unwrap_or(DEFAULT_DELIVERY_TIMEOUT_MS);
         Duration::from_millis(millis)
     }
@@ -132,17 +132,17 @@ impl Http {
     /// The address as a socket address.
     ///
     /// # Errors
-    /// When it is none; [`Settings::load`] has refused such settings.
+    /// The address is not valid, which [`Settings::load`] refuses.
     pub fn listen(&self) -> Result<SocketAddr, std::net::AddrParseError> {
         self.listen.parse()
     }
 }
 
 impl Settings {
-    /// The settings of all layers, judged by the rules between keys.
+    /// Loads the settings of all layers and checks the rules between keys.
     ///
     /// # Errors
-    /// Every mistake of every layer, each with its key and its origin.
+    /// All errors of all layers.
     pub fn load(layers: Layers) -> Result<Self, SettingsErrors> {
         let mut loaded = layers.load::<Self>()?;
         let settings = &mut loaded.settings;
@@ -156,7 +156,7 @@ impl Settings {
                 broken.push(RuleError::new([property_key(entry)], format!("cannot be set: {why}")));
             }
         }
-        // Whoever waits for records must know it, so that it stands in the settings themselves.
+        // The publisher waits as long as this property says, so it must be in the settings.
         for entry in settings.kafka.secrets.keys().filter(|entry| DELIVERY_TIMEOUT.contains(&entry.as_str()))
         {
             let key = property_key(&format!("{entry}_file"));
@@ -164,7 +164,7 @@ impl Settings {
         }
         for name in DELIVERY_TIMEOUT {
             let Some(millis) = settings.kafka.properties.get(name) else { continue };
-            // 0 is librdkafka's word for ever.
+            // librdkafka waits for ever with 0.
             if !millis.parse::<u32>().is_ok_and(|millis| millis > 0) {
                 let key = property_key(name);
                 broken.push(RuleError::new([key], "must be a number of milliseconds, more than 0"));

@@ -16,21 +16,16 @@ const START_TIMES: [&str; 3] = ["19:30:00", "19:30:00", "15:30:00"];
 /// The milliseconds of the years 2020 to 2024, which the clock of a seeded run is taken from.
 const SEEDED_CLOCK_MS: (u64, u64) = (1_577_836_800_000, 1_735_689_600_000);
 
-/// The instant at which the clock of a run with this seed stands, in milliseconds since the epoch.
-///
-/// A seeded run must not depend on the hour it is started in: its ids carry this instant, somewhere in
-/// the years 2020 to 2024, and as many milliseconds after it as their number takes.
+/// The fixed clock of a run with this seed: milliseconds since the epoch, in the years 2020 to 2024. The records of a seeded
+/// run must not depend on the time of its start.
 pub fn seeded_clock_ms(seed: u64) -> u64 {
-    // A stream of its own: the records of the generator do not depend on this draw.
+    // A separate stream, so that this draw does not change the records.
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(1);
     rng.random_range(SEEDED_CLOCK_MS.0..SEEDED_CLOCK_MS.1)
 }
 
-/// A source of live scores without end.
-///
-/// ChaCha8 was chosen because its values are fixed by its specification and do not change between
-/// versions of a library.
+/// An endless generator of live scores. ChaCha8 is specified, so its values do not change between library versions.
 #[derive(Debug)]
 pub struct Generator {
     rng: ChaCha8Rng,
@@ -47,22 +42,21 @@ struct Sides {
 }
 
 impl Generator {
-    /// A generator that `seed` determines.
+    /// A generator with this seed.
     pub fn new(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let cast = Cast::draw(&mut rng);
         Self { rng, ids: MatchIds::default(), cast }
     }
 
-    /// The people that this generator's records name.
+    /// The people in the records.
     pub fn cast(&self) -> &Cast {
         &self.cast
     }
 
-    /// The next live score at `now_ms`, milliseconds since the epoch, which only its id depends on.
+    /// The next live score at `now_ms`, milliseconds since the epoch, which determines only its id.
     ///
-    /// A scheduled match is one whose toss has been held and whose first ball has not been bowled: sides
-    /// and toss are known, no figure is. A match in progress is in its second innings.
+    /// In a scheduled match, sides and toss are known and figures are not. A match in progress is in its second innings.
     pub fn live_score(&mut self, now_ms: u64) -> LiveScore<&str> {
         let Self { rng, ids, cast } = self;
         let match_id = ids.next(rng, now_ms);
@@ -118,7 +112,7 @@ fn sides(rng: &mut impl Rng, teams: usize) -> (Sides, usize) {
     (Sides { home, away, batting_first }, toss_winner)
 }
 
-/// How a match stands: of twenty, twelve are completed, four in progress, four scheduled (`None`).
+/// The outcome of a match: of twenty, twelve are completed, four in progress, four scheduled (`None`).
 fn outcome(rng: &mut impl Rng) -> Option<Outcome> {
     match rng.random_range(0..20) {
         0..6 => Some(Outcome::Defended),
@@ -129,7 +123,7 @@ fn outcome(rng: &mut impl Rng) -> Option<Outcome> {
     }
 }
 
-/// Enters the figures of a match that is being or has been played.
+/// Adds the figures of a match that has begun.
 fn played<'a>(score: LiveScore<&'a str>, sides: Sides, figures: &Figures) -> LiveScore<&'a str> {
     let (home, away): (&Innings, &Innings) = if sides.batting_first == sides.home {
         (&figures.first, &figures.second)
@@ -154,7 +148,7 @@ fn played<'a>(score: LiveScore<&'a str>, sides: Sides, figures: &Figures) -> Liv
     }
 }
 
-/// Enters winner and man of the match, when the match is over.
+/// Adds winner and man of the match, if the match is completed.
 fn completed<'a>(
     rng: &mut impl Rng,
     score: LiveScore<&'a str>,

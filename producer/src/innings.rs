@@ -1,8 +1,4 @@
-//! The figures of a match: two innings that fit each other and the rules of Twenty20 cricket.
-//!
-//! The side batting first is bowled out or has all its 20 overs. The side batting second chases one run
-//! more: it ends the match by reaching that, with wickets in hand, or it is bowled out or runs out of
-//! balls. A score is what came off the bat plus extras.
+//! The figures of a match: two innings that follow the rules of Twenty20 cricket.
 
 use std::cmp::{max, min};
 
@@ -76,7 +72,7 @@ impl Innings {
 }
 
 impl Figures {
-    /// Plays a match that ends, or stands, as `outcome` says.
+    /// Plays a match with this outcome.
     pub fn play(rng: &mut impl Rng, outcome: Outcome) -> Self {
         let (first, second) = scores(rng, outcome);
         let (extras, first_extras) = extras(rng, first, second);

@@ -1,6 +1,6 @@
-//! The producer's process: configuration, log, parts, then one of its commands.
+//! The producer's process: configuration, log, command.
 
-// They panic when they cannot write; `shared::output` does not.
+// `println!` panics on a write error; `shared::output` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 use std::io::{BufWriter, stdout};
@@ -49,7 +49,7 @@ fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
     let production = Production::new(source, publisher, Arc::clone(&status), shutdown);
     match command {
         Command::Run(args) => {
-            // Stops when it is dropped, after the run.
+            // Dropped, and stopped, after the run.
             let server = http::serve(settings.http.listen()?, status)?;
             tracing::info!(address = %server.local_addr(), "serving metrics and probes");
             let batches = Batches { size, interval: settings.producer.interval, records: args.records };

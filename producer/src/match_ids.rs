@@ -1,26 +1,23 @@
-//! Match ids: four random digits, then the epoch in milliseconds, and no two alike within a run.
+//! Match ids: four random digits, then the epoch in milliseconds. Unique within a run.
 
 use std::fmt::Write;
 
 use rand::{Rng, RngExt};
 
-/// The first of the four-digit codes: an id that begins with a zero would not survive a reader that
-/// takes it for a number.
+/// The first four-digit code. Ids must not begin with a zero, which readers that parse them as numbers would lose.
 const FIRST_CODE: u32 = 1000;
 
-/// How many four-digit codes there are, and so how many ids one millisecond can carry.
+/// The number of four-digit codes, which is the number of ids for each millisecond.
 const CODES: u32 = 9000;
 
 /// The residues modulo 30 that share no factor with 9000 = 2³·3²·5³.
 const COPRIME_TO_CODES: [u32; 8] = [1, 7, 11, 13, 17, 19, 23, 29];
 
-/// Gives out match ids.
+/// Generates match ids.
 ///
-/// Ids are unique by construction: within a millisecond the codes are a walk through all 9,000 of them,
-/// `start + k · step (mod 9000)` with start and step drawn anew for each millisecond, the step coprime to
-/// 9,000; and the millisecond only ever goes up. It goes on with the caller's clock, stands still while
-/// that goes back, and runs ahead of it when a millisecond's codes are used up, which takes more than
-/// nine million ids a second.
+/// Within a millisecond, the codes are `start + k · step (mod 9000)` with a random start and a random step that is coprime
+/// to 9,000, so all 9,000 are different. The millisecond never decreases: it follows the caller's clock, stays while the
+/// clock goes back, and advances when its codes are used up.
 #[derive(Debug, Default)]
 pub struct MatchIds {
     millis: u64,
@@ -33,7 +30,7 @@ pub struct MatchIds {
 impl MatchIds {
     /// The next id at `now_ms`, milliseconds since the epoch.
     pub fn next(&mut self, rng: &mut impl Rng, now_ms: u64) -> &str {
-        // `used` is 0 only before the first id, when no millisecond has been opened.
+        // `used` is 0 only before the first id.
         if now_ms > self.millis || self.used == CODES || self.used == 0 {
             self.millis = now_ms.max(self.millis + u64::from(self.used == CODES));
             self.start = rng.random_range(0..CODES);

@@ -4,7 +4,6 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
-/// 5 ms to half a minute: from a batch to a near broker to one that nearly timed out.
 const BATCH_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 shared::metrics! {
@@ -24,7 +23,7 @@ shared::metrics! {
 /// The metrics, with the two counters that every delivery report moves.
 #[derive(Debug)]
 pub struct Measured {
-    /// All of them.
+    /// All metrics.
     pub metrics: Metrics,
     /// `producer_records_total{outcome="acknowledged"}`.
     pub acknowledged: IntCounter,
@@ -36,7 +35,7 @@ impl Measured {
     /// The metrics with those of the process, in a registry of their own.
     ///
     /// # Errors
-    /// If a metric is not declared correctly, which the test below rules out.
+    /// A metric is not declared correctly, which a test rules out.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;

@@ -1,4 +1,4 @@
-//! A steady pace: when the next of so many records per second is due.
+//! A steady pace: when the next record is due at a given rate.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate(f64);
 
-/// A text that is no rate.
+/// A text that is not a rate.
 #[derive(Debug, Error)]
 #[error("expected records per second, such as 500/s or 0.5/s")]
 pub struct RateError;
@@ -20,7 +20,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, RateError> {
         let number = text.trim().strip_suffix("/s").unwrap_or(text).trim();
         let per_second: f64 = number.parse().map_err(|_| RateError)?;
-        // One record a day at the least: a wait must stay a span of time that can be added to a clock.
+        // At least one record a day, so that waits do not overflow a clock.
         if per_second.is_finite() && per_second >= 1.0 / 86_400.0 {
             Ok(Self(per_second))
         } else {
@@ -29,10 +29,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Spreads records evenly: record `n` is due `n / rate` after the beginning.
-///
-/// A delay is made up for as fast as possible, so that the average holds: what is late is late against a
-/// fixed timetable, not against the record before.
+/// Spreads records evenly: record `n` is due `n / rate` after the beginning, so that delays are made up for.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     rate: Rate,

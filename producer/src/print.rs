@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::source::Source;
 
-/// Writes `records` records, one a line. A reader that has seen enough (`| head`) is no error.
+/// Writes `records` records, one a line. A closed pipe, as with `| head`, is not an error.
 ///
 /// # Errors
-/// Any other failure to write.
+/// Any other write error.
 pub fn print(source: &mut Source, records: u64, mut out: impl Write) -> io::Result<()> {
     match lines(source, records, &mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -1,4 +1,4 @@
-//! `run` and `once`: batches of records, published and waited for.
+//! `run` and `once`: publish batches of records and wait for their acknowledgements.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ use crate::publish::{PublishError, Publisher};
 use crate::source::Source;
 use crate::status::Status;
 
-/// Failures are logged at most this often: in an outage, each batch fails for the same reason.
+/// How often failures are logged. In an outage, each batch fails for the same reason.
 const LOG_EVERY: Duration = Duration::from_secs(5);
-/// The longest wait between two turns of the loop.
+/// The longest wait in the loop.
 const TURN: Duration = Duration::from_secs(1);
-/// Delivery reports wait no longer than this while the next record is waited for.
+/// How often delivery reports are served while waiting for the next record.
 const REPORT_TURN: Duration = Duration::from_millis(10);
-/// Waits shorter than this are not worth a sleep: the next record goes out with this one.
+/// Shorter waits are skipped, because a sleep takes longer.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
-/// Records between two looks at the progress bar.
+/// Records between two updates of the progress bar.
 const BAR_EVERY: u64 = 1024;
 
-/// Why a run did not end well.
+/// Why a run failed.
 #[derive(Debug, Error)]
 pub enum ProduceError {
-    /// Records that no broker has acknowledged.
+    /// Some records were not acknowledged.
     #[error("{missing} of {asked} records were not acknowledged{}", because(.reason.as_ref()))]
     Unacknowledged {
         /// Records without an acknowledgement.
@@ -35,12 +35,12 @@ pub enum ProduceError {
         /// The last failure.
         reason: Option<String>,
     },
-    /// A record could not be handed over.
+    /// A record could not be sent.
     #[error("{acknowledged} records were acknowledged, then: {reason}")]
     Publish {
         /// Records acknowledged before and after.
         acknowledged: u64,
-        /// What stopped the run.
+        /// The error that ended the run.
         reason: PublishError,
     },
 }
@@ -54,13 +54,13 @@ fn because(reason: Option<&String>) -> String {
 pub struct Batches {
     /// Records per batch.
     pub size: u64,
-    /// From the beginning of one batch to the beginning of the next; a paced source goes on without one.
+    /// From the start of one batch to the start of the next; ignored with a rate.
     pub interval: Duration,
-    /// Records in all; none for a run until a stop is requested.
+    /// Records in all; `None` until shutdown is requested.
     pub records: Option<u64>,
 }
 
-/// A source, a publisher and what surrounds them.
+/// Runs a source and a publisher.
 pub struct Production {
     source: Source,
     publisher: Publisher,
@@ -72,13 +72,12 @@ pub struct Production {
 }
 
 impl Production {
-    /// Everything that a run needs.
+    /// A production that has not begun.
     pub fn new(source: Source, publisher: Publisher, status: Arc<Status>, shutdown: Shutdown) -> Self {
         Self { source, publisher, status, shutdown, bar: ProgressBar::hidden(), logged: (0, None) }
     }
 
-    /// Publishes one batch of `records`, and waits until each is acknowledged. Ends early, unsuccessfully,
-    /// with the first that is not: the rest would only wait for the same broker.
+    /// Publishes one batch of `records` and waits for all acknowledgements. The first failure ends it.
     ///
     /// # Errors
     /// [`ProduceError`], with the number of missing records.
@@ -93,11 +92,11 @@ impl Production {
         Ok(())
     }
 
-    /// Publishes a batch every interval until a stop is requested or all records are published. A batch
-    /// that fails is counted, and the run goes on.
+    /// Publishes a batch every interval until shutdown is requested or all records are published. Failures are counted,
+    /// and the run continues.
     ///
     /// # Errors
-    /// [`ProduceError`] at the end, when a record was not acknowledged.
+    /// [`ProduceError`] at the end, if a record was not acknowledged.
     pub fn run(mut self, batches: Batches) -> Result<(), ProduceError> {
         self.bar = bar(batches.records);
         let mut left = batches.records.unwrap_or(u64::MAX);
@@ -127,8 +126,7 @@ impl Production {
         Ok(())
     }
 
-    /// Publishes up to `records` records: fewer when a stop is requested, or, if `all_or_nothing`, when one
-    /// has failed.
+    /// Publishes up to `records` records: fewer after a shutdown request or, with `all_or_nothing`, after a failure.
     fn batch(&mut self, records: u64, all_or_nothing: bool) -> Result<(), PublishError> {
         let began = Instant::now();
         for _ in 0..records {
@@ -177,7 +175,7 @@ impl Production {
         }
     }
 
-    /// Waits for an instant or a request to stop, with nothing under way.
+    /// Waits for an instant or the shutdown request.
     fn wait_until(&mut self, instant: Instant) {
         loop {
             self.publisher.poll();
@@ -188,7 +186,7 @@ impl Production {
         }
     }
 
-    /// The outcome of all: `asked` records should be acknowledged by now.
+    /// The result of a run that should have acknowledged `asked` records.
     fn finish(&self, published: Result<(), PublishError>, asked: u64) -> Result<(), ProduceError> {
         let acknowledged = self.status.measured.acknowledged.get();
         self.bar.set_position(acknowledged);
@@ -204,12 +202,12 @@ impl Production {
     }
 }
 
-/// A bar of acknowledged records on standard error, which shows only on a terminal.
+/// A progress bar on standard error, visible only on a terminal.
 fn bar(records: Option<u64>) -> ProgressBar {
     let (bar, template) = match records {
         Some(records) => (ProgressBar::new(records), "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}"),
         None => (ProgressBar::new_spinner(), "{spinner} {human_pos} records, {per_sec}"),
     };
-    // The templates are ours; one that cannot be read would show the default bar.
+    // The templates are constants; an invalid one shows the default bar.
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

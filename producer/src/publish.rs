@@ -1,4 +1,4 @@
-//! Publishes records to Kafka: acknowledged by all replicas, idempotent, compressed, through a bounded queue.
+//! Publishes records to Kafka: idempotent, acknowledged by all replicas, compressed, with a bounded queue.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,10 +17,7 @@ use thiserror::Error;
 use crate::config::Kafka;
 use crate::status::Status;
 
-/// Properties that the configuration may set otherwise, under any of their names.
-///
-/// The queue is bounded at 64 MiB; lz4 costs the least CPU; a linger of 5 ms fills batches at high rates
-/// and is not felt at low ones.
+/// Defaults of properties, under any of their names. The queue is bounded at 64 MiB; lz4 costs the least CPU.
 const DEFAULT_PROPERTIES: [(&[&str], &str); 6] = [
     (&["client.id"], "producer"),
     (&["compression.type", "compression.codec"], "lz4"),
@@ -30,30 +27,27 @@ const DEFAULT_PROPERTIES: [(&[&str], &str); 6] = [
     (&["queue.buffering.max.kbytes"], "65536"),
 ];
 
-/// Delivery reports are served once in so many records.
+/// Records between two polls for delivery reports.
 const POLL_EVERY: u64 = 256;
-/// How long a full queue is waited for before the next try.
+/// How often a full queue is checked.
 const QUEUE_WAIT: Duration = Duration::from_millis(5);
-/// How finely the end of a batch is waited for.
+/// How often the end of a batch is checked.
 const DRAIN_WAIT: Duration = Duration::from_millis(2);
-/// What librdkafka may take to report a record that has timed out.
+/// How long librdkafka may take to report a timed out record.
 const REPORT_SLACK: Duration = Duration::from_secs(5);
-/// How long the records under way are waited for once a stop was requested.
+/// How long to wait for outstanding records after shutdown was requested.
 const STOP_DRAIN: Duration = Duration::from_secs(10);
 
-/// Why a record could not be handed over.
+/// Why a record could not be sent.
 #[derive(Debug, Error)]
 pub enum PublishError {
-    /// librdkafka refused a property, or all of them together.
+    /// librdkafka refused the properties.
     #[error("kafka.properties: {0}")]
     Configuration(KafkaError),
     /// The queue stayed full for longer than a record may wait.
-    #[error("the queue of records stayed full for {waited:?}")]
-    QueueFull {
-        /// How long.
-        waited: Duration,
-    },
-    /// A stop was requested while the queue was full.
+    #[error("the queue of records stayed full for {0:?}")]
+    QueueFull(Duration),
+    /// Shutdown was requested while the queue was full.
     #[error("stopped")]
     Stopped,
     /// The client did not accept the record.
@@ -61,7 +55,7 @@ pub enum PublishError {
     Refused(KafkaError),
 }
 
-/// Publishes records and counts what becomes of them.
+/// Publishes records and counts their outcomes.
 pub struct Publisher {
     producer: BaseProducer<Deliveries>,
     topic: String,
@@ -71,18 +65,17 @@ pub struct Publisher {
     /// One record's JSON; reused.
     json: Vec<u8>,
     handed_over: u64,
-    /// Batches under way: how many records had been handed over at their end, and when they began. No
-    /// longer than the queue of records.
+    /// Outstanding batches: the number of records handed over at their end, and their start. Bounded by the queue.
     batches: VecDeque<(u64, Instant)>,
-    /// When draining ends whatever is under way, once a stop was requested.
+    /// The end of draining after shutdown was requested.
     stop_by: Option<Instant>,
 }
 
 impl Publisher {
-    /// A publisher to the brokers of the configuration, which are not waited for.
+    /// Creates the client, without waiting for a broker.
     ///
     /// # Errors
-    /// [`PublishError::Configuration`] when librdkafka refuses a property.
+    /// [`PublishError::Configuration`].
     pub fn new(kafka: &Kafka, status: Arc<Status>, shutdown: Shutdown) -> Result<Self, PublishError> {
         let mut config = ClientConfig::new();
         for (names, value) in DEFAULT_PROPERTIES {
@@ -95,7 +88,7 @@ impl Publisher {
         }
         config.set("bootstrap.servers", &kafka.bootstrap_servers);
         config.set("acks", "all").set("enable.idempotence", "true");
-        // Everything goes to our log, whose filter decides.
+        // The filter of our log decides.
         config.set_log_level(RDKafkaLogLevel::Info);
         let context = Deliveries { status: Arc::clone(&status) };
         Ok(Self {
@@ -116,12 +109,10 @@ impl Publisher {
         self.handed_over
     }
 
-    /// Hands one record over, keyed by its match id; its outcome is counted later. Waits while the queue
-    /// is full, at most for as long as a record may wait to be acknowledged: by then the queue has emptied
-    /// itself, one way or the other.
+    /// Queues one record with its match id as the key. Waits while the queue is full, for the delivery time-out at most.
     ///
     /// # Errors
-    /// Any of [`PublishError`] but the configuration's; the record was not handed over then.
+    /// See [`PublishError`]; the record is not queued.
     pub fn publish(&mut self, score: &LiveScore<&str>) -> Result<(), PublishError> {
         self.json.clear();
         serde_json::to_writer(&mut self.json, score)
@@ -137,7 +128,7 @@ impl Publisher {
                         return Err(PublishError::Stopped);
                     }
                     if waited > self.delivery_timeout + REPORT_SLACK {
-                        return Err(PublishError::QueueFull { waited });
+                        return Err(PublishError::QueueFull(waited));
                     }
                     self.shutdown.wait_timeout(QUEUE_WAIT);
                     self.poll();
@@ -152,14 +143,12 @@ impl Publisher {
         Ok(())
     }
 
-    /// The batch that began at `began` ends with the last record handed over: it is timed until the
-    /// outcome of that many records is known.
+    /// Ends the batch that began at `began` after the last record handed over.
     pub fn batch_ends(&mut self, began: Instant) {
         self.batches.push_back((self.handed_over, began));
     }
 
-    /// Serves the delivery reports that are there, without waiting for others. (A poll with a time limit
-    /// would take all of it, and spin through its last millisecond.)
+    /// Serves the available delivery reports. Does not wait, because a poll with a time limit always takes all of it.
     pub fn poll(&mut self) {
         self.producer.poll(Duration::ZERO);
         self.status.turned();
@@ -171,14 +160,13 @@ impl Publisher {
         }
     }
 
-    /// Waits until the outcome of every record is known: for as long as a record may wait to be
-    /// acknowledged, but 10 s at most once a stop was requested.
+    /// Waits for the outcomes of all records: for the delivery time-out at most, or 10 s after shutdown was requested.
     pub fn drain(&mut self) {
         let until = Instant::now() + self.delivery_timeout + REPORT_SLACK;
         self.poll();
         while self.producer.in_flight_count() > 0 && Instant::now() < until {
             if self.shutdown.requested() {
-                // One deadline for all: a second drain does not begin to wait anew.
+                // One deadline for all calls.
                 let stop_by = *self.stop_by.get_or_insert_with(|| Instant::now() + STOP_DRAIN);
                 if Instant::now() >= stop_by {
                     return;
@@ -207,7 +195,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // At debug only: librdkafka logs the same, and repeats itself less.
+        // At debug level, because librdkafka logs the same less often.
         tracing::debug!(target: "librdkafka", %error, "{reason}");
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.status.symptom("no broker is reachable"),

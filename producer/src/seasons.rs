@@ -14,7 +14,7 @@ pub struct Season {
     pub days: Vec<String>,
 }
 
-/// The five seasons, in order. Written once: a day is then lent to a record instead of formatted for it.
+/// The five seasons, in order. Records borrow the formatted days.
 pub static SEASONS: LazyLock<[Season; 5]> = LazyLock::new(|| {
     [
         season(2020, &[(date(2020, 9, 19), date(2020, 11, 10))]),

@@ -1,4 +1,4 @@
-//! Where records come from at run time: the generator, its seed, its clock and its pace.
+//! The source of records: a generator with a seed, a clock and a pace.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,19 +7,19 @@ use shared::live_score::LiveScore;
 use crate::generate::{Generator, seeded_clock_ms};
 use crate::pace::{Pace, Rate};
 
-/// A generator with the clock that its ids are made from.
+/// A generator with a clock and a pace.
 #[derive(Debug)]
 pub struct Source {
     generator: Generator,
     seed: u64,
-    /// The clock of a seeded run, in milliseconds since the epoch; the system's without one.
+    /// The clock of a seeded run, in milliseconds since the epoch; otherwise the system's.
     fixed_clock_ms: Option<u64>,
-    /// The pace, when there is one, and since when it is kept.
+    /// The pace and its start.
     pace: Option<(Pace, Option<Instant>)>,
 }
 
 impl Source {
-    /// A source that `seed` determines; without one a seed is drawn and the clock is the system's.
+    /// Without a seed, one is drawn and the clock is the system's.
     pub fn new(seed: Option<u64>, rate: Option<Rate>) -> Self {
         let drawn = seed.unwrap_or_else(rand::random);
         Self {
@@ -40,7 +40,7 @@ impl Source {
         self.pace.is_some()
     }
 
-    /// How long to wait for the next record, which is counted as published by that.
+    /// How long to wait for the next record. Counts that record.
     pub fn due_in(&mut self) -> Duration {
         let Some((pace, began)) = &mut self.pace else {
             return Duration::ZERO;
@@ -55,7 +55,7 @@ impl Source {
     }
 }
 
-/// Milliseconds since the epoch; a system that believes itself before it is taken to be at it.
+/// Milliseconds since the epoch; 0 before it.
 fn system_clock_ms() -> u64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)

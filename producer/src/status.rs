@@ -12,10 +12,10 @@ use shared::http::{Endpoints, Stuck};
 use crate::config::Kafka;
 use crate::metrics::Measured;
 
-/// The publishing loop is stuck if it has not turned for this long.
+/// /livez fails if the publishing loop has not run for this long.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// A symptom does not take the place of a cause noted this long before.
+/// How long a symptom does not replace a recorded cause.
 const CAUSE_HOLDS: Duration = Duration::from_secs(60);
 
 /// The state of a producer, shared by the publishing loop, librdkafka's callbacks and the HTTP server.
@@ -27,7 +27,7 @@ pub struct Status {
     topic: String,
     seed: u64,
     started: Instant,
-    /// Milliseconds after `started` at which the loop turned last.
+    /// Last run of the loop, in milliseconds after `started`.
     turned_ms: AtomicU64,
     /// Whether the last result from the brokers was a failure.
     failing: AtomicBool,
@@ -42,7 +42,7 @@ struct Failure {
 }
 
 impl Status {
-    /// The state of a producer that begins now.
+    /// The state at the start.
     pub fn new(measured: Measured, kafka: &Kafka, seed: u64) -> Self {
         Self {
             measured,
@@ -56,22 +56,22 @@ impl Status {
         }
     }
 
-    /// The publishing loop has turned.
+    /// Records a run of the publishing loop.
     pub fn turned(&self) {
         self.turned_ms.store(self.up_ms(), Ordering::Relaxed);
     }
 
-    /// A record was acknowledged.
+    /// Counts an acknowledged record.
     pub fn acknowledged(&self) {
         self.measured.acknowledged.inc();
         self.failing.store(false, Ordering::Relaxed);
     }
 
-    /// A record failed.
+    /// Counts a failed record.
     pub fn failed(&self, error: &KafkaError) {
         self.measured.failed.inc();
         match error.rdkafka_error_code() {
-            // A timeout is a symptom of something else, which may be known.
+            // A time-out is a symptom; its cause may be known.
             Some(RDKafkaErrorCode::MessageTimedOut) => {
                 self.symptom("not acknowledged in time (message.timeout.ms)");
             }
@@ -80,13 +80,13 @@ impl Status {
         }
     }
 
-    /// Records fail, or will, for a reason that explains itself.
+    /// Records a failure with a known cause.
     fn caused(&self, reason: &str) {
         self.cause(reason);
         self.failing.store(true, Ordering::Relaxed);
     }
 
-    /// Records fail, or will. Reports `reason`, unless a cause was recorded shortly before.
+    /// Records a failure without a known cause. `reason` does not replace a recent cause.
     pub fn symptom(&self, reason: &str) {
         let known = self.lock().as_ref().is_some_and(|failure| failure.at.elapsed() < CAUSE_HOLDS);
         if !known {

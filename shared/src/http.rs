@@ -1,7 +1,4 @@
-//! The HTTP side of both binaries: metrics, probes and status, on a small runtime with a thread of its own.
-//!
-//! HTTP requests change no state. An [`Endpoints`] provides the answers; this module has routes, content types and status
-//! codes.
+//! The HTTP server of both binaries: metrics, probes and status. It runs on its own thread, and no request changes state.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
@@ -24,22 +21,22 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-/// What [`serve`] answers to, named in the answer to anything else.
+/// The paths that [`serve`] answers. The 404 response lists them.
 pub const PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/status"];
 
-/// Requests under way are given this long when the server stops …
+/// Time-out of running requests when the server stops.
 const GRACE: Duration = Duration::from_millis(400);
-/// … and its thread this long in all, after which it is left behind.
+/// Time-out of the whole stop, after which the thread is abandoned.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
 
-/// The most connections at once. One more closes the oldest, so that clients which send nothing can neither keep others
-/// out nor take the descriptors of the process.
+/// Maximum of connections. One more closes the oldest, so that idle clients can neither block others nor exhaust the file
+/// descriptors of the process.
 const CONNECTIONS: usize = 64;
-/// How long a client may take to send its request.
+/// Time-out for reading a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may take as a whole. Each serves one request.
+/// Time-out of a connection, which serves one request.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
-/// The wait after a connection could not be accepted, because the process is out of descriptors.
+/// The wait after a connection could not be accepted, for example without free file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Content type of the Prometheus text exposition format, version 0.0.4.
@@ -47,8 +44,8 @@ const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 
 /// The answers of the endpoints.
 ///
-/// The answers are given on the server's one thread, inside its runtime: they must come from memory, at
-/// once. No I/O, no waiting, no database client (a blocking client panics inside a runtime).
+/// All run on the server's one thread, inside its runtime. They must not block or do I/O, and a blocking database client
+/// panics there.
 pub trait Endpoints: Send + Sync {
     /// All metrics in the Prometheus text format.
     fn metrics(&self) -> String;
@@ -60,9 +57,9 @@ pub trait Endpoints: Send + Sync {
     /// Whether the process can do its work.
     ///
     /// # Errors
-    /// Why it cannot; sent as it is, with status 503.
+    /// The body of the response with status 503.
     fn ready(&self) -> Result<Value, Value>;
-    /// What the process is doing, for people and scripts.
+    /// The body of `/status`.
     fn status(&self) -> Value;
 }
 
@@ -79,15 +76,15 @@ pub struct Stuck {
 /// Why the server could not start.
 #[derive(Debug, Error)]
 pub enum HttpError {
-    /// The address cannot be listened on; most often another process has it.
+    /// The address is in use, or not one of this host.
     #[error("cannot listen on {listen} (http.listen): {reason}")]
     Bind {
-        /// The address asked for.
+        /// The requested address.
         listen: SocketAddr,
-        /// The system's reason.
+        /// The error of the system.
         reason: std::io::Error,
     },
-    /// The runtime or its thread could not be made.
+    /// The runtime or its thread cannot be created.
     #[error("cannot start the HTTP server: {0}")]
     Start(std::io::Error),
 }
@@ -100,11 +97,10 @@ pub struct Server {
     stopped: Receiver<()>,
 }
 
-/// Serves the endpoints on `listen` from a thread of its own; port 0 takes a free port, which
-/// [`Server::local_addr`] tells.
+/// Serves the endpoints on `listen` from a new thread. Port 0 takes a free port: [`Server::local_addr`].
 ///
 /// # Errors
-/// [`HttpError::Bind`] when the address is taken or not ours, before anything is started.
+/// See [`HttpError`].
 pub fn serve(listen: SocketAddr, endpoints: Arc<dyn Endpoints>) -> Result<Server, HttpError> {
     let bind = |reason| HttpError::Bind { listen, reason };
     let listener = TcpListener::bind(listen).map_err(bind)?;
@@ -131,12 +127,12 @@ pub fn serve(listen: SocketAddr, endpoints: Arc<dyn Endpoints>) -> Result<Server
 }
 
 impl Server {
-    /// The address listened on, with the port that was taken when port 0 was asked for.
+    /// The address with the actual port.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Stops: takes no new connection, lets requests under way finish, and returns within 500 ms.
+    /// Stops accepting connections, lets running requests finish, and returns within 500 ms.
     pub fn stop(self) {
         drop(self);
     }
@@ -152,14 +148,14 @@ impl Drop for Server {
     }
 }
 
-/// Serves until `stopping` completes, then finishes the requests under way for at most [`GRACE`].
+/// Serves until `stopping` completes, then waits at most [`GRACE`] for running requests.
 async fn serve_until(mut stopping: oneshot::Receiver<()>, listener: tokio::net::TcpListener, router: Router) {
     let graceful = GracefulShutdown::new();
     let mut connections: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            // An error is the server dropped: stop as well.
+            // An error means that the server was dropped.
             _ = &mut stopping => break,
         };
         let stream = match accepted {
@@ -183,11 +179,11 @@ async fn serve_until(mut stopping: oneshot::Receiver<()>, listener: tokio::net::
             .keep_alive(false)
             .serve_connection(TokioIo::new(stream), service);
         let connection = tokio::time::timeout(CONNECTION_TIMEOUT, graceful.watch(connection));
-        // Errors are those of the client: it sent no request, or has gone.
+        // Errors come from the client, which sent no request or disconnected.
         connections.push_back(tokio::spawn(async { _ = connection.await }).abort_handle());
     }
     drop((listener, router));
-    // An error is the end of the time; what is left is dropped with the runtime.
+    // An error is the time-out. The runtime drops the remaining requests.
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 

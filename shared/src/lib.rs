@@ -1,4 +1,4 @@
-//! What both binaries share: the model of the live scores, and the parts that every long-running process needs.
+//! Code that both binaries share: the live score, and what every long-running process needs.
 //!
 //! - [`live_score`]: the record, its topic, its table and its columns
 //! - [`settings`]: TOML files, environment variables and flags, merged
@@ -8,7 +8,7 @@
 //! - [`metrics`]: a struct of metrics whose doc comments are the help texts
 //! - [`output`]: what commands print
 
-// They panic when they cannot write; `shared::output` does not.
+// `println!` panics on a write error; `shared::output` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod http;

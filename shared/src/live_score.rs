@@ -1,8 +1,7 @@
 //! The live score of one IPL match: the record that the producer publishes and the row that the sink's
 //! bundled configuration writes.
 //!
-//! Record, column list and `config/ipl_livescores.sql` say the same 28 names in the same order; the tests
-//! below hold them together.
+//! The tests check that record, column list and `config/ipl_livescores.sql` have the same 28 names in the same order.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,11 +50,10 @@ pub const COLUMNS: [(&str, &str); 28] = [
 
 /// The live score of one match, as it is in the JSON of a record.
 ///
-/// All 28 fields are always present in the JSON, in this order; a field that is not known yet is `null`:
-/// every figure and the result of a match that has not begun, and winner and man of the match until a
-/// match is completed. Reading accepts an absent field for a `null`.
+/// The JSON always has all 28 fields, in this order. Unknown ones are `null`: all figures before a match begins, winner and
+/// man of the match before it ends. An absent field is read as `null`.
 ///
-/// `S` is the kind of text: owned by default, `&str` where a record is only written and must not allocate.
+/// `S` is the type of text: `&str` where a record is only written and must not allocate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LiveScore<S = String> {
     /// Unique: four random digits, then the epoch in milliseconds. Also the record's key.

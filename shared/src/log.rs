@@ -22,12 +22,12 @@ pub enum LogFormat {
 /// Why logging could not begin.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// A filter that `tracing` does not understand.
+    /// The log filter is not valid.
     #[error("{origin} is not a log filter such as \"info\" or \"info,librdkafka=debug\": {reason}")]
     Filter {
-        /// `RUST_LOG`, or the default that the program brings.
+        /// `RUST_LOG`, or the default of the program.
         origin: &'static str,
-        /// What is wrong with it.
+        /// The error of the parser.
         reason: String,
     },
     /// A subscriber is already installed.
@@ -35,7 +35,6 @@ pub enum LogError {
     Installed,
 }
 
-/// Lines that could not be written since the start of the process.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// The number of log lines that could not be written: standard error is closed, or its disk is full.
@@ -43,7 +42,7 @@ pub fn lost_lines() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Standard error for log lines. One that cannot be written is counted, and the process goes on.
+/// Counts the lines that cannot be written, instead of failing.
 struct Lossy<W>(W);
 
 impl<W: Write> Write for Lossy<W> {
@@ -59,10 +58,10 @@ impl<W: Write> Write for Lossy<W> {
     }
 }
 
-/// Starts logging to standard error. `default_filter` is what is logged when `RUST_LOG` is unset or empty.
+/// Starts logging to standard error. `default_filter` applies if `RUST_LOG` is unset or empty.
 ///
 /// # Errors
-/// [`LogError::Filter`] for a filter that cannot be read, [`LogError::Installed`] on a second call.
+/// See [`LogError`].
 pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
     let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_filter)?;
     // `log_internal_errors` would report them on standard error, and panic.
@@ -71,8 +70,8 @@ pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
         .log_internal_errors(false)
         .with_writer(|| Lossy(stderr()));
     let installed = match format {
-        LogFormat::Text => log.with_ansi(stderr().is_terminal()).finish().try_install(),
-        LogFormat::Json => log.json().flatten_event(true).with_ansi(false).finish().try_install(),
+        LogFormat::Text => log.with_ansi(stderr().is_terminal()).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).with_ansi(false).try_init(),
     };
     installed.map_err(|_| LogError::Installed)
 }
@@ -84,17 +83,6 @@ fn filter(rust_log: Option<&str>, default_filter: &str) -> Result<EnvFilter, Log
         _ => ("the default filter", default_filter),
     };
     EnvFilter::try_new(filter).map_err(|error| LogError::Filter { origin, reason: error.to_string() })
-}
-
-/// One name for installing either kind of subscriber.
-trait TryInstall {
-    fn try_install(self) -> Result<(), tracing::subscriber::SetGlobalDefaultError>;
-}
-
-impl<S: tracing::Subscriber + Send + Sync> TryInstall for S {
-    fn try_install(self) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-        tracing::subscriber::set_global_default(self)
-    }
 }
 
 #[cfg(test)]

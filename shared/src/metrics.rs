@@ -130,7 +130,7 @@ macro_rules! metrics {
         }
 
         impl $name {
-            /// Every metric of the struct, without others of its registry.
+            /// The metrics of the struct, without others of its registry.
             $vis const ALL: &[$crate::metrics::Described] = &[$($crate::metrics::Described {
                 name: $metric,
                 kind: <$type as $crate::metrics::Family>::KIND,

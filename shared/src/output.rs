@@ -1,4 +1,4 @@
-//! What commands print. `println!` panics when it cannot write; these do not.
+//! Output of commands. Unlike `println!`, a write error does not panic.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
@@ -15,13 +15,13 @@ macro_rules! out {
     ($($text:tt)*) => { $crate::output::print(format_args!($($text)*)) };
 }
 
-/// Prints a line on standard error. There is nothing to do if that fails.
+/// Prints a line on standard error. A failure is ignored.
 #[macro_export]
 macro_rules! errln {
     ($($text:tt)*) => { $crate::output::print_error(format_args!($($text)*)) };
 }
 
-/// Prints on standard output. A reader that has seen enough, as in `| head`, is no error.
+/// Prints on standard output. A closed pipe, as with `| head`, is not an error.
 ///
 /// # Errors
 /// Any other failure to write, such as a full disk.
@@ -37,7 +37,7 @@ fn write(out: &mut impl Write, text: Arguments<'_>) -> io::Result<()> {
     }
 }
 
-/// Prints a line on standard error, if that can be written.
+/// Prints a line on standard error. A failure is ignored.
 pub fn print_error(text: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The request to stop, made by SIGTERM, by SIGINT or by the program. Every thread can check it and wait for it.
+//! The shutdown request, from SIGTERM, SIGINT or the program. Every thread can check it and wait for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,12 @@ use signal_hook::consts::signal::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
-/// Why the signal handlers could not be installed.
+/// The system refused the signal handlers or their thread.
 #[derive(Debug, Error)]
-pub enum SignalError {
-    /// The handlers or their thread were refused by the system.
-    #[error("cannot handle SIGTERM and SIGINT: {0}")]
-    Install(std::io::Error),
-}
+#[error("cannot handle SIGTERM and SIGINT")]
+pub struct SignalError(#[from] std::io::Error);
 
-/// A handle to the one request to stop; clones share it.
-///
-/// The request is made at most once and never taken back.
+/// A handle to the shutdown request; clones share it. The request is made at most once and never withdrawn.
 #[derive(Clone, Default)]
 pub struct Shutdown {
     shared: Arc<SignalState>,
@@ -39,44 +34,42 @@ struct SignalState {
 type Callback = Box<dyn FnOnce() + Send>;
 
 impl Shutdown {
-    /// A request that only [`Shutdown::request`] makes: for tests and for parts that run without signals.
+    /// A request without signals.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A request that SIGTERM and SIGINT make, seen by a thread of its own.
-    ///
-    /// The first signal requests an orderly stop. A second signal ends the process at once with exit code 1, which is as
-    /// safe as a crash.
+    /// Installs handlers for SIGTERM and SIGINT on a new thread. The first signal requests shutdown. The second one ends
+    /// the process at once with exit code 1.
     ///
     /// # Errors
-    /// [`SignalError::Install`] when the system refuses the handlers or the thread.
+    /// See [`SignalError`].
     pub fn install() -> Result<Self, SignalError> {
         let shutdown = Self::new();
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(SignalError::Install)?;
-        let asked = shutdown.clone();
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let handle = shutdown.clone();
         let watch = move || {
             for signal in signals.forever() {
                 let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
-                if asked.requested() {
+                if handle.requested() {
                     tracing::warn!(signal = name, "second signal: exiting at once");
-                    // `_exit`: exit handlers of linked libraries could wait for the very threads that hang.
+                    // `_exit`, because exit handlers of linked libraries may wait for threads that hang.
                     signal_hook::low_level::exit(1);
                 }
                 tracing::info!(signal = name, "stopping");
-                asked.request();
+                handle.request();
             }
         };
-        thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(SignalError::Install)?;
+        thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
         Ok(shutdown)
     }
 
-    /// Asks to stop: wakes everyone who waits and runs the registered callbacks, on this thread and in
-    /// their order. Only the first call does anything.
+    /// Requests shutdown: ends all waits and runs the registered callbacks, in order, on this thread. Further calls do
+    /// nothing.
     pub fn request(&self) {
         let callbacks = {
             let mut waiting = self.lock();
-            // Under the lock, so that no callback is registered and no one begins to wait in between.
+            // Under the lock, so that no callback or wait is missed.
             if self.shared.requested.swap(true, Ordering::SeqCst) {
                 return;
             }
@@ -88,12 +81,12 @@ impl Shutdown {
         }
     }
 
-    /// Whether the request was made. Cheap enough for every turn of a loop.
+    /// Whether shutdown was requested. Cheap enough for hot loops.
     pub fn requested(&self) -> bool {
         self.shared.requested.load(Ordering::SeqCst)
     }
 
-    /// Waits for the request, at most `limit`; true when it was made.
+    /// Waits for the request, for at most `limit`. Returns whether it was made.
     pub fn wait_timeout(&self, limit: Duration) -> bool {
         let started = Instant::now();
         let mut waiting = self.lock();
@@ -106,8 +99,7 @@ impl Shutdown {
         true
     }
 
-    /// Registers what to run when the request is made, such as waking a thread that waits for something
-    /// else. Runs at once if it was made already. It must be quick and must not wait.
+    /// Registers a callback for the request, and runs it at once if the request was already made. It must not block.
     pub fn on_request(&self, callback: impl FnOnce() + Send + 'static) {
         {
             let mut waiting = self.lock();

@@ -1,8 +1,8 @@
 //! The sink: JSON records of Kafka topics become rows of PostgreSQL tables, exactly once in effect.
 //!
-//! Folders are floors: an import goes down or stays in its folder. ARCHITECTURE.md is the map.
+//! ARCHITECTURE.md describes the folders. Imports go from upper folders to lower ones only.
 
-// They panic when they cannot write; `shared::output` does not.
+// `println!` panics on a write error; `shared::output` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 #![warn(unreachable_pub)]
 
@@ -25,7 +25,7 @@ mod table;
 mod types;
 mod writer;
 
-/// The path from a value to a row, for the tests that compare it with how PostgreSQL reads the same text.
+/// For tests that compare the encoders with PostgreSQL's input functions.
 #[doc(hidden)]
 pub mod testing {
     pub use crate::batch::rows::{Pushed, Rows, Tuple};

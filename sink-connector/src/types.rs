@@ -1,4 +1,4 @@
-//! Newtypes for partitions and offsets, which must not be mixed up.
+//! Newtypes for partitions and offsets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +14,7 @@ pub struct Offset(pub i64);
 /// A partition of a topic. Cheap to clone: the name is shared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TopicPartition {
-    /// The topic's name.
     pub topic: Arc<str>,
-    /// The partition's number.
     pub partition: Partition,
 }
 

@@ -1,4 +1,4 @@
-//! The check of one file's table against the schema: what is right goes on, every mistake is noted.
+//! Checks the table of one file against the schema, and collects every error.
 
 use toml::{Table, Value};
 
@@ -6,14 +6,14 @@ use super::errors::dotted;
 use super::schema::{Key, Kind, Schema};
 use super::suggest;
 
-/// What one layer gives: the values that are right, where keys were given, and what is wrong.
+/// The result of one layer.
 #[derive(Default)]
 pub(super) struct Checked {
-    /// The values that passed, as nested tables.
+    /// The valid values, as nested tables.
     pub values: Table,
-    /// The keys given, right or wrong, in display form.
+    /// All given keys, valid or not, in display form.
     pub given: Vec<String>,
-    /// The problems: key in display form, words.
+    /// The problems: key in display form, text.
     pub problems: Vec<(String, String)>,
 }
 
@@ -23,7 +23,6 @@ impl Checked {
     }
 }
 
-/// Checks a whole file.
 pub(super) fn table(schema: &Schema, table: Table) -> Checked {
     let mut checked = Checked::default();
     checked.values = section(schema, &mut checked, "", &[], table);
@@ -34,7 +33,7 @@ fn below(at: &[String], name: &str) -> Vec<String> {
     at.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-/// Checks a table whose keys are declared under `path`, while it stands at `at` in the file.
+/// Checks the table at `at` in the file, whose keys are declared under `path`.
 fn section(schema: &Schema, checked: &mut Checked, path: &str, at: &[String], table: Table) -> Table {
     let mut kept = Table::new();
     for (name, value) in table {
@@ -67,7 +66,6 @@ fn section(schema: &Schema, checked: &mut Checked, path: &str, at: &[String], ta
     kept
 }
 
-/// The words for an unknown key.
 pub(super) fn unknown(meant: Option<&str>) -> String {
     match meant {
         Some(meant) => format!("unknown key; did you mean {meant}?"),
@@ -75,7 +73,6 @@ pub(super) fn unknown(meant: Option<&str>) -> String {
     }
 }
 
-/// Checks the value of one key.
 fn key(schema: &Schema, checked: &mut Checked, key: &Key, at: &[String], value: Value) -> Option<Value> {
     checked.given.push(dotted(at));
     match (&key.kind, value) {
@@ -92,7 +89,7 @@ fn key(schema: &Schema, checked: &mut Checked, key: &Key, at: &[String], value: 
     }
 }
 
-/// Flattens nested tables to dotted names, and takes every scalar as text.
+/// Flattens nested tables to dotted names, and converts every scalar to text.
 fn properties(checked: &mut Checked, at: &[String], prefix: &str, table: Table, flat: &mut Table) {
     for (name, value) in table {
         let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
@@ -153,7 +150,7 @@ fn tables(schema: &Schema, checked: &mut Checked, at: &[String], path: &str, tab
     kept
 }
 
-/// Checks one value that is no map. The problem never shows free text, which could be a secret.
+/// Checks a value that is not a map. The problem never shows free text, which may be a secret.
 pub(super) fn scalar(kind: &Kind, value: Value) -> Result<Value, String> {
     match (kind, value) {
         (Kind::Text, Value::String(text)) if text.trim().is_empty() => Err("must not be empty".into()),
@@ -191,7 +188,6 @@ pub(super) fn scalar(kind: &Kind, value: Value) -> Result<Value, String> {
     }
 }
 
-/// The words for what a key takes.
 pub(super) fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Text => "a string".into(),

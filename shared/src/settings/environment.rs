@@ -1,4 +1,4 @@
-//! Environment variables and flags: a name and a text, read as the key's kind wants it.
+//! Environment variables and flags: texts that are parsed as the kind of their key.
 
 use toml::Value;
 
@@ -6,16 +6,14 @@ use super::check::{expected, scalar, unknown};
 use super::schema::{Key, Kind, Schema};
 use super::suggest;
 
-/// The part of a variable's name after `PREFIX__`, in lower case, if the variable is ours.
+/// The part of a variable's name after `PREFIX__`, in lower case.
 pub(super) fn ours(schema: &Schema, variable: &str) -> Option<String> {
     let prefix = format!("{}__", schema.prefix);
     let head = variable.get(..prefix.len())?;
     head.eq_ignore_ascii_case(&prefix).then(|| variable[prefix.len()..].to_ascii_lowercase())
 }
 
-/// The path that a variable's name (as [`ours`] gives it) stands for, and its key.
-///
-/// The error is the path as far as it can be told, and the words.
+/// The path and the key of a variable's name (from [`ours`]). The error is the path as far as it is known, and the problem.
 pub(super) fn place<'a>(schema: &'a Schema, name: &str) -> Result<(Vec<String>, &'a Key), (String, String)> {
     let path = name.replace("__", ".");
     if let Some(key) = schema.find(&path) {
@@ -46,7 +44,7 @@ pub(super) fn place<'a>(schema: &'a Schema, name: &str) -> Result<(Vec<String>, 
     Err((path, unknown(meant.as_deref())))
 }
 
-/// Reads a variable's or flag's text as the kind of its key. The problem never shows free text.
+/// Parses the text of a variable or flag. The problem never shows free text, which may be a secret.
 pub(super) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
     let wrong = || format!("expected {}, found {text:?}", expected(kind));
     let trimmed = text.trim();
@@ -58,7 +56,7 @@ pub(super) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
         Kind::Boolean => Value::Boolean(trimmed.parse().map_err(|_| wrong())?),
         Kind::List if trimmed.is_empty() => Value::Array(Vec::new()),
         Kind::List => Value::Array(trimmed.split(',').map(|part| part.trim().into()).collect()),
-        // One property's value, which may be anything.
+        // The value of one property may be any text.
         Kind::Properties => return Ok(Value::String(text.to_owned())),
         Kind::Map(_) | Kind::Tables(_) => return Err("comes from files only".into()),
     };
@@ -69,7 +67,6 @@ fn file_only(key: &Key) -> String {
     format!("[{}] comes from configuration files only", key.path)
 }
 
-/// The tables that a declared path leads through, and the key.
 pub(super) fn parts(path: &str) -> Vec<String> {
     path.split('.').map(str::to_owned).collect()
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with settings, and where each mistake was made.
+//! Errors of settings, with their origin.
 
 use std::fmt;
 
@@ -23,12 +23,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One mistake, printed on one line.
+/// One error, printed on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingError {
-    /// Dotted key, empty when a whole file is at fault.
+    /// Dotted key; empty for an error of a whole file.
     pub key: String,
-    /// Where the value came from; `None` when it was not given at all or is a default.
+    /// The origin of the value; `None` for a default or a missing value.
     pub origin: Option<Origin>,
     /// What is wrong, and what to do.
     pub problem: String,
@@ -49,12 +49,9 @@ impl fmt::Display for SettingError {
 
 impl std::error::Error for SettingError {}
 
-/// Every mistake of all layers. The process ends with exit code 2 for it, before it touched anything.
+/// The errors of all layers, in their order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct SettingsErrors(
-    /// The mistakes, in the order of the layers.
-    pub Vec<SettingError>,
-);
+pub struct SettingsErrors(pub Vec<SettingError>);
 
 impl fmt::Display for SettingsErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,11 +65,11 @@ impl fmt::Display for SettingsErrors {
     }
 }
 
-/// A broken rule between keys, found by the owner of the settings after the layers were merged.
+/// A broken rule between keys of the merged layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleError {
-    /// The keys that the rule read; the first is the one reported. The rule is not reported when one of them has an
-    /// error of its own, because the rule saw a default then.
+    /// The keys of the rule; the first one is reported. If one of them has an error, the rule is not reported, because it
+    /// was evaluated with a default.
     pub keys: Vec<String>,
     /// What is wrong, and what to do.
     pub problem: String,

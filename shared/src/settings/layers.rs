@@ -1,4 +1,4 @@
-//! The layers laid one over the other, and the settings that come out.
+//! Merges the layers into settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -13,8 +13,7 @@ use super::errors::{Origin, RuleError, SettingError, SettingsErrors, dotted};
 use super::schema::Schema;
 use super::{check, environment};
 
-/// Layers of settings, lowest first: what is added goes over what is there. Under all of them lie the defaults of the
-/// structs that receive the settings.
+/// Layers of settings. A later layer overrides earlier ones; all override the defaults of the structs.
 ///
 /// Tables merge key by key; lists and values are replaced.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub struct Layers {
 /// The settings of all layers, not yet checked against the rules between keys.
 #[derive(Debug)]
 pub struct Loaded<T> {
-    /// The settings. A key with an error has its default here.
+    /// A key with an error has its default.
     pub settings: T,
     origins: BTreeMap<String, Origin>,
     errors: Vec<SettingError>,
@@ -39,7 +38,7 @@ pub struct Loaded<T> {
 }
 
 impl Layers {
-    /// No layers: the defaults.
+    /// The defaults only.
     #[must_use]
     pub fn new(schema: &'static Schema) -> Self {
         Self {
@@ -65,7 +64,7 @@ impl Layers {
         }
     }
 
-    /// Adds the text of a TOML file; `name` is what errors call it.
+    /// Adds the text of a TOML file; `name` is its name in errors.
     #[must_use]
     pub fn text(mut self, name: &str, text: &str) -> Self {
         let table = match text.parse::<Table>() {
@@ -85,7 +84,7 @@ impl Layers {
         self
     }
 
-    /// Adds the variables that begin with the schema's prefix and `__`, in any case; others are left alone.
+    /// Adds the variables that begin with the schema's prefix and `__`, in any case, and ignores others.
     #[must_use]
     pub fn environment<K: Into<OsString>, V: Into<OsString>>(
         mut self,
@@ -142,8 +141,8 @@ impl Layers {
     /// Merges the layers into the settings.
     ///
     /// # Errors
-    /// Only when no settings can be made at all; otherwise the errors so far wait for [`Loaded::finish`], so that
-    /// broken rules between keys are reported with them.
+    /// Only if the settings cannot be deserialized. Other errors are returned by [`Loaded::finish`], together with broken
+    /// rules.
     pub fn load<T: DeserializeOwned>(self) -> Result<Loaded<T>, SettingsErrors> {
         match self.values.try_into() {
             Ok(settings) => Ok(Loaded {
@@ -183,8 +182,8 @@ impl<T> Loaded<T> {
     /// The settings, if no layer had an error and no rule is broken.
     ///
     /// # Errors
-    /// Every error there is. Rules are left out when a file could not be read or when a key that they read has an
-    /// error of its own: defaults stood in for them.
+    /// All errors. A rule is omitted if a file could not be read or one of its keys has an error, because it was evaluated
+    /// with defaults.
     pub fn finish(mut self, rules: Vec<RuleError>) -> Result<T, SettingsErrors> {
         for rule in rules {
             if self.unread_file || rule.keys.iter().any(|key| self.broken.contains(key)) {
@@ -198,7 +197,7 @@ impl<T> Loaded<T> {
     }
 }
 
-/// Lays one table over another: tables merge key by key, lists and values are replaced.
+/// Merges tables key by key; lists and values are replaced.
 fn merge(values: &mut Table, over: Table) {
     for (name, value) in over {
         match (values.get_mut(&name), value) {
@@ -208,7 +207,7 @@ fn merge(values: &mut Table, over: Table) {
     }
 }
 
-/// Puts a value at a path of tables, made on the way.
+/// Inserts a value at a path, and creates its tables.
 fn insert(values: &mut Table, path: &[String], value: Value) {
     let nested =
         path.iter().rev().fold(value, |value, name| Table::from_iter([(name.clone(), value)]).into());
@@ -217,7 +216,7 @@ fn insert(values: &mut Table, path: &[String], value: Value) {
     }
 }
 
-/// A parser's message on one line and without the quoted source line, which could hold a secret.
+/// The parser's message on one line, without the quoted source line, which may hold a secret.
 fn one_line(error: &toml::de::Error) -> String {
     let text = error.to_string();
     let head = text.lines().next().unwrap_or_default().trim();

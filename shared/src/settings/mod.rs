@@ -1,10 +1,8 @@
 //! Layered settings for both binaries: defaults, TOML files, environment variables, flags, in that order.
 //!
-//! The structs that receive the settings are also their declaration: [`Schema`] reads off them every key with its
-//! values, its default and its help. The check of every layer, the suggestions for mistyped keys, the reference
-//! documentation and the schema of the chart come from it.
-//! Nothing stops at the first mistake: every error of every layer is reported together, each with its key and
-//! where it was given.
+//! The structs that receive the settings also declare them: [`Schema`] derives all keys with their values, defaults and
+//! help. The checks, the suggestions for mistyped keys, the reference documentation and the chart's schema use it. All
+//! errors of all layers are reported together, each with its key and origin.
 //!
 //! ```no_run
 //! # use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! librdkafka properties as settings hold them: by name, and secret ones from files.
+//! librdkafka properties in settings: by name, and secret ones from files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use super::errors::{RuleError, dotted};
 use super::secret::Secret;
 
-/// The end of a property's name whose value is the path of a file that holds the property's value.
+/// Suffix of a property whose value is the path of a file with the actual value.
 const FILE: &str = "_file";
 
 /// The JSON schema of librdkafka properties: a free map with dotted keys. Numbers and booleans are taken as text, and
@@ -30,7 +30,7 @@ pub fn property_key(entry: &str) -> String {
     dotted(&["kafka".to_owned(), "properties".to_owned(), entry.to_owned()])
 }
 
-/// Reads the values that entries ending in `_file` name the files of: by property, and what is wrong with the others.
+/// Reads the files of entries that end in `_file`: the values by property, and the errors.
 #[must_use]
 pub fn read_property_files(given: &BTreeMap<String, String>) -> (BTreeMap<String, Secret>, Vec<RuleError>) {
     let (mut secrets, mut broken) = (BTreeMap::new(), Vec::new());
@@ -49,7 +49,7 @@ pub fn read_property_files(given: &BTreeMap<String, String>) -> (BTreeMap<String
     (secrets, broken)
 }
 
-/// What librdkafka gets: the entries as given, and those from files by their property. Secrets in clear.
+/// The properties for librdkafka, with those from files. Secrets are in clear text.
 pub fn librdkafka<'a>(
     given: &'a BTreeMap<String, String>,
     secrets: &'a BTreeMap<String, Secret>,

@@ -1,14 +1,14 @@
-//! The keys of a binary, read off the structs that receive their values.
+//! The keys of a binary, derived from the structs that receive their values.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde_json::Value;
 
-/// Every key that a binary understands.
+/// All keys of a binary.
 #[derive(Debug)]
 pub struct Schema {
-    /// What environment variables start with, before `__`: `SINK` for `SINK__KAFKA__GROUP_ID`.
+    /// Prefix of environment variables: `SINK` for `SINK__KAFKA__GROUP_ID`.
     pub(super) prefix: &'static str,
     /// The keys, sections in alphabetical order.
     pub(super) keys: Vec<Key>,
@@ -20,7 +20,7 @@ pub struct Schema {
 pub(super) struct Key {
     /// Dotted path: `kafka.group_id`.
     pub path: String,
-    /// What values it takes.
+    /// Its values.
     pub kind: Kind,
     /// Its JSON schema.
     pub json: Value,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Whether it is left out of variables and flags, because free names do not survive there.
+    /// Whether variables and flags cannot set it, because they cannot hold free names.
     pub fn is_file_only(&self) -> bool {
         matches!(self, Self::Map(_) | Self::Tables(_))
     }
@@ -98,7 +98,7 @@ impl Schema {
     }
 }
 
-/// Leaves out what only Rust knows of a type, and what is not so in TOML, which has no null.
+/// Removes Rust-specific formats, and null, which TOML does not have.
 fn plain(schema: &mut schemars::Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     object.remove("title");

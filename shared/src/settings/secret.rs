@@ -1,4 +1,4 @@
-//! Values that never print: secrets, passwords inside URLs, secret librdkafka properties.
+//! Values that are never printed: secrets, passwords in URLs, secret librdkafka properties.
 
 use std::path::Path;
 use std::{fmt, fs, io};
@@ -7,28 +7,20 @@ use serde::{Deserialize, Serialize, Serializer};
 
 const REDACTED: &str = "[redacted]";
 
-/// A secret in memory. Debug, Display and Serialize show `[redacted]`; only [`Secret::expose`] gives it away.
+/// A secret. Debug, Display and Serialize show `[redacted]`; only [`Secret::expose`] returns it.
 #[derive(Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct Secret(String);
 
-/// A secret's file that cannot be read.
+/// Why a secret file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     /// The file is absent, not readable or not UTF-8.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file holds nothing.
-    #[error("{path} is empty")]
-    Empty {
-        /// The file.
-        path: String,
-    },
+    #[error("cannot read {0}: {1}")]
+    Read(String, #[source] io::Error),
+    /// The file is empty.
+    #[error("{0} is empty")]
+    Empty(String),
 }
 
 impl Secret {
@@ -37,21 +29,20 @@ impl Secret {
         Self(secret.into())
     }
 
-    /// Reads a secret from a file, without the line ending that editors and mounts put at its end.
+    /// Reads a secret from a file, without line endings at its end.
     ///
     /// # Errors
-    /// When the file cannot be read as UTF-8, or is empty.
+    /// See [`SecretFileError`].
     pub fn read(path: &Path) -> Result<Self, SecretFileError> {
         let shown = path.display().to_string();
-        let text = fs::read_to_string(path)
-            .map_err(|source| SecretFileError::Read { path: shown.clone(), source })?;
+        let text = fs::read_to_string(path).map_err(|error| SecretFileError::Read(shown.clone(), error))?;
         match text.trim_end_matches(['\n', '\r']) {
-            "" => Err(SecretFileError::Empty { path: shown }),
+            "" => Err(SecretFileError::Empty(shown)),
             secret => Ok(Self::new(secret)),
         }
     }
 
-    /// The secret itself, for the one place that hands it on.
+    /// The secret in clear text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -82,8 +73,8 @@ pub fn redact_url(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(start);
     let query_at = rest.find('?').unwrap_or(rest.len());
-    // The last `@` before the query, for a password that was not percent-encoded may hold one; or, when its `?` was
-    // not encoded either, the first one there is.
+    // The last `@` before the query, because a password that is not percent-encoded may contain `@`. If it also contains
+    // `?`, the first `@`.
     let at = rest[..query_at].rfind('@').or_else(|| rest.find('@'));
     let (user, rest) = at.map_or(("", rest), |at| rest.split_at(at));
     let user = user.split_once(':').map_or(user.to_owned(), |(user, _)| format!("{user}:{REDACTED}"));

@@ -1,8 +1,8 @@
-//! "Did you mean": the declared key nearest to a mistyped one.
+//! Suggestions for mistyped keys.
 
 use super::schema::Schema;
 
-/// The candidate nearest to `given` by edit distance, if it is near enough to be a typing mistake.
+/// The candidate with the smallest edit distance to `given`, if it is near enough for a typing error.
 #[must_use]
 pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let bound = (given.chars().count() / 3).clamp(1, 3);
@@ -14,7 +14,7 @@ pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
         .map(|(_, candidate)| candidate)
 }
 
-/// The declared path meant by an unknown one: mistyped, or right but in another section.
+/// The declared path for an unknown one: mistyped, or in another section.
 pub(super) fn path<'a>(schema: &'a Schema, given: &str) -> Option<&'a str> {
     let keys = || schema.keys.iter().map(|key| key.path.as_str());
     let sections = keys().flat_map(|path| path.match_indices('.').map(|(dot, _)| &path[..dot]));

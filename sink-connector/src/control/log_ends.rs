@@ -19,8 +19,8 @@ use crate::types::{Offset, TopicPartition};
 /// Time-out of one query.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// … after another query of the same round timed out: hundreds of partitions may be without a leader.
-const IN_TROUBLE: Duration = Duration::from_millis(500);
+/// Time-out of the queries after one timed out in the same round: hundreds of partitions may have no leader.
+const TIMEOUT_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 pub(crate) struct LogEnds {
     pub consumer: Consumer,
@@ -30,12 +30,12 @@ pub(crate) struct LogEnds {
     pub topics: Topics,
     pub watched: WatchedPartitions,
     pub interval: Duration,
-    /// `--until-end` needs the ends as they are at the start.
+    /// Whether to report the current ends once, for `--until-end`.
     pub wants_goal: bool,
 }
 
 impl LogEnds {
-    /// Works until the channel is closed.
+    /// Runs until the channel is closed.
     pub(crate) fn run(mut self, requests: &Receiver<ReadLogEnds>) {
         loop {
             match self.read() {
@@ -81,7 +81,7 @@ impl LogEnds {
         let watched = self.watched.lock().clone();
         let mut found = Vec::with_capacity(watched.len());
         for partition in watched {
-            let timeout = if trouble.is_none() { KAFKA_TIMEOUT } else { IN_TROUBLE };
+            let timeout = if trouble.is_none() { KAFKA_TIMEOUT } else { TIMEOUT_AFTER_FAILURE };
             match self.watermarks(&partition, timeout) {
                 Ok(watermarks) => found.push((partition, watermarks)),
                 Err(error) => trouble = trouble.or(Some(error)),
@@ -113,7 +113,7 @@ impl LogEnds {
             }
             for partition in partitions {
                 let partition = TopicPartition::new(topic.as_str(), partition.id());
-                // An empty log as well: a position before its end means that records were deleted unread.
+                // Includes empty logs: a position before the end of one means that records were deleted unread.
                 let Watermarks { high, .. } = self.watermarks(&partition, KAFKA_TIMEOUT)?;
                 ends.insert(partition, high);
             }

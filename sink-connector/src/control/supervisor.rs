@@ -1,9 +1,8 @@
 //! The supervisor: starts the writers and the control thread, and replaces one that is past its deadline.
 //!
-//! The client library has no query timeout. Past the deadline, a new connection is tried. While none can be opened, the
-//! whole database is unreachable or frozen, a successor would not do better, and the supervisor waits. Once one is open, it
-//! ends the backend that hangs. A thread that still hangs is abandoned with its pool, which the fence makes safe. The number
-//! of abandoned threads is bounded: at the bound the process exits with code 1.
+//! The client library has no query timeout. Past the deadline, the supervisor opens a new connection and ends the backend
+//! that hangs; while no connection can be opened, it waits. A thread that still hangs is abandoned with its pool, which the
+//! fence makes safe. At a maximum of abandoned threads, the process exits with code 1.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -19,14 +18,14 @@ use crate::observe::health::Component;
 use crate::postgres::session::{self, Connections};
 use crate::writer::{Writer, WriterContext};
 
-/// Bound of abandoned threads; or one more than there are writers, if that is higher.
+/// Maximum of abandoned threads, or one more than there are writers if that is higher.
 const ABANDONED_MAX: usize = 4;
 
-/// How long a thread has to notice that its backend was ended before it is replaced: it can continue by itself, and a
-/// writer knows more of its batch than a successor.
+/// How long a thread may continue after its backend was ended, before it is replaced. A writer knows more of its batch than
+/// a new one.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// A position that has not been resolved for so long is reported on /readyz.
+/// /readyz reports a position that is unknown for longer.
 const POSITION_LIMIT: Duration = Duration::from_secs(5);
 
 /// A thread that the supervisor watches.
@@ -36,10 +35,10 @@ enum Party {
     Control,
 }
 
-/// The process should end: a new one may get further.
+/// The process should exit with code 1.
 struct GiveUp;
 
-/// Makes a connection pool of its own for a writer.
+/// Creates a separate connection pool for a writer.
 pub(crate) type MakeConnections = Box<dyn Fn() -> Connections + Send>;
 
 struct Running {
@@ -48,7 +47,7 @@ struct Running {
     thread: JoinHandle<()>,
     /// The component that is not ready while the thread is past its deadline.
     component: Component,
-    /// Past the deadline: receives the successor's connections once PostgreSQL has answered a new one.
+    /// Set past the deadline: receives the new thread's connections once PostgreSQL accepts one.
     rescue: Option<Receiver<Connections>>,
 }
 
@@ -64,7 +63,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor without writers. `make_connections` gives a replaced writer a pool of its own.
+    /// `make_connections` creates the pool of a replaced writer.
     pub(crate) fn new(
         shared: Arc<WriterContext>,
         events: Sender<Event>,
@@ -160,7 +159,7 @@ impl Supervisor {
         true
     }
 
-    /// The successor's connections, if the thread hangs and PostgreSQL has answered a new connection.
+    /// The new thread's connections, if the thread hangs and PostgreSQL accepts connections.
     fn rescued(&mut self, party: Party) -> Result<Option<Connections>, GiveUp> {
         let running = match party {
             Party::Writer(number) => &mut self.running[number],
@@ -230,7 +229,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether one more thread may be left behind; logs that it is.
+    /// Whether one more thread may be abandoned.
     fn may_abandon(&self, component: &Component) -> bool {
         tracing::error!(
             component = component.name(),
@@ -246,13 +245,13 @@ impl Supervisor {
 
     fn abandon(&mut self, hung: Running) {
         hung.progress.abandon();
-        // Not one of ours any more: a session of it that holds positions may be ended as any frozen owner's.
+        // From now on, its session may be ended like that of any frozen owner.
         self.all_progress().retain(|progress| !Arc::ptr_eq(progress, &hung.progress));
         self.abandoned.push(hung.thread);
         self.shared.health.recovered(&hung.component);
     }
 
-    /// A position that is not known after some seconds is a reason not to be ready, if nothing else explains it.
+    /// Reports positions that are unknown for longer than [`POSITION_LIMIT`], unless another problem explains it.
     fn report_overdue_positions(&self) {
         let Some((context, _)) = &self.control else { return };
         let overdue = context.unanswered.lock().overdue(POSITION_LIMIT);
@@ -271,8 +270,8 @@ impl Supervisor {
     }
 }
 
-/// Opens a new connection, ends the backend of a thread that hangs, and hands the connections over. It runs on a thread of
-/// its own, because the server may not answer at all, and stops when the hanging thread continues.
+/// Opens a new connection, ends the backend of a thread that hangs, and sends the connections. Runs on its own thread,
+/// because the server may not answer, and stops when the hanging thread continues.
 fn rescue(
     connections: Connections,
     progress: &Arc<Progress>,
@@ -286,7 +285,7 @@ fn rescue(
             match connections.open() {
                 Ok(mut connection) => {
                     if let Some(pid) = progress.hangs(deadline).then(|| progress.backend()).flatten() {
-                        // Before it ends: the writer that notices must know why.
+                        // Before the backend ends, so that the writer knows why.
                         progress.is_overdue();
                         if let Err(error) = session::end_backend(&mut connection, pid) {
                             tracing::warn!(pid, %error, "cannot end the backend of a thread that hangs");
@@ -298,11 +297,11 @@ fn rescue(
                         thread::sleep(NOTICE / 20);
                     }
                     if rescued.send(connections).is_err() {
-                        tracing::debug!("the writer has got on meanwhile");
+                        tracing::debug!("the thread has continued");
                     }
                     return;
                 }
-                Err(failure) => tracing::debug!(%failure, "a writer hangs, and there is no new connection"),
+                Err(failure) => tracing::debug!(%failure, "a thread hangs; no new connection"),
             }
         }
     };

@@ -1,7 +1,6 @@
-//! Whether topics are still the same: a thread that compares their ids.
+//! The recreation check: a thread that compares the ids of topics with those seen before.
 //!
-//! It has a client of its own. On the consumer's connection a query would wait behind a fetch without records, for up to
-//! `fetch.wait.max.ms`.
+//! It has its own Kafka client, because a query on the consumer's connection can wait `fetch.wait.max.ms` behind a fetch.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,12 +22,11 @@ pub(crate) struct TopicIds {
 }
 
 impl TopicIds {
-    /// Asks through `consumer`, which reads nothing, and answers through `events`.
     pub(crate) fn new(consumer: Consumer, events: Sender<Event>) -> Self {
         Self { consumer, events, known: HashMap::new() }
     }
 
-    /// Works until the channel is closed.
+    /// Runs until the channel is closed.
     pub(crate) fn run(mut self, requests: &Receiver<CompareTopics>) {
         for topics in requests {
             let topics = topics.into_iter().chain(requests.try_iter().flatten()).collect();
@@ -49,7 +47,7 @@ impl TopicIds {
         let mut same = Vec::with_capacity(topics.len());
         for topic in topics {
             match (self.known.get(&topic), ids.get(&*topic)) {
-                // Deleted, or not known to this broker yet: not an answer.
+                // Deleted, or not known to this broker yet: inconclusive.
                 (Some(_), None) => continue,
                 (Some(before), Some(id)) if before != id => {
                     let why = format!(

@@ -1,4 +1,4 @@
-//! JSON arrays for array columns: nested arrays are dimensions, as `populate_array` of PostgreSQL has it.
+//! JSON arrays for array columns: nested arrays are dimensions, as in PostgreSQL's `populate_array`.
 
 use serde_json::value::RawValue;
 

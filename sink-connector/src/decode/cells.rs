@@ -27,7 +27,7 @@ struct Cell {
     end: u32,
 }
 
-/// No bytes start after they end: the two other states.
+/// Absent and null: ranges that start after their end, which no value has.
 const ABSENT: Cell = Cell { start: u32::MAX, end: 0 };
 const NULL: Cell = Cell { start: u32::MAX, end: 1 };
 

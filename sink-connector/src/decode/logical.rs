@@ -1,4 +1,4 @@
-//! Connect's schemas, for what the JSON of a value does not show: which number is a date, and which base64 a decimal.
+//! Connect's schemas, which show what the JSON of a value does not: which number is a date, and which base64 a decimal.
 //!
 //! The names are those of `org.apache.kafka.connect.data` and of Debezium's `io.debezium.time` and `.data`. A value
 //! becomes the JSON that the encoders accept for its column. They reject a value that does not fit its schema.
@@ -64,7 +64,7 @@ enum Logical {
 impl<'a> Schema<'a> {
     /// Reads a schema; `None` where there is none (null), or nothing in it changes the reading of a value.
     pub(super) fn read(text: &'a str) -> Result<Option<Schema<'a>>, Rejection> {
-        // Parsing costs more than the row: schemas of plain types are known by what they do not mention.
+        // Parsing costs more than the row, so schemas of plain types are recognised by names that they do not contain.
         let plain = !text.contains("org.apache.kafka.connect.data.")
             && !text.contains("io.debezium.")
             && !text.contains('\\');

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// What the visitors of one record share. serde's errors carry text only, so a rejection is left here on the way out.
+/// The state that the visitors of one record share. serde's errors hold only text, so a rejection is stored here.
 pub(super) struct RecordState<'a, 'de> {
     pub(super) cells: &'a mut Cells,
     pub(super) rejection: Option<Rejection>,
@@ -65,7 +65,7 @@ pub(super) fn reject_value(field: &Field, error: EncodeError, got: &str) -> Reje
     Rejection { reason: error.into(), column: Some(column.clone()), detail }
 }
 
-/// Leaves a rejection for [`read`]; the error that serde requires carries no information.
+/// Stores a rejection for [`read`]. The error that serde requires has no information.
 pub(super) fn leave<E: serde::de::Error>(state: &mut RecordState<'_, '_>, rejection: Rejection) -> E {
     state.rejection = Some(rejection);
     E::custom("rejected")
@@ -190,7 +190,7 @@ impl<'de> Visitor<'de> for KeySeed<'_, '_, 'de> {
     }
 
     fn visit_borrowed_str<E: serde::de::Error>(mut self, name: &'de str) -> Result<Key<'de>, E> {
-        // The name is a part of the record's text, so its address tells where its value follows.
+        // The name is a part of the record's text, so its address gives the position of its value.
         let end = (name.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize).wrapping_add(name.len());
         Ok(Key { field: self.find(name)?, after_name: self.text.get(end..) })
     }

@@ -15,7 +15,7 @@ pub(super) fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeEr
     Ok(())
 }
 
-/// A boolean's text as `parse_bool_with_len` reads it: any prefix, in any case, that only one value's words have.
+/// Parses text like `parse_bool_with_len`: any unambiguous prefix, in any case.
 fn from_text(text: &str) -> Option<bool> {
     let prefix_of = |word: &str, shortest: usize| {
         text.len() >= shortest && word.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))

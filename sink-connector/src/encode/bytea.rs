@@ -1,4 +1,4 @@
-//! `bytea`: the bytes themselves (`bytearecv`), from the two ways in which JSON carries them.
+//! `bytea`: the bytes (`bytearecv`), from hexadecimal digits or base64.
 
 use super::{EncodeError, Value};
 
@@ -13,7 +13,7 @@ pub(super) fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeEr
     done.ok_or(EncodeError::WrongType)
 }
 
-/// Appends what hexadecimal digits stand for; white space may stand between the bytes (`hex_decode`).
+/// Decodes hexadecimal digits with optional white space between the bytes (`hex_decode`).
 fn from_hex(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut rest = text;
     loop {
@@ -29,12 +29,11 @@ fn from_hex(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     }
 }
 
-/// The value of a hexadecimal digit.
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Appends what base64 stands for. Padding is required, and nothing may follow it.
+/// Decodes base64 with its required padding at the end.
 fn from_base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (mut group, mut count, mut padding) = (0u32, 0, 0);
     for byte in text {
@@ -63,7 +62,6 @@ fn from_base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     (count == 0 || (count == 4 && padding > 0)).then_some(())
 }
 
-/// The value of a base64 digit.
 fn sextet(digit: u8) -> Option<u8> {
     match digit {
         b'A'..=b'Z' => Some(digit - b'A'),

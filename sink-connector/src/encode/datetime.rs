@@ -83,7 +83,6 @@ pub(super) fn encode_timestamp(
     if TIMESTAMPS.contains(&micros) { put(micros, out) } else { Err(EncodeError::OutOfRange) }
 }
 
-/// Appends microseconds.
 fn put(micros: i64, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.extend_from_slice(&micros.to_be_bytes());
     Ok(())

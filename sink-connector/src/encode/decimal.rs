@@ -1,4 +1,4 @@
-//! A decimal number as text, read exactly whatever its length: what integers, numerics and epochs are made of.
+//! A decimal number of any length, parsed exactly from text.
 
 /// A decimal number, borrowed from its text: the digits of `whole` and `fraction` read as one integer, times
 /// 10^(`exponent` - length of `fraction`).
@@ -52,7 +52,6 @@ impl<'a> Decimal<'a> {
         Some(Decimal { negative, whole: &whole[zeros..], fraction, exponent })
     }
 
-    /// Whether every digit is zero.
     pub(super) fn is_zero(&self) -> bool {
         self.digits().all(|digit| digit == 0)
     }
@@ -62,7 +61,6 @@ impl<'a> Decimal<'a> {
         self.whole.iter().chain(self.fraction).map(|digit| digit - b'0')
     }
 
-    /// How many digits there are.
     pub(super) fn len(&self) -> usize {
         self.whole.len() + self.fraction.len()
     }

@@ -3,7 +3,7 @@
 use super::kind::Enum;
 use super::{EncodeError, Value, text};
 
-/// Encodes a label; it must be one of the type's, to the letter.
+/// Encodes a label of the type.
 pub(super) fn encode(value: Value<'_>, of: &Enum, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     text::encode_text(value, out)?;

@@ -9,7 +9,6 @@ pub(super) trait Float: FromStr + Copy {
     fn nearest(value: i64) -> Self;
     fn is_infinite(self) -> bool;
     fn is_zero(self) -> bool;
-    /// Appends it in network byte order.
     fn put(self, out: &mut Vec<u8>);
 }
 

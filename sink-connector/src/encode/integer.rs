@@ -5,7 +5,6 @@ use super::{EncodeError, Value, trim};
 
 /// An integer of the width of a column.
 pub(super) trait Integer: TryFrom<i64> {
-    /// Appends it in network byte order.
     fn put(self, out: &mut Vec<u8>);
 }
 
@@ -32,7 +31,6 @@ pub(super) fn encode<T: Integer>(value: Value<'_>, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-/// The value of a JSON number, exactly.
 fn from_number(literal: &str) -> Result<i64, EncodeError> {
     let decimal = Decimal::parse(literal).ok_or(EncodeError::WrongType)?;
     decimal.to_integer(0).map_err(|error| match error {

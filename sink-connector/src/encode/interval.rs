@@ -1,6 +1,6 @@
 //! `interval`: microseconds, days, months (`interval_recv`), from ISO 8601 durations and from PostgreSQL's own form.
 //!
-//! Fractions spill into smaller units as `DecodeInterval` and `DecodeISO8601Interval` of PostgreSQL 15 have it.
+//! Fractions carry into smaller units as in `DecodeInterval` and `DecodeISO8601Interval` of PostgreSQL 15.
 
 use super::iso8601::MICROS_PER_SECOND;
 use super::{EncodeError, Value, trim};
@@ -34,7 +34,7 @@ enum Unit {
 const DAYS_PER_MONTH: i64 = 30;
 const MONTHS_PER_YEAR: i64 = 12;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
-/// Beyond this `ParseISO8601Number` refuses.
+/// Limit of `ParseISO8601Number`.
 const ISO_LIMIT: f64 = 1e15;
 
 /// Encodes a duration: `P1Y2M3DT4H5M6.7S`, `1 year 2 mons -3 days 04:05:06.7`, `@ 90 minutes ago`.
@@ -106,7 +106,6 @@ impl Span {
         self.micros += whole * i128::from(scale) + micros.trunc() as i128 + rounded;
     }
 
-    /// The same length of time into the past.
     fn reversed(self) -> Span {
         Span { micros: -self.micros, days: -self.days, months: -self.months }
     }

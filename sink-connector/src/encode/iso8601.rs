@@ -1,4 +1,4 @@
-//! ISO 8601 text, in the forms of it that PostgreSQL's `DecodeDateTime` reads the same way.
+//! ISO 8601 text, in the forms that PostgreSQL's `DecodeDateTime` reads the same way.
 
 use super::EncodeError::{self, OutOfRange, WrongType};
 use super::calendar::days_in_month;
@@ -174,7 +174,7 @@ fn offset(rest: &mut Cursor<'_>) -> Result<Option<i64>, EncodeError> {
     Ok(Some(sign * i64::from(hour * 3600 + minute * 60 + second)))
 }
 
-/// What is left of a text.
+/// The rest of a text.
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -200,7 +200,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Skips a word, in any case, that does not go on.
+    /// Skips a whole word, in any case.
     fn skip_word(&mut self, word: &[u8]) -> bool {
         let found = self.0.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
             && !self.0.get(word.len()).is_some_and(u8::is_ascii_alphabetic);

@@ -161,7 +161,7 @@ impl Kind {
             oid::TIMESTAMP => Kind::Timestamp { precision },
             oid::TIMESTAMPTZ => Kind::Timestamptz { precision },
             oid::TIMETZ => Kind::Timetz { precision },
-            // Fields such as HOUR TO SECOND change how text is read: the server's input function knows how.
+            // Fields such as HOUR TO SECOND change how the server's input function reads text.
             oid::INTERVAL if typmod < 0 || (typmod >> 16) & ALL_FIELDS == ALL_FIELDS => Kind::Interval,
             oid::BYTEA => Kind::Bytea,
             oid::INET => Kind::Inet,
@@ -209,7 +209,7 @@ impl Kind {
         matches!(self, Kind::Json | Kind::Jsonb)
     }
 
-    /// Whether COPY BINARY can carry the kind; a table with a column of which it cannot is written with COPY TEXT.
+    /// Whether COPY BINARY supports the kind. A table with another kind is written with COPY TEXT.
     #[must_use]
     pub fn is_binary(&self) -> bool {
         match self {

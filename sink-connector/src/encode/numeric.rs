@@ -14,7 +14,7 @@ const NEGATIVE_INFINITY: u16 = 0xF000;
 const MAX_DISPLAY_SCALE: i64 = 16_383;
 /// The largest weight that the server can store: 131,072 digits before the point.
 const MAX_WEIGHT: i64 = 32_767;
-/// From this exponent on `set_var_from_str` refuses to read on (`INT_MAX / 2`).
+/// Limit of exponents in `set_var_from_str` (`INT_MAX / 2`).
 const MAX_EXPONENT: i64 = 1_073_741_823;
 
 /// Encodes a numeric, rounded to the scale of `modifier`, halves away from zero. Infinities only where the server
@@ -62,7 +62,6 @@ fn encode_text(
     Ok(())
 }
 
-/// Encodes a finite number.
 fn finite(decimal: Decimal<'_>, modifier: Option<Modifier>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     if decimal.exponent.abs() >= MAX_EXPONENT {
         return Err(EncodeError::OutOfRange);
@@ -163,7 +162,6 @@ fn add_with_carry(digits: &mut [u8], amount: u16) -> bool {
     true
 }
 
-/// Appends 16-bit words in network byte order.
 fn put<const N: usize>(out: &mut Vec<u8>, words: [u16; N]) {
     for word in words {
         out.extend_from_slice(&word.to_be_bytes());

@@ -24,7 +24,7 @@ pub(crate) fn write_text(kind: &Kind, field: &[u8], out: &mut Vec<u8>) {
         Kind::Int2 => put(out, format_args!("{}", i16::from_be_bytes(exact(field)))),
         Kind::Int4 => put(out, format_args!("{}", i32::from_be_bytes(exact(field)))),
         Kind::Int8 => put(out, format_args!("{}", i64::from_be_bytes(exact(field)))),
-        // With an exponent, or the largest would have hundreds of digits.
+        // With an exponent, because the largest would have hundreds of digits.
         Kind::Float4 => put(out, format_args!("{:e}", f32::from_be_bytes(exact(field)))),
         Kind::Float8 => put(out, format_args!("{:e}", f64::from_be_bytes(exact(field)))),
         Kind::Numeric { .. } => numeric(field, out),
@@ -116,7 +116,7 @@ fn timestamp(micros: i64, offset: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// A sign before each part: without, IntervalStyle decides what a first minus means.
+/// Every part has a sign, because IntervalStyle changes the meaning of a single leading minus.
 fn interval(field: &[u8], out: &mut Vec<u8>) {
     let (micros, rest) = field.split_first_chunk::<8>().expect(WELL_FORMED);
     let (days, months) = rest.split_first_chunk::<4>().expect(WELL_FORMED);

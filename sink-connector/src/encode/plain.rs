@@ -3,7 +3,7 @@
 use super::calendar::date_from_2000;
 
 const EPOCH_DAYS: i64 = 10_957;
-/// No type holds a day further from 1970. Days beyond are clamped to this.
+/// No type holds a day further from 1970. Larger values are clamped.
 const MAX_DAYS: i64 = 4_000_000_000;
 
 /// The ISO 8601 date of a day since 1970-01-01, and the suffix of the text for its era.
@@ -13,7 +13,7 @@ pub(crate) fn iso_date(days: i64) -> (String, &'static str) {
     (format!("{year:04}-{month:02}-{day:02}"), era)
 }
 
-/// The time of day that is `count` units of 10^-`digits` seconds after midnight; `None` for a count that is none.
+/// The time of day `count` units of 10^-`digits` seconds after midnight; `None` if out of range.
 pub(crate) fn iso_time(count: i64, digits: usize) -> Option<String> {
     let per_second = 10i64.checked_pow(u32::try_from(digits).ok()?)?;
     let seconds = count.div_euclid(per_second);
@@ -25,7 +25,7 @@ pub(crate) fn iso_time(count: i64, digits: usize) -> Option<String> {
     Some(format!("{hour:02}:{minute:02}:{second:02}.{fraction:0digits$}"))
 }
 
-/// Whether an integer, big-endian in two's complement, is negative, and its decimal digits. The bytes are used up.
+/// Whether a big-endian integer in two's complement is negative, and its decimal digits. Overwrites the bytes.
 pub(crate) fn twos_complement(bytes: &mut [u8]) -> (bool, String) {
     let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
     if negative {

@@ -47,7 +47,6 @@ pub(super) fn encode_name(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Enc
     if out.len() - start > MAX_NAME_BYTES { Err(EncodeError::TooLong) } else { Ok(()) }
 }
 
-/// Whether a byte of UTF-8 goes on with a character that began before it.
 fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }

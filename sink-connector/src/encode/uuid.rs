@@ -10,7 +10,6 @@ pub(super) fn encode(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeEr
     Ok(())
 }
 
-/// The bytes of a UUID's text.
 fn parse(text: &[u8]) -> Option<[u8; 16]> {
     let mut rest = match text {
         [b'{', inner @ .., b'}'] => inner,
@@ -28,7 +27,6 @@ fn parse(text: &[u8]) -> Option<[u8; 16]> {
     rest.is_empty().then_some(uuid)
 }
 
-/// The value of a hexadecimal digit.
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

@@ -36,7 +36,6 @@ pub(crate) struct Commits {
 unsafe impl Send for Commits {}
 
 impl Commits {
-    /// Commits for the group of this consumer.
     pub(crate) fn new(consumer: &Consumer) -> Self {
         // SAFETY: the client lives as long as `consumer`, which is kept beside the queue.
         let queue = unsafe { rd::rd_kafka_queue_new(consumer.client().native_ptr()) };

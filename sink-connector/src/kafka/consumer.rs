@@ -26,13 +26,13 @@ const CLOSING_POLL: Duration = Duration::from_millis(10);
 /// A change of the assignment. The source handles it after the poll during which the callback ran.
 #[derive(Debug)]
 pub enum Rebalanced {
-    /// Partitions that are not fetched until their positions are known.
+    /// New partitions. Fetching starts when their positions are known.
     Assigned(Vec<TopicPartition>),
-    /// Partitions that have already been unassigned.
+    /// Revoked partitions, already unassigned.
     Revoked(Vec<TopicPartition>),
 }
 
-/// What the callbacks leave for the source.
+/// State that the callbacks write and the source reads.
 pub struct Context {
     rebalances: Mutex<Vec<Rebalanced>>,
     last_error: Mutex<Option<String>>,
@@ -48,7 +48,7 @@ impl Context {
         std::mem::take(&mut *self.rebalances.lock())
     }
 
-    /// The last error of the client, for messages: a failed request says only that it timed out.
+    /// The last error of the client. A failed request itself reports only a timeout.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().clone()
     }
@@ -58,7 +58,7 @@ impl Context {
         self.last_error().unwrap_or_else(|| error.to_string())
     }
 
-    /// Kafka answers again: errors from now on are new.
+    /// Clears the last error, so that the next one is logged at once.
     pub(crate) fn recovered(&self) {
         *self.last_error.lock() = None;
         self.failures.ended();
@@ -83,7 +83,7 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let reason = plain(reason);
         self.warn(&reason);
-        // "All brokers down" follows an error of one broker, which says more.
+        // "All brokers down" follows the error of a single broker, which has more detail.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             *self.last_error.lock() = Some(reason);
         }
@@ -127,8 +127,8 @@ impl ConsumerContext for Context {
     }
 }
 
-/// librdkafka's text of an error without what differs between attempts and between connections to one address: counters
-/// at its end, `GroupCoordinator` and the broker's number at its beginning.
+/// Removes from an error text of librdkafka what differs between attempts and connections to one address: the counters at
+/// the end, `GroupCoordinator` and the broker id at the beginning.
 fn plain(reason: &str) -> String {
     let reason = reason.split(" (after ").next().unwrap_or(reason);
     let reason = reason.strip_prefix("GroupCoordinator: ").unwrap_or(reason);
@@ -160,8 +160,7 @@ pub(crate) fn create(
     with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics, false)
 }
 
-/// Creates a consumer for the operator's commands, which never joins the group: partitions are assigned to it by hand,
-/// and it reports their ends.
+/// Creates a consumer for commands. It never joins the group, and reports the end of each assigned partition.
 pub(crate) fn observer(
     bootstrap_servers: &str,
     group_id: &str,
@@ -174,8 +173,7 @@ pub(crate) fn observer(
     with_context(&config, metrics, false)
 }
 
-/// Creates a client that only sends queries. It logs its errors at debug level, because the consumer of the same process
-/// reports them.
+/// Creates a client for queries only. Its errors are logged at debug level: the consumer of the process reports them.
 pub(crate) fn query_client(
     bootstrap_servers: &str,
     group_id: &str,
@@ -205,14 +203,13 @@ fn settings(
     properties: impl IntoIterator<Item = (String, String)>,
 ) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // Memory: the records that librdkafka prefetches. 8 MiB is about 10,000 live scores: enough to keep two writers busy,
-    // and little memory to hold while the database is slow. Fetched batches come on top, compressed, and are several
-    // times larger when decompressed: so fetches are small.
+    // Bounds the memory of prefetched records. 8 MiB is about 10,000 live scores, enough to keep two writers busy. Fetched
+    // batches are not included and grow several times when decompressed, so fetches are small.
     config.set("queued.max.messages.kbytes", "8192");
     config.set("queued.min.messages", "20000");
     config.set("fetch.message.max.bytes", "262144");
     config.set("fetch.max.bytes", "4194304");
-    // With the default of 1000, the queue stays empty for most of a second each time it was full.
+    // With the default of 1000, the queue stays empty for up to a second each time it was full.
     config.set("fetch.queue.backoff.ms", "10");
     config.set("fetch.wait.max.ms", "100");
     config.set("client.id", client_id);

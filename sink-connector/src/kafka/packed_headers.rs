@@ -16,7 +16,6 @@ pub(crate) fn push(packed: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
     }
 }
 
-/// Names and values, in their order.
 pub(crate) fn iter(packed: &[u8]) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
     let mut rest = packed;
     std::iter::from_fn(move || {

@@ -1,8 +1,7 @@
-//! Topic ids: a topic that was deleted and created again has another one, whatever its offsets are. The same request
-//! returns which topics this client may read.
+//! Topic ids, which change when a topic is deleted and created again, and read permissions.
 //!
-//! librdkafka offers them (KIP-516, DescribeTopics), rdkafka does not. The calls are those of librdkafka's
-//! `examples/describe_topics.c`, with the ownership rules of rdkafka.h.
+//! rdkafka has no API for them (KIP-516, DescribeTopics). The calls follow librdkafka's `examples/describe_topics.c` and the
+//! ownership rules of rdkafka.h.
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
@@ -16,7 +15,6 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::consumer::Consumer;
 
-/// The cluster's description of topics.
 #[derive(Debug, Default)]
 pub(crate) struct Described {
     /// Ids by name. A topic that does not exist has none, and no topic has one on a broker before 2.8.
@@ -25,7 +23,6 @@ pub(crate) struct Described {
     pub unreadable: Vec<String>,
 }
 
-/// Why the topics could not be described.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DescribeError {
     #[error("topic name {0:?} has a NUL byte")]
@@ -34,7 +31,6 @@ pub(crate) enum DescribeError {
     Unreachable(String),
     #[error("the broker did not describe the topics in time")]
     TimedOut,
-    /// The error text of the broker or of the client.
     #[error("{0}")]
     Refused(String),
     #[error("the broker's answer was not a description of topics")]
@@ -128,8 +124,8 @@ pub(crate) fn describe(
 
 /// Waits until a broker answers.
 ///
-/// librdkafka must not be asked for a description before: while it waits for a broker, it connects again after each
-/// failure without a pause, and takes a core (seen with 2.12.1, `rd_kafka_broker_find_by_nodeid0_fl`).
+/// Without a broker, DescribeTopics reconnects after each failure without a pause and uses a whole core
+/// (librdkafka 2.12.1, `rd_kafka_broker_find_by_nodeid0_fl`).
 fn reach(consumer: &Consumer, topics: &[&str], timeout: Duration) -> Result<(), DescribeError> {
     let Some(topic) = topics.first() else { return Ok(()) };
     match consumer.fetch_metadata(Some(topic), timeout) {

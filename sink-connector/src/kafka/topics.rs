@@ -9,29 +9,21 @@ use crate::config::Kafka;
 use crate::config::pattern::{InvalidPattern, Pattern};
 use crate::kafka::consumer::Consumer;
 
-/// The topics to subscribe to.
 #[derive(Clone, Debug)]
 pub(crate) enum Topics {
     Named(Vec<String>),
-    /// The pattern, and its text.
     Matching(Pattern, String),
 }
 
-/// Why the topics are not known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TopicsError {
     #[error("cannot list the topics of the cluster: {0}")]
     Unreachable(#[from] KafkaError),
-    /// The text of the pattern.
     #[error("no topic matches topics_regex {0:?}, or this client may not read any")]
     NoMatch(String),
 }
 
 impl Topics {
-    /// The topics of the configuration.
-    ///
-    /// # Errors
-    /// `topics_regex` is not a regular expression.
     pub(crate) fn of(kafka: &Kafka) -> Result<Self, InvalidPattern> {
         Ok(match &kafka.topics_regex {
             Some(text) => Self::Matching(Pattern::new(text)?, text.clone()),
@@ -39,7 +31,7 @@ impl Topics {
         })
     }
 
-    /// The names to subscribe to. librdkafka takes a name that begins with `^` as a pattern, and finds new topics itself.
+    /// The names to subscribe to. librdkafka treats a name that begins with `^` as a pattern.
     pub(crate) fn subscription(&self) -> Vec<&str> {
         match self {
             Self::Named(names) => names.iter().map(String::as_str).collect(),

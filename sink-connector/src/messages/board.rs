@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use crate::positions::ledger::{Ledger, Phase};
 
-/// The last published status of every partition.
 #[derive(Default, Debug)]
 pub struct Board(Mutex<Vec<Value>>);
 
@@ -44,7 +43,6 @@ impl Board {
         *self.0.lock() = rows;
     }
 
-    /// The status that was published last.
     pub fn partitions(&self) -> Vec<Value> {
         self.0.lock().clone()
     }

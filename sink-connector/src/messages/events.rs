@@ -8,20 +8,17 @@ use crate::messages::report::Report;
 use crate::positions::ledger::Stopped;
 use crate::types::{Offset, TopicPartition};
 
-/// An event that another thread sends to the source.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A writer has finished with a batch.
     Report(Box<Report>),
-    /// A writer was past its deadline and has been replaced. The records of its batch are read again.
+    /// A writer exceeded its deadline and was replaced. The records of its batch are read again.
     Replaced {
-        /// The writer's number.
         writer: usize,
-        /// The channel to its successor.
         batches: crossbeam_channel::Sender<crate::batch::Batch>,
-        /// The successor's generation. Reports of older generations do not move positions.
+        /// The new writer's generation. Reports of older generations do not move positions.
         generation: u64,
-        /// It was writing rows: its batch may be too large for the deadline.
+        /// The writer was writing rows, so its batch may be too large for the deadline.
         took_too_long: bool,
     },
     /// The positions of newly assigned (or fenced) partitions, each with the epoch of its query.
@@ -36,7 +33,7 @@ pub(crate) enum Event {
     },
     /// These topics have the same ids as before, or their `Recreated` event has been sent.
     SameTopics {
-        /// When the query was sent: the answer holds for this moment.
+        /// When the query was sent.
         at: Instant,
         topics: Vec<Arc<str>>,
     },
@@ -49,7 +46,6 @@ pub(crate) enum Event {
 /// The beginning and end of a partition's log, for a reader of committed records.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watermarks {
-    /// The first offset that still exists.
     pub low: Offset,
     /// The offset after the last readable record.
     pub high: Offset,

@@ -1,4 +1,4 @@
-//! What the threads exchange: events, requests, reports, progress, wake-ups. Every thread's folder is above this one.
+//! Messages between threads: events, requests, reports, progress, wake-ups.
 
 pub(crate) mod board;
 pub(crate) mod events;

@@ -1,5 +1,4 @@
-//! The progress of a thread's transaction, visible to other threads while a client call blocks: the step, its start, the
-//! server's backend.
+//! The progress of a thread's transaction, which other threads can read while a client call blocks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,15 +8,12 @@ use parking_lot::Mutex;
 /// A step of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
-    /// No transaction is open.
     Idle,
     /// A session is being prepared, or read from, outside a batch's transaction.
     Session,
     /// Waiting for the locks on the offset rows.
     Fence,
-    /// Writing rows.
     Rows,
-    /// Waiting for COMMIT.
     Commit,
 }
 
@@ -36,7 +32,7 @@ struct ProgressState {
 #[derive(Debug)]
 pub(crate) struct Progress(Mutex<ProgressState>);
 
-/// The progress of all threads whose sessions are ours: the control thread, and all writers in service.
+/// The progress of the control thread and of all writers in service.
 pub(crate) type AllProgress = Arc<Mutex<Vec<Arc<Progress>>>>;
 
 impl Default for Progress {
@@ -54,26 +50,24 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// The thread is connected to this backend.
     pub(crate) fn connected(&self, pid: i32) {
         self.lock().backend = Some(pid);
     }
 
-    /// The thread has no connection.
     pub(crate) fn disconnected(&self) {
         let mut state = self.lock();
         state.backend = None;
         state.phase = Phase::Idle;
     }
 
-    /// An attempt at a batch begins: nothing of the one before holds for it.
+    /// Begins an attempt at a batch.
     pub(crate) fn begin_attempt(&self) {
         let mut state = self.lock();
         state.past_the_fence = false;
         state.overdue = false;
     }
 
-    /// The transaction is past its deadline, and its session is being ended.
+    /// Marks the transaction as past its deadline, before its session is ended.
     pub(crate) fn is_overdue(&self) {
         self.lock().overdue = true;
     }
@@ -83,7 +77,7 @@ impl Progress {
         self.lock().overdue
     }
 
-    /// A step begins. A deadline is measured from the fence, or from a step of a session outside transactions.
+    /// Begins a step. Deadlines count from [`Phase::Fence`] or [`Phase::Session`].
     pub(crate) fn enter(&self, phase: Phase) {
         let mut state = self.lock();
         if matches!(phase, Phase::Fence | Phase::Session | Phase::Idle) {
@@ -98,23 +92,21 @@ impl Progress {
         state.phase = phase;
     }
 
-    /// Whether the last transaction got past the fence.
     pub(crate) fn past_the_fence(&self) -> bool {
         self.lock().past_the_fence
     }
 
-    /// The last fence did not get its locks within the lock timeout.
+    /// Records that the fence failed with a lock timeout.
     pub(crate) fn lock_timed_out(&self) {
         self.lock().locked_out = true;
     }
 
-    /// The backend, if it waits for the locks of the fence a second time: the session that holds them may be frozen.
+    /// The backend, if it waits for the fence's locks after a lock timeout: their owner may be frozen.
     pub(crate) fn waiting_again(&self) -> Option<i32> {
         let state = self.lock();
         if state.locked_out && state.phase == Phase::Fence { state.backend } else { None }
     }
 
-    /// The backend that the thread is connected to.
     pub(crate) fn backend(&self) -> Option<i32> {
         self.lock().backend
     }
@@ -125,12 +117,11 @@ impl Progress {
         state.phase != Phase::Idle && state.since.elapsed() >= deadline
     }
 
-    /// The writer has been replaced: it must not write its batch any more.
+    /// Marks the writer as replaced. It must not write its batch any more.
     pub(crate) fn abandon(&self) {
         self.lock().abandoned = true;
     }
 
-    /// Whether the writer has been replaced.
     pub(crate) fn abandoned(&self) -> bool {
         self.lock().abandoned
     }

@@ -23,7 +23,7 @@ pub(crate) struct BatchCounts {
 /// The size that a batch must have to make progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Size {
-    /// It takes longer than statement_timeout or the deadline allows.
+    /// The batch exceeded statement_timeout or the deadline.
     Smaller,
     /// A record fails with an error that may be a configuration error, and no other record of its table succeeds. More
     /// records are needed to decide.
@@ -44,24 +44,20 @@ pub(crate) struct TableTrouble {
 /// How a writer has finished with a batch.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// The batch is committed. It is returned so that its memory can be reused.
+    /// Committed. The batch is returned to reuse its memory.
     Committed {
-        /// The writer's number.
         writer: usize,
-        /// Its generation: a replaced writer may still report.
+        /// A replaced writer may still report, with an older generation.
         generation: u64,
         batch: Batch,
-        /// What it has written.
         counts: BatchCounts,
         /// The rejected records that the error policy does not tolerate; the batch was cut before them.
         rejected: Vec<RejectedRecord>,
     },
-    /// The batch has opened breakers: nothing of it is committed.
+    /// The batch has opened breakers. Nothing is committed.
     Tripped {
-        /// The writer's number.
         writer: usize,
         generation: u64,
-        /// The batch, not written.
         batch: Batch,
         /// The topics whose breakers are open, and why.
         topics: BTreeMap<Arc<str>, String>,
@@ -104,15 +100,10 @@ pub(crate) enum Report {
         batch: Batch,
     },
     /// Shutdown was requested, or the writer was replaced, while the batch could not be written.
-    Abandoned {
-        /// The writer's number.
-        writer: usize,
-        generation: u64,
-    },
+    Abandoned { writer: usize, generation: u64 },
 }
 
 impl Report {
-    /// The number of the writer, and its generation.
     pub(crate) fn sender(&self) -> (usize, u64) {
         match self {
             Self::Committed { writer, generation, .. }

@@ -13,17 +13,15 @@ pub(crate) struct PositionQuery {
     pub partition: TopicPartition,
     /// Returned with the answer; an answer with an older epoch is ignored.
     pub epoch: u64,
-    /// A position has been read since the partition was assigned. If there is none now, it was lost, whatever the
-    /// group's offset in Kafka is.
+    /// A position has been read since the assignment. If it is missing now, it was lost; the group's offset in Kafka does
+    /// not replace it.
     pub known: bool,
 }
 
-/// A request to the PostgreSQL control thread.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Find the positions of these partitions.
     Resolve(Vec<PositionQuery>),
-    /// These partitions were revoked: their queries need no answer.
+    /// Drop the queries of these revoked partitions.
     Forget(Vec<TopicPartition>),
     /// Read the stored positions of all partitions of these topics.
     ReadAll(BTreeSet<String>),

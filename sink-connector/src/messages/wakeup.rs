@@ -1,4 +1,4 @@
-//! A wake-up that ends waits early: shutdown was requested, or a dependency may be reachable again.
+//! A wake-up that ends waits early, at shutdown or when a dependency is reachable again.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,6 @@ pub(crate) struct WakeUp {
 }
 
 impl WakeUp {
-    /// Ends all waits.
     pub(crate) fn notify(&self) {
         *self.notifications.lock() += 1;
         self.notified.notify_all();
@@ -24,7 +23,7 @@ impl WakeUp {
         *self.notifications.lock()
     }
 
-    /// Waits until there have been more than `seen` notifications, for `limit` at most.
+    /// Waits for a notification after `seen`, for `limit` at most.
     pub(crate) fn wait(&self, seen: u64, limit: Duration) {
         let deadline = Instant::now() + limit;
         let mut notifications = self.notifications.lock();

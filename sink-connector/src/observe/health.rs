@@ -1,4 +1,4 @@
-//! What the sink waits for, by component: the body of /readyz, and part of /status.
+//! Health by component, for /readyz and /status.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,10 +7,8 @@ use parking_lot::Mutex;
 
 use serde_json::{Value, json};
 
-/// A component that can fail.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Component {
-    /// The connection to Kafka.
     Kafka,
     /// The membership of the consumer group.
     Group,
@@ -30,12 +28,10 @@ pub enum Component {
     Transaction(usize),
     /// The control connection, which has not answered within the deadline.
     Control,
-    /// The breakers of all topics.
     Breaker,
 }
 
 impl Component {
-    /// Its name, for people.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Kafka => "kafka".to_owned(),
@@ -57,7 +53,7 @@ impl Component {
 struct Problem {
     reason: String,
     since: f64,
-    /// It is no error yet: the first connection is being made.
+    /// Set until the first connection, which is not an error yet.
     starting: bool,
 }
 
@@ -82,16 +78,16 @@ impl HealthState {
     }
 }
 
-/// The last error that lasted. Times are seconds since the epoch.
+/// Times are seconds since the epoch.
 #[derive(Clone, Debug)]
 struct LastError {
     error: String,
     since: f64,
-    /// When the component was healthy again; `None` while it is not.
+    /// When the component recovered.
     until: Option<f64>,
 }
 
-/// An error that was over sooner is not worth a look: a retry that succeeds, a connection that is replaced.
+/// Shorter errors do not count as the last error: a retry that succeeded, a connection that was replaced.
 const LASTED_SECONDS: f64 = 1.0;
 
 /// The state of all components. A component without a problem is healthy.
@@ -107,7 +103,7 @@ impl Health {
         Self(Mutex::new(HealthState { problems, ..HealthState::default() }))
     }
 
-    /// Records why a component has failed. Logged if the reason is new.
+    /// Sets the reason why a component fails, and logs it if it is new.
     pub fn fail(&self, component: Component, reason: impl Into<String>) {
         let reason = reason.into();
         let mut state = self.lock();
@@ -124,7 +120,6 @@ impl Health {
         }
     }
 
-    /// Records that a component is healthy again.
     pub fn recovered(&self, component: &Component) {
         let mut state = self.lock();
         let Some(problem) = state.problems.remove(component) else { return };
@@ -178,7 +173,7 @@ impl Health {
         }
     }
 
-    /// The last error that lasted, for /status: its text, when it began, and when it ended if it has.
+    /// The last error that lasted at least [`LASTED_SECONDS`], for /status.
     pub fn last_error(&self) -> Value {
         let state = self.lock();
         let lasts = |problem: &Problem| !problem.starting && seconds() - problem.since >= LASTED_SECONDS;

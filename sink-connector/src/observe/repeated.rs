@@ -1,30 +1,27 @@
-//! Failures that repeat: which of them are worth a line in the log.
+//! Limits the log lines of failures that repeat.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How often a failure that goes on is logged, with the number of times that it was seen.
+/// How often a repeated failure is logged.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// The most failures that are told apart. More of them replace those that were logged longest ago.
+/// Bound of remembered failures. A new one replaces the one that was logged longest ago.
 const MOST: usize = 32;
 
-/// Decides for every failure whether it is logged: the first time, and once a minute while it repeats.
-///
-/// Clients repeat one failure tens or thousands of times a second; a line for each would fill a disk and hide the cause.
+/// Logs a failure the first time, and once a minute while it repeats: clients may repeat it thousands of times a second.
 #[derive(Debug, Default)]
 pub(crate) struct RepeatedFailures(Mutex<HashMap<String, Seen>>);
 
 #[derive(Debug)]
 struct Seen {
     logged: Instant,
-    /// Occurrences since then.
     unlogged: u64,
 }
 
 impl RepeatedFailures {
-    /// Whether to log `failure` now: the number of occurrences since it was last logged, this one included.
+    /// The number of occurrences since the failure was last logged, or `None` if it must not be logged now.
     pub(crate) fn to_log(&self, failure: &str, now: Instant) -> Option<u64> {
         let mut failures = self.0.lock();
         if let Some(seen) = failures.get_mut(&kind(failure)) {
@@ -43,13 +40,13 @@ impl RepeatedFailures {
         Some(1)
     }
 
-    /// Forgets all failures, because their cause has ended: the next one is logged at once.
+    /// Forgets all failures, so that the next one is logged at once.
     pub(crate) fn ended(&self) {
         self.0.lock().clear();
     }
 }
 
-/// What failures of one cause have in common: their text without counters and durations.
+/// The text of a failure without its counters and durations.
 fn kind(failure: &str) -> String {
     let digits = |c: &char| c.is_ascii_digit();
     let mut kind = String::with_capacity(failure.len());

@@ -62,7 +62,7 @@ impl FirstPositions<'_> {
             AutoOffsetReset::Latest => Ok(end.ok_or_else(|| QueryError::EndUnknown(partition.clone()))?),
             AutoOffsetReset::Error => Err(FirstPositionError::Stopped(Stopped::NoPosition(format!(
                 "{partition} has no position, neither in PostgreSQL nor in the group, and auto_offset_reset is error: \
-                 choose one with `sink-connector offsets reset`"
+                 set one with `sink-connector offsets reset`"
             )))),
         }
     }
@@ -100,7 +100,7 @@ impl FirstPositions<'_> {
         if committer == own {
             return Stopped::LostPosition(format!(
                 "{partition} has no position in PostgreSQL, but Kafka holds a commit of this sink \
-                 ({COMMIT_METADATA}{committer}) at {offset}: the row was lost. Restore it, or choose a position with \
+                 ({COMMIT_METADATA}{committer}) at {offset}: the row was lost. Restore it, or set a position with \
                  `sink-connector offsets reset`"
             ));
         }
@@ -146,14 +146,14 @@ pub(crate) fn check_owner(
             });
             return Err(Stopped::ForeignPosition(format!(
                 "the stored position of {partition} belongs to {what} {there:?}, but this sink has {here:?}: give this \
-                 sink another `name`, or choose a position with `sink-connector offsets reset`{renamed}"
+                 sink another `name`, or set a position with `sink-connector offsets reset`{renamed}"
             )));
         }
     }
     match (&theirs.topic_id, &owner.topic_id) {
         (Some(there), Some(here)) if there != here => Err(Stopped::TopicRecreated(format!(
-            "topic {} was deleted and created again (id {there} is now {here}): position {} of {partition} means \
-             nothing in the new one. Choose a position with `sink-connector offsets reset`",
+            "topic {} was deleted and recreated (id {there}, now {here}): position {} of {partition} is not \
+             valid in the new topic. Set a position with `sink-connector offsets reset`",
             partition.topic, stored.next
         ))),
         _ => Ok(stored.next),

@@ -1,4 +1,4 @@
-//! How a session is opened: the URL, the password, and what the sink adds to them.
+//! Connection settings: the URL, the password, and the sink's own defaults.
 
 use std::time::Duration;
 
@@ -6,10 +6,6 @@ use crate::config::Config;
 use crate::postgres::handshake::CONNECT_TIMEOUT;
 use crate::postgres::tls::{self, UrlError};
 
-/// How to connect to PostgreSQL, as the configuration says.
-///
-/// # Errors
-/// What of the URL libpq would refuse.
 pub(crate) fn settings(
     config: &Config,
 ) -> Result<(postgres::Config, postgres_openssl::MakeTlsConnector), UrlError> {
@@ -24,7 +20,7 @@ pub(crate) fn settings(
     postgres.keepalives(true).keepalives_idle(Duration::from_secs(30));
     postgres.keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
     if postgres.get_tcp_user_timeout().is_none() {
-        // Keepalives say nothing while something is unacknowledged: the kernel alone would try for a quarter of an hour.
+        // Keepalives are not sent while data is unacknowledged. The kernel's own limit is about 15 minutes.
         postgres.tcp_user_timeout(Duration::from_secs(60));
     }
     Ok((postgres, tls))

@@ -1,4 +1,4 @@
-//! Panics of a library that end one attempt, and not the process.
+//! Limits a panic of a library to one attempt.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `attempt`. A panic becomes an error with its text.
+/// Runs `attempt`. A panic becomes an error with the text of the panic.
 pub(crate) fn contain<T>(attempt: impl FnOnce() -> T) -> Result<T, String> {
     let before = CONTAINED.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(attempt));
@@ -18,8 +18,8 @@ pub(crate) fn contain<T>(attempt: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Makes a panic in any thread end the process with exit code 1, unless it is contained. What the process has not
-/// committed is read again at the next start.
+/// Makes a panic in any thread end the process with exit code 1, unless it is contained. Uncommitted records are read again
+/// at the next start.
 pub(crate) fn exit_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

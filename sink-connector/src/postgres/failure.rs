@@ -1,4 +1,4 @@
-//! What went wrong with PostgreSQL, classed where it arises.
+//! Failed operations on PostgreSQL, with their class.
 
 use postgres::error::SqlState;
 use thiserror::Error;
@@ -6,17 +6,12 @@ use thiserror::Error;
 use crate::postgres::handshake::ConnectError;
 use crate::postgres::sqlstate::{self, Class, again, classify};
 
-/// A failed operation on PostgreSQL.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct Failure {
-    /// What is to be done about it.
     pub class: Class,
-    /// The server's code, when the server spoke.
     pub sqlstate: Option<String>,
-    /// The constraint that the server named.
     pub constraint: Option<String>,
-    /// The table that the server named.
     pub table: Option<String>,
     /// The server refused a COPY before it read a row. No record is at fault, and the connection cannot be used again.
     pub before_rows: bool,
@@ -24,17 +19,16 @@ pub struct Failure {
     pub undecided: bool,
     /// The connection cannot be used again.
     pub connection_lost: bool,
-    /// For people.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure of the sink's surroundings that is waited for.
+    /// A failure that is retried.
     pub fn transient(message: impl Into<String>) -> Self {
         Self::of(Class::Transient, message)
     }
 
-    /// A failure that waits for the operator.
+    /// A failure that needs the operator.
     pub fn configuration(message: impl Into<String>) -> Self {
         Self::of(Class::Configuration, message)
     }
@@ -52,19 +46,17 @@ impl Failure {
         }
     }
 
-    /// A unique violation: of which constraint or index.
+    /// The violated constraint or index, if this is a unique violation.
     pub fn unique_violation(&self) -> Option<&str> {
         let unique = self.sqlstate.as_deref() == Some(SqlState::UNIQUE_VIOLATION.code());
         if unique { self.constraint.as_deref() } else { None }
     }
 
-    /// The record is at fault.
     pub fn is_the_records(&self) -> bool {
         self.class == Class::Record && !self.before_rows
     }
 
-    /// A configuration error that some records may cause themselves, or what looks like an internal error of the server
-    /// and has come again.
+    /// A configuration error, or a repeated internal error of the server, that a record may have caused.
     pub fn may_be_the_records(&self) -> bool {
         self.class == Class::Configuration
             && !self.before_rows
@@ -101,7 +93,7 @@ impl Failure {
         self.sqlstate.as_deref() == Some(SqlState::CARDINALITY_VIOLATION.code())
     }
 
-    /// The class of a failure that the same batch has met before: an internal error that stays does not pass by itself.
+    /// Classifies the failure as one that the same batch has met before.
     #[must_use]
     pub fn met_again(self) -> Self {
         match &self.sqlstate {
@@ -110,12 +102,10 @@ impl Failure {
         }
     }
 
-    /// The same failure as a configuration error.
     pub fn into_configuration(self) -> Self {
         Self { class: Class::Configuration, ..self }
     }
 
-    /// The same failure as the record's own.
     #[must_use]
     pub fn into_the_records(self) -> Self {
         Self { class: Class::Record, ..self }
@@ -125,12 +115,11 @@ impl Failure {
         self.sqlstate.as_deref() == Some(SqlState::UNDEFINED_TABLE.code())
     }
 
-    /// A statement was cancelled: it may have waited for a lock for longer than statement_timeout allows.
+    /// A statement was cancelled. It may have waited for a lock.
     pub fn statement_timeout(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::QUERY_CANCELED.code())
     }
 
-    /// A lock was not to be had within lock_timeout.
     pub fn lock_timeout(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
     }

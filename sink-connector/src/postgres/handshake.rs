@@ -1,9 +1,9 @@
 //! Connecting under one deadline: TCP, TLS, authentication and session settings together.
 //!
-//! `connect_timeout` of the client library covers TCP only. A server, or a proxy before it, that accepts connections and
-//! never answers would keep a thread in the handshake for ever. The library does not give out its socket, so the sockets
-//! that an attempt opened are found in `/proc/self/fd` and shut down at the deadline; the attempt then ends with an error.
-//! One attempt runs at a time in the process, so that a socket cannot be taken for that of another attempt.
+//! `connect_timeout` of the client library covers TCP only: a server or proxy that accepts a connection and never answers
+//! would block the thread for ever. The library does not expose its socket. So this module finds the sockets that an
+//! attempt opened in `/proc/self/fd`, and shuts them down at the deadline. Attempts run one at a time, so that their
+//! sockets cannot be mixed up.
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -23,24 +23,21 @@ use thiserror::Error;
 
 use crate::postgres::contained::contain;
 
-/// One host's share of the deadline if the URL has no `connect_timeout`.
+/// The time for each host if the URL has no `connect_timeout`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// After the deadline, new sockets (of the next host in the URL) are looked for this often, until the attempt ends.
+/// How often new sockets (of the next host in the URL) are shut down after the deadline, until the attempt ends.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// The attempt that is running.
+/// Held during an attempt.
 static ATTEMPT: Mutex<()> = Mutex::new(());
 
-/// Why there is no session.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    /// The server refused, or could not be reached.
     #[error("{}", with_cause(.0))]
     Client(#[from] postgres::Error),
-    /// Something accepted the connection, and then did not answer.
     #[error("PostgreSQL did not answer within {} ms while connecting", .0.as_millis())]
     NoAnswer(Duration),
-    /// The client library panicked, as it does when the process has no descriptor for its runtime.
+    /// The client library panics if the process has no file descriptor left for its runtime.
     #[error("cannot open a connection; has the process reached its limit of open files (ulimit -n)? {0}")]
     Panicked(String),
 }
@@ -50,9 +47,6 @@ fn with_cause(error: &postgres::Error) -> String {
 }
 
 /// Opens a session and runs `settings` in it, in `connect_timeout` for each host at most.
-///
-/// # Errors
-/// [`ConnectError::NoAnswer`] at the deadline, else what the server or the network said.
 pub(crate) fn connect(
     config: &postgres::Config,
     tls: &MakeTlsConnector,

@@ -1,4 +1,4 @@
-//! PostgreSQL: sessions, TLS, names in SQL, and what an error means.
+//! PostgreSQL: sessions, TLS, quoting, and the classification of errors.
 
 pub(crate) mod connect;
 pub(crate) mod contained;

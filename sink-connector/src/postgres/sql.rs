@@ -1,8 +1,8 @@
-//! Quoting of identifiers and literals, for the statements that cannot take them as parameters.
+//! Quoting of identifiers and literals, for statements that cannot take them as parameters.
 
 use std::fmt::Write as _;
 
-/// Quotes an identifier: any name that PostgreSQL can store comes back as itself.
+/// Quotes an identifier.
 pub(crate) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -35,12 +35,12 @@ pub(crate) fn int_array(values: impl Iterator<Item = i64>) -> String {
     format!("'{{{}}}'", numbers.join(","))
 }
 
-/// A table's name as the configuration gives it: `table`, or `schema.table`, split at the first dot.
+/// A table's name.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub struct TableName {
-    /// The schema; `None` leaves the choice to the session's search_path.
+    /// `None`: the session's search_path decides.
     pub schema: Option<String>,
-    /// The table.
+    /// The name without its schema.
     pub table: String,
 }
 
@@ -85,7 +85,7 @@ impl std::fmt::Display for TableName {
     }
 }
 
-/// A text that the database can store: any but with NUL, or else ASCII with the rest escaped.
+/// A text that the database can store. Without `any_text`, all but ASCII is escaped.
 pub(crate) fn storable(text: &str, any_text: bool) -> String {
     if any_text {
         return text.replace('\0', "\u{fffd}");

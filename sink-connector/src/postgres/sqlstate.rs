@@ -1,22 +1,21 @@
 //! What an SQLSTATE means for the sink: the error policy, as one table.
 //!
-//! The codes are those of Appendix A of PostgreSQL's manual. A code that is not in the table is a configuration error:
-//! nothing is dropped for a code that nobody thought about.
+//! The codes are those of Appendix A of PostgreSQL's manual. A code that is not in the table is a configuration error, so that
+//! an unknown code never drops a record.
 
-/// What is to be done about an error of PostgreSQL.
+/// How the sink reacts to an error of PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// The record is at fault: it becomes a dead letter, the rest of its batch is written.
+    /// The record becomes a dead letter. The rest of its batch is written.
     Record,
-    /// The surroundings are at fault and will get better: the same batch is tried again, for ever.
+    /// The same batch is retried without limit.
     Transient,
-    /// The operator has to mend the table or the configuration: nothing is dropped, the catalog is read again, and the
-    /// same batch is tried again, slowly.
+    /// The operator has to fix the table or the configuration. Nothing is dropped; the sink reads the catalog again and
+    /// retries the same batch slowly.
     Configuration,
 }
 
 impl Class {
-    /// Its word in metrics, logs and the reference.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -27,26 +26,23 @@ impl Class {
     }
 }
 
-/// What else a row of the table asks for.
+/// An additional condition of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     Always,
-    /// The server named no constraint, and it was no trigger's RAISE.
+    /// The error names no constraint and does not come from RAISE in a trigger.
     WithoutConstraint,
     /// A policy of row-level security refused the new row.
     RowSecurity,
-    /// The same batch has met the same code before; [`again`] asks.
+    /// The same batch has met the same code before: [`again`].
     Again,
 }
 
-/// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     /// A whole code, or the two characters of a class of codes.
     pub code: &'static str,
-    /// What else it takes.
     pub when: When,
-    /// What follows.
     pub class: Class,
     /// What the code means, for the reference.
     pub meaning: &'static str,
@@ -62,7 +58,7 @@ const fn rule_when(code: &'static str, when: When, class: Class, meaning: &'stat
 
 use Class::{Configuration, Record, Transient};
 
-/// The error policy. The first row that fits holds: exceptions stand before their class of codes.
+/// The error policy. The first rule that fits applies, so exceptions stand before their class of codes.
 pub(crate) const RULES: &[Rule] = &[
     // --- the record
     rule("22P03", Configuration, "binary representation refused: encoded for a table that has changed since"),
@@ -103,24 +99,23 @@ pub(crate) const RULES: &[Rule] = &[
     rule("XX002", Configuration, "index corrupted"),
 ];
 
-/// Classes an error at its first occurrence.
+/// Classifies an error at its first occurrence.
 ///
-/// `constraint` is the one that the server named. `source` tells row-level security from a missing permission: the
-/// server's message, or better its routine, which no `lc_messages` translates.
+/// `source` is the server's routine or, without one, its message. It distinguishes row-level security from a missing
+/// permission; unlike messages, routines do not depend on `lc_messages`.
 #[must_use]
 pub(crate) fn classify(sqlstate: &str, constraint: Option<&str>, source: &str) -> Class {
     find(sqlstate, constraint, source, false)
 }
 
-/// Classes an error that the same batch has met before: an internal error that stays is no longer transient.
+/// Classifies an error that the same batch has met before. A repeated internal error is not transient.
 #[must_use]
 pub(crate) fn again(sqlstate: &str, constraint: Option<&str>, source: &str) -> Class {
     find(sqlstate, constraint, source, true)
 }
 
-/// Whether an error for the operator may be that of single records: a type or a trigger that fails for a value, say. Not so
-/// where the table or the server is at fault whatever the record holds, and not for a missing partition, which somebody
-/// will create.
+/// Whether single records may cause this configuration error, for example a type or a trigger that fails for a value. Errors
+/// that do not depend on the record are excluded, and a missing partition, which the operator can create.
 #[must_use]
 pub(crate) fn may_be_the_records(sqlstate: &str) -> bool {
     let never = ["2200H", "23", "26", "28", "3D", "53", "XX001", "XX002"];
@@ -149,7 +144,7 @@ fn find(sqlstate: &str, constraint: Option<&str>, source: &str, again: bool) -> 
         let code = if rule.code.len() == 2 { sqlstate.starts_with(rule.code) } else { sqlstate == rule.code };
         code && match rule.when {
             When::Always => true,
-            // PL/pgSQL's RAISE (exec_stmt_raise) names none unless it is told to, and means the row.
+            // RAISE in PL/pgSQL (exec_stmt_raise) usually names none, and refers to the row.
             When::WithoutConstraint => constraint.is_none() && source != "exec_stmt_raise",
             When::RowSecurity => is_row_security(source),
             When::Again => again,

@@ -1,35 +1,28 @@
 //! The PostgreSQL URL: libpq's, with `sslmode` and `sslrootcert` read as libpq reads them.
 //!
-//! The client library knows `disable`, `prefer` and `require`; what the certificate must prove is decided here.
+//! The client library supports `disable`, `prefer` and `require`. This module decides what is verified.
 //! Source: PostgreSQL's documentation, "SSL Support", table "SSL Mode Descriptions".
 
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use percent_encoding::percent_decode_str;
 use postgres_openssl::MakeTlsConnector;
 use thiserror::Error;
 
-/// What is wrong with the URL, as far as TLS and syntax go.
 #[derive(Debug, Error)]
 pub(crate) enum UrlError {
-    /// Not a URL that libpq would take.
     #[error("postgres.url: {0}")]
     Invalid(String),
-    /// `sslmode` has a value that is not libpq's.
     #[error(
         "postgres.url: sslmode={0} is not one of disable, allow, prefer, require, verify-ca, verify-full"
     )]
     Mode(String),
-    /// The certificates of `sslrootcert` cannot be used.
     #[error("postgres.url: sslrootcert={path}: {reason}")]
     RootCertificate { path: String, reason: String },
-    /// OpenSSL could not be set up.
     #[error("TLS: {0}")]
     OpenSsl(#[from] openssl::error::ErrorStack),
 }
 
-/// Reads the URL into a client configuration and the TLS that goes with it.
-///
-/// # Errors
-/// What of it libpq would refuse.
+/// Parses the URL into a client configuration and its TLS settings.
 pub(crate) fn parse(url: &str) -> Result<(postgres::Config, MakeTlsConnector), UrlError> {
     let (mut mode, mut root) = (None, None);
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
@@ -37,7 +30,11 @@ pub(crate) fn parse(url: &str) -> Result<(postgres::Config, MakeTlsConnector), U
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("sslmode", value)) => mode = Some(value.to_owned()),
-            Some(("sslrootcert", value)) => root = Some(value.replace("%2F", "/").replace("%2f", "/")),
+            Some(("sslrootcert", value)) => {
+                let path = percent_decode_str(value).decode_utf8();
+                let invalid = |error| UrlError::Invalid(format!("sslrootcert={value}: {error}"));
+                root = Some(path.map_err(invalid)?.into_owned());
+            }
             _ => kept.push(pair),
         }
     }
@@ -94,6 +91,9 @@ mod tests {
             parse("postgresql://u@h/d?sslrootcert=/does/not/exist.pem"),
             Err(UrlError::RootCertificate { .. })
         ));
+        let missing = parse("postgresql://u@h/d?sslrootcert=%2fno%20such%2Ffile.pem").err().unwrap();
+        assert!(missing.to_string().contains("/no such/file.pem"), "{missing}");
+        assert!(matches!(parse("postgresql://u@h/d?sslrootcert=%ff"), Err(UrlError::Invalid(_))));
         assert!(matches!(parse("postgresql://u@h:port/d"), Err(UrlError::Invalid(_))));
     }
 }

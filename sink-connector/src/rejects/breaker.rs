@@ -1,18 +1,16 @@
-//! The breaker of a topic: whether so many of its records are rejected that the topic is the cause, not single
-//! records. Pure.
+//! The breaker of a topic: opens when too large a share of its records is rejected. Pure.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Records in a row with the same outcome: whether they were rejected, and how many they are.
+/// Consecutive records with the same outcome: whether they were rejected, and their number.
 pub(crate) type Run = (bool, u64);
 
-/// When a breaker opens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BreakerLimits {
-    /// A larger share of rejected records is too much, 0 to 1; 1 never opens.
+    /// The breaker opens above this share of rejected records, 0 to 1; 1 never opens.
     pub ratio: f64,
-    /// Of so many records.
+    /// Number of records.
     pub window: u64,
 }
 
@@ -22,7 +20,6 @@ impl BreakerLimits {
     }
 }
 
-/// The outcomes of the last records of a topic.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
     runs: VecDeque<Run>,
@@ -31,11 +28,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Takes a run in, as if record by record. True when the share was too large after any of them; a window that is
-    /// not full is never exceeded.
+    /// Adds a run, as if record by record. True if the share was too large after any of them. Only a full window can
+    /// exceed it.
     pub(crate) fn push(&mut self, (rejected, count): Run, limits: &BreakerLimits) -> bool {
-        // The share moves one way while equal outcomes come in: it is at its largest when the window has just become
-        // full, or at the end.
+        // Equal outcomes move the share in one direction, so it is largest when the window has just become full, or at
+        // the end.
         let filling = count.min(limits.window - self.records);
         self.append((rejected, filling));
         let mut exceeded = filling > 0 && self.exceeded(limits);
@@ -47,7 +44,7 @@ impl Window {
         exceeded
     }
 
-    /// Takes older outcomes in, as far as there is room.
+    /// Adds older outcomes, as far as there is room.
     pub(crate) fn push_older(&mut self, (rejected, count): Run, limits: &BreakerLimits) {
         let count = count.min(limits.window - self.records);
         if count > 0 {
@@ -87,21 +84,20 @@ impl Window {
     }
 }
 
-/// What is stored of a partition when a process begins: what its last records came to.
+/// The stored outcomes of a partition's last records, read when a process begins.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
-    /// The stored position.
     pub position: i64,
     /// Offsets of its dead letters, those just below the position.
     pub dead_letters: Vec<i64>,
 }
 
-/// The last records of all partitions of a topic, about `window` of them: the written ones first, for in what order
-/// the partitions were read is not stored, and a topic that breaks does so at its end.
+/// The outcomes of about `window` last records of a topic. Written records come first: the order between partitions is not
+/// stored, and a failing topic fails at its end.
 #[must_use]
 pub(crate) fn remembered(histories: &[History], window: u64) -> [Run; 2] {
     let available: Vec<u64> = histories.iter().map(|h| u64::try_from(h.position).unwrap_or(0)).collect();
-    // Every partition gives the same number of records, but for those that do not have so many.
+    // Each partition gives the same number of records, or all it has.
     let (mut left, mut share) = (window, 0);
     let mut sorted = available.clone();
     sorted.sort_unstable();
@@ -123,7 +119,6 @@ pub(crate) fn remembered(histories: &[History], window: u64) -> [Run; 2] {
     [(false, records - rejected), (true, rejected)]
 }
 
-/// A topic's breaker.
 #[derive(Debug, Default)]
 struct Breaker {
     window: Window,
@@ -132,7 +127,6 @@ struct Breaker {
     in_hand: BTreeMap<usize, Vec<Run>>,
 }
 
-/// The breakers of all topics.
 #[derive(Debug)]
 pub(crate) struct Breakers {
     limits: BreakerLimits,
@@ -140,7 +134,7 @@ pub(crate) struct Breakers {
 }
 
 impl Breakers {
-    /// All closed, without memory.
+    /// All breakers closed, without history.
     pub(crate) fn new(limits: BreakerLimits) -> Self {
         Self { limits, topics: HashMap::new() }
     }
@@ -149,11 +143,10 @@ impl Breakers {
         self.limits
     }
 
-    /// Decides on what a writer's batch of one topic would come to. False opens the breaker: the batch is not to be
-    /// committed. What other writers are about to commit counts, so that together they do not exceed it either.
+    /// Decides on the outcomes of a writer's batch for one topic. False opens the breaker, and the batch must not be
+    /// committed. Uncommitted outcomes of other writers count as well.
     ///
-    /// A batch that has been refused before is a probe: it is decided by itself, in a window of its own that is no larger
-    /// than the batch.
+    /// A batch that was refused before is a probe: it is decided alone, in a window that is no larger than the batch.
     pub(crate) fn decide(
         &mut self,
         writer: usize,
@@ -187,7 +180,7 @@ impl Breakers {
         !opens
     }
 
-    /// What the writer had in hand is committed. The outcomes of a probe are the beginning of a new window.
+    /// The writer's outcomes are committed. Those of a probe begin a new window.
     pub(crate) fn committed(&mut self, writer: usize) {
         let limits = self.limits;
         for breaker in self.topics.values_mut() {
@@ -201,21 +194,21 @@ impl Breakers {
         }
     }
 
-    /// What the writer had in hand is not committed.
+    /// The writer's outcomes are not committed.
     pub(crate) fn dropped(&mut self, writer: usize) {
         for breaker in self.topics.values_mut() {
             breaker.in_hand.remove(&writer);
         }
     }
 
-    /// The rejected records are committed, or another member has their partitions.
+    /// Closes the breaker: the rejected records are committed, or another member has their partitions.
     pub(crate) fn close(&mut self, topic: &str) {
         if let Some(breaker) = self.topics.get_mut(topic) {
             breaker.open = false;
         }
     }
 
-    /// Remembers what was before this process.
+    /// Adds the outcomes of previous processes.
     pub(crate) fn remember(&mut self, topic: &Arc<str>, histories: &[History]) {
         let limits = self.limits;
         let breaker = self.topics.entry(Arc::clone(topic)).or_default();

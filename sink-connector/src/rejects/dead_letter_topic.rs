@@ -1,5 +1,5 @@
-//! Dead letters in a Kafka topic: rejected records as they came, with the headers that Kafka Connect's sinks give them
-//! (`DeadLetterQueueReporter` of Apache Kafka), acknowledged before the batch's transaction commits. At least once.
+//! Dead letters in a Kafka topic: the unchanged records with Kafka Connect's headers (`DeadLetterQueueReporter` of Apache
+//! Kafka), acknowledged before the batch's transaction commits. At least once.
 
 mod tail;
 
@@ -24,17 +24,17 @@ use crate::postgres::failure::Failure;
 use crate::rejects::dead_letters::DeadLetter;
 use crate::types::{Offset, TopicPartition};
 
-/// How long a dead letter may take to be acknowledged. Rows are locked meanwhile; what failed is tried again anyway.
+/// Time-out of one dead letter. Short, because rows are locked meanwhile; failures are retried.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
-/// How long a dead letter may still take once shutdown is requested.
+/// Time-out of a dead letter after shutdown was requested.
 const LEAVE_RESERVE: Duration = Duration::from_secs(1);
-/// How long the brokers may take to report whether the topic exists.
+/// Time-out of the check whether the topic exists.
 const METADATA: Duration = Duration::from_secs(2);
-/// How often the wait looks at the shutdown.
+/// How often the wait checks for shutdown.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long dead letters that were read back are used: for the partitions of one assignment.
+/// How long dead letters that were read back stay valid. Enough for the partitions of one assignment.
 const FRESH: Duration = Duration::from_secs(10);
-/// Of the names of Connect's headers.
+/// Prefix of Connect's header names.
 const PREFIX: &str = "__connect.errors.";
 
 /// The topic of dead letters of one connector.
@@ -48,9 +48,9 @@ pub(crate) struct DeadLetterTopic {
 
 #[derive(Default)]
 struct TopicState {
-    /// Replaced after every failure: nothing of a failed attempt stays in its queue.
+    /// Replaced after every failure, so that nothing of a failed attempt stays in its queue.
     producer: Option<Arc<Producer>>,
-    /// Dead letters that are acknowledged, and whose batch is not committed yet: another attempt need not send them again.
+    /// Acknowledged dead letters of batches that are not committed yet. Another attempt does not send them again.
     acknowledged: HashSet<(TopicPartition, i64)>,
     /// Dead letters that were read back, and when.
     tail: Option<(Instant, tail::Tail)>,
@@ -58,7 +58,7 @@ struct TopicState {
 
 type Producer = ThreadedProducer<Reports>;
 
-/// The broker's answer for one dead letter: its number, and why it is not stored if it is not.
+/// The number of a dead letter, and the broker's answer.
 type Report = (usize, Result<(), KafkaError>);
 
 struct Reports;
@@ -86,7 +86,7 @@ impl ProducerContext for Reports {
 }
 
 impl DeadLetterTopic {
-    /// Dead letters of `connector` to `topic`, with the user's librdkafka properties. It does not connect yet.
+    /// Does not connect yet.
     pub(crate) fn new(
         topic: &str,
         connector: &str,
@@ -112,10 +112,7 @@ impl DeadLetterTopic {
         Self { topic, connector, config, shutdown, state: Mutex::default() }
     }
 
-    /// Sends the dead letters of `batch`, and returns when the broker has acknowledged every one of them.
-    ///
-    /// # Errors
-    /// Why one of them is not stored. Some may be.
+    /// Sends the dead letters of `batch` and waits for their acknowledgements. After an error, some may be stored.
     pub(crate) fn send(&self, batch: &Batch, dead_letters: &[DeadLetter<'_>]) -> Result<(), Failure> {
         let producer = self.producer()?;
         let sent = self.send_by(&producer, batch, dead_letters);
@@ -135,8 +132,8 @@ impl DeadLetterTopic {
         }
     }
 
-    /// Offsets of the dead letters of `partition` from `window` below `position` on, as far as they are among the last
-    /// `window` of this topic. None if it cannot be read: that must not stop the sink.
+    /// Offsets of the dead letters of `partition` in the last `window` offsets below `position`, as far as they are among the
+    /// last `window` of this topic. Empty if the topic cannot be read, which must not stop the sink.
     pub(crate) fn below(&self, partition: &TopicPartition, position: Offset, window: i64) -> Vec<i64> {
         let stale = self.lock().tail.as_ref().is_none_or(|(read, _)| read.elapsed() > FRESH);
         if stale {
@@ -166,7 +163,7 @@ impl DeadLetterTopic {
             .config
             .create_with_context(Reports)
             .map_err(|error| self.configuration(&error.to_string()))?;
-        // Checked first, because librdkafka takes half a minute to find out, and rows are locked meanwhile.
+        // Checked first: librdkafka needs half a minute to report a missing topic, and rows are locked meanwhile.
         let metadata = producer
             .client()
             .fetch_metadata(Some(&self.topic), METADATA)
@@ -273,7 +270,7 @@ impl DeadLetterTopic {
                 RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed,
             ) => self.configuration("this client may not write to it; grant it that"),
             Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
-                self.configuration("a letter is too large for it; raise its max.message.bytes")
+                self.configuration("a dead letter is too large for it; raise its max.message.bytes")
             }
             _ => Failure::transient(self.text(&error.to_string())),
         }

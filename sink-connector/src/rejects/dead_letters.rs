@@ -19,22 +19,19 @@ use crate::types::TopicPartition;
 
 pub(crate) use stored::{Filter, StoredDeadLetter};
 
-/// The last timestamp that is stored as it came, in milliseconds: of the year 287168, shortly before the end of an
-/// interval. A client that stamps its records in nanoseconds is beyond it, and its dead letters must be stored all the
-/// same: they get `infinity`.
+/// The last timestamp that is stored unchanged, in milliseconds (year 287168, near the limit of `interval`). Later ones, for
+/// example from a client that uses nanoseconds, are stored as `infinity`.
 const LAST_MS: i64 = 9_000_000_000_000_000;
 
-/// The dead letters of one connector.
 #[derive(Clone)]
 pub(crate) struct DeadLetters {
     table: String,
     connector: String,
     place: LedgerEntry,
-    /// Whether the database takes any text; read at the first dead letter.
+    /// Read at the first dead letter.
     any_text: OnceLock<bool>,
 }
 
-/// Where they go.
 #[derive(Clone)]
 enum LedgerEntry {
     Table,
@@ -42,12 +39,9 @@ enum LedgerEntry {
     Nowhere,
 }
 
-/// One rejected record of a batch.
 #[derive(Debug)]
 pub(crate) struct DeadLetter<'a> {
-    /// Its number in the batch.
     pub record: u32,
-    /// Why it was rejected.
     pub rejection: &'a Rejection,
     /// The server's error, if the server refused it.
     pub failure: Option<&'a Failure>,
@@ -71,24 +65,23 @@ impl DeadLetters {
         }
     }
 
-    /// Dead letters to a topic, and none in the table.
+    /// Stores dead letters in a topic only.
     #[must_use]
     pub(crate) fn into_topic(self, topic: DeadLetterTopic) -> Self {
         Self { place: LedgerEntry::Topic(Arc::new(topic)), ..self }
     }
 
-    /// Not stored at all: for a dry run where a topic would get them.
+    /// Stores nothing, for dry runs with a dead letter topic.
     #[must_use]
     pub(crate) fn into_nowhere(self) -> Self {
         Self { place: LedgerEntry::Nowhere, ..self }
     }
 
-    /// The table's quoted name.
     pub(crate) fn table(&self) -> &str {
         &self.table
     }
 
-    /// Creates the table when it is missing, and wanted.
+    /// Creates the table if it is used and missing.
     pub(crate) fn create(&self, client: &mut Client) -> Result<(), postgres::Error> {
         if !matches!(self.place, LedgerEntry::Table) {
             return Ok(());
@@ -106,8 +99,7 @@ impl DeadLetters {
         )
     }
 
-    /// A database with another encoding than UTF-8 refuses what it has no character for; a dead letter must not be
-    /// refused.
+    /// A database whose encoding is not UTF-8 may refuse characters, and a dead letter must not be refused.
     fn takes_any_text(&self, client: &mut Client) -> Result<bool, postgres::Error> {
         if let Some(known) = self.any_text.get() {
             return Ok(*known);
@@ -117,7 +109,7 @@ impl DeadLetters {
         Ok(*self.any_text.get_or_init(|| matches!(&*encoding, "UTF8" | "SQL_ASCII")))
     }
 
-    /// Stores the dead letters of `batch`. One that exists already (a position was reset) is replaced.
+    /// Stores the dead letters of `batch`. Existing ones, from before a position was reset, are replaced.
     pub(crate) fn write(
         &self,
         client: &mut Client,
@@ -134,14 +126,13 @@ impl DeadLetters {
             failure.message =
                 format!("dead letters cannot be stored in table {}: {}", self.table, failure.message);
             if failure.class == Class::Record {
-                // An error of this table is no record's fault.
+                // No record causes an error of this table.
                 failure.class = Class::Configuration;
             }
             failure
         })
     }
 
-    /// The transaction of a batch with dead letters is committed.
     pub(crate) fn committed(&self, batch: &Batch) {
         if let LedgerEntry::Topic(topic) = &self.place {
             topic.committed(batch);

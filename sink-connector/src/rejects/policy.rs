@@ -1,4 +1,4 @@
-//! What rejected records do to the sink, decided for each batch before anything of it is committed.
+//! The error policy, applied to each batch before its commit.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -11,24 +11,23 @@ use crate::rejects::breaker::{BreakerLimits, Breakers, History, Run};
 use crate::rejects::dead_letters::DeadLetter;
 use crate::types::{Offset, TopicPartition};
 
-/// A rejected record that was not to become a dead letter.
+/// A rejected record that the error policy does not tolerate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedRecord {
     pub partition: TopicPartition,
     pub offset: Offset,
-    /// Why it was rejected, for people.
     pub reason: String,
 }
 
-/// What is to be done with a batch that could be committed.
+/// The decision on a batch that could be committed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Commit it with its dead letters.
     #[default]
     Commit,
-    /// Nothing is tolerated: commit what is before these records, the first of each partition, and stop.
+    /// Commit what is before these records, the first rejected one of each partition, and stop.
     Stop(Vec<RejectedRecord>),
-    /// Commit nothing: the breakers of these topics are open, for such a reason.
+    /// Commit nothing: the breakers of these topics are open, with their reasons.
     Trip(BTreeMap<Arc<str>, String>),
 }
 
@@ -46,7 +45,6 @@ struct PolicyState {
 }
 
 impl Policy {
-    /// As configured.
     pub(crate) fn new(errors: &Errors) -> Self {
         let limits =
             BreakerLimits { ratio: errors.breaker_ratio, window: errors.breaker_window_records as u64 };
@@ -54,7 +52,7 @@ impl Policy {
         Self { tolerance: errors.tolerance, state: Mutex::new(state) }
     }
 
-    /// Decides on a writer's batch that would have these dead letters.
+    /// Decides on a writer's batch with these dead letters.
     pub(crate) fn decide(&self, writer: usize, batch: &Batch, dead_letters: &[DeadLetter<'_>]) -> Decision {
         if self.tolerance == Tolerance::None {
             let firsts = firsts(batch, dead_letters);
@@ -85,22 +83,21 @@ impl Policy {
         self.lock().breakers.dropped(writer);
     }
 
-    /// The breaker of `topic` is closed.
     pub(crate) fn close(&self, topic: &str) {
         self.lock().breakers.close(topic);
     }
 
-    /// Records whose outcomes the breakers look at.
+    /// The breakers' window, in records.
     pub(crate) fn window(&self) -> i64 {
         i64::try_from(self.lock().breakers.limits().window).unwrap_or(i64::MAX)
     }
 
-    /// Whether the stored dead letters of `partition` have yet to be looked at.
+    /// Whether the stored dead letters of `partition` have not been read yet.
     pub(crate) fn wants_history(&self, partition: &TopicPartition) -> bool {
         self.tolerance == Tolerance::All && !self.lock().remembered.contains(partition)
     }
 
-    /// What was stored of partitions before this process had them.
+    /// Adds the stored outcomes of previous processes.
     pub(crate) fn remember(&self, histories: BTreeMap<TopicPartition, History>) {
         let mut by_topic: BTreeMap<Arc<str>, Vec<History>> = BTreeMap::new();
         let mut state = self.lock();
@@ -165,7 +162,7 @@ fn firsts(batch: &Batch, dead_letters: &[DeadLetter<'_>]) -> Vec<RejectedRecord>
     firsts.into_iter().map(rejected_record).collect()
 }
 
-/// Why a breaker has opened, with one of its records.
+/// The reason of an open breaker, with one rejected record as an example.
 fn sample(batch: &Batch, dead_letters: &[DeadLetter<'_>], topic: &Arc<str>, limits: BreakerLimits) -> String {
     let of_topic = |dead_letter: &&DeadLetter<'_>| {
         let record = batch.records().get(dead_letter.record);

@@ -45,7 +45,6 @@ pub(super) struct Sink<'a> {
     pub server: Server,
 }
 
-/// The loops that /livez watches.
 pub(super) struct Heartbeats {
     pub poll_loop: Arc<Heartbeat>,
     pub supervisor: Arc<Heartbeat>,
@@ -104,7 +103,6 @@ fn writer_context(
     })
 }
 
-/// Where dead letters are stored: in the table, or in the topic as well.
 fn dead_letters(config: &Config, shutdown: &Shutdown) -> DeadLetters {
     let table = TableName::parse(&config.errors.dead_letter_table);
     let dead_letters = DeadLetters::new(&table, &config.name);
@@ -155,7 +153,6 @@ fn kafka_clients(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Kafk
     Ok(KafkaClients { consumer, queries, topics })
 }
 
-/// The properties for librdkafka.
 fn properties(config: &Config) -> impl Iterator<Item = (String, String)> + '_ {
     config.kafka.librdkafka().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }

@@ -31,7 +31,7 @@ pub(super) fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, too
     if stopped_by == StoppedBy::Deadline {
         return ExitCode::from(DEADLINE);
     }
-    // Even if a signal was received first: the operator must learn of a record that was not tolerated.
+    // Before the signal: the operator must see a record that was not tolerated.
     if stopped_by == StoppedBy::ErrorPolicy || !totals.rejected.is_empty() {
         log_error_policy(totals);
         return ExitCode::from(ERROR_POLICY);
@@ -49,7 +49,7 @@ pub(super) fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, too
     ExitCode::SUCCESS
 }
 
-/// Logs why the error policy ended the run, and what the operator can do.
+/// Logs why the error policy ended the run, and how to continue.
 fn log_error_policy(totals: &Totals) {
     for record in &totals.rejected {
         tracing::error!(

@@ -29,8 +29,8 @@ pub fn prepare() -> Result<Shutdown, SignalError> {
 /// Runs the sink until a bound is reached or a signal is received.
 ///
 /// # Errors
-/// What ends the process with exit code 1: the HTTP address is in use, a fatal error of the Kafka client, a thread that
-/// cannot be started or has ended, too many writers that hang in PostgreSQL.
+/// The HTTP address is in use, the Kafka client has a fatal error, a thread cannot be started or has ended, or too many
+/// writers hang in PostgreSQL. The process must exit with code 1.
 pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Result<ExitCode> {
     let sink = build::build(config, args, shutdown)?;
     let mut threads = start::start(&sink)?;

@@ -12,12 +12,12 @@ use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::postgres::session::Connections;
 
-/// The poll loop and the supervisor must have turned within this time, or /livez fails.
+/// /livez fails if the poll loop or the supervisor has not run within this time.
 const LIVE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the HTTP endpoints read.
 pub struct Status {
-    /// `connector` in /status.
+    /// The connector's name, for /status.
     pub connector: String,
     /// For /metrics.
     pub metrics: Arc<Metrics>,

@@ -14,13 +14,10 @@ use crate::source::bounds::StoppedBy;
 
 /// The part of the shutdown timeout that is kept for the last commit to Kafka and for leaving the group.
 pub(super) const LEAVE_RESERVE: Duration = Duration::from_millis(1500);
-/// How long Kafka may take to answer these: an idle sink exits within two seconds of SIGTERM even if Kafka does not.
+/// Time-out of leaving the group. An idle sink exits within two seconds of SIGTERM even if Kafka does not answer.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// Leaves the group if the source has ended.
-///
-/// # Errors
-/// The threads have not ended as they should: see [`Ended`].
 pub(super) fn stop(sink: Sink<'_>, ended: Ended) -> anyhow::Result<(StoppedBy, Totals)> {
     let finished = match ended {
         Ended::Finished(stopped_by, totals) => Ok((stopped_by, totals)),

@@ -10,7 +10,6 @@ use crate::run::start::Threads;
 use crate::source::Totals;
 use crate::source::bounds::StoppedBy;
 
-/// How often the writers are checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How the threads have ended.

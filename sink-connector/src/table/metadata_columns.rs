@@ -7,7 +7,6 @@ use crate::kafka::record::Incoming;
 use crate::table::plan::Plan;
 use crate::types::TopicPartition;
 
-/// What a metadata column is filled with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MetadataColumn {
     Topic,
@@ -22,14 +21,12 @@ pub enum MetadataColumn {
 }
 
 impl MetadataColumn {
-    /// Finds one by its name in `[sink.metadata]`.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Topic, Self::Partition, Self::Offset, Self::Timestamp, Self::Key, Self::Headers]
             .into_iter()
             .find(|source| source.as_str() == name)
     }
 
-    /// Its name in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Topic => "topic",
@@ -53,7 +50,6 @@ impl MetadataColumn {
         }
     }
 
-    /// Whether a column of this kind can hold all of its values.
     pub fn fits(self, kind: &Kind) -> bool {
         let text = matches!(kind, Kind::Text | Kind::VarChar { .. } | Kind::BpChar { .. } | Kind::Name);
         match self {

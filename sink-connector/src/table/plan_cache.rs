@@ -1,4 +1,4 @@
-//! The current plan of each topic. The poll thread reads them; they are renewed when the catalog changes.
+//! The current plan of each topic, renewed when the catalog changes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use crate::postgres::failure::Failure;
 use crate::table::catalog;
 use crate::table::plan::{Plan, Wanted};
 
-/// The target of a topic, as configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub wanted: Wanted,
@@ -22,19 +21,15 @@ pub(crate) struct Target {
     pub ddl: Option<Ddl>,
 }
 
-/// Statements that create a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Ddl {
-    /// The file's name, for messages.
     pub origin: String,
-    /// Its text.
     pub sql: String,
 }
 
 /// Creates the target of a topic that matches `kafka.topics_regex`.
 pub(crate) type TargetOf = Box<dyn Fn(&str) -> Result<Target, DdlError> + Send + Sync>;
 
-/// Why there is no target for a topic.
 #[derive(Debug, Error)]
 enum TargetError {
     #[error("topic {0:?} has no target table")]
@@ -81,7 +76,6 @@ impl Plans {
         self.targets.read().keys().cloned().collect()
     }
 
-    /// The target's name, as configured.
     pub(crate) fn table_of(&self, topic: &str) -> Option<String> {
         let targets = self.targets.read();
         targets.get(topic).map(|t| t.wanted.table.to_string())

@@ -10,9 +10,6 @@ use crate::table::plan::Wanted;
 use crate::table::plan_cache::{Ddl, Target, TargetOf};
 
 /// The targets of the configured topics, by topic.
-///
-/// # Errors
-/// If a DDL file cannot be read.
 pub(crate) fn targets(config: &Config) -> Result<HashMap<String, Target>, DdlError> {
     config.tables().into_iter().map(|(topic, table)| Ok((topic, target(&table)?))).collect()
 }

@@ -1,4 +1,4 @@
-//! Compares versions as the server does, for types whose order can be read from the encoded bytes.
+//! Compares encoded versions in the server's order, for types whose encoding preserves it.
 
 use std::cmp::Ordering;
 
@@ -12,7 +12,6 @@ pub enum Order {
     Signed,
     /// `real`: NaN is the greatest, and zero has no sign.
     Float4,
-    /// `double precision`: the same.
     Float8,
     Numeric,
     /// Byte by byte: uuid, boolean, text in the collation "C".
@@ -34,7 +33,7 @@ impl Order {
             Kind::Float8 => Self::Float8,
             Kind::Numeric { .. } => Self::Numeric,
             Kind::Bool | Kind::Uuid => Self::Bytes,
-            // citext has this kind as well, but another order.
+            // citext has this kind too, but a different order.
             Kind::Text | Kind::VarChar { .. }
                 if column.bytewise && matches!(column.type_oid, oid::TEXT | oid::VARCHAR) =>
             {
@@ -44,7 +43,6 @@ impl Order {
         })
     }
 
-    /// Compares two encoded values.
     pub fn compare(self, a: &[u8], b: &[u8]) -> Ordering {
         match self {
             Self::Bytes => a.cmp(b),

@@ -45,7 +45,7 @@ fn topics_created_again_while_the_sink_is_down_stop_and_the_others_go_on() {
     let sink = scene.config.run();
     scene.wait_for(STAYS, 0, 0..9);
     for topic in [FEWER, MORE] {
-        let words = ["deleted and created again", "position 5", "offsets reset"];
+        let words = ["deleted and recreated", "position 5", "offsets reset"];
         scene.assert_stopped(&sink, topic, 0, "topic_recreated", &words);
     }
     scene.end(&sink);
@@ -63,13 +63,7 @@ fn topics_created_again_while_the_sink_runs_stop_and_the_others_go_on() {
     }
     create_again(&scene);
     for topic in [FEWER, MORE] {
-        scene.assert_stopped(
-            &sink,
-            topic,
-            0,
-            "topic_recreated",
-            &["deleted and created again", "offsets reset"],
-        );
+        scene.assert_stopped(&sink, topic, 0, "topic_recreated", &["deleted and recreated", "offsets reset"]);
     }
     scene.wait_for(STAYS, 0, 0..9);
     scene.end(&sink);
@@ -95,7 +89,7 @@ fn a_topic_created_again_and_filled_before_the_next_fetch_is_not_read_on_where_t
     assert_eq!(scene.kafka.watermarks(&scene.topics[0]), [(0, 9), (0, 9)]);
     sink.sigcont();
     for partition in [0, 1] {
-        let words = ["deleted and created again", "offsets reset"];
+        let words = ["deleted and recreated", "offsets reset"];
         scene.assert_stopped(&sink, 0, partition, "topic_recreated", &words);
     }
     scene.end(&sink);

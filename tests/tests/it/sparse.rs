@@ -69,7 +69,7 @@ fn optional(n: u32, value: u32) -> Value {
         2 | 8 => json!(format!("text {value}")),
         5 => json!(["y", format!("{value}")]),
         6 => json!("2021-03-04"),
-        9 => json!(value % 2 == 0),
+        9 => json!(value.is_multiple_of(2)),
         10 => json!({"b": value}),
         11 => json!("abc"),
         _ => json!(value),
@@ -252,7 +252,7 @@ fn names_of_the_sink_do_not_collide_with_those_of_the_table() {
             );
             let record = |id: usize| {
                 let mut fields = Map::from_iter([("id".to_owned(), json!(id))]);
-                let carried = names.iter().enumerate().filter(|(n, _)| (n + id) % 3 > 0);
+                let carried = names.iter().enumerate().filter(|(n, _)| !(n + id).is_multiple_of(3));
                 fields.extend(carried.map(|(_, name)| ((*name).to_owned(), json!(id * 10))));
                 Record::json(&Value::Object(fields)).key(id.to_string())
             };

@@ -186,7 +186,7 @@ impl PostgresControl {
         if question.known {
             return Err(PositionError::Stopped(Stopped::LostPosition(format!(
                 "the position of {partition} was in PostgreSQL and is not there any more: the row was lost. Restore it, \
-                 or choose a position with `sink-connector offsets reset`"
+                 or set a position with `sink-connector offsets reset`"
             ))));
         }
         let next = self.outside(|own| {

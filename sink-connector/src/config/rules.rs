@@ -29,9 +29,7 @@ pub(super) fn check(config: &Config) -> Vec<RuleError> {
     }
     for topic in topics {
         let keys = TopicKeys { topic, overrides: config.topics.get(topic) };
-        if config.has_table(topic) {
-            broken.extend(of_table(&keys, &config.topic(topic)));
-        }
+        broken.extend(of_table(&keys, &config.topic(topic), config.has_table(topic)));
     }
     broken.extend(missing_table(config));
     broken.extend(without_tables(config));
@@ -152,7 +150,8 @@ fn of_postgres(config: &Config) -> Vec<RuleError> {
     broken
 }
 
-fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
+/// The broken rules of a topic's section. Without a table, its key columns are not missed either.
+fn of_table(keys: &TopicKeys<'_>, table: &TableConfig, has_table: bool) -> Vec<RuleError> {
     let mut broken = Vec::new();
     let mut rule = |names: &[&str], problem: String| {
         broken.push(RuleError::new(names.iter().map(|name| keys.key(name)), problem));
@@ -163,7 +162,7 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig) -> Vec<RuleError> {
             let problem = format!("{mode:?} needs a key: set pk_mode, or use \"insert\"");
             rule(&["insert_mode", "pk_mode"], problem);
         }
-        (_, from @ (PkMode::RecordValue | PkMode::RecordKey)) if table.pk_fields.is_empty() => {
+        (_, from @ (PkMode::RecordValue | PkMode::RecordKey)) if has_table && table.pk_fields.is_empty() => {
             let from = if from == PkMode::RecordValue { "record_value" } else { "record_key" };
             let problem = format!(
                 "must name the key columns of table {:?} with pk_mode = {from:?}; for a table without a key \

@@ -14,10 +14,15 @@ fn configured() -> ConfiguredTopic {
     ConfiguredTopic { topic: "t".into(), table: TableName::parse("t"), ..ConfiguredTopic::default() }
 }
 
+/// The column of the field `f`.
+fn column(proposal: &Proposal) -> &Column {
+    proposal.columns.iter().find(|column| column.name == "f").unwrap()
+}
+
 fn column_of(value: &str) -> (String, String) {
     let proposal =
         Proposal::new(&sample_statistics(&[(None, &format!("{{\"f\": {value}}}"))]), &configured());
-    let column = &proposal.columns[0];
+    let column = column(&proposal);
     (column.type_name.clone(), column.doubts.join("; "))
 }
 
@@ -75,7 +80,7 @@ fn values_of_several_types_meet_in_one_that_takes_all() {
         let records = values.map(|value| format!("{{\"f\": {value}}}"));
         let proposal =
             Proposal::new(&sample_statistics(&records.each_ref().map(|r| (None, r.as_str()))), &configured());
-        assert_eq!(proposal.columns[0].type_name, type_name, "{values:?}");
+        assert_eq!(column(&proposal).type_name, type_name, "{values:?}");
     }
 }
 
@@ -154,5 +159,7 @@ fn names_that_no_column_can_have_are_left_out_and_said() {
     let record = format!("{{\"\": 1, \"ctid\": 2, \"{long}\": 3, \"a\\nb\": 4, \"q\\\"\": 5}}");
     let sql = Proposal::new(&sample_statistics(&[(None, &record)]), &configured()).sql();
     assert_eq!(sql.matches("is left out").count(), 3, "{sql}");
+    let words: Vec<&str> = sql.split(' ').filter(|word| !word.is_empty()).collect();
+    let sql = words.join(" ");
     assert!(sql.contains("\"a\nb\" bigint") && sql.contains("\"q\"\"\" bigint"), "{sql}");
 }

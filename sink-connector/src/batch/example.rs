@@ -21,6 +21,7 @@ fn column(name: &str, kind: Kind, not_null: bool) -> Column {
         bytewise: true,
         not_null,
         default: None,
+        identity_always: false,
     }
 }
 
@@ -30,6 +31,8 @@ pub(crate) fn plan(checked: bool) -> Arc<Plan> {
         oid: 1,
         full_name: "t".to_owned(),
         columns: vec![column("id", Kind::Int4, true), column("v", Kind::Int4, false)],
+        insertable_column: None,
+        generated: Vec::new(),
         unique_indexes: vec![UniqueIndex {
             name: "t_pkey".to_owned(),
             oid: 2,
@@ -56,6 +59,7 @@ pub(crate) fn plan(checked: bool) -> Arc<Plan> {
         version_field: None,
         metadata: Vec::new(),
         rename: Vec::new(),
+        unavailable_value_placeholder: String::new(),
         options: Options::default(),
     };
     Arc::new(Plan::new(&wanted, &table).unwrap())

@@ -15,6 +15,8 @@ use crate::decode::ValueFormat;
 
 /// PostgreSQL cuts `application_name` after 63 bytes; a sink's sessions are found by `kafka-sink:<name>`.
 const NAME_MAX_BYTES: usize = 63 - "kafka-sink:".len();
+/// PostgreSQL cuts longer names off.
+const IDENTIFIER_MAX_BYTES: usize = 63;
 /// Kafka's own limit.
 const TOPIC_MAX_CHARS: usize = 249;
 
@@ -73,6 +75,13 @@ fn of_sink(config: &Config) -> Vec<RuleError> {
         broken.push(RuleError::new(["name"], "must be printable ASCII"));
     }
     let errors = &config.errors;
+    for (key, table) in
+        [("offsets.table", &config.offsets.table), ("errors.dead_letter_table", &errors.dead_letter_table)]
+    {
+        if let Some(part) = cut_off(table) {
+            broken.push(RuleError::new([key], too_long(part)));
+        }
+    }
     if errors.dead_letters == DeadLetters::Topic && errors.dead_letter_topic.is_none() {
         let keys = ["errors.dead_letter_topic", "errors.dead_letters"];
         broken.push(RuleError::new(keys, "must be given with dead_letters = \"topic\""));
@@ -178,6 +187,17 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig, has_table: bool) -> Vec<R
         }
         _ => {}
     }
+    let columns =
+        [("pk_fields", table.pk_fields.iter().collect()), ("rename", table.rename.values().collect())];
+    let columns = columns.into_iter().chain([("metadata", table.metadata.values().collect::<Vec<_>>())]);
+    for (key, name) in columns.flat_map(|(key, names)| names.into_iter().map(move |name| (key, name))) {
+        if name.len() > IDENTIFIER_MAX_BYTES {
+            rule(&[key], too_long(name));
+        }
+    }
+    if let Some(part) = cut_off(&table.table) {
+        rule(&["table"], too_long(part));
+    }
     if let Some(name) = repeated(&table.pk_fields) {
         rule(&["pk_fields"], format!("names {name:?} twice"));
     }
@@ -226,6 +246,20 @@ impl TopicKeys<'_> {
             if self.topic.chars().all(bare) { self.topic.to_owned() } else { format!("{:?}", self.topic) };
         format!("topics.{topic}.{name}")
     }
+}
+
+/// The part of a table's name that PostgreSQL would cut off. Names with quotes are left to the one who reads them.
+fn cut_off(table: &str) -> Option<&str> {
+    let (schema, name) = table.split_once('.').unwrap_or(("", table));
+    [schema, name].into_iter().find(|part| part.len() > IDENTIFIER_MAX_BYTES && !table.contains('"'))
+}
+
+fn too_long(name: &str) -> String {
+    format!(
+        "{name:?} has {} bytes, and PostgreSQL would cut it off after {IDENTIFIER_MAX_BYTES}: another name may then mean \
+         the same",
+        name.len()
+    )
 }
 
 fn is_topic(name: &str) -> bool {

@@ -17,6 +17,8 @@ pub(super) const DEFAULT_TABLE: &str = "ipl_livescores";
 const DEFAULT_PK_FIELD: &str = "match_id";
 /// The key columns of `pk_mode = "kafka"`, as kafka-connect-jdbc names them.
 const DEFAULT_KAFKA_PK_FIELDS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+/// Debezium's own default of `unavailable.value.placeholder`.
+const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
 /// Its DDL, of which a copy is inside the binary.
 const DEFAULT_DDL_FILE: &str = "config/ipl_livescores.sql";
 const BUNDLED_DDL: &str = include_str!("../../../config/ipl_livescores.sql");
@@ -78,6 +80,11 @@ pub struct TableConfig {
     /// `debezium`: the change events of Debezium.
     #[default(ValueFormat::Json)]
     pub value_format: ValueFormat,
+    /// What Debezium writes for a large value that an update did not touch (its `unavailable.value.placeholder`). A field
+    /// with this value, in any form that Debezium gives it (text, bytes, arrays, maps), is treated as absent: an upsert
+    /// leaves the stored value alone. For every `value_format`, because single message transforms keep it. Empty: none.
+    #[default(UNAVAILABLE_VALUE.to_owned())]
+    pub unavailable_value_placeholder: String,
     /// Upserts only if the stored row does not have a newer value of this field. An older record is skipped (`stale`); of
     /// records with equal values the later wins; a record without the field is rejected; a tombstone deletes whatever the
     /// version.

@@ -203,6 +203,12 @@ impl PostgresControl {
         connection.batch_execute("SELECT 1")?;
         if !self.prepared {
             shared.offsets.create(connection)?;
+            if !shared.offsets.migrate(connection)? {
+                tracing::warn!(
+                    "offsets.table has no column target_id, and this role may not add it: a target table that is dropped and \
+                     created again is not noticed. Its owner can run: ALTER TABLE … ADD COLUMN target_id text"
+                );
+            }
             shared.dead_letters.create(connection)?;
             self.prepared = true;
         }

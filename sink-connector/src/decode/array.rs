@@ -144,6 +144,7 @@ mod tests {
             assert_eq!(read(text, Kind::Int4), Err(EncodeError::WrongType), "{text}");
         }
         assert_eq!(read("[[[[[[[7]]]]]]]", Kind::Int4), Err(EncodeError::OutOfRange));
+        assert_eq!(read(r#"[{"a":1}]"#, Kind::Text), Err(EncodeError::WrongType));
         assert_eq!(read("[2147483648]", Kind::Int4), Err(EncodeError::OutOfRange));
         assert_eq!(read("[\"\\u0000\"]", Kind::Text), Err(EncodeError::NullByte));
         assert_eq!(read(&"[".repeat(10_000), Kind::Int4), Err(EncodeError::TooDeep));

@@ -53,7 +53,7 @@ impl ValueFormat {
             (Self::JsonSchema, (Some(schema), Some(payload))) => {
                 let schema = Schema::read(schema)?;
                 Ok(match row(payload) {
-                    Some(row) => Opened::Row(bytes(logical::convert(row, schema.as_ref(), decoder, false))),
+                    Some(row) => Opened::Row(bytes(logical::convert(row, schema.as_ref(), decoder))),
                     None => Opened::Gone { before: None },
                 })
             }
@@ -77,7 +77,7 @@ pub(super) fn open_key<'a>(key: &'a [u8], decoder: &Decoder) -> Cow<'a, [u8]> {
         let members = members(utf8(key).ok()?).ok()?;
         let (schema, payload) = (member(&members, "schema")?, member(&members, "payload")?);
         let schema = Schema::read(schema).ok()?;
-        Some(logical::convert(payload, schema.as_ref(), decoder, false))
+        Some(logical::convert(payload, schema.as_ref(), decoder))
     };
     match opened() {
         Some(text) => bytes(text),
@@ -100,7 +100,7 @@ fn change<'a>(
     let image = |name| {
         let image = member(&members, name).and_then(row)?;
         let schema = schema.and_then(|schema| schema.field(name));
-        Some(bytes(logical::convert(image, schema, decoder, true)))
+        Some(bytes(logical::convert(image, schema, decoder)))
     };
     match op.trim_matches('"') {
         "c" | "u" | "r" => match image("after") {

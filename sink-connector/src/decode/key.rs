@@ -2,7 +2,9 @@
 
 use super::record;
 use super::value::{encode_bare, encode_raw};
-use super::{Cells, Decoder, DecoderError, Field, Options, Reason, Rejection, reject, rejection, utf8};
+use super::{
+    Cells, Decoder, DecoderError, Field, Options, Reason, Rejection, reject, rejection, utf8, wrapping,
+};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -41,8 +43,9 @@ impl KeyDecoder {
             ));
         };
         let key = self.decoder.open_key(key);
-        let text = std::str::from_utf8(&key)
-            .map_err(|error| reject(Reason::InvalidUtf8, format!("the record's key: {error}")))?;
+        let text = std::str::from_utf8(&key).map_err(|error| {
+            wrapping::explain(reject(Reason::InvalidUtf8, format!("the record's key: {error}")), &key)
+        })?;
         let object = text.trim_ascii_start().starts_with('{');
         match self.columns[..] {
             [column] if !object || self.takes_whole(column, text) => self.whole(column, text, cells),

@@ -10,9 +10,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// What Debezium writes for a large value that an update of PostgreSQL did not touch, as text and as bytes.
-const UNAVAILABLE: [&str; 2] =
-    ["\"__debezium_unavailable_value\"", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\""];
 /// MicroTimestamp's infinities, as Debezium's PostgreSQL connector has them.
 const INFINITIES: [(i64, &str); 2] =
     [(9_223_372_036_825_200_000, "infinity"), (-9_223_372_036_832_400_000, "-infinity")];
@@ -108,25 +105,15 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// The row with its values as the columns take them. With `drop_unavailable`, fields that Debezium did not know are
-/// left out: an upsert then leaves the stored values alone.
-pub(super) fn convert<'a>(
-    row: &'a str,
-    schema: Option<&Schema<'_>>,
-    decoder: &Decoder,
-    drop_unavailable: bool,
-) -> Cow<'a, str> {
-    let drop_unavailable = drop_unavailable && UNAVAILABLE.iter().any(|marker| row.contains(marker));
-    let schema = schema.filter(|schema| schema.changes());
-    if schema.is_none() && !drop_unavailable {
-        return Cow::Borrowed(row);
-    }
+/// The row with its values as the columns take them. Fields that Debezium did not know are left out, because their values do
+/// not follow their schema.
+pub(super) fn convert<'a>(row: &'a str, schema: Option<&Schema<'_>>, decoder: &Decoder) -> Cow<'a, str> {
+    let Some(schema) = schema.filter(|schema| schema.changes()) else { return Cow::Borrowed(row) };
     let Ok(members) = members(row) else { return Cow::Borrowed(row) };
-    let kept = members.iter().filter(|(_, value)| !(drop_unavailable && UNAVAILABLE.contains(value)));
+    let kept = members.iter().filter(|(_, value)| !decoder.is_unavailable(value));
     let mut out = String::with_capacity(row.len() + 64);
     put_object(kept, &mut out, |name, value, out| {
-        let field = schema.and_then(|schema| schema.field(name));
-        put(value, field, decoder.kind_of(name), out);
+        put(value, schema.field(name), decoder.kind_of(name), out);
     });
     Cow::Owned(out)
 }

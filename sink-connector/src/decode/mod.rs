@@ -7,7 +7,9 @@ mod key;
 mod logical;
 mod record;
 mod rejection;
+mod unavailable;
 mod value;
+mod wrapping;
 
 pub use crate::encode::NullBytes;
 pub(crate) use cells::CellRef;
@@ -17,6 +19,7 @@ pub use envelope::ValueFormat;
 pub(crate) use key::KeyDecoder;
 pub(crate) use rejection::{Reason, Rejection};
 
+use self::unavailable::Unavailable;
 use crate::encode::Kind;
 use hashbrown::HashMap;
 use serde::de::IgnoredAny;
@@ -70,6 +73,8 @@ pub struct Decoder {
     /// Fields that are read; the columns of the others are filled from elsewhere.
     taken: Vec<bool>,
     options: Options,
+    /// A value that stands for an absent field.
+    unavailable: Option<Unavailable>,
 }
 
 impl Decoder {
@@ -97,7 +102,18 @@ impl Decoder {
                 });
             }
         }
-        Ok(Decoder { fields, by_name, taken, options })
+        Ok(Decoder { fields, by_name, taken, options, unavailable: None })
+    }
+
+    /// The same decoder, but fields whose value is this placeholder of Debezium are absent.
+    #[must_use]
+    pub fn with_unavailable_value(self, placeholder: &str) -> Decoder {
+        Decoder { unavailable: Unavailable::new(placeholder), ..self }
+    }
+
+    /// Whether a field with this JSON value is absent.
+    pub(crate) fn is_unavailable(&self, json: &str) -> bool {
+        self.unavailable.as_ref().is_some_and(|unavailable| unavailable.is(json))
     }
 
     /// The fields, in the order of the cells.
@@ -113,11 +129,14 @@ impl Decoder {
     /// The first problem in the record; the contents of `cells` are then unspecified.
     pub fn decode(&self, payload: &[u8], cells: &mut Cells) -> Result<(), Rejection> {
         cells.reset(self.fields.len());
-        let text = utf8(payload)?;
-        if !text.trim_ascii_start().starts_with('{') {
-            return Err(not_an_object(text));
-        }
-        record::read(self, text, cells)
+        let read = |cells| {
+            let text = utf8(payload)?;
+            if !text.trim_ascii_start().starts_with('{') {
+                return Err(not_an_object(text));
+            }
+            record::read(self, text, cells)
+        };
+        read(cells).map_err(|rejection| wrapping::explain(rejection, payload))
     }
 
     /// Opens the envelope of a value; without an envelope, the value is the row.
@@ -126,7 +145,8 @@ impl Decoder {
     /// If the value does not have that envelope, or is an event that does not change a row.
     #[inline]
     pub fn open<'a>(&self, value: &'a [u8]) -> Result<Opened<'a>, Rejection> {
-        self.options.value_format.open(value, self)
+        let opened = self.options.value_format.open(value, self);
+        opened.map_err(|rejection| wrapping::explain(rejection, value))
     }
 
     /// The key in its envelope, if values have one as well; any other key is returned unchanged.

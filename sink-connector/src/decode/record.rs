@@ -6,6 +6,7 @@ use super::{Cells, Decoder, Field, Reason, Rejection, reject};
 use crate::encode::{EncodeError, Kind, check_depth};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 
 /// The state that the visitors of one record share. serde's errors hold only text, so a rejection is stored here.
@@ -43,7 +44,8 @@ fn explain(
             let value = value_at(after_name);
             let number = !value.starts_with('"');
             let reason = if number { EncodeError::OutOfRange } else { EncodeError::LoneSurrogate };
-            reject_value(&decoder.fields[index], reason, if number { number_at(value) } else { value })
+            let own = if number { number_at(value).into() } else { own_text(value) };
+            reject_value(&decoder.fields[index], reason, &own)
         }
         None => reject(Reason::InvalidText, format!("in a field's name: {error}")),
     }
@@ -74,6 +76,14 @@ pub(super) fn leave<E: serde::de::Error>(state: &mut RecordState<'_, '_>, reject
 /// The text from a value on, given the text from the closing quote of its name on.
 pub(super) fn value_at(after_name: &str) -> &str {
     after_name.strip_prefix('"').unwrap_or_default().trim_start_matches([' ', '\t', '\n', '\r', ':'])
+}
+
+/// The text of the value that text begins with, without what follows it. Of a value that does not end: how it begins.
+pub(super) fn own_text(text: &str) -> Cow<'_, str> {
+    match serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().next() {
+        Some(Ok(value)) => value.get().into(),
+        _ => text.chars().next().map_or_else(String::new, |first| format!("{first}…")).into(),
+    }
 }
 
 /// The literal of the number that text begins with.
@@ -111,17 +121,14 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, '_, 'de> {
             match key.after_name {
                 Some(after_name) if !reads_raw(&field.kind) => {
                     state.current = Some((index, after_name));
-                    map.next_value_seed(ValueSeed {
-                        field,
-                        index,
-                        after_name,
-                        options: decoder.options,
-                        state,
-                    })?;
+                    map.next_value_seed(ValueSeed { field, index, after_name, decoder, state })?;
                     state.current = None;
                 }
                 _ => {
                     let raw: &RawValue = map.next_value()?;
+                    if decoder.is_unavailable(raw.get()) {
+                        continue;
+                    }
                     encode_raw(raw.get(), field, index, decoder.options, state.cells)
                         .map_err(|rejection| leave(state, rejection))?;
                 }

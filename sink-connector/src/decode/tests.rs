@@ -298,3 +298,44 @@ proptest! {
         prop_assert_eq!(value(&payload, "k", options).unwrap().unwrap(), number.to_be_bytes());
     }
 }
+
+#[test]
+fn a_rejection_shows_the_value_and_nothing_that_follows_it() {
+    let strict = Options { unwrap_single_element_arrays: false, ..LENIENT };
+    for (column, value) in [
+        ("t", r#"{"a":"own"}"#),
+        ("t", r#"["own",2]"#),
+        ("t", r#""\ud800 own""#),
+        ("i", r#""own""#),
+        ("i", "1.5"),
+        ("i", "true"),
+        ("f", "1e400"),
+        ("z", "1e400"),
+        ("n", r#"["own",2]"#),
+    ] {
+        let payload = format!(r#"{{"{column}":{value} , "secret":"4711"}}"#);
+        let detail = rejection(&payload, strict).detail;
+        assert!(detail.contains(value) && !detail.contains("secret"), "{detail}");
+    }
+    let broken = rejection(r#"{"t":{"a": "#, strict).detail;
+    assert!(!broken.contains("\"a\""), "{broken}");
+}
+
+#[test]
+fn a_value_in_a_known_wrapping_is_explained() {
+    for (payload, named) in [
+        (&b""[..], "an empty value"),
+        (b"\xef\xbb\xbf{\"t\":1}", "byte order mark"),
+        (b"\0\0\0\0\x2a\x02\x80", "schema id 42"),
+        (b"{\"t\":1}\n{\"t\":2}", "several JSON documents"),
+        (br#""{\"t\":1}""#, "MongoDB"),
+    ] {
+        let detail = rejection(payload, LENIENT).detail;
+        assert!(detail.contains(named), "{detail}");
+    }
+}
+
+#[test]
+fn a_number_that_is_unwrapped_is_text_as_it_is_written() {
+    assert_eq!(text(r#"{"t":[1e400]}"#, LENIENT).as_deref(), Ok("1e400"));
+}

@@ -1,8 +1,8 @@
 //! Reads the value of one field and has it encoded: most as serde_json hands them over, the rest from their text.
 
 use super::array::encode_array;
-use super::record::{RecordState, leave, number_at, reject_value, value_at};
-use super::{Cells, Field, NullBytes, Options, Reason, Rejection};
+use super::record::{RecordState, leave, number_at, own_text, reject_value, value_at};
+use super::{Cells, Decoder, Field, NullBytes, Options, Reason, Rejection};
 use crate::encode::{EncodeError, Kind, Value, check_depth, encode, encode_json, resolve_nul};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -151,7 +151,7 @@ pub(super) struct ValueSeed<'a, 's, 'de> {
     pub(super) index: usize,
     /// The record's text from the closing quote of the field's name on.
     pub(super) after_name: &'de str,
-    pub(super) options: Options,
+    pub(super) decoder: &'a Decoder,
     pub(super) state: &'a mut RecordState<'s, 'de>,
 }
 
@@ -160,6 +160,11 @@ impl<'de> ValueSeed<'_, '_, 'de> {
     fn put<E: serde::de::Error>(self, value: Value<'_>) -> Result<(), E> {
         put(self.state.cells, self.index, |out| encode(&self.field.kind, value, out))
             .map_err(|error| self.reject(error, value))
+    }
+
+    #[inline]
+    fn is_unavailable(&self, text: &str) -> bool {
+        self.decoder.unavailable.as_ref().is_some_and(|unavailable| unavailable.is_text(text))
     }
 
     #[cold]
@@ -177,7 +182,10 @@ impl<'de> ValueSeed<'_, '_, 'de> {
     /// The error for an object, or an array that is not unwrapped.
     #[cold]
     fn reject_nested<E: serde::de::Error>(self) -> E {
-        leave(self.state, reject_value(self.field, EncodeError::WrongType, value_at(self.after_name)))
+        leave(
+            self.state,
+            reject_value(self.field, EncodeError::WrongType, &own_text(value_at(self.after_name))),
+        )
     }
 }
 
@@ -197,11 +205,17 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_, 'de> {
     }
 
     fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<(), E> {
+        if self.is_unavailable(text) {
+            return Ok(());
+        }
         self.put(Value::Str(text)) // what has no escapes has no U+0000
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        match resolve_nul(text, self.options.null_bytes) {
+        if self.is_unavailable(text) {
+            return Ok(());
+        }
+        match resolve_nul(text, self.decoder.options.null_bytes) {
             Ok(text) => self.put(Value::Str(&text)),
             Err(error) => Err(self.reject(error, Value::Str(text))),
         }
@@ -231,14 +245,17 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
-        if !self.options.unwrap_single_element_arrays {
+        if !self.decoder.options.unwrap_single_element_arrays {
             return Err(self.reject_nested());
         }
         let Some(element) = array.next_element::<&RawValue>()? else { return Err(self.reject_nested()) };
         if array.next_element::<IgnoredAny>()?.is_some() {
             return Err(self.reject_nested());
         }
-        encode_scalar(element.get(), self.field, self.index, self.options, self.state.cells)
+        if self.decoder.is_unavailable(element.get()) {
+            return Ok(());
+        }
+        encode_scalar(element.get(), self.field, self.index, self.decoder.options, self.state.cells)
             .map_err(|rejection| leave(self.state, rejection))
     }
 

@@ -150,12 +150,25 @@ pub(crate) fn check_owner(
             )));
         }
     }
-    match (&theirs.topic_id, &owner.topic_id) {
-        (Some(there), Some(here)) if there != here => Err(Stopped::TopicRecreated(format!(
+    if let (Some(there), Some(here)) = (&theirs.topic_id, &owner.topic_id)
+        && there != here
+    {
+        return Err(Stopped::TopicRecreated(format!(
             "topic {} was deleted and recreated (id {there}, now {here}): position {} of {partition} is not \
              valid in the new topic. Set a position with `sink-connector offsets reset`",
             partition.topic, stored.next
-        ))),
-        _ => Ok(stored.next),
+        )));
     }
+    if let (Some(there), Some(here)) = (&theirs.target_id, &owner.target_id)
+        && there.is_replaced_by(here)
+    {
+        return Err(Stopped::TableRecreated(format!(
+            "table {} is not the one that position {} of {partition} belongs to: it was dropped and created again, or \
+             replaced (oid {} is now {}), so the rows of earlier records may be missing. Write them again with \
+             `sink-connector offsets reset --to-earliest`, or, if the table has them, accept it with \
+             `sink-connector offsets reset --to-stored`",
+            owner.target_table, stored.next, there.oid, here.oid
+        )));
+    }
+    Ok(stored.next)
 }

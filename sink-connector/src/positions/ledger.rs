@@ -15,6 +15,8 @@ pub enum Stopped {
     ForeignPosition(String),
     /// The topic was deleted and created again.
     TopicRecreated(String),
+    /// The target table was dropped and created again.
+    TableRecreated(String),
     /// Records up to here have been deleted before they were read.
     BelowLogStart(String),
     /// The log ends before the position.
@@ -30,6 +32,7 @@ impl Stopped {
             Self::LostPosition(_) => "lost_position",
             Self::ForeignPosition(_) => "foreign_position",
             Self::TopicRecreated(_) => "topic_recreated",
+            Self::TableRecreated(_) => "table_recreated",
             Self::BelowLogStart(_) => "below_log_start",
             Self::BeyondLogEnd(_) => "beyond_log_end",
             Self::NoPosition(_) => "no_position",
@@ -37,10 +40,11 @@ impl Stopped {
     }
 
     /// Every value of the label.
-    pub const ALL: [&str; 6] = [
+    pub const ALL: [&str; 7] = [
         "lost_position",
         "foreign_position",
         "topic_recreated",
+        "table_recreated",
         "below_log_start",
         "beyond_log_end",
         "no_position",
@@ -53,6 +57,7 @@ impl fmt::Display for Stopped {
             Self::LostPosition(text)
             | Self::ForeignPosition(text)
             | Self::TopicRecreated(text)
+            | Self::TableRecreated(text)
             | Self::BelowLogStart(text)
             | Self::BeyondLogEnd(text)
             | Self::NoPosition(text) => f.write_str(text),

@@ -4,3 +4,4 @@ pub(crate) mod first;
 pub(crate) mod ledger;
 pub(crate) mod span;
 pub(crate) mod stored;
+pub(crate) mod target_id;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use thiserror::Error;
+
 /// Quotes an identifier.
 pub(crate) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -35,6 +37,18 @@ pub(crate) fn int_array(values: impl Iterator<Item = i64>) -> String {
     format!("'{{{}}}'", numbers.join(","))
 }
 
+/// PostgreSQL cuts longer names off, silently (`NAMEDATALEN - 1`).
+const IDENTIFIER_MAX_BYTES: usize = 63;
+
+/// A name that PostgreSQL would cut off: two such names may mean the same table.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{name:?} has {} bytes, and PostgreSQL would cut it off after {IDENTIFIER_MAX_BYTES}: names that begin alike would \
+         mean one table. Set another name; for one topic in [topics.\"…\"]", .name.len())]
+pub struct NameTooLong {
+    /// The schema or the table.
+    pub name: String,
+}
+
 /// A table's name.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub struct TableName {
@@ -65,6 +79,18 @@ impl TableName {
         }
         let table = parts.pop().expect("there is always a part");
         Self { schema: parts.pop(), table }
+    }
+
+    /// Refuses a name that PostgreSQL would cut off.
+    ///
+    /// # Errors
+    /// The part that is too long.
+    pub fn check_length(&self) -> Result<(), NameTooLong> {
+        let parts = self.schema.iter().chain([&self.table]);
+        match parts.into_iter().find(|part| part.len() > IDENTIFIER_MAX_BYTES) {
+            Some(name) => Err(NameTooLong { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The name as SQL, quoted.
@@ -107,6 +133,16 @@ mod tests {
         assert_eq!(TableName::parse("public.scores").sql(), "\"public\".\"scores\"");
         assert_eq!(TableName::parse("Live Scores").sql(), "\"Live Scores\"");
         assert_eq!(TableName::parse("\"a.b\".\"c\"\"d\"").sql(), "\"a.b\".\"c\"\"d\"");
+    }
+
+    #[test]
+    fn a_name_that_would_be_cut_off_is_refused() {
+        let fits = "é".repeat(31) + "x";
+        assert_eq!(TableName::parse(&format!("{fits}.{fits}")).check_length(), Ok(()));
+        for name in [format!("{fits}y"), format!("s.{fits}y"), format!("{fits}y.t"), format!("\"{fits}.\"")] {
+            let error = TableName::parse(&name).check_length().unwrap_err();
+            assert!(error.to_string().contains("has 64 bytes"), "{error}");
+        }
     }
 
     #[test]

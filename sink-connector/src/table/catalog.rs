@@ -34,6 +34,8 @@ pub struct Column {
     pub not_null: bool,
     /// What a row without the column gets there, if not NULL.
     pub default: Option<ColumnDefault>,
+    /// GENERATED ALWAYS AS IDENTITY: COPY may write it, INSERT only with OVERRIDING SYSTEM VALUE, UPDATE never.
+    pub identity_always: bool,
 }
 
 /// What a row gets in a column that it does not carry.
@@ -73,6 +75,10 @@ pub struct Table {
     pub full_name: String,
     /// Columns that can be written, in attnum order. Generated columns cannot.
     pub columns: Vec<Column>,
+    /// If LOCK TABLE needs a privilege on the table, and the role has INSERT on columns only: one of these.
+    pub insertable_column: Option<String>,
+    /// Columns that are computed from others (GENERATED ALWAYS AS (…)).
+    pub generated: Vec<String>,
     /// Unique indexes that can arbitrate.
     pub unique_indexes: Vec<UniqueIndex>,
     /// Text that changes with everything that an encoded batch relies on.
@@ -182,6 +188,8 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
         oid,
         full_name,
         columns,
+        insertable_column: read_insertable_column(client, oid)?,
+        generated: read_generated(client, oid)?,
         unique_indexes,
         fingerprint,
         partitions,
@@ -194,12 +202,13 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
 fn read_columns(client: &mut Client, table: u32, types: &Types) -> Result<Vec<Column>, postgres::Error> {
     let rows = client.query(
         &format!("SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.attidentity = 'd', \
-                    COALESCE(k.collcollate IN ('C', 'POSIX'), false), pg_catalog.pg_get_expr(d.adbin, d.adrelid), {} \
+                    pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.attidentity <> '', \
+                    COALESCE(k.collcollate IN ('C', 'POSIX'), false), pg_catalog.pg_get_expr(d.adbin, d.adrelid), {}, \
+                    a.attidentity = 'a' \
              FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation k ON k.oid = a.attcollation \
              LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
-               AND a.attidentity <> 'a' ORDER BY a.attnum",
+             ORDER BY a.attnum",
             defaults::IS_CONSTANT
         ),
         &[&table],
@@ -226,6 +235,7 @@ fn read_columns(client: &mut Client, table: u32, types: &Types) -> Result<Vec<Co
                 bytewise: row.get(7),
                 not_null: row.get::<_, bool>(5) || resolved.not_null,
                 default,
+                identity_always: row.get(10),
             }
         })
         .collect();
@@ -234,4 +244,20 @@ fn read_columns(client: &mut Client, table: u32, types: &Types) -> Result<Vec<Co
         .collect();
     defaults::read_constants(client, &mut columns, &constants)?;
     Ok(columns)
+}
+
+/// A column that the role may insert into, if it may not lock the table: that needs a privilege on the whole table.
+fn read_insertable_column(client: &mut Client, table: u32) -> Result<Option<String>, postgres::Error> {
+    let sql = "SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 \
+               AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a' \
+               AND NOT pg_catalog.has_table_privilege(a.attrelid, 'INSERT, UPDATE, DELETE, TRUNCATE') \
+               AND pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT') ORDER BY a.attnum LIMIT 1";
+    Ok(client.query_opt(sql, &[&table])?.map(|row| row.get(0)))
+}
+
+/// The names of the columns that are computed from others.
+fn read_generated(client: &mut Client, table: u32) -> Result<Vec<String>, postgres::Error> {
+    let sql = "SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 \
+               AND NOT a.attisdropped AND a.attgenerated <> '' ORDER BY a.attnum)";
+    Ok(client.query_one(sql, &[&table])?.get(0))
 }

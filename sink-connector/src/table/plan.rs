@@ -37,6 +37,8 @@ pub struct Wanted {
     pub metadata: Vec<(MetadataColumn, String)>,
     /// `(field, column)`: fields stored under another name.
     pub rename: Vec<(String, String)>,
+    /// A field with this value, in any form that Debezium gives it, is absent; empty: none.
+    pub unavailable_value_placeholder: String,
     /// Options of the decoder.
     pub options: Options,
 }
@@ -122,8 +124,8 @@ pub struct Plan {
     pub insert_only: bool,
     /// Rules rewrite an INSERT, so its row count is meaningless.
     pub rules: bool,
-    /// LOCK TABLE works: not for foreign tables.
-    pub lockable: bool,
+    /// The statement that locks the table against ALTER; foreign tables cannot be locked.
+    pub lock: Option<String>,
     /// The column of `version_field`.
     pub version: Option<Version>,
     /// A tombstone deletes the row of its key.
@@ -136,6 +138,8 @@ pub struct Plan {
     pub key_decoder: Option<KeyDecoder>,
     /// Metadata columns: indexes into [`Plan::columns`].
     pub metadata: Vec<(usize, MetadataColumn)>,
+    /// The table's oid, if it holds its rows itself.
+    pub table_oid: Option<u32>,
     /// The fingerprint that the table must have when a batch of this plan is written.
     pub fingerprint: String,
     /// The same for its partitions, if it has any. Only writing several records at once relies on it.
@@ -154,6 +158,19 @@ pub enum PlanError {
         column: String,
         /// The columns of the table.
         columns: String,
+    },
+    /// The configuration names a column that the server computes.
+    #[error(
+        "{key} names {column:?}, which is a generated column of {table}: the server computes it from other columns, and \
+         nothing else can be written to it"
+    )]
+    GeneratedColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Where it is named.
+        key: &'static str,
     },
     /// A name in `[sink.metadata]` is not a column.
     #[error("metadata.{what} names column {column:?}, but {table} has no such column; it has: {columns}")]
@@ -227,6 +244,10 @@ impl Plan {
         if table.unlogged && !wanted.allow_unlogged {
             return Err(PlanError::Unlogged { table: table.full_name.clone() });
         }
+        // The sequence gives the values of an identity, unless the column is the key.
+        let written = |column: &Column| !column.identity_always || wanted.key.contains(&column.name);
+        let columns = table.columns.iter().filter(|column| written(column)).cloned().collect();
+        let table = &Table { columns, ..table.clone() };
         let fields = table
             .columns
             .iter()
@@ -243,6 +264,7 @@ impl Plan {
         let binary = table.columns.iter().all(|column| column.kind.is_binary());
         let key = if wanted.key.is_empty() { None } else { Some(resolve::find_key(wanted, table)?) };
         let metadata = resolve::find_metadata(wanted, table)?;
+        resolve::check_rename(wanted, table)?;
         let from_key: &[usize] = key.as_ref().filter(|_| wanted.record_key).map_or(&[], |key| &key.columns);
         let taken: Vec<bool> = (0..fields.len())
             .map(|column| !from_key.contains(&column) && metadata.iter().all(|(c, _)| *c != column))
@@ -258,7 +280,9 @@ impl Plan {
             .map(|key| KeyDecoder::new(fields.clone(), key.columns.clone(), wanted.options))
             .transpose()
             .map_err(ambiguous)?;
-        let decoder = Decoder::taking(fields, taken, wanted.options).map_err(ambiguous)?;
+        let decoder = Decoder::taking(fields, taken, wanted.options)
+            .map_err(ambiguous)?
+            .with_unavailable_value(&wanted.unavailable_value_placeholder);
         let others = |index: &&Index| key.as_ref().is_none_or(|key: &Key| key.index_oid != index.oid);
         let other_indexes: Vec<&Index> = table.constraints.indexes.iter().filter(others).collect();
         // The input functions of the types read text, and may refuse it.
@@ -283,16 +307,22 @@ impl Plan {
             on_conflict_only: !wanted.read_before_write,
             insert_only: table.constraints.insert_only,
             rules: table.constraints.rules,
-            lockable: table.kind != 'f',
+            lock: resolve::lock(&wanted.table, table),
             version,
             deletes: wanted.deletes,
             decoder,
             record_key: wanted.record_key,
             key_decoder,
             metadata,
+            table_oid: matches!(table.kind, 'r' | 'p').then_some(table.oid),
             fingerprint: table.fingerprint.clone(),
             partitions: table.partitions.clone(),
         })
+    }
+
+    /// Whether an INSERT has to say that it writes the values of an identity itself.
+    pub fn overrides_identity(&self) -> bool {
+        self.columns.iter().any(|column| column.identity_always)
     }
 
     /// The columns of the key; empty without a key.

@@ -141,6 +141,7 @@ impl Plans {
 
     fn read(&self, client: &mut Client, target: &Target) -> Result<Plan, Failure> {
         let name = &target.wanted.table;
+        name.check_length().map_err(|error| Failure::configuration(error.to_string()))?;
         let mut table = catalog::read_table(client, name)?;
         if let (None, Some(ddl)) = (&table, &target.ddl) {
             tracing::info!(table = %name, ddl = ddl.origin, "creating the missing table");

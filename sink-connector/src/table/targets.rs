@@ -37,6 +37,7 @@ fn target(table: &TableConfig) -> Result<Target, DdlError> {
         version_field: table.version_field.clone(),
         metadata: metadata(table),
         rename: table.rename.iter().map(|(field, column)| (field.clone(), column.clone())).collect(),
+        unavailable_value_placeholder: table.unavailable_value_placeholder.clone(),
         options: Options {
             value_format: table.value_format,
             reject_unknown_fields: table.unknown_fields == UnknownFields::Reject,

@@ -36,7 +36,7 @@ impl WriterConnection {
     /// Prepares a fresh connection for the fence.
     pub(crate) fn new(mut connection: Connection, offsets: &Offsets) -> Result<Self, Failure> {
         connection.batch_execute("DEALLOCATE ALL; DISCARD TEMP")?;
-        connection.batch_execute(&offsets.prepare_fence())?;
+        offsets.prepare_fence(&mut connection)?;
         let backend = session::backend(&mut connection)?;
         Ok(Self {
             connection,

@@ -82,15 +82,15 @@ pub(super) fn begin(
         let rows = batch.records().count() as u64;
         statements.push((Statement::Fence { rows }, context.dead_letters.removal(batch)));
     } else {
-        let (lock, update) = Offsets::fence(batch.spans());
+        let target = |topic: &str| batch.plans().get(topic).and_then(|plan| plan.table_oid);
+        let (lock, update) = Offsets::fence(batch.spans(), target);
         statements.push((Statement::LockPositions, lock));
         statements.push((Statement::Fence { rows: batch.spans().len() as u64 }, update));
     }
     for plan in plans_in_use(batch) {
         let fingerprint = connection.fingerprint_statement(&plan.name)?;
-        if plan.lockable {
-            let lock = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", plan.target);
-            statements.push((Statement::LockTable, lock));
+        if let Some(lock) = &plan.lock {
+            statements.push((Statement::LockTable, lock.clone()));
         }
         statements.push((Statement::Fingerprint { expected: plan.fingerprint.clone() }, fingerprint));
         let relies = |(table, rung): &(&TableRows, Rung)| {

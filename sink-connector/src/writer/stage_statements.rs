@@ -76,12 +76,16 @@ pub(crate) fn insert(staged: &Staged, plan: &Plan) -> String {
     }
     let newer = newer(plan, |n| format!("excluded.{}", ident(&plan.columns[n].name)));
     let newer = newer.map(|newer| format!(" WHERE {newer}")).unwrap_or_default();
-    format!("{insert} DO UPDATE SET {}{newer}", set_from_excluded(staged, plan))
+    match set_from_excluded(staged, plan) {
+        Some(set) => format!("{insert} DO UPDATE SET {set}{newer}"),
+        None => format!("{insert} DO NOTHING"),
+    }
 }
 
 /// What an upsert sets in a row that is there. `excluded` is the row that was to be inserted, with defaults where the
-/// record carries nothing: the staged row of its key tells those from values.
-fn set_from_excluded(staged: &Staged, plan: &Plan) -> String {
+/// record carries nothing: the staged row of its key tells those from values. `None` if no column
+/// can be set at all.
+fn set_from_excluded(staged: &Staged, plan: &Plan) -> Option<String> {
     let excluded = |name: &String| format!("{name} = excluded.{name}");
     let name = |n: usize| ident(&plan.columns[n].name);
     let (varying, always): (Vec<usize>, Vec<usize>) =
@@ -107,9 +111,15 @@ fn set_from_excluded(staged: &Staged, plan: &Plan) -> String {
     }
     if set.is_empty() {
         // Nothing changes; but a row counts, and one that a trigger refuses does not.
-        set = plan.key_columns().map(|c| ident(&c.name)).map(|name| excluded(&name)).collect();
+        // An identity cannot be set, not even to its own value.
+        let key = plan.key_columns().filter(|c| !c.identity_always);
+        set = key.map(|c| excluded(&ident(&c.name))).collect();
     }
-    set.join(", ")
+    if set.is_empty() {
+        let other = plan.columns.iter().find(|c| !c.identity_always).map(|c| ident(&c.name))?;
+        set.push(format!("{other} = t.{other}"));
+    }
+    Some(set.join(", "))
 }
 
 /// `INSERT … SELECT` of staged rows, in the order of their records. A record gets the default of a column that it does
@@ -140,8 +150,9 @@ fn insert_into(staged: &Staged, plan: &Plan) -> String {
         }
         names.push(ident(&column.name));
     }
+    let overriding = if plan.overrides_identity() { " OVERRIDING SYSTEM VALUE" } else { "" };
     format!(
-        "INSERT INTO {} AS t ({}) SELECT {} FROM {} s ORDER BY s.o",
+        "INSERT INTO {} AS t ({}){overriding} SELECT {} FROM {} s ORDER BY s.o",
         plan.target,
         names.join(", "),
         values.join(", "),

@@ -226,39 +226,3 @@ fn a_table_that_is_renamed_and_renamed_back_loses_nothing() {
     });
     every_record_once(produced).assert_exactly_once(&mut flow.client(), "t");
 }
-
-/// One partition, so that a record's id is its offset.
-fn recreated(name: &str, change: impl FnOnce(&Flow) -> i64) {
-    let flow = Flow::new(name, 1, UNKEYED, false);
-    let mut position = 0;
-    let produced = flow.run(new_row, || position = change(&flow));
-    assert!((SOME..produced).contains(&position), "the table was dropped at {position} of {produced}");
-    // The rows of the old table are gone; all later ones are in the new one.
-    let mut expected = Expected::by("id");
-    (position..produced).for_each(|id| expected.add(&row(id)));
-    expected.assert_exactly_once(&mut flow.client(), "t");
-    assert_eq!(flow.world.position(), produced);
-}
-
-fn position(transaction: &mut postgres::Transaction<'_>) -> i64 {
-    transaction.query_one("SELECT next_offset FROM sink_offsets", &[]).unwrap().get(0)
-}
-
-#[test]
-fn a_table_dropped_and_created_again_is_filled_from_the_stored_position() {
-    recreated("recreated", |flow| {
-        let position = flow.change("DROP TABLE t", position);
-        flow.sink.wait_not_ready(PATIENCE, &["table t does not exist"]);
-        flow.client().batch_execute(UNKEYED).unwrap();
-        position
-    });
-}
-
-#[test]
-fn a_table_replaced_in_one_transaction_is_filled_from_the_stored_position() {
-    recreated("replaced", |flow| {
-        let position = flow.change("DROP TABLE t; CREATE TABLE t (name text, v float8, id bigint)", position);
-        flow.noticed(1);
-        position
-    });
-}

@@ -22,7 +22,7 @@ use crate::postgres::sqlstate::Class;
 use crate::rejects::dead_letters::DeadLetters;
 use crate::rejects::policy::Decision;
 use crate::table::catalog::{self, Table};
-use crate::table::plan::Plan;
+use crate::table::plan::{Mode, Plan};
 use crate::table::plan_cache::Target;
 use crate::types::Offset;
 use crate::writer::bisect::LastWritten;
@@ -208,6 +208,20 @@ impl DryRun<'_> {
         }
     }
 
+    /// Reports fields with Debezium's placeholder for values that an update did not touch.
+    fn unavailable(&self, subject: &str, fields: &BTreeSet<String>, report: &mut Report) {
+        if fields.is_empty() {
+            return;
+        }
+        let fields = fields.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let text = format!("fields with sink.unavailable_value_placeholder are treated as absent: {fields}");
+        if self.target.wanted.mode == Mode::Upsert {
+            report.ok(subject, format!("{text}; the stored values stay"));
+        } else {
+            report.warning(subject, text, "set sink.insert_mode = \"upsert\", which keeps the stored values");
+        }
+    }
+
     /// Reports fields without a column, and columns without a field.
     fn fields(&self, subject: &str, records: &[Sampled], plan: &Plan, report: &mut Report) {
         let wanted = &self.target.wanted;
@@ -216,12 +230,16 @@ impl DryRun<'_> {
             renamed.map_or_else(|| field.to_owned(), |(_, column)| column.clone())
         };
         let mut carried = BTreeSet::new();
+        let mut unavailable = BTreeSet::new();
         for record in records.iter().filter_map(|record| record.payload.as_deref()) {
             let Ok(Opened::Row(row)) = plan.decoder.open(record) else { continue };
             if let Ok(Value::Object(object)) = serde_json::from_slice(&row) {
                 carried.extend(object.keys().map(|field| column_of(field)));
+                let placeholders = object.iter().filter(|(_, v)| plan.decoder.is_unavailable(&v.to_string()));
+                unavailable.extend(placeholders.map(|(field, _)| format!("{field:?}")));
             }
         }
+        self.unavailable(subject, &unavailable, report);
         let mut columns: BTreeSet<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
         let list =
             |names: Vec<&String>| names.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", ");
@@ -264,6 +282,7 @@ fn owner(config: &Config, plan: &Plan) -> Owner {
         group_id: config.kafka.group_id.clone(),
         target_table: plan.label.clone(),
         topic_id: None,
+        target_id: None,
     }
 }
 

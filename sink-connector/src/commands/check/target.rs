@@ -118,6 +118,9 @@ fn server(
 fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut Report) {
     let name = &target.wanted.table;
     let subject = format!("table {name}");
+    if let Err(error) = name.check_length() {
+        return report.error(&subject, error.to_string(), "set table for the topic");
+    }
     let mut check = || -> Result<(), Failure> {
         let exists = exists(client, &name.sql())?;
         if !exists && target.ddl.is_some() && !may_create(client, &subject, name, report)? {

@@ -31,8 +31,12 @@ Without --execute, it prints the plan and changes nothing. Stop all sinks of the
 cannot be reset while the group has an active member. If a position moves forward, the records in between are never \
 written. If it moves back, they are written again: upsert and insert_ignore absorb that, insert does not.
 
+--to-stored moves nothing. It is for a target table that was replaced by one with the same rows, by a restore or by renaming: \
+the sink stops its partitions (table_recreated) until the new table is accepted.
+
 Examples:
   sink-connector offsets reset --to-datetime 2026-03-01T00:00:00Z
+  sink-connector offsets reset --to-stored --topic scores --execute
   sink-connector offsets reset --to-offset 4711 --topic scores --partition 3 --execute";
 
 /// Subcommands of `offsets`.
@@ -84,6 +88,9 @@ pub struct To {
     /// After the current last record
     #[arg(long)]
     pub to_latest: bool,
+    /// The stored position: accept the target table as it is now, with all rows before the position
+    #[arg(long)]
+    pub to_stored: bool,
     /// This offset, which must be in the log
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub to_offset: Option<i64>,

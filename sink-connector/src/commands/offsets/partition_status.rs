@@ -73,11 +73,13 @@ pub fn read(
     let exists = offsets.exists(client).map_err(failed)?;
     let mut statuses = Vec::new();
     for (topic, partitions) in topics {
+        let table = TableName::parse(&config.topic(topic).table);
         let owner = Owner {
             cluster_id: cluster_id.clone(),
             group_id: config.kafka.group_id.clone(),
-            target_table: TableName::parse(&config.topic(topic).table).to_string(),
+            target_table: table.to_string(),
             topic_id: ids.get(topic).cloned(),
+            target_id: if exists { offsets.target_id(client, &table).map_err(failed)? } else { None },
         };
         for partition in partitions {
             let stored = if exists { offsets.read(client, partition).map_err(failed)? } else { None };

@@ -108,7 +108,11 @@ fn plan(kafka: &Kafka, statuses: Vec<PartitionStatus>, to: &To) -> anyhow::Resul
     };
     for partition_status in statuses {
         let (low, high) = partition_status.log;
-        let to = if to.to_earliest {
+        let to = if to.to_stored {
+            // Without a position, there is nothing to accept.
+            let Some(stored) = partition_status.position() else { continue };
+            stored
+        } else if to.to_earliest {
             low
         } else if to.to_latest {
             high
@@ -156,6 +160,7 @@ fn store(config: &Config, client: &mut Connection, plan: &[Move]) -> anyhow::Res
     let offsets = partition_status::offsets_of(config);
     let mut transact = || -> Result<(), ::postgres::Error> {
         offsets.create(client)?;
+        offsets.migrate(client)?;
         let mut transaction = client.transaction()?;
         transaction.batch_execute("SET LOCAL synchronous_commit = on")?;
         for step in plan {

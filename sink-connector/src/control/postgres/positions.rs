@@ -15,6 +15,7 @@ use crate::observe::health::Component;
 use crate::positions::first::{FirstPositionError, FirstPositions, KAFKA_TIMEOUT, check_owner, watermarks};
 use crate::positions::ledger::Stopped;
 use crate::positions::stored::{Owner, StoredPosition};
+use crate::positions::target_id::TargetId;
 use crate::postgres::failure::Failure;
 use crate::rejects::breaker::History;
 use crate::types::{Offset, TopicPartition};
@@ -69,6 +70,7 @@ impl PostgresControl {
                 return Ok(());
             }
         };
+        let targets = self.target_ids(&names)?;
         let mut answers = Vec::new();
         let mut histories = BTreeMap::new();
         let mut outcome = Ok(());
@@ -79,6 +81,7 @@ impl PostgresControl {
                 group_id: self.context.identity.group_id.clone(),
                 target_table: self.shared.plans.table_of(&partition.topic).unwrap_or_default(),
                 topic_id: ids.get(&*partition.topic).cloned(),
+                target_id: targets.get(&*partition.topic).cloned(),
             };
             let answer = match self.position(question, *end, &owner) {
                 Ok(position) => match self.history(partition, position) {
@@ -181,7 +184,7 @@ impl PostgresControl {
         let shared = Arc::clone(&self.shared);
         let connection = self.connection.as_mut().expect("connected before anything is resolved");
         if let Some(stored) = shared.offsets.read(connection, partition)? {
-            return check_owner(&shared.offsets, partition, &stored, owner).map_err(PositionError::Stopped);
+            return self.owned(partition, &stored, owner);
         }
         if question.known {
             return Err(PositionError::Stopped(Stopped::LostPosition(format!(
@@ -202,13 +205,42 @@ impl PostgresControl {
         shared.offsets.store_first(connection, partition, &StoredPosition { next, owner: owner.clone() })?;
         // Read back: another sink may have been first.
         match shared.offsets.read(connection, partition)? {
-            Some(stored) => {
-                check_owner(&shared.offsets, partition, &stored, owner).map_err(PositionError::Stopped)
-            }
+            Some(stored) => self.owned(partition, &stored, owner),
             None => Err(PositionError::Postgres(Failure::transient(format!(
                 "the position of {partition} was stored and is not there"
             )))),
         }
+    }
+
+    /// A stored position that is this sink's. From now on, it belongs to the present table.
+    fn owned(
+        &mut self,
+        partition: &TopicPartition,
+        stored: &StoredPosition,
+        owner: &Owner,
+    ) -> Result<Offset, PositionError> {
+        let offsets = &self.shared.offsets;
+        let position = check_owner(offsets, partition, stored, owner).map_err(PositionError::Stopped)?;
+        if owner.target_id.is_some() && stored.owner.target_id != owner.target_id {
+            let connection = self.connection.as_mut().expect("connected before anything is resolved");
+            offsets.store_target_id(&mut ***connection, partition, owner.target_id.as_ref())?;
+        }
+        Ok(position)
+    }
+
+    /// The identity of the target of each topic, if it holds its rows itself.
+    fn target_ids(&mut self, topics: &[&str]) -> Result<HashMap<String, TargetId>, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let mut ids = HashMap::new();
+        for topic in topics {
+            self.step();
+            let connection = self.connection.as_mut().expect("connected before anything is resolved");
+            let Some(plan) = shared.plans.get(topic) else { continue };
+            if let Some(id) = shared.offsets.target_id(connection, &plan.name)? {
+                ids.insert((*topic).to_owned(), id);
+            }
+        }
+        Ok(ids)
     }
 
     fn kafka_identity(&mut self, topics: &[&str]) -> Result<(String, HashMap<String, String>), QueryError> {

@@ -23,7 +23,8 @@ fn decoder(value_format: ValueFormat) -> Decoder {
     let field =
         |(name, kind): (&str, Kind)| Field { name: name.into(), kind, not_null: false, column: name.into() };
     let options = Options { value_format, ..Options::default() };
-    Decoder::new(columns().into_iter().map(field).collect(), options).unwrap()
+    let decoder = Decoder::new(columns().into_iter().map(field).collect(), options).unwrap();
+    decoder.with_unavailable_value("__debezium_unavailable_value")
 }
 
 /// The columns of a value that are not absent, as text; `None` for a tombstone.

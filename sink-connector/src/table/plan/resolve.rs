@@ -2,7 +2,7 @@
 
 use crate::decode::Field;
 use crate::encode::Kind;
-use crate::postgres::sql::ident;
+use crate::postgres::sql::{TableName, ident};
 use crate::table::catalog::constraints::Index;
 use crate::table::catalog::{Column, ColumnDefault, Table};
 use crate::table::column_set::ColumnSet;
@@ -15,6 +15,7 @@ pub(super) fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError>
         .key
         .iter()
         .map(|name| {
+            not_generated(table, name, "pk_fields")?;
             table.columns.iter().position(|c| c.name == *name).ok_or_else(|| PlanError::NoKeyColumn {
                 table: table.full_name.clone(),
                 column: name.clone(),
@@ -36,6 +37,14 @@ pub(super) fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError>
         })?;
     let loose = wanted.key.iter().any(|name| !table.constraints.exact_columns.contains(name));
     Ok(Key { columns, index: index.name.clone(), index_oid: index.oid, loose })
+}
+
+fn not_generated(table: &Table, name: &str, key: &'static str) -> Result<(), PlanError> {
+    if table.generated.iter().any(|generated| generated == name) {
+        let (table, column) = (table.full_name.clone(), name.to_owned());
+        return Err(PlanError::GeneratedColumn { table, column, key });
+    }
+    Ok(())
 }
 
 fn names(table: &Table) -> String {
@@ -106,6 +115,7 @@ pub(super) fn find_metadata(
     table: &Table,
 ) -> Result<Vec<(usize, MetadataColumn)>, PlanError> {
     let find = |(source, name): &(MetadataColumn, String)| {
+        not_generated(table, name, "metadata")?;
         let column = table.columns.iter().position(|c| c.name == *name).ok_or_else(|| {
             PlanError::NoMetadataColumn {
                 table: table.full_name.clone(),
@@ -128,6 +138,23 @@ pub(super) fn find_metadata(
     wanted.metadata.iter().map(find).collect()
 }
 
+/// A field that is renamed to a generated column would be ignored without a word.
+pub(super) fn check_rename(wanted: &Wanted, table: &Table) -> Result<(), PlanError> {
+    wanted.rename.iter().try_for_each(|(_, column)| not_generated(table, column, "rename"))
+}
+
+/// What locks the table in ROW EXCLUSIVE mode. Planning an INSERT does so as well, and needs no privilege on the whole table.
+pub(super) fn lock(name: &TableName, table: &Table) -> Option<String> {
+    let target = name.sql();
+    let statement = match &table.insertable_column {
+        None => format!("LOCK TABLE {target} IN ROW EXCLUSIVE MODE"),
+        Some(column) => {
+            format!("EXPLAIN (COSTS OFF) INSERT INTO {target} ({}) VALUES (NULL)", ident(column))
+        }
+    };
+    (table.kind != 'f').then_some(statement)
+}
+
 pub(super) fn find_version(
     wanted: &Wanted,
     table: &Table,
@@ -135,6 +162,7 @@ pub(super) fn find_version(
     key: Option<&Key>,
 ) -> Result<Option<Version>, PlanError> {
     let Some(name) = &wanted.version_field else { return Ok(None) };
+    not_generated(table, name, "version_field")?;
     let column = fields
         .iter()
         .position(|field| field.name == *name)

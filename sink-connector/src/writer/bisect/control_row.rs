@@ -202,7 +202,7 @@ impl Bisection<'_> {
     /// Whether the table has such triggers `g`, or more than one index. What is written through a view or a
     /// rule, or into a foreign table, may have more than the catalog shows here.
     fn more_than_one_index(&mut self, plan: &Plan, triggers: &str) -> Result<bool, Failure> {
-        if plan.insert_only || !plan.lockable {
+        if plan.insert_only || plan.lock.is_none() {
             return Ok(true);
         }
         let sql = format!(

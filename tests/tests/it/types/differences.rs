@@ -112,7 +112,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         types: "date, timestamp, timestamptz",
-        value: "words (`now`, `today`, `epoch`), names of months and time zones, `1/8/1999`, `4:05 PM`, Julian days, years of fewer than four digits, parts left out (`2024-01`, `10:00.5`), minutes beyond 59 in a time without colons (`T246000`)",
+        value: "words (`now`, `today`, `epoch`), names of months and time zones, `1/8/1999`, `4:05 PM`, Julian days, ordinal dates (`2024-123`), years of fewer than four digits, parts left out (`2024-01`, `10:00.5`), minutes beyond 59 in a time without colons (`T246000`)",
         covers: |column, json| {
             matches!(column.family, Date | Timestamp | Timestamptz)
                 && text(json).is_some_and(|text| ODD_DATES.contains(&&*text) || ODD_STAMPS.contains(&&*text))
@@ -121,7 +121,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         types: "time, timetz",
-        value: "words (`now`, `allballs`), names of time zones, `4:05 PM`, a date before the time",
+        value: "words (`now`, `allballs`), names of time zones, `4:05 PM`, a date before the time, an offset with `-` after a time without colons (`040506-08`)",
         covers: |column, json| {
             matches!(column.family, Time | Timetz)
                 && text(json).is_some_and(|text| ODD_TIMES.contains(&&*text))

@@ -29,6 +29,7 @@ pub(crate) fn plan(client: &mut Client, table: &str) -> Plan {
         version_field: None,
         metadata: Vec::new(),
         rename: Vec::new(),
+        unavailable_value_placeholder: String::new(),
         options: Options {
             reject_unknown_fields: true,
             unwrap_single_element_arrays: true,

@@ -189,19 +189,31 @@ pub(crate) const OFFSETS: &[&str] = &[
     "Z BC",
 ];
 /// What PostgreSQL reads and we do not: the differences list it.
-pub(crate) const ODD_DATES: &[&str] =
-    &["today", "epoch", "Jan 8 1999", "1/8/1999", "2024-W01-1", "J2451187", "2024.05", "99-01-08"];
+pub(crate) const ODD_DATES: &[&str] = &[
+    "today",
+    "epoch",
+    "Jan 8 1999",
+    "1/8/1999",
+    "2024-W01-1",
+    "J2451187",
+    "2024.05",
+    "99-01-08",
+    "2024-123",
+    "2024.123",
+];
 /// What we read and PostgreSQL does not, and what it means.
 pub(crate) const ACCEPTED_STAMPS: &[(&str, &str)] = &[
     ("2024-01-01-05:00", "2024-01-01 00:00:00-05:00"),
     ("2024-01-01T101112-05", "2024-01-01 10:11:12-05:00"),
     ("2024-01-01 10:11:12.+02", "2024-01-01 10:11:12+02:00"),
 ];
-pub(crate) const ODD_TIMES: &[&str] = &["allballs", "4:05 PM", "10:00 America/New_York", "2024-01-01 10:00"];
+pub(crate) const ODD_TIMES: &[&str] =
+    &["allballs", "4:05 PM", "10:00 America/New_York", "2024-01-01 10:00", "040506-08", "0405-08"];
 pub(crate) const ODD_STAMPS: &[&str] = &[
     "now",
     "epoch",
     "2024-01-01T246000",
+    "2024-123T10:00",
     "Jan 8 1999 10:00",
     "2024-01-01 4:05 PM",
     "2024-01-01 10:00 America/New_York",

@@ -20,7 +20,7 @@ Examples:
   sink-connector                                      run with the bundled configuration
   sink-connector --config sink.toml check             check everything that the sink needs
   sink-connector --config sink.toml run --until-end   write the records up to the current end, then exit
-  SINK__KAFKA__TOPICS=a,b sink-connector config       print the effective configuration
+  SINK__LOG__FORMAT=json sink-connector config        print the effective configuration
 
 Exit codes:";
 

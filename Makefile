@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test lint shape bench chart packaging images images-arm64 compose cluster-test docs monitoring
+.PHONY: help setup demo down test simulate mutants lint shape bench chart packaging images images-arm64 compose cluster-test docs monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -23,6 +23,14 @@ test: lint ## all checks of CI: format, clippy, unit tests, tests with a real Ka
 	cargo build --profile $(PROFILE) --workspace --bins --tests
 	cargo test --profile $(PROFILE) --workspace
 	@$(MAKE) --no-print-directory packaging
+
+# With the same seed, a run is the same. The seed is printed.
+simulate: ## HOURS=100 simulated hours of several sinks with faults; SEED=N repeats a run
+	HOURS=$(or $(HOURS),100) SEED=$(or $(SEED),$(shell date +%s)) cargo test --profile $(PROFILE) -p sink-connector --lib \
+	  no_simulated_fault_loses_doubles_or_holds_up_a_record -- --nocapture
+
+mutants: ## faults put into a copy of the code, each of which the simulation must find (some minutes)
+	@tests/mutants.sh
 
 # Checks of the compose file and the chart. Their tools come from PyPI and from Go modules.
 packaging:

@@ -11,6 +11,7 @@ cd "$root"
 FLOORS='
 main cli lib
 commands
+simulation
 run
 source control
 writer

@@ -20,6 +20,8 @@ mod positions;
 mod postgres;
 mod rejects;
 pub mod run;
+#[cfg(test)]
+mod simulation;
 mod source;
 mod table;
 mod types;

@@ -27,6 +27,11 @@ fn column(name: &str, kind: Kind, not_null: bool) -> Column {
 
 /// An upsert by `id`, which is in the record's key, with deletes; `v` is another column. `checked`: the server may refuse its rows.
 pub(crate) fn plan(checked: bool) -> Arc<Plan> {
+    Arc::new(plan_of_version(checked, ""))
+}
+
+/// The same, for a table with this fingerprint.
+pub(crate) fn plan_of_version(checked: bool, fingerprint: &str) -> Plan {
     let table = Table {
         oid: 1,
         full_name: "t".to_owned(),
@@ -38,7 +43,7 @@ pub(crate) fn plan(checked: bool) -> Arc<Plan> {
             oid: 2,
             columns: vec!["id".to_owned()],
         }],
-        fingerprint: String::new(),
+        fingerprint: fingerprint.to_owned(),
         partitions: None,
         unlogged: false,
         kind: 'r',
@@ -62,5 +67,5 @@ pub(crate) fn plan(checked: bool) -> Arc<Plan> {
         unavailable_value_placeholder: String::new(),
         options: Options::default(),
     };
-    Arc::new(Plan::new(&wanted, &table).unwrap())
+    Plan::new(&wanted, &table).unwrap()
 }

@@ -10,7 +10,7 @@ use crate::batch::Skip;
 use crate::config::SCHEMA;
 use crate::decode::Reason;
 use crate::observe::metrics::Metrics;
-use crate::positions::ledger::Stopped;
+use crate::positions::stopped::Stopped;
 use crate::postgres::sqlstate::{RULES, When};
 
 /// Flags of `reference`.

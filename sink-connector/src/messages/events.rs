@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::messages::report::Report;
-use crate::positions::ledger::Stopped;
+use crate::positions::stopped::Stopped;
 use crate::types::{Offset, TopicPartition};
 
 #[derive(Debug)]

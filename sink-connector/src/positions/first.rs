@@ -9,7 +9,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use crate::config::AutoOffsetReset;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::query::QueryError;
-use crate::positions::ledger::Stopped;
+use crate::positions::stopped::Stopped;
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::types::{Offset, TopicPartition};
 

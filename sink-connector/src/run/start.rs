@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use rdkafka::error::KafkaError;
 
-use crate::batch::Batch;
 use crate::control::log_ends::LogEnds;
 use crate::control::postgres::{ControlContext, Identity};
 use crate::control::supervisor::Supervisor;
 use crate::control::topic_ids::TopicIds;
+use crate::kafka::client::RdKafka;
 use crate::messages::events::Event;
 use crate::messages::progress::AllProgress;
 use crate::messages::requests::{CompareTopics, ReadLogEnds, Request, WatchedPartitions};
@@ -23,7 +23,8 @@ use crate::run::build::Sink;
 use crate::run::stop::LEAVE_RESERVE;
 use crate::source::bounds::StoppedBy;
 use crate::source::lane::BatchLimits;
-use crate::source::{Source, SourceContext, Totals};
+use crate::source::shell::{Channels, Shared, Shell};
+use crate::source::{Settings, Source, Totals};
 
 /// How often log ends are read, in a bounded run and otherwise.
 const LOG_ENDS_INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
@@ -35,16 +36,6 @@ pub(super) type SourceResult = Result<(StoppedBy, Totals), KafkaError>;
 pub(super) struct Threads {
     pub supervisor: Supervisor,
     pub source: Receiver<SourceResult>,
-}
-
-/// The channels from the source to the other threads.
-struct Channels {
-    writers: Vec<Sender<Batch>>,
-    events: Receiver<Event>,
-    positions: Sender<Request>,
-    log_ends: Sender<ReadLogEnds>,
-    topic_ids: Sender<CompareTopics>,
-    watched: WatchedPartitions,
 }
 
 pub(super) fn start(sink: &Sink<'_>) -> anyhow::Result<Threads> {
@@ -130,31 +121,28 @@ fn start_log_ends(
 
 fn start_source(sink: &Sink<'_>, channels: Channels) -> anyhow::Result<Receiver<SourceResult>> {
     let (config, context) = (sink.config, &sink.writer_context);
-    let source = Source::new(SourceContext {
-        consumer: Arc::clone(&sink.kafka.consumer),
-        writers: channels.writers,
-        events: channels.events,
-        positions: channels.positions,
-        log_ends: channels.log_ends,
-        topic_ids: channels.topic_ids,
-        watched: channels.watched,
+    let settings = Settings {
+        writers: config.postgres.writers,
         plans: Arc::clone(&context.plans),
-        policy: Arc::clone(&context.policy),
-        breaker_retry: config.errors.breaker_retry,
-        metrics: Arc::clone(&context.metrics),
-        health: Arc::clone(&context.health),
-        board: Arc::clone(&sink.board),
-        shutdown: context.shutdown.clone(),
         limits: BatchLimits {
             max_rows: config.batch.max_rows,
             max_bytes: config.batch.max_bytes,
             linger: config.batch.linger,
         },
         bounds: sink.bounds,
+        breaker_retry: config.errors.breaker_retry,
         drain_timeout: config.shutdown_timeout.saturating_sub(LEAVE_RESERVE),
-        commit_metadata: commit_metadata(&config.name),
+    };
+    let shared = Shared {
+        policy: Arc::clone(&context.policy),
+        metrics: Arc::clone(&context.metrics),
+        health: Arc::clone(&context.health),
+        board: Arc::clone(&sink.board),
+        shutdown: context.shutdown.clone(),
         heartbeat: Arc::clone(&sink.heartbeats.poll_loop),
-    });
+    };
+    let client = RdKafka::new(Arc::clone(&sink.kafka.consumer), commit_metadata(&config.name));
+    let source = Shell::new(Source::new(settings, Instant::now()), client, channels, shared);
     let (result_in, result) = bounded(1);
     spawn("source", move || {
         if result_in.send(source.run()).is_err() {

@@ -1,19 +1,11 @@
 //! Assignment and revocation of partitions, and the position from which each is fetched.
 
-use std::time::Duration;
-
-use rdkafka::consumer::Consumer as _;
-use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
-
-use super::Source;
-use crate::kafka::consumer::{self, Rebalanced, cooperative, list_of};
+use super::{Command, Move, Source};
+use crate::kafka::consumer::Rebalanced;
 use crate::messages::requests::{PositionQuery, Request};
-use crate::observe::health::Component;
-use crate::positions::ledger::Stopped;
+use crate::positions::partition::AssignedPartition;
+use crate::positions::stopped::Stopped;
 use crate::types::{Offset, TopicPartition};
-
-/// Timeout of a local operation of librdkafka.
-const LOCAL: Duration = Duration::from_secs(5);
 
 impl Source {
     /// Partitions were assigned or revoked.
@@ -21,44 +13,39 @@ impl Source {
         self.joined = true;
         self.last = None;
         match rebalanced {
-            Rebalanced::Assigned(partitions) => {
-                tracing::info!(partitions = partitions.len(), "assigned");
-                self.group_recovered();
-                let writers = self.lanes.len();
-                let queries: Vec<_> = partitions
-                    .into_iter()
-                    .map(|partition| {
-                        self.begin_metrics(&partition);
-                        let epoch = self.ledger.assign(partition.clone(), writers);
-                        PositionQuery { partition, epoch, known: false }
-                    })
-                    .collect();
-                if queries.is_empty() {
-                    // librdkafka waits for an answer to an empty assignment as well.
-                    self.assign(&TopicPartitionList::new());
-                }
-                self.request(Request::Resolve(queries));
-            }
-            Rebalanced::Revoked(partitions) => {
-                tracing::info!(partitions = partitions.len(), "revoked");
-                for partition in &partitions {
-                    self.ledger.revoke(partition);
-                    self.beyond_log_end.remove(partition);
-                    self.uncommitted.remove(partition);
-                    self.forget_metrics(partition);
-                }
-                self.drop_records(&partitions);
-                self.request(Request::Forget(partitions));
-            }
+            Rebalanced::Assigned(partitions) => self.assigned(partitions),
+            Rebalanced::Revoked(partitions) => self.revoked(partitions),
         }
-        self.publish();
+        self.command(Command::Publish);
     }
 
-    /// The group has accepted this member.
-    pub(super) fn group_recovered(&mut self) {
-        if self.group_refusal.take().is_some() {
-            self.context.health.recovered(&Component::Group);
+    fn assigned(&mut self, partitions: Vec<TopicPartition>) {
+        tracing::info!(partitions = partitions.len(), "assigned");
+        self.accepted_by_group();
+        if partitions.is_empty() {
+            // librdkafka waits for an answer to an empty assignment as well.
+            self.command(Command::Fetch(Vec::new()));
         }
+        let writers = self.lanes.len();
+        let mut queries = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            self.command(Command::BeginMetrics(partition.clone()));
+            let epoch = self.ledger.assign(partition.clone(), writers);
+            queries.push(PositionQuery { partition, epoch, known: false });
+        }
+        self.command(Command::Request(Request::Resolve(queries)));
+    }
+
+    fn revoked(&mut self, partitions: Vec<TopicPartition>) {
+        tracing::info!(partitions = partitions.len(), "revoked");
+        for partition in &partitions {
+            self.ledger.revoke(partition);
+            self.beyond_log_ends.forget(partition);
+            self.kafka_commits.forget(partition);
+            self.command(Command::EndMetrics(partition.clone()));
+        }
+        self.drop_records(&partitions);
+        self.command(Command::Request(Request::Forget(partitions)));
     }
 
     /// Discards the batches of a writer that was fenced or replaced, and reads its positions again.
@@ -70,16 +57,14 @@ impl Source {
         self.forget_held(writer);
         self.forget_parked(writer);
         self.close_passed();
-        let partitions = self.ledger.of_writer(writer);
-        let queries: Vec<_> = partitions
-            .into_iter()
-            .filter_map(|partition| {
-                let epoch = self.ledger.resolve_again(&partition)?;
-                let known = self.ledger.get(&partition).is_some_and(|entry| entry.known);
-                Some(PositionQuery { partition, epoch, known })
-            })
-            .collect();
-        self.request(Request::Resolve(queries));
+        let mut queries = Vec::new();
+        for partition in self.ledger.of_writer(writer) {
+            if let Some(epoch) = self.ledger.resolve_again(&partition) {
+                let known = self.ledger.get(&partition).is_some_and(AssignedPartition::is_known);
+                queries.push(PositionQuery { partition, epoch, known });
+            }
+        }
+        self.command(Command::Request(Request::Resolve(queries)));
     }
 
     /// Positions were read from PostgreSQL: fetching begins there.
@@ -87,40 +72,36 @@ impl Source {
         self.last = None;
         let mut positions = Vec::new();
         for (partition, epoch, answer) in answers {
+            let Some(entry) = self.ledger.get_mut(&partition) else { continue };
             match answer {
                 Ok(position) => {
-                    if self.ledger.resolved(&partition, epoch, position) {
+                    if entry.resolved(epoch, position) {
                         // Lag tools need a group offset for partitions that had none, or whose position was reset.
-                        self.uncommitted.insert(partition.clone(), position);
-                        self.last_record_of.remove(&partition.topic);
+                        self.kafka_commits.stored(&partition, position);
+                        self.pauses.begin(&partition.topic);
                         positions.push((partition, position));
                     }
                 }
                 Err(why) => {
-                    if self.ledger.get(&partition).is_some_and(|entry| entry.epoch == epoch) {
+                    if entry.epoch() == epoch {
                         self.stop(&partition, why);
                     }
                 }
             }
         }
-        self.fetch_from(&positions);
-        self.publish();
+        self.fetch_from(positions);
+        self.command(Command::Publish);
     }
 
-    /// Assigns partitions at their positions, or moves them there if they are assigned already.
-    pub(super) fn fetch_from(&mut self, positions: &[(TopicPartition, Offset)]) {
-        let consumer = &self.context.consumer;
-        let assigned = consumer.assignment().map(|l| consumer::partitions_of(&l)).unwrap_or_default();
-        let (old, new): (Vec<_>, Vec<_>) = positions.iter().partition(|(p, _)| assigned.contains(p));
-        let list = |positions: &[&(TopicPartition, Offset)]| list_of(positions.iter().map(|(p, o)| (p, *o)));
-        self.unpause(positions);
-        match list(&new) {
-            Ok(list) => self.assign(&list),
-            Err(error) => tracing::error!(%error, "cannot list the partitions to assign"),
-        }
-        for (partition, position) in old {
-            self.seek(partition, *position);
-        }
+    /// Fetches partitions from their positions.
+    fn fetch_from(&mut self, positions: Vec<(TopicPartition, Offset)>) {
+        // Earlier pauses survive assignments, and the writer may have become idle while the position was read.
+        let paused = |partition: &TopicPartition| {
+            self.ledger.get(partition).is_some_and(|entry| self.lanes[entry.writer()].paused)
+        };
+        let flowing: Vec<_> = positions.iter().map(|(p, _)| p).filter(|p| !paused(p)).cloned().collect();
+        self.command(Command::Resume(flowing));
+        self.command(Command::Fetch(positions));
         for writer in 0..self.lanes.len() {
             if self.lanes[writer].paused {
                 // The new partitions of a paused writer must be paused as well.
@@ -128,77 +109,35 @@ impl Source {
             }
         }
         self.pause_held();
-        *self.context.watched.lock() = self.ledger.iter().map(|(p, _)| p.clone()).collect();
-        self.refresh_log_ends();
-    }
-
-    /// Ends earlier pauses: they survive assignments, and the writer may have become idle while the position was read.
-    pub(super) fn unpause(&self, positions: &[(TopicPartition, Offset)]) {
-        let mut list = TopicPartitionList::new();
-        for (partition, _) in positions {
-            let paused = self.ledger.get(partition).is_some_and(|entry| self.lanes[entry.writer].paused);
-            if !paused {
-                list.add_partition(&partition.topic, partition.partition.0);
-            }
-        }
-        if let Err(error) = self.context.consumer.resume(&list) {
-            tracing::debug!(%error, "cannot resume partitions");
-        }
-    }
-
-    /// Adds partitions to the assignment.
-    pub(super) fn assign(&self, list: &TopicPartitionList) {
-        let consumer = &self.context.consumer;
-        let outcome = if cooperative(consumer) {
-            consumer.incremental_assign(list)
-        } else {
-            // The eager protocol replaces the assignment: the current partitions must be in the new one.
-            match consumer.assignment() {
-                Ok(mut all) => {
-                    for element in list.elements() {
-                        if let Err(error) =
-                            all.add_partition_offset(element.topic(), element.partition(), element.offset())
-                        {
-                            tracing::error!(%error, "cannot add a partition to the assignment");
-                        }
-                    }
-                    consumer.assign(&all)
-                }
-                Err(error) => Err(error),
-            }
-        };
-        if let Err(error) = outcome {
-            tracing::error!(%error, "cannot assign partitions");
-        }
-    }
-
-    /// Moves an assigned partition to a position, and discards its fetched records.
-    pub(super) fn seek(&mut self, partition: &TopicPartition, position: Offset) {
-        let sought = list_of([(partition, position)])
-            .and_then(|list| self.context.consumer.seek_partitions(list, LOCAL))
-            .and_then(|list| list.elements().first().map_or(Ok(()), TopicPartitionListElem::error));
-        let moved = match sought {
-            Ok(()) => true,
-            // It is not being fetched at the moment: assign it again.
-            Err(_) => list_of([(partition, position)])
-                .and_then(|list| {
-                    self.context.consumer.incremental_unassign(&list)?;
-                    self.context.consumer.incremental_assign(&list)
-                })
-                .inspect_err(
-                    |error| tracing::error!(%partition, %error, "cannot move to the stored position"),
-                )
-                .is_ok(),
-        };
-        if let Some(entry) = self.ledger.get_mut(partition) {
-            entry.dropped = !moved;
-            entry.settled = false;
-        }
+        self.command(Command::Watch(self.ledger.select(|_, _| true)));
+        self.command(Command::ReadLogEnds);
     }
 
     /// Fetches a partition again from the next record to take: after records were dropped, or the fetch has stopped.
     pub(super) fn refetch(&mut self, partition: &TopicPartition) {
-        let Some(next) = self.ledger.get(partition).map(|entry| entry.next) else { return };
-        self.seek(partition, next);
+        self.seek_next(partition, false);
+    }
+
+    /// Moves the client to the next record to take. Until that has succeeded, nothing is taken.
+    pub(super) fn seek_next(&mut self, partition: &TopicPartition, while_idle: bool) {
+        let Some(entry) = self.ledger.get_mut(partition) else { return };
+        entry.interrupted();
+        let to = Move { partition: partition.clone(), position: entry.next(), while_idle };
+        self.command(Command::Seek(to));
+    }
+
+    /// The client was moved, or could not be.
+    pub(super) fn on_moved(&mut self, to: &Move, succeeded: bool) {
+        let Some(entry) = self.ledger.get_mut(&to.partition) else { return };
+        if self.lanes[entry.writer()].paused {
+            // It is moved again when the writer's partitions are resumed.
+            entry.interrupted();
+        } else if entry.next() != to.position {
+            // Another move follows.
+        } else if to.while_idle {
+            entry.moved_while_idle(succeeded);
+        } else {
+            entry.moved(succeeded);
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::positions::ledger::{Ledger, LedgerEntry, Phase};
+use crate::positions::ledger::Ledger;
+use crate::positions::partition::{AssignedPartition, Phase};
 use crate::types::{Offset, TopicPartition};
 
 /// The bounds of a run. All are `None` or false for a run without end.
@@ -77,10 +78,10 @@ impl Ends {
 
     /// The same, without the partitions whose breaker is open.
     pub(crate) fn reached_except_held(&self, ledger: &Ledger) -> bool {
-        self.all(ledger, |entry, end| entry.held.is_some() || done(entry, end))
+        self.all(ledger, |entry, end| entry.held().is_some() || done(entry, end))
     }
 
-    fn all(&self, ledger: &Ledger, done: impl Fn(&LedgerEntry, Offset) -> bool) -> bool {
+    fn all(&self, ledger: &Ledger, done: impl Fn(&AssignedPartition, Offset) -> bool) -> bool {
         let Some(goal) = &self.goal else { return false };
         goal.iter().all(|(partition, end)| match ledger.get(partition) {
             Some(entry) => done(entry, *end),
@@ -98,7 +99,7 @@ impl Ends {
     pub(crate) fn waits_for_others(&self, ledger: &Ledger) -> bool {
         let Some(goal) = &self.goal else { return false };
         let ours_done = ledger.iter().all(|(partition, entry)| {
-            entry.phase != Phase::Resolving && goal.get(partition).is_none_or(|end| done(entry, *end))
+            *entry.phase() != Phase::Resolving && goal.get(partition).is_none_or(|end| done(entry, *end))
         });
         ours_done && !self.reached(ledger)
     }
@@ -106,11 +107,12 @@ impl Ends {
 
 /// Whether an assigned partition has reached `end` or has stopped. A position beyond `end` counts only if the log is
 /// known to have grown that far; otherwise the partition may be about to stop.
-fn done(entry: &LedgerEntry, end: Offset) -> bool {
-    match entry.phase {
+fn done(entry: &AssignedPartition, end: Offset) -> bool {
+    match entry.phase() {
         Phase::Resolving => false,
         Phase::Active => {
-            entry.stored == end || entry.stored > end && entry.end.is_some_and(|now| now >= entry.stored)
+            entry.stored() == end
+                || entry.stored() > end && entry.end().is_some_and(|now| now >= entry.stored())
         }
         Phase::Stopped(_) => true,
     }
@@ -118,29 +120,29 @@ fn done(entry: &LedgerEntry, end: Offset) -> bool {
 
 /// Whether there are assigned partitions and all of them have stopped.
 pub(crate) fn all_stopped(ledger: &Ledger) -> bool {
-    ledger.count() > 0 && ledger.iter().all(|(_, entry)| matches!(entry.phase, Phase::Stopped(_)))
+    ledger.count() > 0 && ledger.iter().all(|(_, entry)| entry.has_stopped())
 }
 
 /// Whether every assigned partition is at its end with everything stored, or its breaker is open. The watermarks must
 /// have been received after `since`.
 pub(crate) fn at_the_end_except_held(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
     ends.received.is_some_and(|received| received >= since)
-        && ledger.iter().all(|(_, entry)| match entry.phase {
+        && ledger.iter().all(|(_, entry)| match entry.phase() {
             Phase::Resolving => false,
-            Phase::Active => entry.held.is_some() || is_at_end(entry),
+            Phase::Active => entry.held().is_some() || is_at_end(entry),
             Phase::Stopped(_) => true,
         })
 }
 
-fn is_at_end(entry: &LedgerEntry) -> bool {
-    entry.stored == entry.next && entry.end == Some(entry.stored)
+fn is_at_end(entry: &AssignedPartition) -> bool {
+    entry.stored() == entry.next() && entry.end() == Some(entry.stored())
 }
 
 /// Whether every assigned partition is at its end with everything stored. The watermarks must have been received after
 /// `since`.
 pub(crate) fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
     ends.received.is_some_and(|received| received >= since)
-        && ledger.iter().all(|(_, entry)| match entry.phase {
+        && ledger.iter().all(|(_, entry)| match entry.phase() {
             Phase::Resolving => false,
             Phase::Active => is_at_end(entry),
             Phase::Stopped(_) => true,
@@ -150,12 +152,12 @@ pub(crate) fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::positions::ledger::Stopped;
+    use crate::positions::stopped::Stopped;
 
     fn active(ledger: &mut Ledger, partition: i32, stored: i64) -> TopicPartition {
         let tp = TopicPartition::new("t", partition);
         let epoch = ledger.assign(tp.clone(), 1);
-        assert!(ledger.resolved(&tp, epoch, Offset(stored)));
+        assert!(ledger.get_mut(&tp).unwrap().resolved(epoch, Offset(stored)));
         tp
     }
 
@@ -180,10 +182,10 @@ mod tests {
         let goal = HashMap::from([(active_one.clone(), Offset(10)), (stops.clone(), Offset(5))]);
         let ends = Ends { goal: Some(goal), ..Ends::default() };
         assert!(!ends.reached(&ledger));
-        ledger.stop(&stops, Stopped::LostPosition(String::new()));
+        assert!(ledger.get_mut(&stops).unwrap().stop(Stopped::LostPosition(String::new())));
         assert!(ends.reached(&ledger));
         assert!(!all_stopped(&ledger), "the other partition is still active");
-        ledger.stop(&active_one, Stopped::LostPosition(String::new()));
+        assert!(ledger.get_mut(&active_one).unwrap().stop(Stopped::LostPosition(String::new())));
         assert!(all_stopped(&ledger));
         assert!(!all_stopped(&Ledger::default()), "nothing has been assigned yet");
     }
@@ -193,9 +195,9 @@ mod tests {
         let mut ledger = Ledger::default();
         let ours = active(&mut ledger, 0, 10);
         let ends = Ends { goal: Some(HashMap::from([(ours.clone(), Offset(7))])), ..Ends::default() };
-        ledger.ends_at(&ours, Offset(7));
+        ledger.get_mut(&ours).unwrap().ends_at(Offset(7));
         assert!(!ends.reached(&ledger));
-        ledger.ends_at(&ours, Offset(12));
+        ledger.get_mut(&ours).unwrap().ends_at(Offset(12));
         assert!(ends.reached(&ledger));
     }
 
@@ -206,9 +208,9 @@ mod tests {
         let now = Instant::now();
         let ends = Ends { received: Some(now), ..Ends::default() };
         assert!(!at_the_end(&ledger, &ends, now));
-        ledger.ends_at(&ours, Offset(11));
+        ledger.get_mut(&ours).unwrap().ends_at(Offset(11));
         assert!(!at_the_end(&ledger, &ends, now));
-        ledger.ends_at(&ours, Offset(10));
+        ledger.get_mut(&ours).unwrap().ends_at(Offset(10));
         assert!(at_the_end(&ledger, &ends, now));
     }
 }

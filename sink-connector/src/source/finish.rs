@@ -2,14 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use super::Source;
 use super::bounds::{self, StoppedBy};
+use super::{Command, Next, Source};
+
+/// The longest wait without a turn.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// The end of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draining {
+    stopped_by: StoppedBy,
+    /// Then it ends, whether or not the writers have finished.
+    until: Instant,
+}
 
 impl Source {
     /// Why the run ends now, if it does.
-    pub(super) fn finished(&mut self) -> Option<StoppedBy> {
-        let bounds = self.context.bounds;
-        if self.context.shutdown.requested() {
+    pub(super) fn finished(&mut self, now: Instant) -> Option<StoppedBy> {
+        let bounds = self.settings.bounds;
+        if self.shutdown_requested {
             return Some(StoppedBy::Signal);
         }
         if bounds.max_records.is_some_and(|max| self.totals.records >= max) {
@@ -33,7 +44,7 @@ impl Source {
         }
         if let Some(idle) = bounds.idle_timeout
             && self.joined
-            && self.last_record.elapsed() >= idle
+            && now.saturating_duration_since(self.last_record) >= idle
             && bounds::at_the_end(
                 &self.ledger,
                 &self.ends,
@@ -42,7 +53,7 @@ impl Source {
         {
             return Some(StoppedBy::Idle);
         }
-        if bounds.deadline.is_some_and(|deadline| self.started.elapsed() >= deadline) {
+        if bounds.deadline.is_some_and(|deadline| now.saturating_duration_since(self.started) >= deadline) {
             self.totals.open_breaker = self.open_breaker_while_idle();
             if self.totals.open_breaker.is_some() {
                 return Some(StoppedBy::ErrorPolicy);
@@ -54,47 +65,46 @@ impl Source {
 
     /// Whether `--max-records` records are in batches.
     pub(super) fn max_records_taken(&self) -> bool {
-        self.context.bounds.max_records.is_some_and(|max| self.taken >= max)
+        self.settings.bounds.max_records.is_some_and(|max| self.taken >= max)
+    }
+
+    /// The run ends: no more records are taken, and the writers finish their batches.
+    pub(super) fn begin_draining(&mut self, stopped_by: StoppedBy, now: Instant) {
+        if stopped_by == StoppedBy::Deadline {
+            // A writer that makes progress finishes its batch; one that waits for a dependency gives it up.
+            self.command(Command::RequestShutdown);
+        }
+        self.draining = Some(Draining { stopped_by, until: now + self.settings.drain_timeout });
     }
 
     /// Waits until the writers have finished their batches. After a signal, the open batches are written as well.
-    pub(super) fn drain(&mut self, stopped_by: StoppedBy) {
-        let deadline = Instant::now() + self.context.drain_timeout;
-        if stopped_by == StoppedBy::Deadline {
-            // A writer that makes progress finishes its batch; one that waits for a dependency gives it up.
-            self.context.shutdown.request();
-        }
-        loop {
-            self.context.heartbeat.beat();
-            let mut checking = false;
-            if stopped_by == StoppedBy::Signal && !self.abandoned && self.totals.rejected.is_empty() {
-                for writer in 0..self.lanes.len() {
-                    if self.lanes[writer].in_flight.is_none() && self.lanes[writer].has_records() {
-                        if self.waits_for_recreation_check(writer) {
-                            checking = true;
-                        } else {
-                            self.hand_over(writer);
-                        }
+    pub(super) fn drain(&mut self, now: Instant) -> Next {
+        let Some(Draining { stopped_by, until }) = self.draining else { return Next::Wait(WAIT) };
+        let mut checking = false;
+        if stopped_by == StoppedBy::Signal && !self.abandoned && self.totals.rejected.is_empty() {
+            for writer in 0..self.lanes.len() {
+                if self.lanes[writer].in_flight.is_none() && self.lanes[writer].has_records() {
+                    if self.waits_for_recreation_check(writer, now) {
+                        checking = true;
+                    } else {
+                        self.hand_over(writer);
                     }
                 }
             }
-            let busy = checking || self.lanes.iter().any(|lane| lane.in_flight.is_some());
-            let left = deadline.saturating_duration_since(Instant::now());
-            if !busy {
-                break;
-            }
-            if left.is_zero() {
-                tracing::warn!(
-                    "shutdown timeout reached before all records were written; the next start reads them again"
-                );
-                break;
-            }
-            if let Ok(event) = self.context.events.recv_timeout(left.min(Duration::from_millis(100))) {
-                self.on_event_while_draining(event);
-            }
         }
-        self.publish();
+        let busy = checking || self.lanes.iter().any(|lane| lane.in_flight.is_some());
+        let left = until.saturating_duration_since(now);
+        if busy && !left.is_zero() {
+            return Next::Wait(left.min(WAIT));
+        }
+        if busy {
+            tracing::warn!(
+                "shutdown timeout reached before all records were written; the next start reads them again"
+            );
+        }
+        self.command(Command::Publish);
         // Closing the consumer waits for the outcome, up to a limit.
         self.commit_to_kafka();
+        Next::End(stopped_by)
     }
 }

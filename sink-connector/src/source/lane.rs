@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-
 use super::adaptive_limit::AdaptiveLimit;
 use super::recreation_check::RecreationCheck;
 use crate::batch::Batch;
@@ -32,8 +30,6 @@ const FEW: usize = 64;
 /// The state of one writer as the source sees it.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    /// The channel to the writer. Its bound is one batch: the next is sent only after the writer's report.
-    pub batches: Sender<Batch>,
     /// Counts how often the writer was replaced.
     pub generation: u64,
     /// Batches that go to the writer before the open one: the rest of a batch after a breaker opened, the retries of a
@@ -47,6 +43,9 @@ pub(crate) struct Lane {
     pub recreation_check: Option<RecreationCheck>,
     /// The number of records in the batch that the writer is working on.
     pub in_flight: Option<u64>,
+    /// Partitions that were revoked or stopped while the writer was working on its batch. They may have been assigned
+    /// again, at another position: what comes back of them is void.
+    pub void_in_flight: Vec<TopicPartition>,
     /// Since when the open batch has been full with the writer busy.
     pub blocked: Option<Instant>,
     /// The partitions of this writer are paused.
@@ -61,15 +60,15 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// A lane for a writer that is idle.
-    pub(crate) fn new(batches: Sender<Batch>) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            batches,
             generation: 0,
             queued: VecDeque::new(),
             open: Batch::default(),
             opened: None,
             recreation_check: None,
             in_flight: None,
+            void_in_flight: Vec::new(),
             blocked: None,
             paused: false,
             adaptive_limit: AdaptiveLimit::default(),

@@ -1,10 +1,14 @@
-//! The source: the thread that polls Kafka. It fills the writers' batches and handles the group's rebalances. It never
-//! waits for PostgreSQL, and no other thread changes what is fetched.
+//! The source: which records are taken, which batch they go into, when it is handed over, and what is fetched. It handles
+//! the group's rebalances, and no other thread changes what is fetched.
+//!
+//! It is a state machine without I/O and without a clock: [`Source::take`] takes a record, [`Source::on`] an input, and
+//! [`Source::turn`] lets time pass. What is to be done comes out as [`Command`]s; [`shell`] does it.
 
 mod adaptive_limit;
 mod assignment;
 pub(crate) mod bounds;
 mod breakers;
+mod commands;
 mod finish;
 mod handover;
 mod kafka_commits;
@@ -13,6 +17,7 @@ mod on_event;
 mod parked;
 mod publish;
 mod recreation_check;
+pub(crate) mod shell;
 mod stops;
 pub(crate) mod take;
 mod tick;
@@ -21,27 +26,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use shared::signal::Shutdown;
 
 use self::bounds::{Bounds, Ends, StoppedBy};
 use self::breakers::OpenBreakers;
+pub(crate) use self::commands::{Command, Move};
+use self::finish::Draining;
+use self::kafka_commits::KafkaCommits;
 use self::lane::{BatchLimits, Lane};
 use self::parked::ParkedTables;
-use crate::batch::Batch;
+use self::recreation_check::Pauses;
+use self::stops::BeyondLogEnds;
 use crate::decode::Cells;
-use crate::kafka::commits::Commits;
-use crate::kafka::consumer::Consumer;
-use crate::messages::board::Board;
+use crate::kafka::consumer::Rebalanced;
 use crate::messages::events::Event;
-use crate::messages::heartbeat::Heartbeat;
-use crate::messages::requests::{CompareTopics, ReadLogEnds, Request, WatchedPartitions};
-use crate::observe::health::{Component, Health};
-use crate::observe::metrics::Metrics;
-use crate::positions::ledger::{Ledger, Stopped};
-use crate::rejects::policy::{Policy, RejectedRecord};
+use crate::positions::ledger::Ledger;
+use crate::positions::stopped::Stopped;
+use crate::rejects::policy::RejectedRecord;
 use crate::table::plan_cache::Plans;
 use crate::types::{Offset, TopicPartition};
 
@@ -49,40 +50,50 @@ use crate::types::{Offset, TopicPartition};
 const POLL: Duration = Duration::from_millis(50);
 /// How long a poll waits when a batch is open.
 const POLL_BUSY: Duration = Duration::from_millis(1);
-/// The most records that are taken before events are handled again.
-const BURST: usize = 64;
 /// The interval of ticks.
-const IDLE_TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(1);
 
-/// What the source is built from.
-pub(crate) struct SourceContext {
-    pub consumer: Consumer,
-    /// Channels to the writers, by number.
-    pub writers: Vec<Sender<Batch>>,
-    pub events: Receiver<Event>,
-    /// Requests for positions.
-    pub positions: Sender<Request>,
-    /// Requests to read the log ends now.
-    pub log_ends: Sender<ReadLogEnds>,
-    /// Topics to check for recreation.
-    pub topic_ids: Sender<CompareTopics>,
-    pub watched: WatchedPartitions,
+/// What the source is configured with.
+pub(crate) struct Settings {
+    pub writers: usize,
+    /// The plans in force: read when a record is taken, renewed by the writers.
     pub plans: Arc<Plans>,
-    pub policy: Arc<Policy>,
-    /// The retry interval of an open breaker.
-    pub breaker_retry: Duration,
-    pub metrics: Arc<Metrics>,
-    pub health: Arc<Health>,
-    pub board: Arc<Board>,
-    pub shutdown: Shutdown,
     pub limits: BatchLimits,
     pub bounds: Bounds,
+    /// The retry interval of an open breaker.
+    pub breaker_retry: Duration,
     /// The longest time that draining may take.
     pub drain_timeout: Duration,
-    /// Metadata of commits to Kafka, which distinguishes them from those of other consumers.
-    pub commit_metadata: String,
-    /// Updated on every turn of the poll loop, for /livez.
-    pub heartbeat: Arc<Heartbeat>,
+}
+
+/// What happens to the source, beside records and time.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Another thread has sent an event.
+    Event(Event),
+    /// Partitions were assigned or revoked.
+    Rebalanced(Rebalanced),
+    /// The client has been moved, or could not be.
+    Moved(Move, bool),
+    /// The client's own positions.
+    ClientPositions(Vec<(TopicPartition, Offset)>),
+    /// A commit to Kafka succeeded, or failed for these partitions.
+    CommitOutcome { succeeded: bool, failed: Vec<TopicPartition> },
+    /// An error of the client that is not fatal.
+    KafkaError(KafkaError),
+    /// The sink is asked to stop.
+    ShutdownRequested,
+}
+
+/// What comes next, after the commands are done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// Poll Kafka, for so long at most.
+    Poll(Duration),
+    /// Wait for an event, for so long at most, and do not poll.
+    Wait(Duration),
+    /// The run is over.
+    End(StoppedBy),
 }
 
 /// The result of a run. Only committed records count.
@@ -109,7 +120,8 @@ pub struct Totals {
 }
 
 pub(crate) struct Source {
-    context: SourceContext,
+    settings: Settings,
+    commands: Vec<Command>,
     ledger: Ledger,
     lanes: Vec<Lane>,
     fields: Cells,
@@ -123,31 +135,29 @@ pub(crate) struct Source {
     abandoned: bool,
     breakers: OpenBreakers,
     parked: ParkedTables,
-    beyond_log_end: HashMap<TopicPartition, stops::BeyondLogEnd>,
-    /// When the last record of each topic was taken.
-    last_record_of: HashMap<Arc<str>, Instant>,
-    commits: Commits,
-    /// Stored positions that have not been committed to Kafka.
-    uncommitted: HashMap<TopicPartition, Offset>,
-    next_kafka_commit: Instant,
+    beyond_log_ends: BeyondLogEnds,
+    pauses: Pauses,
+    kafka_commits: KafkaCommits,
     next_tick: Instant,
     last_record: Instant,
     /// There has been an assignment.
     joined: bool,
-    /// Set while the group refuses this member: the number of successful commits at its last refusal.
-    group_refusal: Option<u64>,
+    /// The group refuses this member.
+    refused_by_group: bool,
+    shutdown_requested: bool,
     started: Instant,
+    /// Set from the end of the run on.
+    draining: Option<Draining>,
 }
 
 impl Source {
-    pub(crate) fn new(context: SourceContext) -> Self {
-        let now = Instant::now();
-        let lanes = context.writers.iter().map(|batches| Lane::new(batches.clone())).collect();
+    /// A source that begins at `now`.
+    pub(crate) fn new(settings: Settings, now: Instant) -> Self {
         Self {
-            commits: Commits::new(&context.consumer),
-            context,
+            lanes: (0..settings.writers).map(|_| Lane::new()).collect(),
+            settings,
+            commands: vec![Command::PublishBreakers],
             ledger: Ledger::default(),
-            lanes,
             fields: Cells::default(),
             headers: Vec::new(),
             last: None,
@@ -155,86 +165,76 @@ impl Source {
             totals: Totals::default(),
             taken: 0,
             abandoned: false,
-            breakers: OpenBreakers::new(),
-            parked: ParkedTables::new(),
-            beyond_log_end: HashMap::new(),
-            last_record_of: HashMap::new(),
-            uncommitted: HashMap::new(),
-            next_kafka_commit: now,
+            breakers: OpenBreakers::default(),
+            parked: ParkedTables::default(),
+            beyond_log_ends: BeyondLogEnds::default(),
+            pauses: Pauses::default(),
+            kafka_commits: KafkaCommits::new(now),
             next_tick: now,
             last_record: now,
             joined: false,
-            group_refusal: None,
+            refused_by_group: false,
+            shutdown_requested: false,
             started: now,
+            draining: None,
         }
     }
 
-    /// Runs until a bound is reached or shutdown is requested, and drains the writers.
-    ///
-    /// # Errors
-    /// An error that librdkafka calls fatal, such as a fenced static member.
-    pub(crate) fn run(mut self) -> Result<(StoppedBy, Totals), KafkaError> {
-        self.publish_breakers();
-        let stopped_by = loop {
-            self.context.heartbeat.beat();
-            self.handle_events();
-            if let Some(stopped_by) = self.finished() {
-                break stopped_by;
-            }
-            let now = Instant::now();
-            self.retry_breakers(now);
-            self.retry_parked(now);
-            self.hand_over_due(now);
-            self.commit_to_kafka_when_due(now);
-            if now >= self.next_tick {
-                self.next_tick = now + IDLE_TICK;
-                self.tick();
-            }
-            if self.waits_for_writer(now) {
-                continue;
-            }
-            self.poll()?;
-        };
-        self.drain(stopped_by);
-        self.totals.stopped = self.ledger.stopped();
-        Ok((stopped_by, self.totals))
+    /// What has to be done now, in this order. Empty it after every call of another method.
+    pub(crate) fn take_commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.commands)
     }
 
-    /// Takes the records that are there, up to a burst, and handles rebalances.
-    fn poll(&mut self) -> Result<(), KafkaError> {
-        let pending = self.lanes.iter().any(|s| !s.open.is_empty());
-        let mut timeout = if pending { POLL_BUSY } else { POLL };
-        let consumer = Arc::clone(&self.context.consumer);
-        // Only the first poll waits, so one clock reading is enough; it costs more than taking a record.
-        let mut now = None;
-        for _ in 0..BURST {
-            match consumer.poll(timeout) {
-                None => break,
-                Some(Ok(message)) => {
-                    let now = *now.get_or_insert_with(Instant::now);
-                    if self.take(&message, now) == take::Taken::Full {
-                        break;
-                    }
+    /// Takes an input.
+    pub(crate) fn on(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Event(event) if self.draining.is_some() => self.on_event_while_draining(event, now),
+            Input::Event(event) => self.on_event(event, now),
+            Input::Rebalanced(rebalanced) => self.on_rebalance(rebalanced),
+            Input::Moved(moved, succeeded) => self.on_moved(&moved, succeeded),
+            Input::ClientPositions(positions) => self.pass_gaps(&positions, now),
+            Input::CommitOutcome { succeeded, failed } => self.on_commit_outcome(succeeded, failed),
+            Input::KafkaError(error) => self.on_kafka_error(&error),
+            Input::ShutdownRequested => self.shutdown_requested = true,
+        }
+    }
+
+    /// Lets time pass. The run ends when a bound is reached or shutdown was requested, after the writers are drained.
+    pub(crate) fn turn(&mut self, now: Instant) -> Next {
+        if self.draining.is_none() {
+            if let Some(stopped_by) = self.finished(now) {
+                self.begin_draining(stopped_by, now);
+            } else {
+                self.retry_breakers(now);
+                self.retry_parked(now);
+                self.hand_over_due(now);
+                self.commit_to_kafka_when_due(now);
+                if now >= self.next_tick {
+                    self.next_tick = now + TICK;
+                    self.tick();
                 }
-                Some(Err(error)) => {
-                    self.kafka_error(&error)?;
-                    break;
-                }
+                return self.wait_for_writers(now).unwrap_or_else(|| self.poll());
             }
-            timeout = Duration::ZERO;
         }
-        for rebalanced in consumer.context().take_rebalances() {
-            self.on_rebalance(rebalanced);
-        }
-        Ok(())
+        self.drain(now)
     }
 
-    fn kafka_error(&mut self, error: &KafkaError) -> Result<(), KafkaError> {
-        if let KafkaError::MessageConsumptionFatal(_) = error {
-            return Err(error.clone());
-        }
-        let code = error.rdkafka_error_code();
-        match code {
+    /// The result of the run, after [`Next::End`].
+    pub(crate) fn into_totals(self) -> Totals {
+        Totals { stopped: self.ledger.stopped(), ..self.totals }
+    }
+
+    fn poll(&self) -> Next {
+        let pending = self.lanes.iter().any(|lane| !lane.open.is_empty());
+        Next::Poll(if pending { POLL_BUSY } else { POLL })
+    }
+
+    fn command(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
+    fn on_kafka_error(&mut self, error: &KafkaError) {
+        match error.rdkafka_error_code() {
             Some(
                 RDKafkaErrorCode::AutoOffsetReset
                 | RDKafkaErrorCode::OffsetOutOfRange
@@ -242,8 +242,8 @@ impl Source {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopic,
             ) => {
-                self.context.consumer.context().warn(&format!("{error}; reading the log ends"));
-                self.refresh_log_ends();
+                self.command(Command::Warn(format!("{error}; reading the log ends")));
+                self.command(Command::ReadLogEnds);
             }
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
@@ -252,26 +252,22 @@ impl Source {
                 | RDKafkaErrorCode::InvalidSessionTimeout,
             ) => {
                 // No partition is assigned while this lasts, which would look like a group with enough members.
-                self.context.health.fail(Component::Group, format!("cannot join the group: {error}"));
-                self.group_refusal =
-                    Some(self.context.metrics.kafka_commits.with_label_values(&["ok"]).get());
+                self.refused_by_group = true;
+                self.command(Command::GroupRefused(format!("cannot join the group: {error}")));
             }
             // The client's error callback has reported them, with the address.
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {}
-            _ => self.context.consumer.context().warn(&error.to_string()),
-        }
-        Ok(())
-    }
-
-    fn refresh_log_ends(&self) {
-        if self.context.log_ends.try_send(ReadLogEnds).is_err() {
-            tracing::debug!("the log ends are already being read");
+            _ => self.command(Command::Warn(error.to_string())),
         }
     }
 
-    fn request(&self, request: Request) {
-        if self.context.positions.send(request).is_err() {
-            tracing::debug!("the PostgreSQL control thread has ended");
+    /// The group has accepted this member.
+    fn accepted_by_group(&mut self) {
+        if std::mem::take(&mut self.refused_by_group) {
+            self.command(Command::GroupAccepted);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,15 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer as _;
-use rdkafka::topic_partition_list::TopicPartitionList;
-
-use super::Source;
+use super::{Command, Source};
 use crate::batch::Batch;
 use crate::messages::report::TableTrouble;
-use crate::observe::health::Component;
-use crate::positions::ledger::{Held, HeldBy};
-use crate::types::{Offset, TopicPartition};
+use crate::positions::partition::HeldBy;
+use crate::types::TopicPartition;
 
 /// The wait before a parked table is tried again, at first. Doubled each time.
 const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -42,21 +38,53 @@ pub(super) struct ParkedTable {
 }
 
 /// The parked tables of all writers, by the number of the writer and the label of the table.
-pub(super) type ParkedTables = BTreeMap<(usize, Arc<str>), ParkedTable>;
+#[derive(Default, Debug)]
+pub(super) struct ParkedTables(BTreeMap<(usize, Arc<str>), ParkedTable>);
+
+impl ParkedTables {
+    /// Whether no table is parked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All batches that wait for a retry.
+    pub(super) fn batches(&self) -> impl Iterator<Item = &Batch> {
+        self.0.values().flat_map(|parked| &parked.batches)
+    }
+}
 
 impl Source {
     /// A batch came back because one of its tables cannot be written: each table's records are tried by themselves.
-    pub(super) fn divide_by_table(&mut self, writer: usize, batch: &Batch) {
+    pub(super) fn divided(&mut self, writer: usize, batch: Batch, now: Instant) {
+        let was_probe = batch.is_probe();
+        let batch = self.without_void(writer, batch);
+        if was_probe && batch.is_empty() {
+            self.probe_void(writer);
+        }
         let tables: BTreeSet<Option<&str>> =
             batch.spans().iter().map(|span| batch.table_of(&span.partition)).collect();
         for table in tables.into_iter().rev() {
             let part = batch.part(|p| batch.table_of(p) == table, &mut self.fields);
             self.lanes[writer].queued.push_front(part.into_troubled());
         }
+        self.on_writer_idle(writer, now);
+    }
+
+    /// A batch came back because its table cannot be written.
+    pub(super) fn on_parked(&mut self, writer: usize, batch: Batch, trouble: TableTrouble, now: Instant) {
+        let was_probe = batch.is_probe();
+        let batch = self.without_void(writer, batch);
+        if !batch.is_empty() {
+            return self.park(writer, &batch, trouble, now);
+        }
+        if was_probe {
+            self.probe_void(writer);
+        }
+        self.on_writer_idle(writer, now);
     }
 
     /// A writer cannot write a table. Its records are held, and its partitions paused.
-    pub(super) fn park(&mut self, writer: usize, batch: &Batch, trouble: TableTrouble) {
+    fn park(&mut self, writer: usize, batch: &Batch, trouble: TableTrouble, now: Instant) {
         let TableTrouble { table, reason, undecided } = trouble;
         let reason: Arc<str> = Arc::from(reason);
         self.lanes[writer].in_flight = None;
@@ -64,7 +92,7 @@ impl Source {
             // The breaker of its topic holds it, and tries it again.
             let topics = batch.spans().iter().map(|span| Arc::clone(&span.partition.topic));
             let topics = topics.map(|topic| (topic, reason.to_string())).collect();
-            return self.tripped(writer, batch, &topics);
+            return self.tripped(writer, batch, &topics, now);
         }
         let partitions = self.partitions_of_table(writer, &table);
         let mut batches = vec![batch.part(|p| partitions.contains(p), &mut self.fields).into_troubled()];
@@ -79,7 +107,7 @@ impl Source {
         batches.retain(|batch| !batch.is_empty());
         self.last = None;
         self.drop_from_open_batches(&partitions);
-        let known = self.parked.remove(&(writer, Arc::clone(&table)));
+        let known = self.parked.0.remove(&(writer, Arc::clone(&table)));
         let wait = known.as_ref().map_or(RETRY_MIN, |known| (known.wait * 2).min(RETRY_MAX));
         if let Some(known) = known {
             // This batch is of partitions that were assigned since, or follows those that were parked before.
@@ -90,46 +118,34 @@ impl Source {
             let records = batches.drain(..).map(|batch| batch.records().count() as u64).sum::<u64>();
             self.taken -= records;
         }
-        self.hold_table(&partitions, &batches, undecided, &reason);
-        self.context.health.fail(Component::Parked(table.to_string()), &*reason);
-        let parked = ParkedTable { batches, stage: Stage::Waiting, retry_at: Instant::now() + wait, wait };
-        self.parked.insert((writer, table), parked);
-        self.on_writer_idle(writer);
-        self.publish();
+        self.command(Command::TableParked(Arc::clone(&table), Arc::clone(&reason)));
+        let parked = ParkedTable { batches, stage: Stage::Waiting, retry_at: now + wait, wait };
+        self.parked.0.insert((writer, table), parked);
+        self.hold_table(&partitions, undecided, &reason);
+        self.on_writer_idle(writer, now);
+        self.command(Command::Publish);
     }
 
     /// The partitions of a writer whose records go into this table.
     fn partitions_of_table(&self, writer: usize, table: &str) -> Vec<TopicPartition> {
-        let plans = &self.context.plans;
+        let plans = &self.settings.plans;
         let of_table = |p: &TopicPartition| plans.table_of(&p.topic).is_some_and(|label| label == *table);
         self.ledger.of_writer(writer).into_iter().filter(of_table).collect()
     }
 
     /// Pauses partitions after the records that are held; `again`: none is, and they are fetched again from what is stored.
-    fn hold_table(
-        &mut self,
-        partitions: &[TopicPartition],
-        batches: &[Batch],
-        again: bool,
-        reason: &Arc<str>,
-    ) {
-        let mut ends: BTreeMap<&TopicPartition, Offset> = BTreeMap::new();
-        for span in batches.iter().flat_map(Batch::spans) {
-            ends.insert(&span.partition, span.next);
-        }
-        let mut list = TopicPartitionList::new();
+    fn hold_table(&mut self, partitions: &[TopicPartition], again: bool, reason: &Arc<str>) {
         for partition in partitions {
+            let kept = self.kept(partition);
             let Some(entry) = self.ledger.get_mut(partition) else { continue };
-            let end = if again { entry.stored } else { entry.handed };
-            entry.next = ends.get(partition).map_or(end, |held| end.max(*held));
-            entry.handed = entry.next;
-            entry.held = Some(Held { by: HeldBy::Table, reason: Arc::clone(reason) });
-            entry.dropped = true;
-            list.add_partition(&partition.topic, partition.partition.0);
+            if again {
+                entry.gave_back_all(kept);
+            } else {
+                entry.gave_back(kept);
+            }
+            entry.hold(HeldBy::Table, Arc::clone(reason));
         }
-        if let Err(error) = self.context.consumer.pause(&list) {
-            tracing::debug!(%error, "cannot pause the partitions of a table");
-        }
+        self.command(Command::Pause(partitions.to_vec()));
     }
 
     /// Tries the parked tables again whose time has come.
@@ -139,7 +155,7 @@ impl Source {
         };
         let mut fetched = Vec::new();
         let mut retried = false;
-        for ((writer, table), parked) in self.parked.iter_mut().filter(due) {
+        for ((writer, table), parked) in self.parked.0.iter_mut().filter(due) {
             if parked.batches.is_empty() {
                 parked.stage = Stage::Fetching;
                 fetched.push((*writer, Arc::clone(table)));
@@ -158,14 +174,14 @@ impl Source {
     }
 
     /// A batch is committed: its table can be written.
-    pub(super) fn table_written(&mut self, writer: usize, batch: &Batch) {
+    pub(super) fn table_written(&mut self, writer: usize, batch: &Batch, now: Instant) {
         let tables: BTreeSet<&str> =
             batch.spans().iter().filter_map(|span| batch.table_of(&span.partition)).collect();
         for table in tables.into_iter().map(Arc::from) {
-            let Some(parked) = self.parked.get_mut(&(writer, Arc::clone(&table))) else { continue };
+            let Some(parked) = self.parked.0.get_mut(&(writer, Arc::clone(&table))) else { continue };
             if parked.stage == Stage::Waiting {
                 // Of a partition that was assigned since. What waits may be written as well.
-                parked.retry_at = Instant::now();
+                parked.retry_at = now;
                 continue;
             }
             let queued = self.lanes[writer].queued.iter().any(|b| b.is_troubled() && b.has_table(&table));
@@ -177,9 +193,9 @@ impl Source {
 
     /// A table is not parked any more.
     fn unpark(&mut self, writer: usize, table: &Arc<str>) {
-        self.parked.remove(&(writer, Arc::clone(table)));
-        if self.parked.keys().all(|(_, other)| other != table) {
-            self.context.health.recovered(&Component::Parked(table.to_string()));
+        self.parked.0.remove(&(writer, Arc::clone(table)));
+        if self.parked.0.keys().all(|(_, other)| other != table) {
+            self.command(Command::TableUnparked(Arc::clone(table)));
         }
         self.release_table(writer, table);
     }
@@ -189,8 +205,7 @@ impl Source {
         let mut released = Vec::new();
         for partition in self.partitions_of_table(writer, table) {
             let Some(entry) = self.ledger.get_mut(&partition) else { continue };
-            if entry.held.as_ref().is_some_and(|held| held.by == HeldBy::Table) {
-                entry.held = None;
+            if entry.release(HeldBy::Table) {
                 released.push(partition);
             }
         }
@@ -200,46 +215,43 @@ impl Source {
             return;
         }
         let free = |p: &TopicPartition| {
-            self.ledger.get(p).is_some_and(|entry| entry.is_active() && entry.held.is_none())
+            self.ledger.get(p).is_some_and(|entry| entry.is_active() && entry.held().is_none())
         };
         released.retain(free);
-        let mut list = TopicPartitionList::new();
-        for partition in &released {
-            list.add_partition(&partition.topic, partition.partition.0);
-        }
-        if let Err(error) = self.context.consumer.resume(&list) {
-            tracing::debug!(%error, "cannot resume the partitions of a table");
-        }
+        self.command(Command::Resume(released.clone()));
         for partition in released {
             self.refetch(&partition);
         }
-        self.publish();
+        self.command(Command::Publish);
     }
 
     /// Discards what is held for a writer whose positions are read again. Its tables are tried again with what is fetched.
     pub(super) fn forget_parked(&mut self, writer: usize) {
-        let tables: Vec<Arc<str>> =
-            self.parked.keys().filter(|(of, _)| *of == writer).map(|(_, table)| Arc::clone(table)).collect();
+        let tables: Vec<Arc<str>> = self
+            .parked
+            .0
+            .keys()
+            .filter(|(of, _)| *of == writer)
+            .map(|(_, table)| Arc::clone(table))
+            .collect();
         for table in tables {
-            if let Some(parked) = self.parked.remove(&(writer, Arc::clone(&table))) {
+            if let Some(parked) = self.parked.0.remove(&(writer, Arc::clone(&table))) {
                 self.taken -= parked.batches.iter().map(|batch| batch.records().count() as u64).sum::<u64>();
             }
             for partition in self.partitions_of_table(writer, &table) {
-                if let Some(entry) = self.ledger.get_mut(&partition)
-                    && entry.held.as_ref().is_some_and(|held| held.by == HeldBy::Table)
-                {
-                    entry.held = None;
+                if let Some(entry) = self.ledger.get_mut(&partition) {
+                    entry.release(HeldBy::Table);
                 }
             }
-            if self.parked.keys().all(|(_, other)| *other != table) {
-                self.context.health.recovered(&Component::Parked(table.to_string()));
+            if self.parked.0.keys().all(|(_, other)| *other != table) {
+                self.command(Command::TableUnparked(Arc::clone(&table)));
             }
         }
     }
 
     /// Removes the records of these partitions, which are not ours any more, from what is held.
     pub(super) fn drop_parked_records(&mut self, partitions: &[TopicPartition]) {
-        for parked in self.parked.values_mut() {
+        for parked in self.parked.0.values_mut() {
             for batch in &mut parked.batches {
                 if batch.spans().iter().any(|span| partitions.contains(&span.partition)) {
                     let kept = batch.part(|p| !partitions.contains(p), &mut self.fields);
@@ -251,7 +263,7 @@ impl Source {
         }
         // What is with the writer may have lost its last record, and then nobody reports on it: its table is tried again with
         // what is fetched.
-        let plans = &self.context.plans;
+        let plans = &self.settings.plans;
         let lost = |table: &str| {
             partitions.iter().any(|p| plans.table_of(&p.topic).is_some_and(|label| label == *table))
         };
@@ -261,6 +273,7 @@ impl Source {
         };
         let ended: Vec<(usize, Arc<str>)> = self
             .parked
+            .0
             .iter()
             .filter(|(key, parked)| ended(key, parked))
             .map(|(key, _)| key.clone())

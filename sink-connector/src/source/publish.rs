@@ -1,25 +1,28 @@
 //! Partition status as metrics and for /status.
 
-use super::Source;
+use super::shell::Shell;
 use crate::decode::Reason;
-use crate::positions::ledger::{HeldBy, Phase, Stopped};
+use crate::kafka::client::Client;
+use crate::observe::health::Component;
+use crate::positions::partition::{HeldBy, Phase};
+use crate::positions::stopped::Stopped;
 use crate::types::TopicPartition;
 
-impl Source {
+impl<C: Client> Shell<C> {
     /// Publishes the status of every partition.
     pub(super) fn publish(&self) {
-        let metrics = &self.context.metrics;
+        let metrics = &self.shared.metrics;
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        metrics.partitions_assigned.set(count(self.ledger.count()));
+        metrics.partitions_assigned.set(count(self.source.ledger.count()));
         let mut stopped = [0_i64; Stopped::ALL.len()];
         let (mut waiting, mut resolving, mut held, mut parked) = (0, 0, 0, 0);
-        for (partition, entry) in self.ledger.iter() {
-            match &entry.phase {
+        for (partition, entry) in self.source.ledger.iter() {
+            match entry.phase() {
                 Phase::Resolving => resolving += 1,
-                Phase::Active => match entry.held.as_ref().map(|held| held.by) {
+                Phase::Active => match entry.held().map(|held| held.by) {
                     Some(HeldBy::Breaker) => held += 1,
                     Some(HeldBy::Table) => parked += 1,
-                    None => waiting += i64::from(self.lanes[entry.writer].paused),
+                    None => waiting += i64::from(self.source.lanes[entry.writer()].paused),
                 },
                 Phase::Stopped(why) => {
                     for (name, n) in Stopped::ALL.iter().zip(&mut stopped) {
@@ -27,11 +30,11 @@ impl Source {
                     }
                 }
             }
-            if entry.known && entry.phase != Phase::Resolving {
+            if entry.is_known() && *entry.phase() != Phase::Resolving {
                 // Both from the same moment: alerts add them up to the end of the partition.
                 let number = partition.partition.to_string();
                 let labels = [&*partition.topic, number.as_str()];
-                metrics.position.with_label_values(&labels).set(entry.stored.0);
+                metrics.position.with_label_values(&labels).set(entry.stored().0);
                 if let Some(lag) = entry.lag() {
                     metrics.lag_records.with_label_values(&labels).set(lag);
                 }
@@ -44,13 +47,13 @@ impl Source {
         for (name, n) in Stopped::ALL.iter().zip(stopped) {
             metrics.partitions_stopped.with_label_values(&[name]).set(n);
         }
-        let paused: Vec<bool> = self.lanes.iter().map(|lane| lane.paused).collect();
-        self.context.board.publish(&self.ledger, &paused);
+        let paused: Vec<bool> = self.source.lanes.iter().map(|lane| lane.paused).collect();
+        self.shared.board.publish(&self.source.ledger, &paused);
     }
 
     /// Creates the counters of a newly assigned partition at 0: Prometheus sees an increase only from an existing value.
     pub(super) fn begin_metrics(&self, partition: &TopicPartition) {
-        let metrics = &self.context.metrics;
+        let metrics = &self.shared.metrics;
         let topic = &*partition.topic;
         let _created = metrics.records_consumed.with_label_values(&[topic, &partition.partition.to_string()]);
         let _created = metrics.bytes_consumed.with_label_values(&[topic]);
@@ -61,13 +64,28 @@ impl Source {
     }
 
     /// Removes position and lag of a revoked partition.
-    pub(super) fn forget_metrics(&self, partition: &TopicPartition) {
+    pub(super) fn end_metrics(&self, partition: &TopicPartition) {
         let number = partition.partition.to_string();
         let labels = [&*partition.topic, number.as_str()];
-        for gauge in [&self.context.metrics.lag_records, &self.context.metrics.position] {
+        for gauge in [&self.shared.metrics.lag_records, &self.shared.metrics.position] {
             if let Err(error) = gauge.remove_label_values(&labels) {
                 tracing::trace!(%error, "the gauge does not exist");
             }
+        }
+    }
+
+    /// Publishes the breakers as metrics and on /readyz. The sink is not ready only if the breaker of every topic is open.
+    pub(super) fn publish_breakers(&self) {
+        let breakers = &self.source.breakers;
+        let topics = self.source.settings.plans.topics();
+        for topic in &topics {
+            let open = i64::from(breakers.reason(topic).is_some());
+            self.shared.metrics.breaker_open.with_label_values(&[topic]).set(open);
+        }
+        let all = topics.iter().all(|topic| breakers.reason(topic).is_some());
+        match breakers.any() {
+            Some(reason) if all => self.shared.health.fail(Component::Breaker, &**reason),
+            Some(_) | None => self.shared.health.recovered(&Component::Breaker),
         }
     }
 }

@@ -6,11 +6,12 @@
 //! partition for `fetch.error.backoff.ms`. So there is always a pause between the last record of the old topic and the
 //! first of the new one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Source;
 use super::lane::Lane;
+use super::{Command, Source};
 
 /// A topic without a record for this long may have been recreated: well below `fetch.error.backoff.ms` (500 ms), and
 /// longer than the time between two fetches of a busy topic.
@@ -77,18 +78,32 @@ impl RecreationCheck {
     }
 }
 
-impl Source {
-    /// Notes a record of the topic. True when it follows a pause.
-    pub(super) fn comes_after_a_pause(&mut self, topic: &Arc<str>, now: Instant) -> bool {
-        match self.last_record_of.get_mut(topic) {
+/// Pauses between the records of topics.
+#[derive(Default, Debug)]
+pub(super) struct Pauses {
+    /// When the last record of each topic was taken.
+    last_record: HashMap<Arc<str>, Instant>,
+}
+
+impl Pauses {
+    /// Notes a record of the topic. True when it follows a pause, or nothing.
+    pub(super) fn ended_by_record(&mut self, topic: &Arc<str>, now: Instant) -> bool {
+        match self.last_record.get_mut(topic) {
             Some(last) => now.saturating_duration_since(std::mem::replace(last, now)) >= FETCH_PAUSE,
             None => {
-                self.last_record_of.insert(Arc::clone(topic), now);
+                self.last_record.insert(Arc::clone(topic), now);
                 true
             }
         }
     }
 
+    /// The next record of the topic follows nothing: its position was read again.
+    pub(super) fn begin(&mut self, topic: &Arc<str>) {
+        self.last_record.remove(topic);
+    }
+}
+
+impl Source {
     /// The open batch of a writer has a record of the topic that followed a pause.
     pub(super) fn start_recreation_check(&mut self, writer: usize, topic: &Arc<str>, now: Instant) {
         match &mut self.lanes[writer].recreation_check {
@@ -123,7 +138,7 @@ impl Source {
 
     /// Whether the open batch of an idle writer is due, but must wait for its check. The source does not poll
     /// meanwhile: new records could start another check each time.
-    pub(super) fn waits_for_recreation_check(&mut self, writer: usize) -> bool {
+    pub(super) fn waits_for_recreation_check(&mut self, writer: usize, now: Instant) -> bool {
         let Lane { queued, open, recreation_check: Some(check), .. } = &mut self.lanes[writer] else {
             return false;
         };
@@ -131,7 +146,7 @@ impl Source {
         if !queued.is_empty() || open.is_empty() {
             return false;
         }
-        match check.due(Instant::now()) {
+        match check.due(now) {
             Due::Query(topics) => {
                 self.query_topic_ids(topics);
                 true
@@ -144,10 +159,8 @@ impl Source {
         }
     }
 
-    fn query_topic_ids(&self, topics: Vec<Arc<str>>) {
-        if self.context.topic_ids.send(topics).is_err() {
-            tracing::debug!("the topic ids thread has ended");
-        }
+    fn query_topic_ids(&mut self, topics: Vec<Arc<str>>) {
+        self.command(Command::CompareTopics(topics));
     }
 }
 

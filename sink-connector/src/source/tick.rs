@@ -2,82 +2,59 @@
 
 use std::time::Instant;
 
-use rdkafka::consumer::Consumer as _;
-use rdkafka::topic_partition_list::Offset as KafkaOffset;
-
-use super::Source;
+use super::{Command, Source};
 use crate::messages::requests::Request;
-use crate::positions::ledger::Phase;
+use crate::positions::partition::AssignedPartition;
 use crate::types::{Offset, TopicPartition};
 
 impl Source {
     /// Fetches dropped records again, stores positions that moved without records, and publishes the status.
     pub(super) fn tick(&mut self) {
         let enough = self.max_records_taken();
-        let dropped: Vec<TopicPartition> = self
-            .ledger
-            .iter()
-            .filter(|(_, entry)| entry.dropped && entry.is_active() && entry.held.is_none() && !enough)
-            .filter(|(_, entry)| {
-                !self.lanes[entry.writer].paused && !self.lanes[entry.writer].full(&self.context.limits)
-            })
-            .map(|(partition, _)| partition.clone())
-            .collect();
-        for partition in dropped {
+        let interrupted = self.ledger.select(|_, entry| {
+            let lane = &self.lanes[entry.writer()];
+            entry.is_interrupted() && !enough && !lane.paused && !lane.full(&self.settings.limits)
+        });
+        for partition in interrupted {
             self.refetch(&partition);
         }
-        self.pass_gaps();
-        self.on_commit_outcomes();
-        let committed = self.context.metrics.kafka_commits.with_label_values(&["ok"]).get();
-        if self.group_refusal.is_some_and(|before| committed > before) {
-            self.group_recovered();
+        self.look_for_gaps();
+        self.command(Command::ReadCommitOutcomes);
+        if self.settings.bounds.until_end && self.ends.waits_for_others(&self.ledger) {
+            self.command(Command::Request(Request::ReadAll(self.ends.topics())));
         }
-        if self.context.bounds.until_end && self.ends.waits_for_others(&self.ledger) {
-            self.request(Request::ReadAll(self.ends.topics()));
-        }
-        self.publish();
+        self.command(Command::Publish);
     }
 
-    /// Stores positions that moved past transaction markers or compacted records, so that lag reaches 0.
+    /// Looks for partitions whose position can move past transaction markers or compacted records, so that lag reaches 0.
     ///
     /// The client's own position is used only after it was reset since the last assignment or seek. It survives both, and
     /// an old one would skip records.
-    pub(super) fn pass_gaps(&mut self) {
-        let idle: Vec<TopicPartition> = self
-            .ledger
-            .iter()
-            .filter(|(_, p)| p.phase == Phase::Active && !p.busy && !p.dropped && p.stored == p.next)
-            .filter(|(_, p)| p.lag().is_some_and(|lag| lag > 0) && !self.lanes[p.writer].paused)
-            .map(|(partition, _)| partition.clone())
-            .collect();
-        let positions = if idle.is_empty() { None } else { self.context.consumer.position().ok() };
-        for partition in &idle {
-            let settled = self.ledger.get(partition).is_some_and(|entry| entry.settled);
-            if !settled {
-                self.refetch(partition);
-                if let Some(entry) = self.ledger.get_mut(partition) {
-                    entry.settled = !entry.dropped;
-                }
-                continue;
-            }
-            let position = positions
-                .as_ref()
-                .and_then(|list| list.find_partition(&partition.topic, partition.partition.0))
-                .map(|element| element.offset());
-            let Some(entry) = self.ledger.get_mut(partition) else { continue };
-            if let Some(KafkaOffset::Offset(position)) = position
-                && position > entry.next.0
-            {
-                let lane = &mut self.lanes[entry.writer];
-                let span = lane.open.span(partition, entry.handed);
-                lane.open.advance(span, Offset(position));
-                lane.opened.get_or_insert_with(Instant::now);
-                entry.next = Offset(position);
-            }
+    fn look_for_gaps(&mut self) {
+        let idle = self.ledger.select(|_, entry| {
+            entry.is_starved() && !entry.is_interrupted() && !self.lanes[entry.writer()].paused
+        });
+        let followed = |p: &TopicPartition| self.ledger.get(p).is_some_and(AssignedPartition::is_followed);
+        let (followed, others): (Vec<_>, Vec<_>) = idle.into_iter().partition(followed);
+        for partition in &others {
+            self.seek_next(partition, true);
         }
-        for partition in self.ledger.iter().map(|(p, _)| p.clone()).collect::<Vec<_>>() {
-            if let Some(entry) = self.ledger.get_mut(&partition) {
-                entry.busy = false;
+        if !followed.is_empty() {
+            self.command(Command::ReadClientPositions(followed));
+        }
+        self.ledger.iter_mut().for_each(|(_, entry)| entry.ticked());
+    }
+
+    /// These are the client's positions in partitions without records.
+    pub(super) fn pass_gaps(&mut self, positions: &[(TopicPartition, Offset)], now: Instant) {
+        for (partition, position) in positions {
+            let Some(entry) = self.ledger.get_mut(partition) else { continue };
+            if entry.is_starved() && entry.is_followed() && *position > entry.next() {
+                let lane = &mut self.lanes[entry.writer()];
+                let span = lane.open.span(partition, entry.next());
+                lane.open.advance(span, *position);
+                lane.opened.get_or_insert(now);
+                entry.passed_gap(*position);
             }
         }
     }

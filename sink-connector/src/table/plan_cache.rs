@@ -95,6 +95,12 @@ impl Plans {
         }
     }
 
+    /// [`Plans::renew`] without a database: this is the plan of the table as it is now.
+    #[cfg(test)]
+    pub(crate) fn renewed(&self, topic: &str, plan: Plan) -> Arc<Plan> {
+        self.install(topic, plan)
+    }
+
     fn target(&self, topic: &str) -> Result<Arc<Target>, Failure> {
         let existing = self.targets.read().get(topic).cloned();
         if let Some(target) = existing {

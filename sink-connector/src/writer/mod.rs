@@ -6,7 +6,7 @@ pub(crate) mod bisect;
 pub(crate) mod connection;
 mod context;
 pub mod copy;
-mod database;
+pub(crate) mod database;
 pub(crate) mod deletes;
 mod key_parameters;
 pub(crate) mod keyed;
@@ -14,6 +14,8 @@ pub(crate) mod ladder;
 mod prefix;
 mod prepared;
 pub(crate) mod rounds;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub(crate) mod stage;
 mod stage_statements;
 pub(crate) mod statements;

@@ -9,7 +9,7 @@ use crate::commands::postgres;
 use crate::commands::sample::{Sampled, newest};
 use crate::config::{Config, DeadLetters};
 use crate::kafka::consumer::CLIENT_ID;
-use crate::positions::ledger::Stopped;
+use crate::positions::stopped::Stopped;
 use crate::postgres::session::Connections;
 use crate::types::TopicPartition;
 

@@ -7,7 +7,7 @@ use postgres::Client;
 use crate::commands::kafka::{CommandError, Kafka};
 use crate::config::Config;
 use crate::positions::first::{FirstPositionError, FirstPositions, check_owner, watermarks};
-use crate::positions::ledger::Stopped;
+use crate::positions::stopped::Stopped;
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
 use crate::postgres::sql::TableName;

@@ -13,7 +13,7 @@ use crate::messages::events::Event;
 use crate::messages::requests::PositionQuery;
 use crate::observe::health::Component;
 use crate::positions::first::{FirstPositionError, FirstPositions, KAFKA_TIMEOUT, check_owner, watermarks};
-use crate::positions::ledger::Stopped;
+use crate::positions::stopped::Stopped;
 use crate::positions::stored::{Owner, StoredPosition};
 use crate::positions::target_id::TargetId;
 use crate::postgres::failure::Failure;

@@ -1,0 +1,407 @@
+//! One assigned partition: its positions, and whether its records are taken. Pure.
+//!
+//! Its state changes only through the methods here, each of which is named for what has happened.
+
+use std::sync::Arc;
+
+use crate::positions::stopped::Stopped;
+use crate::types::Offset;
+
+/// What is being done with a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Its position is being read from PostgreSQL; nothing is taken from it.
+    Resolving,
+    /// Its records are taken.
+    Active,
+    /// It waits for the operator.
+    Stopped(Stopped),
+}
+
+/// What the Kafka client delivers of an active partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Delivery {
+    /// The records from the next one to take. The client's own position may be one from before.
+    Begun,
+    /// The same, and the client's own position follows them.
+    Followed,
+    /// Records after one that was dropped: nothing is taken until the client has been moved back.
+    Interrupted,
+}
+
+/// What keeps a partition from being read, although its position is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HeldBy {
+    /// The breaker of its topic is open.
+    Breaker,
+    /// Its table cannot be written.
+    Table,
+}
+
+impl HeldBy {
+    /// The value of the label `cause`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Breaker => "breaker",
+            Self::Table => "table",
+        }
+    }
+}
+
+/// Nothing is taken from a partition that is held.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub by: HeldBy,
+    /// For people.
+    pub reason: Arc<str>,
+}
+
+/// One assigned partition.
+#[derive(Clone, Debug)]
+pub(crate) struct AssignedPartition {
+    writer: usize,
+    epoch: u64,
+    phase: Phase,
+    delivery: Delivery,
+    /// Nothing is taken from it for now, and why.
+    held: Option<Held>,
+    /// A record was taken since the last tick.
+    busy: bool,
+    /// A position has been read: PostgreSQL has a row of it.
+    known: bool,
+    stored: Offset,
+    /// The position after the last batch that was handed to the writer.
+    handed: Offset,
+    next: Offset,
+    end: Option<Offset>,
+}
+
+impl AssignedPartition {
+    /// A partition that was assigned, and whose position is being read.
+    pub(crate) fn assigned(writer: usize, epoch: u64) -> Self {
+        Self {
+            writer,
+            epoch,
+            phase: Phase::Resolving,
+            delivery: Delivery::Begun,
+            held: None,
+            busy: false,
+            known: false,
+            stored: Offset(0),
+            handed: Offset(0),
+            next: Offset(0),
+            end: None,
+        }
+    }
+
+    /// Whatever is known about the position is void: it is read again by the query with this epoch. False if the
+    /// partition has stopped.
+    pub(crate) fn resolve_again(&mut self, epoch: u64) -> bool {
+        if self.has_stopped() {
+            return false;
+        }
+        self.epoch = epoch;
+        self.phase = Phase::Resolving;
+        true
+    }
+
+    /// The position was read, and taking may begin there. False if it answers an older query.
+    pub(crate) fn resolved(&mut self, epoch: u64, position: Offset) -> bool {
+        if self.epoch != epoch || self.phase != Phase::Resolving {
+            return false;
+        }
+        (self.stored, self.handed, self.next) = (position, position, position);
+        self.known = true;
+        self.phase = Phase::Active;
+        self.delivery = Delivery::Begun;
+        true
+    }
+
+    /// It stops. False if it has stopped already.
+    pub(crate) fn stop(&mut self, why: Stopped) -> bool {
+        let stops = !self.has_stopped();
+        if stops {
+            self.phase = Phase::Stopped(why);
+        }
+        stops
+    }
+
+    /// Whether a record with this offset is taken.
+    pub(crate) fn takes(&self, offset: Offset) -> bool {
+        self.phase == Phase::Active
+            && offset >= self.next
+            && self.delivery != Delivery::Interrupted
+            && self.held.is_none()
+    }
+
+    /// The record with this offset was taken.
+    pub(crate) fn taken(&mut self, offset: Offset) {
+        self.next = Offset(offset.0 + 1);
+        self.busy = true;
+        self.delivery = Delivery::Followed;
+    }
+
+    /// A record that comes next was dropped, or will not be delivered.
+    pub(crate) fn interrupted(&mut self) {
+        self.delivery = Delivery::Interrupted;
+    }
+
+    /// The client was told to deliver from the next record on; whether it does.
+    pub(crate) fn moved(&mut self, moved: bool) {
+        self.delivery = if moved { Delivery::Begun } else { Delivery::Interrupted };
+    }
+
+    /// The client was moved while nothing was delivered: from now on, its own position is that of what follows.
+    pub(crate) fn moved_while_idle(&mut self, moved: bool) {
+        self.delivery = if moved { Delivery::Followed } else { Delivery::Interrupted };
+    }
+
+    /// The client has passed offsets without records: the next one to take is at `position`.
+    pub(crate) fn passed_gap(&mut self, position: Offset) {
+        assert!(position > self.next, "a gap is before the client's position");
+        self.next = position;
+    }
+
+    /// The breaker of its topic is open, or its table is parked: nothing more is taken.
+    pub(crate) fn hold(&mut self, by: HeldBy, reason: Arc<str>) {
+        self.held = Some(Held { by, reason });
+        self.delivery = Delivery::Interrupted;
+    }
+
+    /// The records in its open batch were dropped. `kept` is the position after those that still wait for a writer, if
+    /// there are any.
+    pub(crate) fn gave_back(&mut self, kept: Option<Offset>) {
+        self.next = kept.map_or(self.handed, |kept| kept.max(self.handed));
+    }
+
+    /// All that was taken and is not stored was dropped, what the writer had included. `kept` as in [`Self::gave_back`].
+    pub(crate) fn gave_back_all(&mut self, kept: Option<Offset>) {
+        self.handed = self.stored;
+        self.gave_back(kept);
+    }
+
+    /// This does not hold it any more. False if it did not.
+    pub(crate) fn release(&mut self, by: HeldBy) -> bool {
+        self.held.take_if(|held| held.by == by).is_some()
+    }
+
+    /// A batch was handed over that moves it to `next`. One that comes back, whole or in parts, is handed over again, and
+    /// does not change what follows it.
+    pub(crate) fn handed_over(&mut self, next: Offset) {
+        // Otherwise records would be taken again that a batch has already.
+        debug_assert!(
+            next <= self.next,
+            "only what was taken is handed over: {next}, but {} is next",
+            self.next
+        );
+        self.handed = self.handed.max(next);
+    }
+
+    /// `next` is stored. True when that is this assignment's own progress, which may be committed to Kafka.
+    pub(crate) fn committed(&mut self, next: Offset) -> bool {
+        let progress = self.is_active() && next > self.stored && next <= self.handed;
+        if progress {
+            self.stored = next;
+        }
+        progress
+    }
+
+    /// Its log ends here.
+    pub(crate) fn ends_at(&mut self, end: Offset) {
+        self.end = Some(end);
+    }
+
+    /// A tick is over.
+    pub(crate) fn ticked(&mut self) {
+        self.busy = false;
+    }
+
+    /// The writer that has all of its records, so that they stay in order.
+    pub(crate) fn writer(&self) -> usize {
+        self.writer
+    }
+
+    /// Of the last query for its position.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// What is being done with it.
+    pub(crate) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Its position is known, and its log can be read.
+    pub(crate) fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
+    /// It waits for the operator.
+    pub(crate) fn has_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Stopped(_))
+    }
+
+    /// Why nothing is taken from it, while its topic's breaker is open or its table is parked.
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    /// Its position has been read since it was assigned.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// The stored position, as far as known.
+    pub(crate) fn stored(&self) -> Offset {
+        self.stored
+    }
+
+    /// The position after the last record that was taken. A batch that begins here expects it to be stored: the batches
+    /// before it end there.
+    pub(crate) fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// The end of the log, as far as known.
+    pub(crate) fn end(&self) -> Option<Offset> {
+        self.end
+    }
+
+    /// Records between the stored position and the end, if both are known.
+    pub(crate) fn lag(&self) -> Option<i64> {
+        self.end.filter(|_| self.known).map(|end| (end.0 - self.stored.0).max(0))
+    }
+
+    /// Everything that was taken is stored, and nothing was taken since the last tick.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.busy && self.stored == self.next
+    }
+
+    /// It is quiet although its log has more, and nothing holds it back: there are offsets without records, or the client
+    /// has stopped fetching.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.is_active() && self.held.is_none() && self.is_quiet() && self.lag().is_some_and(|lag| lag > 0)
+    }
+
+    /// Records after the next one were dropped, and it is not held: the client must be moved back.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.is_active() && self.held.is_none() && self.delivery == Delivery::Interrupted
+    }
+
+    /// The client's own position is where the next record would come from.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.delivery == Delivery::Followed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn active(position: i64) -> AssignedPartition {
+        let mut partition = AssignedPartition::assigned(0, 1);
+        assert!(partition.resolved(1, Offset(position)));
+        partition
+    }
+
+    #[test]
+    fn the_result_of_an_older_query_is_ignored() {
+        let mut partition = AssignedPartition::assigned(0, 1);
+        assert!(partition.resolve_again(2));
+        assert!(!partition.resolved(1, Offset(5)));
+        assert!(partition.resolved(2, Offset(7)));
+        assert_eq!((partition.stored(), partition.next()), (Offset(7), Offset(7)));
+        assert!(!partition.resolved(2, Offset(9)), "it is answered");
+    }
+
+    #[test]
+    fn a_commit_from_before_a_reread_is_not_progress() {
+        let mut partition = active(10);
+        partition.taken(Offset(19));
+        partition.handed_over(Offset(20));
+        partition.resolve_again(2);
+        assert!(!partition.committed(Offset(20)));
+        partition.resolved(2, Offset(15));
+        assert!(!partition.committed(Offset(20)), "handed is back at 15");
+    }
+
+    #[test]
+    fn a_part_of_what_was_handed_over_does_not_change_what_follows() {
+        let mut partition = active(10);
+        partition.taken(Offset(19));
+        partition.handed_over(Offset(20));
+        partition.handed_over(Offset(15));
+        assert!(partition.committed(Offset(15)));
+        assert_eq!(partition.handed, Offset(20));
+        partition.resolve_again(2);
+        partition.resolved(2, Offset(15));
+        assert_eq!(partition.handed, Offset(15));
+    }
+
+    #[test]
+    fn a_stopped_partition_stays_stopped() {
+        let mut partition = AssignedPartition::assigned(0, 1);
+        assert!(partition.stop(Stopped::LostPosition("gone".into())));
+        assert!(!partition.stop(Stopped::LostPosition("gone".into())));
+        assert!(!partition.resolved(1, Offset(0)));
+        assert!(!partition.resolve_again(2));
+    }
+
+    #[test]
+    fn after_a_dropped_record_nothing_is_taken_until_the_client_was_moved() {
+        let mut partition = active(10);
+        assert!(partition.takes(Offset(10)));
+        partition.taken(Offset(10));
+        assert!(!partition.takes(Offset(10)), "it was taken");
+        partition.interrupted();
+        assert!(!partition.takes(Offset(12)), "11 is missing");
+        partition.moved(false);
+        assert!(!partition.takes(Offset(11)) && partition.is_interrupted());
+        partition.moved(true);
+        assert!(partition.takes(Offset(11)) && partition.takes(Offset(12)), "offsets have gaps");
+    }
+
+    #[test]
+    fn the_clients_position_counts_only_after_a_record_or_a_move_while_idle() {
+        let mut partition = active(10);
+        assert!(!partition.is_followed());
+        partition.taken(Offset(10));
+        assert!(partition.is_followed());
+        partition.moved(true);
+        assert!(!partition.is_followed());
+        partition.moved_while_idle(true);
+        assert!(partition.is_followed());
+        partition.passed_gap(Offset(13));
+        assert!(!partition.takes(Offset(12)) && partition.takes(Offset(13)));
+    }
+
+    #[test]
+    fn a_held_partition_takes_nothing_and_gives_back_what_no_writer_has() {
+        let mut partition = active(10);
+        partition.taken(Offset(10));
+        partition.handed_over(Offset(11));
+        partition.taken(Offset(11));
+        partition.hold(HeldBy::Breaker, Arc::from("too many"));
+        partition.gave_back(None);
+        assert_eq!(partition.next(), Offset(11));
+        assert!(!partition.takes(Offset(11)) && !partition.is_interrupted(), "the breaker is open");
+        assert!(!partition.release(HeldBy::Table) && partition.release(HeldBy::Breaker));
+        assert!(!partition.takes(Offset(11)) && partition.is_interrupted(), "it must be fetched again");
+    }
+
+    #[test]
+    fn it_is_starved_only_if_its_log_has_more_and_nothing_holds_it_back() {
+        let mut partition = active(10);
+        assert!(!partition.is_starved(), "the end is not known");
+        partition.ends_at(Offset(12));
+        assert!(partition.is_starved());
+        partition.taken(Offset(10));
+        partition.handed_over(Offset(11));
+        assert!(partition.committed(Offset(11)));
+        assert!(!partition.is_starved(), "a record has just been taken");
+        partition.ticked();
+        assert!(partition.is_starved());
+        partition.ends_at(Offset(11));
+        assert!(!partition.is_starved(), "it is at its end");
+    }
+}

@@ -1,0 +1,84 @@
+//! When a run ends, and how.
+
+use super::*;
+use crate::source::bounds::StoppedBy;
+
+#[test]
+fn max_records_stops_at_exactly_so_many() {
+    let mut fixture = Fixture::bounded(Bounds { max_records: Some(3), ..Bounds::default() }, &[0]);
+    let batch = fixture.send(0, 10..20);
+    assert_eq!(span(&batch, 0), Some((10, 13, 3)));
+    fixture.committed(batch);
+    assert_eq!(fixture.turn().0, Next::End(StoppedBy::MaxRecords));
+}
+
+#[test]
+fn until_end_waits_for_the_stored_positions_of_all_partitions() {
+    let mut fixture = Fixture::bounded(Bounds { until_end: true, ..Bounds::default() }, &[0]);
+    fixture.event(Event::Goal(HashMap::from([(tp(0), Offset(11)), (tp(1), Offset(5))])));
+    let batch = fixture.send(0, [10]);
+    fixture.committed(batch);
+    let (_, commands) = fixture.after(Duration::from_secs(1));
+    assert!(has(&commands, |command| matches!(command, Command::Request(Request::ReadAll(_)))));
+    fixture.event(Event::Stored(vec![(tp(1), Offset(5))]));
+    assert_eq!(fixture.turn().0, Next::End(StoppedBy::End));
+}
+
+#[test]
+fn idle_counts_only_at_the_end_of_the_logs() {
+    let idle_timeout = Some(Duration::from_secs(10));
+    let mut fixture = Fixture::bounded(Bounds { idle_timeout, ..Bounds::default() }, &[0]);
+    fixture.now += Duration::from_secs(10);
+    fixture.log_ends(0, 0, 11);
+    assert!(!matches!(fixture.turn().0, Next::End(_)), "a record is to come");
+    fixture.log_ends(0, 0, 10);
+    assert_eq!(fixture.turn().0, Next::End(StoppedBy::Idle));
+}
+
+#[test]
+fn at_the_deadline_waiting_threads_are_asked_to_stop() {
+    let deadline = Some(Duration::from_secs(60));
+    let mut fixture = Fixture::bounded(Bounds { deadline, ..Bounds::default() }, &[0]);
+    let (next, commands) = fixture.after(Duration::from_secs(60));
+    assert_eq!(next, Next::End(StoppedBy::Deadline));
+    assert!(has(&commands, |command| matches!(command, Command::RequestShutdown)));
+}
+
+#[test]
+fn after_a_signal_the_open_batch_is_written_and_committed_to_kafka() {
+    let mut fixture = Fixture::fetching(&[0]);
+    fixture.turn();
+    fixture.take(0, [10, 11]);
+    fixture.same_topics();
+    fixture.on(Input::ShutdownRequested);
+    let (next, commands) = fixture.turn();
+    let batch = sent(commands).expect("it does not linger");
+    assert!(matches!(next, Next::Wait(_)));
+    fixture.committed(batch);
+    let (next, commands) = fixture.turn();
+    assert_eq!((next, commits(&commands)), (Next::End(StoppedBy::Signal), vec![(tp(0), Offset(12))]));
+}
+
+#[test]
+fn draining_ends_at_its_timeout() {
+    let mut fixture = Fixture::fetching(&[0]);
+    fixture.send(0, [10]);
+    fixture.on(Input::ShutdownRequested);
+    assert!(matches!(fixture.turn().0, Next::Wait(_)));
+    assert!(matches!(fixture.after(Duration::from_millis(9_999)).0, Next::Wait(_)));
+    assert_eq!(fixture.after(Duration::from_millis(1)).0, Next::End(StoppedBy::Signal));
+}
+
+#[test]
+fn after_a_batch_was_given_up_nothing_more_is_handed_over() {
+    let mut fixture = Fixture::fetching(&[0]);
+    fixture.send(0, [10]);
+    fixture.take(0, [11]);
+    fixture.on(Input::ShutdownRequested);
+    fixture.turn();
+    let commands = fixture.report(Report::Abandoned { writer: 0, generation: 0 });
+    assert!(sent(commands).is_none());
+    let (next, commands) = fixture.turn();
+    assert_eq!(next, Next::End(StoppedBy::Signal));
+    assert!(sent(commands).is_none());
+}

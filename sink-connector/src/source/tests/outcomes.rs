@@ -1,0 +1,118 @@
+//! Breakers, stopped partitions, commits to Kafka.
+
+use std::collections::BTreeMap;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::*;
+
+fn trip(fixture: &mut Fixture, batch: Batch) -> Vec<Command> {
+    let topics = BTreeMap::from([(Arc::from("t"), "too many".to_owned())]);
+    fixture.report(Report::Tripped { writer: 0, generation: 0, batch, topics })
+}
+
+#[test]
+fn an_open_breaker_pauses_its_topic_and_retries_its_records_until_they_are_committed() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let batch = fixture.send(0, [10, 11]);
+    fixture.take(0, [12]);
+    assert!(pauses(&trip(&mut fixture, batch)));
+    fixture.take(0, [13]);
+    assert!(!fixture.source.lanes[0].has_records(), "12 is read again later, 13 after it");
+    let (_, commands) = fixture.after(Duration::from_secs(29));
+    assert!(sent(commands).is_none() && seeks(&fixture.turn().1).is_empty());
+    let probe = sent(fixture.after(Duration::from_secs(1)).1).expect("it is retried");
+    assert!(probe.is_probe());
+    assert_eq!(span(&probe, 0), Some((10, 12, 2)));
+    trip(&mut fixture, probe);
+    let probe = sent(fixture.after(Duration::from_secs(30)).1).expect("it is retried again");
+    let commands = fixture.committed(probe);
+    assert!(has(&commands, |command| matches!(command, Command::CloseBreaker(_))) && resumes(&commands));
+    assert_eq!(seeks(&commands), [seek(12, false)]);
+}
+
+#[test]
+fn records_that_are_queued_behind_a_breaker_are_not_read_again() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let batch = fixture.send(0, [10, 11]);
+    // The writer wants smaller batches: the rest is queued.
+    let size = crate::messages::report::Size::Smaller;
+    let commands = fixture.report(Report::Returned { writer: 0, generation: 0, batch, size });
+    let first = sent(commands).expect("the first half is sent");
+    assert_eq!(span(&first, 0), Some((10, 11, 1)));
+    trip(&mut fixture, first);
+    assert_eq!(fixture.source.ledger.get(&tp(0)).expect("it is ours").next(), Offset(12));
+}
+
+#[test]
+fn the_breaker_of_a_revoked_partition_closes() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let batch = fixture.send(0, [10]);
+    trip(&mut fixture, batch);
+    assert!(has(&fixture.revoke(0), |command| matches!(command, Command::CloseBreaker(_))));
+}
+
+#[test]
+fn retention_past_the_next_record_stops_the_partition_after_what_was_read_is_written() {
+    let mut fixture = Fixture::fetching(&[0, 1]);
+    let batch = fixture.send(0, [10]);
+    fixture.log_ends(0, 15, 20);
+    assert!(fixture.source.ledger.stopped().is_empty(), "10 exists only here");
+    fixture.committed(batch);
+    fixture.after(Duration::from_secs(1));
+    assert!(pauses(&fixture.log_ends(0, 15, 20)));
+    assert_eq!(fixture.source.ledger.stopped().len(), 1);
+    fixture.take(0, [15]);
+    fixture.take(1, [10]);
+    assert_eq!(span(&fixture.source.lanes[0].open, 0), None);
+    assert_eq!(span(&fixture.source.lanes[0].open, 1), Some((10, 11, 1)), "the others go on");
+}
+
+#[test]
+fn a_position_beyond_the_log_stops_the_partition_when_it_was_seen_three_times_over_ten_seconds() {
+    let mut fixture = Fixture::fetching(&[0]);
+    for _ in 0..2 {
+        fixture.log_ends(0, 0, 5);
+        fixture.now += Duration::from_secs(10);
+    }
+    assert!(fixture.source.ledger.stopped().is_empty());
+    fixture.log_ends(0, 0, 5);
+    assert_eq!(fixture.source.ledger.stopped()[0].1.as_str(), "beyond_log_end");
+}
+
+#[test]
+fn records_of_a_recreated_topic_are_dropped() {
+    let mut fixture = Fixture::fetching(&[0]);
+    fixture.take(0, [10]);
+    fixture.event(Event::Recreated { topic: Arc::from("t"), why: "another id".to_owned() });
+    assert!(!fixture.source.lanes[0].has_records());
+    assert_eq!(fixture.source.ledger.stopped()[0].1.as_str(), "topic_recreated");
+}
+
+#[test]
+fn a_stored_position_is_committed_to_kafka_and_again_if_kafka_refuses_it() {
+    let mut fixture = Fixture::fetching(&[0]);
+    assert_eq!(commits(&fixture.turn().1), [(tp(0), Offset(10))], "lag tools need one from the start");
+    let batch = fixture.send(0, [10]);
+    assert!(commits(&fixture.after(Duration::from_secs(1)).1).is_empty(), "not before PostgreSQL");
+    fixture.committed(batch);
+    assert_eq!(commits(&fixture.after(Duration::from_secs(1)).1), [(tp(0), Offset(11))]);
+    fixture.on(Input::CommitOutcome { succeeded: false, failed: vec![tp(0)] });
+    assert_eq!(commits(&fixture.after(Duration::from_secs(1)).1), [(tp(0), Offset(11))]);
+    fixture.on(Input::CommitOutcome { succeeded: false, failed: vec![tp(0)] });
+    fixture.revoke(0);
+    assert!(commits(&fixture.after(Duration::from_secs(1)).1).is_empty(), "it is another member's");
+}
+
+#[test]
+fn a_member_that_the_group_refuses_recovers_with_an_assignment_or_a_commit() {
+    let refused = KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed);
+    let accepted = |commands: &[Command]| has(commands, |command| matches!(command, Command::GroupAccepted));
+    let mut fixture = Fixture::new(Bounds::default(), 1);
+    let commands = fixture.on(Input::KafkaError(refused.clone()));
+    assert!(has(&commands, |command| matches!(command, Command::GroupRefused(_))));
+    assert!(accepted(&fixture.on(Input::Rebalanced(Rebalanced::Assigned(vec![tp(0)])))));
+    assert!(!accepted(&fixture.on(Input::CommitOutcome { succeeded: true, failed: Vec::new() })));
+    fixture.on(Input::KafkaError(refused));
+    assert!(accepted(&fixture.on(Input::CommitOutcome { succeeded: true, failed: Vec::new() })));
+}

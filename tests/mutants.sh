@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# `make mutants`: faults that are put into a copy of the tree, one at a time. The simulation and the property test over
+# schedules must fail with each of them, or they would not notice if the fault were made. docs/testing.md has the list.
+# Usage: tests/mutants.sh [NAME…]
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+# Dependencies are compiled already; only this crate is compiled again.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} CARGO_INCREMENTAL=1
+
+# name, file below sink-connector/src, sed script
+MUTANTS='
+kafka_before_rows|source/handover.rs|s/entry\.handed_over(span\.next);/&\n                self.kafka_commits.stored(\&span.partition, span.next);/
+forget_to_resume|source/handover.rs|/Command::Resume/d
+position_of_an_abandoned_batch|writer/attempts.rs|s/Event::Waited if now\.shutdown => .*/Event::Waited if now.shutdown => self.committed(BatchCounts::default()),/
+unanswered_is_committed|writer/attempts.rs|s/self\.unanswered = Some(counts);/return self.committed(counts);/
+stale_client_position|positions/partition.rs|s/self\.delivery == Delivery::Followed/self.delivery != Delivery::Interrupted/
+revoked_batch_comes_back|source/stops.rs|/lane\.void_in_flight\.extend_from_slice/d
+breaker_reads_queued_records_again|source/breakers.rs|s/entry\.gave_back(kept)/entry.gave_back(kept.filter(|_| false))/
+dropped_record_is_passed|source/take.rs|/entry\.interrupted();/d
+'
+
+restore() {
+    rm -rf "${copy:?}/"*
+    (cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy" 2>/dev/null) || true
+}
+
+run() {
+    (cd "$copy" && cargo test --profile checked -p sink-connector --lib simulation:: >"$copy/log" 2>&1)
+}
+
+restore
+if ! (cd "$copy" && cargo test --profile checked -p sink-connector --lib --no-run >"$copy/log" 2>&1) || ! run; then
+    tail -40 "$copy/log"
+    echo "The tests fail without a mutant."
+    exit 1
+fi
+survivors=0
+while IFS='|' read -r name file script; do
+    if [ -z "$name" ]; then continue; fi
+    if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
+    restore
+    sed -i "$script" "$copy/sink-connector/src/$file"
+    if cmp -s "$root/sink-connector/src/$file" "$copy/sink-connector/src/$file"; then
+        echo "$name: not applied, because $file has changed"
+        survivors=$((survivors + 1))
+    elif ! (cd "$copy" && cargo test --profile checked -p sink-connector --lib --no-run >"$copy/log" 2>&1); then
+        echo "$name: does not compile"
+        tail -20 "$copy/log"
+        survivors=$((survivors + 1))
+    elif run; then
+        echo "$name: NOT caught"
+        survivors=$((survivors + 1))
+    else
+        echo "$name: caught by $(grep -c '^test .* FAILED' "$copy/log") of $(grep -c '^test simulation' "$copy/log") tests"
+    fi
+done <<<"$MUTANTS"
+exit $((survivors > 0))

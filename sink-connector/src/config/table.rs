@@ -82,7 +82,7 @@ pub struct TableConfig {
     pub value_format: ValueFormat,
     /// What Debezium writes for a large value that an update did not touch (its `unavailable.value.placeholder`). A field
     /// with this value, in any form that Debezium gives it (text, bytes, arrays, maps), is treated as absent: an upsert
-    /// leaves the stored value alone. For every `value_format`, because single message transforms keep it. Empty: none.
+    /// leaves the stored value alone. For every `value_format`, because single message transforms keep it. `off`: none.
     #[default(UNAVAILABLE_VALUE.to_owned())]
     pub unavailable_value_placeholder: String,
     /// Upserts only if the stored row does not have a newer value of this field. An older record is skipped (`stale`); of

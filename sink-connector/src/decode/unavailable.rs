@@ -8,6 +8,9 @@ use openssl::base64::encode_block;
 use openssl::hash::{MessageDigest, hash};
 use serde_json::{Value, json};
 
+/// Turns the placeholder off.
+const OFF: &str = "off";
+
 /// The placeholder in all its forms.
 #[derive(Debug)]
 pub(super) struct Unavailable {
@@ -20,8 +23,11 @@ pub(super) struct Unavailable {
 }
 
 impl Unavailable {
-    /// The forms of this placeholder; an empty one is none.
+    /// The forms of this placeholder; `off` and an empty one have none.
     pub(super) fn new(placeholder: &str) -> Option<Self> {
+        if placeholder == OFF {
+            return None;
+        }
         let first = *placeholder.as_bytes().first()?;
         let base64 = encode_block(placeholder.as_bytes());
         let url_safe = base64.replace('+', "-").replace('/', "_");
@@ -120,7 +126,7 @@ mod tests {
 
     #[test]
     fn another_placeholder_is_the_only_one() {
-        assert!(Unavailable::new("").is_none());
+        assert!(Unavailable::new("").is_none() && Unavailable::new("off").is_none());
         let other = Unavailable::new("\"ü").unwrap();
         assert!(other.is(r#""\"ü""#) && other.is(r#"["\"ü"]"#) && other.is("[34,-61,-68]"));
         assert!(!other.is(r#""__debezium_unavailable_value""#));

@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 
 use serde_json::{Value, json};
 
+use crate::types::TopicPartition;
+
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Component {
     Kafka,
@@ -22,6 +24,8 @@ pub enum Component {
     Table(String),
     /// A target table that cannot be written for now, and whose partitions are paused.
     Parked(String),
+    /// A partition that has stopped, which the source has logged.
+    Stopped(TopicPartition),
     /// A writer whose batch cannot be committed.
     Writer(usize),
     /// A writer's transaction that is past its deadline.
@@ -41,6 +45,7 @@ impl Component {
             Self::Topic(topic) => format!("topic {topic}"),
             Self::Table(table) => format!("table {table}"),
             Self::Parked(table) => format!("parked table {table}"),
+            Self::Stopped(partition) => format!("partition {partition}"),
             Self::Writer(number) => format!("writer {number}"),
             Self::Transaction(number) => format!("transaction of writer {number}"),
             Self::Control => "control connection".to_owned(),
@@ -63,18 +68,32 @@ struct HealthState {
     last_error: Option<LastError>,
     /// How many target tables there are.
     tables: usize,
+    /// How many partitions are assigned.
+    partitions: usize,
 }
 
 impl HealthState {
-    /// Whether all problems are those of parked tables, and some tables are not parked.
-    fn some_tables_only(&self) -> bool {
-        let parked = |component: &Component| match component {
-            Component::Parked(_) => true,
-            Component::Table(table) => self.problems.contains_key(&Component::Parked(table.clone())),
-            _ => false,
-        };
-        let tables = self.problems.keys().filter(|component| matches!(component, Component::Parked(_)));
-        self.problems.keys().all(parked) && tables.count() < self.tables
+    /// Whether all problems are those of parked tables and stopped partitions, and neither all tables are parked nor all
+    /// partitions have stopped.
+    fn something_goes_on(&self) -> bool {
+        let (mut parked, mut stopped) = (0, 0);
+        for component in self.problems.keys() {
+            match component {
+                Component::Parked(_) => parked += 1,
+                Component::Stopped(_) => stopped += 1,
+                Component::Table(table) if self.problems.contains_key(&Component::Parked(table.clone())) => {}
+                _ => return false,
+            }
+        }
+        (parked == 0 || parked < self.tables) && (stopped == 0 || stopped < self.partitions)
+    }
+
+    /// A component's problem is over. The error counts as the last one if it lasted.
+    fn end(&mut self, component: &Component, problem: Problem, until: f64) {
+        if until - problem.since >= LASTED_SECONDS {
+            let error = format!("{}: {}", component.name(), problem.reason);
+            self.last_error = Some(LastError { error, since: problem.since, until: Some(until) });
+        }
     }
 }
 
@@ -134,9 +153,25 @@ impl Health {
             after_seconds = (lasted * 10.0).round() / 10.0,
             "recovered"
         );
-        if lasted >= LASTED_SECONDS {
-            let error = format!("{}: {}", component.name(), problem.reason);
-            state.last_error = Some(LastError { error, since: problem.since, until: Some(until) });
+        state.end(component, problem, until);
+    }
+
+    /// Notes how many partitions are assigned, and which of them have stopped and why. If only some have, the sink is ready.
+    pub(crate) fn partitions(&self, assigned: usize, stopped: Vec<(TopicPartition, String)>) {
+        let mut state = self.lock();
+        state.partitions = assigned;
+        let now = seconds();
+        let over = |component: &Component| match component {
+            Component::Stopped(partition) => stopped.iter().all(|(stopped, _)| stopped != partition),
+            _ => false,
+        };
+        let over: Vec<_> = state.problems.extract_if(.., |component, _| over(component)).collect();
+        for (component, problem) in over {
+            state.end(&component, problem, now);
+        }
+        for (partition, reason) in stopped {
+            let problem = Problem { reason, since: now, starting: false };
+            state.problems.entry(Component::Stopped(partition)).or_insert(problem);
         }
     }
 
@@ -145,16 +180,16 @@ impl Health {
         self.lock().tables = tables;
     }
 
-    /// Whether there is no problem at all.
+    /// Whether there is no problem, other than stopped partitions.
     pub(crate) fn is_clear(&self) -> bool {
-        self.lock().problems.is_empty()
+        self.lock().problems.keys().all(|component| matches!(component, Component::Stopped(_)))
     }
 
     pub fn is_ok(&self, component: &Component) -> bool {
         !self.lock().problems.contains_key(component)
     }
 
-    /// The body of /readyz; `Err` if a component has failed, other than some of the tables.
+    /// The body of /readyz; `Err` if a component has failed, other than some of the tables and some of the partitions.
     pub fn ready(&self) -> Result<Value, Value> {
         let state = self.lock();
         let problems: Vec<Value> = state
@@ -166,7 +201,7 @@ impl Health {
             .collect();
         if problems.is_empty() {
             Ok(json!({"ready": true}))
-        } else if state.some_tables_only() {
+        } else if state.something_goes_on() {
             Ok(json!({"ready": true, "problems": problems}))
         } else {
             Err(json!({"ready": false, "reason": problems[0]["reason"], "problems": problems}))
@@ -273,5 +308,24 @@ mod tests {
         health.recovered(&parked("b"));
         health.fail(Component::Kafka, "unreachable");
         assert!(health.ready().is_err());
+    }
+
+    #[test]
+    fn stopped_partitions_leave_it_ready_unless_they_are_all() {
+        let health = Health::default();
+        let stopped = |n: i32| (0..n).map(|n| (TopicPartition::new("t", n), "why".to_owned())).collect();
+        health.partitions(0, stopped(0));
+        assert!(health.is_clear());
+        health.partitions(2, stopped(1));
+        let body = health.ready().expect("the other partition goes on");
+        assert_eq!(body["problems"][0]["component"], "partition t[0]");
+        health.partitions(2, stopped(2));
+        assert_eq!(health.ready().unwrap_err()["reason"], "why");
+        age(&health, &Component::Stopped(TopicPartition::new("t", 1)), 2.0);
+        health.partitions(2, stopped(1));
+        assert!(health.ready().is_ok());
+        assert_eq!(error(&health).as_deref(), Some("partition t[1]: why"));
+        health.partitions(0, stopped(0));
+        assert_eq!(health.ready(), Ok(json!({"ready": true})), "a revoked partition is another member's");
     }
 }

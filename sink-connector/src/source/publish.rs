@@ -47,6 +47,8 @@ impl<C: Client> Shell<C> {
         for (name, n) in Stopped::ALL.iter().zip(stopped) {
             metrics.partitions_stopped.with_label_values(&[name]).set(n);
         }
+        let stopped = self.source.ledger.stopped().into_iter().map(|(name, why)| (name, why.to_string()));
+        self.shared.health.partitions(self.source.ledger.count(), stopped.collect());
         let paused: Vec<bool> = self.source.lanes.iter().map(|lane| lane.paused).collect();
         self.shared.board.publish(&self.source.ledger, &paused);
     }

@@ -43,6 +43,10 @@ pub(crate) struct Plans {
     /// For topics that match a pattern.
     target_of: Option<TargetOf>,
     plans: RwLock<HashMap<String, Arc<Plan>>>,
+    /// Topics whose table had a plan, and was found missing since.
+    missing: RwLock<HashSet<String>>,
+    /// Topics whose table was missing and came back, with the oid of the new table.
+    came_back: RwLock<HashMap<String, u32>>,
     health: Arc<Health>,
 }
 
@@ -55,7 +59,14 @@ impl Plans {
     ) -> Self {
         let targets = targets.into_iter().map(|(topic, target)| (topic, Arc::new(target))).collect();
         health.count_tables(count_tables(&targets));
-        Self { targets: RwLock::new(targets), target_of, plans: RwLock::default(), health }
+        Self {
+            targets: RwLock::new(targets),
+            target_of,
+            plans: RwLock::default(),
+            missing: RwLock::default(),
+            came_back: RwLock::default(),
+            health,
+        }
     }
 
     /// The plan of `topic`; `None` until [`Plans::renew`] has read its table.
@@ -133,9 +144,14 @@ impl Plans {
     pub(crate) fn renew(&self, client: &mut Client, topic: &str) -> Result<Arc<Plan>, Failure> {
         let target = self.target(topic)?;
         let component = Component::Table(target.wanted.table.to_string());
-        match self.read(client, &target) {
+        match self.read(client, topic, &target) {
             Ok(plan) => {
                 self.health.recovered(&component);
+                if self.missing.write().remove(topic)
+                    && let Some(oid) = plan.table_oid
+                {
+                    self.came_back.write().insert(topic.to_owned(), oid);
+                }
                 Ok(self.install(topic, plan))
             }
             Err(failure) => {
@@ -145,7 +161,13 @@ impl Plans {
         }
     }
 
-    fn read(&self, client: &mut Client, target: &Target) -> Result<Plan, Failure> {
+    /// Whether somebody created the table with this oid for `topic` while this sink waited for it and said so. That table
+    /// is meant; one that took the place of another unseen, or that `ddl_file` created, may not be.
+    pub(crate) fn came_back(&self, topic: &str, oid: u32) -> bool {
+        self.came_back.read().get(topic) == Some(&oid)
+    }
+
+    fn read(&self, client: &mut Client, topic: &str, target: &Target) -> Result<Plan, Failure> {
         let name = &target.wanted.table;
         name.check_length().map_err(|error| Failure::configuration(error.to_string()))?;
         let mut table = catalog::read_table(client, name)?;
@@ -161,6 +183,9 @@ impl Plans {
             }
         }
         let table = table.ok_or_else(|| {
+            if self.get(topic).is_some() {
+                self.missing.write().insert(topic.to_owned());
+            }
             Failure::configuration(format!(
                 "table {name} does not exist; create it, or name its DDL in sink.ddl_file"
             ))

@@ -206,7 +206,10 @@ impl<D: Database> Writer<D> {
                 self.shared.metrics.fenced.inc();
                 batches("fenced");
                 self.shared.health.recovered(&Component::Writer(writer));
-                tracing::warn!(writer, "fenced: another sink has moved these positions; they are read again");
+                tracing::warn!(
+                    writer,
+                    "fenced: another sink has moved these positions, or their table was replaced; they are read again"
+                );
                 Report::Fenced { writer, generation, batch }
             }
             Ending::Tripped(topics) => {

@@ -11,6 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Case {
     url: String,
     topic: String,
+    /// One name and one group for all runs: they go on where the last one ended.
+    base: SinkConfig,
     client: Client,
 }
 
@@ -20,7 +22,9 @@ impl Case {
         let url = postgres.database("generated");
         let mut client = tests::postgres::connect(&url);
         client.batch_execute(ddl).unwrap();
-        Self { url, topic: kafka.topic("generated", 1), client }
+        let topic = kafka.topic("generated", 1);
+        let base = SinkConfig::new(kafka.bootstrap(), &url).topic(&topic).table("t");
+        Self { url, topic, base, client }
     }
 
     fn produce(&self, records: &[Value]) {
@@ -28,11 +32,7 @@ impl Case {
     }
 
     fn config(&self, mode: &str, keys: &[&str]) -> SinkConfig {
-        SinkConfig::new(Services::shared().kafka.bootstrap(), &self.url)
-            .topic(&self.topic)
-            .table("t")
-            .insert_mode(mode)
-            .pk_fields(keys)
+        self.base.clone().set("postgres.url", self.url.as_str()).insert_mode(mode).pk_fields(keys)
     }
 
     fn drain(&self, mode: &str, keys: &[&str]) -> Output {

@@ -71,7 +71,7 @@ fn fields_that_identify_a_row_together_are_the_key_together() {
     let lines =
         [(1, 1), (1, 2), (2, 1)].map(|(order, line)| json!({"order_id": order, "line_id": line, "n": 1}));
     let ran = run("lines", records(&lines));
-    assert!(ran.sql.contains("PRIMARY KEY (\"order_id\", \"line_id\")"), "{}", ran.sql);
+    assert!(ran.sql.contains("PRIMARY KEY (\"line_id\", \"order_id\")"), "{}", ran.sql);
     assert_eq!(ran.rows.len(), 3);
 }
 

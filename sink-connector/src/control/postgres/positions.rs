@@ -220,7 +220,18 @@ impl PostgresControl {
         owner: &Owner,
     ) -> Result<Offset, PositionError> {
         let offsets = &self.shared.offsets;
-        let position = check_owner(offsets, partition, stored, owner).map_err(PositionError::Stopped)?;
+        let came_back =
+            owner.target_id.as_ref().is_some_and(|id| self.shared.plans.came_back(&partition.topic, id.oid));
+        let mut theirs = stored.clone();
+        if came_back && theirs.owner.target_id != owner.target_id {
+            tracing::warn!(
+                %partition, table = owner.target_table,
+                "the missing table was created again: records from the stored position on are written to it. \
+                 `sink-connector offsets reset --to-earliest` writes earlier ones again"
+            );
+            theirs.owner.target_id = None;
+        }
+        let position = check_owner(offsets, partition, &theirs, owner).map_err(PositionError::Stopped)?;
         if owner.target_id.is_some() && stored.owner.target_id != owner.target_id {
             let connection = self.connection.as_mut().expect("connected before anything is resolved");
             offsets.store_target_id(&mut ***connection, partition, owner.target_id.as_ref())?;

@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test simulate mutants lint shape bench chart packaging images images-arm64 compose cluster-test docs monitoring
+.PHONY: help setup demo down test simulate mutants lint shape words bench chart packaging images images-arm64 compose cluster-test docs monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -39,14 +39,18 @@ packaging:
 	@if command -v go >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null; then tests/kubernetes/chart.sh; \
 	else echo "The chart was NOT checked: that needs Go (https://go.dev/dl) and Python 3 with venv."; fi
 
-lint: setup ## format, clippy (warnings are errors), the floors; actionlint, cargo-deny and typos where installed
+lint: setup ## format, clippy (warnings are errors), the floors, the words; actionlint, cargo-deny and typos where installed
 	cargo fmt --all --check
 	cargo clippy --profile $(PROFILE) --workspace --all-targets --features tests/cluster -- -D warnings
 	tests/shape.sh
+	tests/words.sh
 	tests/lint_extra.sh
 
 shape: ## how the sources are laid out: upward imports, circles, files at the top, the longest function
 	@tests/shape.sh
+
+words: ## words that this project does not use, and what it uses instead
+	@tests/words.sh
 
 bench: setup ## throughput against `psql \copy` of the same rows in the same run
 	cargo build --release --workspace --bins

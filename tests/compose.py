@@ -108,12 +108,12 @@ def takes(binaries: pathlib.Path, services: dict, name: str):
     ours = {key: value for key, value in service["environment"].items() if key.startswith(prefix)}
     if ours != service["environment"]:
         yield f"variables that {binary} does not read: {sorted(service['environment'].keys() - ours.keys())}"
-    said = subprocess.run(command, cwd=ROOT, env=clean | ours, capture_output=True, text=True)
-    if said.returncode != 0:
-        yield f"exit code {said.returncode}: {said.stderr.strip()}"
+    output = subprocess.run(command, cwd=ROOT, env=clean | ours, capture_output=True, text=True)
+    if output.returncode != 0:
+        yield f"exit code {output.returncode}: {output.stderr.strip()}"
     elif name == "sink":
         for line in (f'bootstrap_servers = "{ours["SINK__KAFKA__BOOTSTRAP_SERVERS"]}"', 'table = "ipl_livescores"', f'listen = "0.0.0.0:{port}"'):
-            if line not in said.stdout:
+            if line not in output.stdout:
                 yield f"the configuration lacks {line}"
     # An unknown variable is rejected; otherwise the check above could never fail.
     wrong = subprocess.run(command, cwd=ROOT, env=clean | ours | {f"{prefix}KAFKA__SERVERS": "x"}, capture_output=True, text=True)

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once() {
+    fn all_mistakes_are_reported_at_once() {
         let errors = errors(
             "[kafka.properties]\nacks = '0'\n'message.timeout.ms' = 0\n[producer]\nbatchsize = 1\n[http]\nlisten = 'x'",
         );

@@ -83,7 +83,7 @@ impl Figures {
             Outcome::Chased => chasing(rng, second, FULL_INNINGS),
             Outcome::Open => chasing(rng, second, FULL_INNINGS - 1),
         };
-        // Three quarters of a minute a ball, twenty minutes between the innings, and what else delays.
+        // Three quarters of a minute a ball, twenty minutes between the innings, and interruptions.
         let minutes = 20 + (first_balls + second_balls) * 3 / 4 + rng.random_range(0..=20);
         Self {
             first: Innings {

@@ -29,7 +29,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Spreads records evenly: record `n` is due `n / rate` after the beginning, so that delays are made up for.
+/// Spreads records evenly: record `n` is due `n / rate` after the beginning, so that lost time is made up for.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     rate: Rate,

@@ -24,11 +24,11 @@ say() { printf '%-10s %s\n' "$1" "$2"; }
 expect() {
     local what=$1
     shift
-    if "$@" >"$work/said" 2>&1; then
+    if "$@" >"$work/output" 2>&1; then
         say ok "$what"
     else
         say FAILED "$what"
-        sed 's/^/           /' "$work/said"
+        sed 's/^/           /' "$work/output"
         failed=1
     fi
 }

@@ -22,10 +22,10 @@ say() { echo "cluster: $*" >&2; }
 
 # until_ok SECONDS COMMAND…: repeats the command until it succeeds.
 until_ok() {
-    local end=$((SECONDS + $1)) said
+    local end=$((SECONDS + $1)) output
     shift
-    until said=$("$@" 2>&1); do
-        [ $SECONDS -lt $end ] || { say "$* did not succeed: $said"; return 1; }
+    until output=$("$@" 2>&1); do
+        [ $SECONDS -lt $end ] || { say "$* did not succeed: $output"; return 1; }
         sleep 0.2
     done
 }

@@ -25,11 +25,11 @@ failed=0
 expect() {
     local what=$1
     shift
-    if "$@" >"$work/said" 2>&1; then
+    if "$@" >"$work/output" 2>&1; then
         printf 'ok     %s\n' "$what"
     else
         printf 'FAILED %s\n' "$what"
-        sed 's/^/       /' "$work/said"
+        sed 's/^/       /' "$work/output"
         failed=1
     fi
 }
@@ -43,18 +43,18 @@ same() { [ "$1" = "$2" ] || { echo "is '$1', not '$2'"; return 1; }; }
 smaller() { [ "$1" -lt "$2" ] || { echo "$1 bytes"; return 1; }; }
 # prints PATTERN COMMAND…: the command succeeds and its output matches the pattern.
 prints() {
-    local said
-    said=$("${@:2}") || { echo "$said"; return 1; }
-    grep -q -e "$1" <<<"$said" || { echo "the output does not match '$1':"; echo "$said"; return 1; }
+    local output
+    output=$("${@:2}") || { echo "$output"; return 1; }
+    grep -q -e "$1" <<<"$output" || { echo "the output does not match '$1':"; echo "$output"; return 1; }
 }
 
 # in_root COMMAND…: runs the command with the image's files in $root. It succeeds if the command prints nothing.
 in_root() {
-    local root said
+    local root output
     root=$(podman image mount "$image") || return 1
-    said=$("$@")
+    output=$("$@")
     podman image umount "$image" >/dev/null
-    [ -z "$said" ] || { echo "$said"; return 1; }
+    [ -z "$output" ] || { echo "$output"; return 1; }
 }
 shells() { find "$root" \( -type f -o -type l \) -regextype posix-extended -regex '.*/(ba|da|a|z|k)?sh|.*/busybox|.*/perl.*'; }
 too_few_ca_certificates() {
@@ -75,7 +75,7 @@ wrong_binary() {
 # A TLS server with a certificate of a test CA: the binary must reject it with the image's CA certificates, and accept it once the test
 # CA replaces them. The server is not a broker, so the binary fails after the handshake.
 trusts() {
-    local name said port
+    local name output port
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
         -keyout "$work/key.pem" -out "$work/root.pem" 2>/dev/null
     # s_server ends when its standard input ends, so it gets one that never ends.
@@ -102,8 +102,8 @@ trusts() {
     done
     kill "$server"
     wait "$server" 2>/dev/null
-    said=$(cat "$work/image")
-    grep -q 'certificate verify failed' <<<"$said" || { echo "an unknown certificate was not rejected:"; echo "$said"; return 1; }
+    output=$(cat "$work/image")
+    grep -q 'certificate verify failed' <<<"$output" || { echo "an unknown certificate was not rejected:"; echo "$output"; return 1; }
     grep -q 'CIPHER is' "$work/server" || { echo "no handshake:"; cat "$work/server" "$work/test"; return 1; }
     ! grep -q 'certificate verify failed' "$work/test" || { echo "rejected with the test CA:"; cat "$work/test"; return 1; }
 }

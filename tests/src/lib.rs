@@ -6,6 +6,7 @@
 //! they saw; the ones that start services return errors, because the `services` binary uses them too. Everything
 //! that was started ends with the process that started it, however that process ends (see [`reaper`]).
 
+pub mod background;
 pub mod config;
 pub mod exporter;
 pub mod http;
@@ -28,14 +29,13 @@ pub mod runner;
 pub mod scratch;
 pub mod services;
 pub mod signals;
-pub mod standing;
 pub mod wait;
 pub mod world;
 
 pub use config::{ProducerConfig, SinkConfig};
 pub use kafka::{Heap, Kafka, KafkaOptions};
 pub use metrics::Metrics;
-pub use oracle::{Expected, Verdict};
+pub use oracle::{Comparison, Expected};
 pub use output::Output;
 pub use postgres::{Postgres, PostgresOptions};
 pub use prometheus::{Prometheus, Target};

@@ -7,7 +7,7 @@ use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator;
 use serde_json::{Map, Value};
 
-/// How many rows of each kind a verdict names.
+/// How many rows of each kind a comparison names.
 const EXAMPLES: usize = 10;
 
 /// The rows that a table must hold.
@@ -21,7 +21,7 @@ pub struct Expected {
 
 /// What is wrong with a table; nothing, if it is exactly as expected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Comparison {
     /// Rows that the table should hold.
     pub expected: usize,
     /// Rows that it holds.
@@ -55,7 +55,7 @@ impl Fault {
 }
 
 impl Expected {
-    /// No rows yet; `key` is the column that tells rows apart, whether or not the table has a key.
+    /// No rows yet; `key` is the column that distinguishes rows, whether or not the table has a key.
     pub fn by(key: &str) -> Self {
         Self { key: key.to_owned(), ignored: Vec::new(), rows: HashMap::new() }
     }
@@ -107,7 +107,7 @@ impl Expected {
     /// # Panics
     /// When the table cannot be read.
     #[track_caller]
-    pub fn compare(&self, client: &mut Client, table: &str) -> Verdict {
+    pub fn compare(&self, client: &mut Client, table: &str) -> Comparison {
         let query = format!("SELECT to_jsonb(t)::text FROM {table} t");
         let rows = client.query_raw(&query, Vec::<String>::new()).expect("the table can be read");
         let mut found: HashMap<String, Vec<String>> = HashMap::new();
@@ -118,25 +118,28 @@ impl Expected {
             Ok(())
         })
         .expect("the table can be read to its end");
-        self.verdict(found)
+        self.comparison(found)
     }
 
     /// Compares, and panics unless the table is exactly as expected.
     ///
     /// # Panics
-    /// With the verdict.
+    /// With the comparison.
     #[track_caller]
     pub fn assert_exactly_once(&self, client: &mut Client, table: &str) {
-        let verdict = self.compare(client, table);
-        assert!(verdict.is_exactly_once(), "table {table}: {verdict}");
+        let comparison = self.compare(client, table);
+        assert!(comparison.is_exactly_once(), "table {table}: {comparison}");
     }
 
-    fn verdict(&self, mut found: HashMap<String, Vec<String>>) -> Verdict {
-        let mut verdict =
-            Verdict { expected: self.len(), found: found.values().map(Vec::len).sum(), ..Verdict::default() };
-        let mut identities: Vec<_> = self.rows.iter().collect();
-        identities.sort();
-        for (identity, wanted) in identities {
+    fn comparison(&self, mut found: HashMap<String, Vec<String>>) -> Comparison {
+        let mut comparison = Comparison {
+            expected: self.len(),
+            found: found.values().map(Vec::len).sum(),
+            ..Comparison::default()
+        };
+        let mut sorted: Vec<_> = self.rows.iter().collect();
+        sorted.sort();
+        for (identity, wanted) in sorted {
             let mut there = found.remove(identity).unwrap_or_default();
             let mut missing = Vec::new();
             for content in wanted {
@@ -147,18 +150,18 @@ impl Expected {
             }
             // What is left over is a copy of an expected row, or an expected row with other content.
             let (copies, others): (Vec<_>, Vec<_>) = there.iter().partition(|left| wanted.contains(left));
-            verdict.duplicated.add(copies.len(), || format!("{identity} ({} too many)", copies.len()));
+            comparison.duplicated.add(copies.len(), || format!("{identity} ({} too many)", copies.len()));
             let altered = missing.len().min(others.len());
-            verdict.altered.add(altered, || format!("{} instead of {}", others[0], missing[0]));
-            verdict.lost.add(missing.len() - altered, || missing[missing.len() - 1].clone());
-            verdict.unexpected.add(others.len() - altered, || others[others.len() - 1].clone());
+            comparison.altered.add(altered, || format!("{} instead of {}", others[0], missing[0]));
+            comparison.lost.add(missing.len() - altered, || missing[missing.len() - 1].clone());
+            comparison.unexpected.add(others.len() - altered, || others[others.len() - 1].clone());
         }
         let mut others: Vec<_> = found.into_iter().collect();
         others.sort();
         for (_, contents) in others {
-            verdict.unexpected.add(contents.len(), || contents[0].clone());
+            comparison.unexpected.add(contents.len(), || contents[0].clone());
         }
-        verdict
+        comparison
     }
 
     /// A row's identity, and its content without NULLs and ignored columns.
@@ -173,14 +176,14 @@ impl Expected {
     }
 }
 
-impl Verdict {
+impl Comparison {
     /// Every expected row is there, once, unaltered, and no other.
     pub fn is_exactly_once(&self) -> bool {
         [&self.lost, &self.duplicated, &self.altered, &self.unexpected].iter().all(|fault| fault.count == 0)
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} rows expected, {} found", self.expected, self.found)?;
         let faults = [
@@ -231,9 +234,9 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{Expected, Verdict};
+    use super::{Comparison, Expected};
 
-    fn verdict(expected: &[Value], found: &[Value]) -> Verdict {
+    fn comparison(expected: &[Value], found: &[Value]) -> Comparison {
         let mut wanted = Expected::by("id").ignoring(&["at"]);
         expected.iter().for_each(|row| wanted.add(row));
         let mut rows: HashMap<String, Vec<String>> = HashMap::new();
@@ -241,23 +244,23 @@ mod tests {
             let (identity, content) = wanted.canonical(row);
             rows.entry(identity).or_default().push(content);
         }
-        wanted.verdict(rows)
+        wanted.comparison(rows)
     }
 
     #[test]
     fn equal_content_is_exactly_once_however_it_is_written() {
-        let verdict = verdict(
+        let comparison = comparison(
             &[json!({"id": 1, "x": 12.0, "gone": null}), json!({"id": 2, "x": {"b": 1, "a": [1.5]}})],
             &[json!({"x": {"a": [1.5], "b": 1}, "id": 2, "at": "now"}), json!({"id": 1, "x": 12})],
         );
-        assert!(verdict.is_exactly_once(), "{verdict}");
-        assert_eq!((verdict.expected, verdict.found), (2, 2));
+        assert!(comparison.is_exactly_once(), "{comparison}");
+        assert_eq!((comparison.expected, comparison.found), (2, 2));
     }
 
     #[test]
-    fn each_deviation_is_told_from_the_others() {
+    fn each_deviation_is_distinguished_from_the_others() {
         let rows: Vec<Value> = (0..5).map(|id| json!({"id": id, "x": "y"})).collect();
-        let verdict = verdict(
+        let comparison = comparison(
             &rows,
             &[
                 rows[0].clone(),
@@ -268,16 +271,20 @@ mod tests {
                 json!({"id": 9}),
             ],
         );
-        let counts =
-            (verdict.lost.count, verdict.duplicated.count, verdict.altered.count, verdict.unexpected.count);
-        assert_eq!(counts, (1, 1, 1, 1), "{verdict}");
-        assert_eq!(verdict.lost.examples, [r#"{"id":4,"x":"y"}"#]);
+        let counts = (
+            comparison.lost.count,
+            comparison.duplicated.count,
+            comparison.altered.count,
+            comparison.unexpected.count,
+        );
+        assert_eq!(counts, (1, 1, 1, 1), "{comparison}");
+        assert_eq!(comparison.lost.examples, [r#"{"id":4,"x":"y"}"#]);
     }
 
     #[test]
     fn a_row_expected_twice_must_be_there_twice() {
         let row = json!({"id": 1});
-        assert!(verdict(&[row.clone(), row.clone()], &[row.clone(), row.clone()]).is_exactly_once());
-        assert_eq!(verdict(&[row.clone(), row.clone()], std::slice::from_ref(&row)).lost.count, 1);
+        assert!(comparison(&[row.clone(), row.clone()], &[row.clone(), row.clone()]).is_exactly_once());
+        assert_eq!(comparison(&[row.clone(), row.clone()], std::slice::from_ref(&row)).lost.count, 1);
     }
 }

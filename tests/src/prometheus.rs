@@ -29,7 +29,7 @@ impl Target {
     }
 }
 
-/// A running Prometheus that scrapes and judges every second. Killed on drop.
+/// A running Prometheus that scrapes and evaluates its rules every second. Killed on drop.
 pub struct Prometheus {
     process: Process,
     port: u16,

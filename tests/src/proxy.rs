@@ -22,7 +22,7 @@ struct Shared {
     pairs: Mutex<Vec<Pair>>,
 }
 
-/// Forwards connections to one address until it is told otherwise.
+/// Forwards connections to one address until a method below says otherwise.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,

@@ -1,8 +1,8 @@
 //! Ends what we started and deletes our directories when this process ends, even by SIGKILL.
 //!
 //! Statics are never dropped and a killed process runs no destructor, so a small shell holds the other end of a
-//! pipe: we tell it pids and directories, and the end of the pipe (ours is the only writer) tells it that we are
-//! gone. It lives in a process group of its own, so that Ctrl-C does not reach it.
+//! pipe: we send it pids and directories. We are the only writer, so the end of the pipe shows that we are
+//! gone. It runs in a process group of its own, so that Ctrl-C does not reach it.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -45,7 +45,7 @@ rm -rf -- "$@"
 /// Never waited for: it ends after us.
 static REAPER: OnceLock<Mutex<Child>> = OnceLock::new();
 
-fn tell(what: &str) {
+fn send(what: &str) {
     let reaper = REAPER.get_or_init(|| {
         let shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "reaper"])
@@ -64,25 +64,25 @@ fn tell(what: &str) {
 
 /// SIGKILL this process and its children when we end.
 pub fn kill(pid: i32) {
-    tell(&format!("kill {pid}"));
+    send(&format!("kill {pid}"));
 }
 
 /// SIGQUIT this process when we end: PostgreSQL's immediate shutdown, which frees its shared memory.
 pub fn quit(pid: i32) {
-    tell(&format!("quit {pid}"));
+    send(&format!("quit {pid}"));
 }
 
 /// This process has ended, or is to outlive us.
 pub fn forget(pid: i32) {
-    tell(&format!("forget {pid}"));
+    send(&format!("forget {pid}"));
 }
 
 /// Delete this directory when we end.
 pub fn remove(dir: &Path) {
-    tell(&format!("remove {}", dir.display()));
+    send(&format!("remove {}", dir.display()));
 }
 
 /// This directory is gone, or is to outlive us.
 pub fn keep(dir: &Path) {
-    tell(&format!("keep {}", dir.display()));
+    send(&format!("keep {}", dir.display()));
 }

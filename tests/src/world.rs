@@ -150,7 +150,7 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
-    /// One topic of one partition on the services that all tests share, unless the builder is told otherwise. The
+    /// One topic of one partition on the services that all tests share, unless the builder says otherwise. The
     /// names of topic and database begin with `name`.
     #[expect(clippy::new_ret_no_self, reason = "the builder's last step returns the world")]
     pub fn new<'a>(name: &str) -> Builder<'a> {

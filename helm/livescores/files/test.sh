@@ -33,8 +33,8 @@ ready() {
 wait_for() {
     what=$1
     shift
-    until said=$("$@"); do
-        [ "$(date +%s)" -lt "$deadline" ] || { echo "$said"; echo "failed: $what: not within $TIMEOUT s"; exit 1; }
+    until output=$("$@"); do
+        [ "$(date +%s)" -lt "$deadline" ] || { echo "$output"; echo "failed: $what: not within $TIMEOUT s"; exit 1; }
         sleep 1
     done
     echo "ok: $what"

@@ -58,7 +58,7 @@ fn rejection(payload: impl AsRef<[u8]>, options: Options) -> Rejection {
 }
 
 #[test]
-fn fields_go_to_their_slots_in_any_order_and_the_rest_is_absent() {
+fn fields_go_to_their_cells_in_any_order_and_the_rest_is_absent() {
     let decoder = decoder(LENIENT);
     let mut cells = Cells::new(decoder.fields().len());
     for payload in [

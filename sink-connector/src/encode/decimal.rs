@@ -74,12 +74,12 @@ impl<'a> Decimal<'a> {
     /// The value times 10^`scale`, rounded to the nearest integer, halves away from zero.
     pub(super) fn to_rounded_integer(self, scale: i64) -> Result<i64, NotAnInteger> {
         let split = self.split(scale)?;
-        let away = match (split.next >= 5, self.negative) {
+        let round = match (split.next >= 5, self.negative) {
             (false, _) => 0,
             (true, false) => 1,
             (true, true) => -1,
         };
-        split.value.checked_add(away).ok_or(NotAnInteger::TooLarge)
+        split.value.checked_add(round).ok_or(NotAnInteger::TooLarge)
     }
 
     /// The value times 10^`scale`, cut at its point.

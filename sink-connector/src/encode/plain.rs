@@ -38,7 +38,7 @@ pub(crate) fn twos_complement(bytes: &mut [u8]) -> (bool, String) {
     let mut words: Vec<u64> = bytes
         .rchunks(4)
         .rev()
-        .map(|chunk| chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)))
+        .map(|bytes| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)))
         .collect();
     let mut groups: Vec<u64> = Vec::new();
     let mut first = 0;

@@ -29,7 +29,7 @@ pub(crate) trait FetchedRecord {
     fn incoming<'a>(&'a self, headers: &'a mut Vec<u8>) -> Incoming<'a>;
 }
 
-/// A member of a consumer group. It fetches only what it is told to, and its rebalances are handled by the caller.
+/// A member of a consumer group. It fetches only what the caller assigns; the caller handles its rebalances.
 pub(crate) trait Client {
     /// What a poll returns: generic, because it is borrowed and on the data path.
     type Record<'a>: FetchedRecord

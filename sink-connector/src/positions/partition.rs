@@ -146,7 +146,7 @@ impl AssignedPartition {
         self.delivery = Delivery::Interrupted;
     }
 
-    /// The client was told to deliver from the next record on; whether it does.
+    /// The client was asked to deliver from the next record on; `moved`: whether it does.
     pub(crate) fn moved(&mut self, moved: bool) {
         self.delivery = if moved { Delivery::Begun } else { Delivery::Interrupted };
     }

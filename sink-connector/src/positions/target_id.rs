@@ -9,7 +9,7 @@ use thiserror::Error;
 ///
 /// It survives what keeps the rows: TRUNCATE, ALTER, renaming, attaching and detaching partitions, pg_upgrade. A database
 /// that was dumped and restored, or replicated logically, has other oids; but then rows and positions got there together,
-/// and the scope tells.
+/// and the scope differs as well.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TargetId {
     /// Where the oid means something: the cluster, the database, and the oid of the offsets table itself.

@@ -155,7 +155,7 @@ impl From<postgres::Error> for Failure {
             table: db.table().map(str::to_owned),
             before_rows: false,
             undecided: false,
-            // After an error in COPY the protocol state of the connection is not worth the doubt.
+            // After an error in COPY the protocol state of the connection is uncertain.
             connection_lost: true,
             message,
         }

@@ -142,7 +142,7 @@ mod tests {
     use crate::postgres::tls;
 
     /// A server that accepts connections and never answers, as many as come.
-    fn silent(parameters: &str) -> (TcpListener, postgres::Config, MakeTlsConnector) {
+    fn mute(parameters: &str) -> (TcpListener, postgres::Config, MakeTlsConnector) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = format!("postgresql://u@127.0.0.1:{port}/d?connect_timeout=1{parameters}");
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_server_that_never_answers_is_given_up_at_the_deadline() {
         for parameters in ["&sslmode=disable", "&sslmode=prefer", "&sslmode=require"] {
-            let (_listener, config, tls) = silent(parameters);
+            let (_listener, config, tls) = mute(parameters);
             let started = Instant::now();
             let error = connect(&config, &tls, "").err().expect("nobody answers");
             assert!(matches!(error, ConnectError::NoAnswer(_)), "{error}");
@@ -163,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn attempts_at_a_silent_server_leave_no_sockets_behind() {
-        let (_listener, config, tls) = silent("&sslmode=disable");
+    fn attempts_at_a_server_that_never_answers_leave_no_sockets_behind() {
+        let (_listener, config, tls) = mute("&sslmode=disable");
         let own = || {
             let leads = |(descriptor, _): &(RawFd, PathBuf)| leads_to_postgres(*descriptor, &config);
             sockets().unwrap().into_iter().filter(leads).count()
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_port_without_a_server_is_an_error_of_its_own() {
-        let (listener, config, tls) = silent("&sslmode=disable");
+        let (listener, config, tls) = mute("&sslmode=disable");
         drop(listener);
         let error = connect(&config, &tls, "").err().expect("nobody listens");
         assert!(matches!(error, ConnectError::Client(_)), "{error}");

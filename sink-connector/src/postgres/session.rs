@@ -29,7 +29,7 @@ pub struct Manager {
 }
 
 /// A client that can be marked as not to be used again: after an error inside COPY, the state of the connection is
-/// not worth the doubt.
+/// uncertain.
 pub struct Link {
     client: Client,
     discarded: bool,
@@ -139,7 +139,7 @@ impl HandleError<ConnectError> for Remember {
     }
 }
 
-/// Who a session is for the server: enough to tell it from a later one with the same pid.
+/// What identifies a session: distinguishes it from a later one with the same pid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Backend {
     /// Its process id.

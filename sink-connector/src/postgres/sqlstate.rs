@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_has_to_mend_it() {
+    fn the_operator_has_to_fix_it() {
         all("0A000 2200H 22P03 22P04 26000 28000 28P01 3D000 3F000 53400 55000 XX001 XX002", Configuration);
         all("42501 42601 42703 42804 42P01 42P10", Configuration);
         assert_eq!(classify("42501", None, "permission denied for table t"), Configuration);

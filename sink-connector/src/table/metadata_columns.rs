@@ -105,7 +105,7 @@ pub(crate) fn read_gone(
         // Debezium sends a tombstone after the change event of the same deletion.
         None if incoming.payload.is_none() => return Ok(false),
         None => {
-            let detail = "a delete event without \"before\", which has the key of the row: set pk_mode = \"record_key\", \
+            let detail = "a deletion without \"before\", which has the key of the row: set pk_mode = \"record_key\", \
                           or REPLICA IDENTITY on the source table";
             return Err(Rejection {
                 reason: Reason::InvalidEnvelope,

@@ -114,7 +114,7 @@ pub struct Plan {
     /// Columns that an UPDATE may only name for records that carry them. An absent field then leaves the value alone, but
     /// not what else depends on the statement: a trigger of just these columns, a privilege, the check of a domain.
     pub named_if_carried: ColumnSet,
-    /// Columns whose default an INSERT cannot spell out: identities.
+    /// Columns whose default an INSERT cannot write as a value: identity columns.
     pub unnamed_defaults: ColumnSet,
     /// Whether its rows may refer to each other.
     pub self_references: SelfReferences,

@@ -23,7 +23,7 @@ pub(crate) struct Target {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Ddl {
-    pub origin: String,
+    pub file: String,
     pub sql: String,
 }
 
@@ -172,13 +172,13 @@ impl Plans {
         name.check_length().map_err(|error| Failure::configuration(error.to_string()))?;
         let mut table = catalog::read_table(client, name)?;
         if let (None, Some(ddl)) = (&table, &target.ddl) {
-            tracing::info!(table = %name, ddl = ddl.origin, "creating the missing table");
+            tracing::info!(table = %name, ddl = ddl.file, "creating the missing table");
             client.batch_execute(&ddl.sql)?;
             table = catalog::read_table(client, name)?;
             if table.is_none() {
                 return Err(Failure::configuration(format!(
                     "{} ran, but did not create table {name}",
-                    ddl.origin
+                    ddl.file
                 )));
             }
         }

@@ -23,7 +23,7 @@ pub(crate) fn target_of(config: &Config) -> Option<TargetOf> {
 
 fn target(table: &TableConfig) -> Result<Target, DdlError> {
     let ddl = table.ddl()?.map(|sql| Ddl {
-        origin: table.ddl_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+        file: table.ddl_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
         sql,
     });
     let wanted = Wanted {

@@ -81,7 +81,7 @@ pub(super) enum Event {
 pub(super) enum Step {
     /// Try to commit the batch.
     Try(Strategy),
-    /// Read the stored positions, which tell whether an unanswered COMMIT took place.
+    /// Read the stored positions, which show whether an unanswered COMMIT took place.
     ReadPositions,
     /// Read the tables and encode the batch again.
     EncodeAgain,

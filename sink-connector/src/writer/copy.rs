@@ -13,7 +13,7 @@ use crate::table::plan::{Format, Plan};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Bytes gathered before they are handed to the connection: large enough that its bookkeeping vanishes.
-const CHUNK: usize = 256 * 1024;
+const SEND_BYTES: usize = 256 * 1024;
 
 /// `COPY target (columns) FROM STDIN`, for tuples of the given columns.
 pub fn statement(target: &str, plan: &Plan, columns: &[u16]) -> String {
@@ -68,7 +68,7 @@ pub(super) fn stream_lines<T>(
     }
     for line in lines {
         append(line, buffer);
-        if buffer.len() >= CHUNK {
+        if buffer.len() >= SEND_BYTES {
             send(&mut copy, buffer)?;
         }
     }

@@ -45,7 +45,7 @@ impl Ladder {
         self.batches_left = self.stay;
     }
 
-    /// A batch was written; `conflicts` tells whether any of its keys existed.
+    /// A batch was written; `conflicts`: whether any of its keys existed.
     pub(crate) fn written(&mut self, conflicts: bool) {
         if self.rung == Rung::Plain {
             return;

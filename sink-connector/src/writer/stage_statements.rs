@@ -83,7 +83,7 @@ pub(crate) fn insert(staged: &Staged, plan: &Plan) -> String {
 }
 
 /// What an upsert sets in a row that is there. `excluded` is the row that was to be inserted, with defaults where the
-/// record carries nothing: the staged row of its key tells those from values. `None` if no column
+/// record carries nothing: the staged row of its key distinguishes them from values. `None` if no column
 /// can be set at all.
 fn set_from_excluded(staged: &Staged, plan: &Plan) -> Option<String> {
     let excluded = |name: &String| format!("{name} = excluded.{name}");

@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 /// Backoff between two attempts at the same batch.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// … at most. An attempt costs little, and a database that is well again should be in use again within seconds.
+/// … at most. An attempt costs little, and a database that has recovered should be in use within seconds.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// The waits between attempts at one batch.

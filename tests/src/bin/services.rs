@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use tests::background::BackgroundServices;
 use tests::kafka::groups;
-use tests::standing::Standing;
 
 /// Starts and stops a local Kafka and PostgreSQL, without Docker.
 ///
@@ -54,9 +54,11 @@ fn main() -> ExitCode {
 
 fn act(Arguments { dir, command }: Arguments) -> Result<()> {
     match command {
-        Command::Up { kafka_port, postgres_port } => print(&Standing::up(&dir, kafka_port, postgres_port)?),
+        Command::Up { kafka_port, postgres_port } => {
+            print(&BackgroundServices::up(&dir, kafka_port, postgres_port)?)
+        }
         Command::Status => print(&running(&dir)?),
-        Command::Down => match Standing::down(&dir)? {
+        Command::Down => match BackgroundServices::down(&dir)? {
             true => eprintln!("Kafka and PostgreSQL are stopped, their data is deleted."),
             false => eprintln!("Nothing to stop."),
         },
@@ -67,13 +69,15 @@ fn act(Arguments { dir, command }: Arguments) -> Result<()> {
     Ok(())
 }
 
-fn running(dir: &Path) -> Result<Standing> {
-    Standing::load(dir)?.filter(Standing::is_up).context("the services are not up: `services up` starts them")
+fn running(dir: &Path) -> Result<BackgroundServices> {
+    BackgroundServices::load(dir)?
+        .filter(BackgroundServices::is_up)
+        .context("the services are not up: `services up` starts them")
 }
 
-fn print(standing: &Standing) {
-    println!("BOOTSTRAP_SERVERS={}", standing.bootstrap_servers);
-    println!("POSTGRES_URL={}", standing.postgres_url);
-    println!("KAFKA_PID={}", standing.kafka.pid);
-    println!("POSTGRES_PID={}", standing.postgres.pid);
+fn print(services: &BackgroundServices) {
+    println!("BOOTSTRAP_SERVERS={}", services.bootstrap_servers);
+    println!("POSTGRES_URL={}", services.postgres_url);
+    println!("KAFKA_PID={}", services.kafka.pid);
+    println!("POSTGRES_PID={}", services.postgres.pid);
 }

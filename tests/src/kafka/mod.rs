@@ -115,7 +115,7 @@ impl Kafka {
     pub fn stop(&self) {
         if let Some(process) = self.process().take() {
             process.signal(Signal::Term);
-            // A paused one would not hear it.
+            // A paused process would not receive it.
             process.resume_family();
             assert!(
                 process.wait(Duration::from_secs(60)).is_some(),

@@ -43,7 +43,7 @@ pub struct KafkaOptions {
 }
 
 impl KafkaOptions {
-    /// Adds a listener on `port` of 127.0.0.1 that tells its clients to come to `host`: for those who reach this
+    /// Adds a listener on `port` of 127.0.0.1 that sends its clients to `host`: for those who reach this
     /// machine's loopback by another address, such as pods.
     #[must_use]
     pub fn elsewhere(mut self, host: &str, port: u16) -> Self {

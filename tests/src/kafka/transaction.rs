@@ -9,7 +9,7 @@ use super::produce::{self, Acknowledged};
 use crate::record::Record;
 use crate::wait;
 
-/// The first transaction after a broker's start is told to wait for its coordinator.
+/// The first transaction after a broker's start has to wait for its coordinator.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A transactional producer; [`begin`](Self::begin) may be called again after each end.

@@ -210,7 +210,7 @@ impl Postgres {
     fn stop(&self, how: Signal) {
         if let Some(process) = self.process().take() {
             process.signal(how);
-            // A paused one would not hear it.
+            // A paused process would not receive it.
             process.resume_family();
             assert!(process.wait(STOP_DEADLINE).is_some(), "PostgreSQL did not stop\n{}", self.log_tail());
         }
@@ -274,10 +274,10 @@ pub fn connect(url: &str) -> Client {
     try_connect(url).unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
 }
 
-/// Connects; for a server that may be away.
+/// Connects; for a server that may be unreachable.
 ///
 /// # Errors
-/// The server refuses or is away.
+/// The server refuses or is unreachable.
 pub fn try_connect(url: &str) -> Result<Client, postgres::Error> {
     let mut config: postgres::Config = url.parse()?;
     config.connect_timeout(Duration::from_secs(5)).application_name("harness").connect(NoTls)

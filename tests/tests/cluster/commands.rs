@@ -1,4 +1,4 @@
-//! The commands that docs/kubernetes.md tells an operator to type.
+//! The commands that docs/kubernetes.md gives to operators.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::kubectl::run;
 use crate::release::{POD, Release};
 use crate::world::World;
 
-/// What docs/kubernetes.md tells to type for `offsets reset`, for the connector `rows` of this release.
+/// What docs/kubernetes.md says to type for `offsets reset`, for the connector `rows` of this release.
 fn reset(release: &Release) -> String {
     let docs = fs::read_to_string(tests::paths::workspace("docs/kubernetes.md")).expect("the docs");
     let start = docs.find("sink_job() {").expect("the commands stand in the docs");
@@ -34,8 +34,8 @@ fn positions_are_shown_in_a_running_pod_and_reset_by_a_job() {
     let shown = release.sink_connector(&["offsets", "show"]);
     assert!(shown.contains(&topic), "{shown}");
 
-    let said = run("bash", &["-euc", &reset(&release)]);
-    assert!(said.contains(&topic), "the Job's log: {said}");
-    // Read again from the beginning, as it was told.
+    let output = run("bash", &["-euc", &reset(&release)]);
+    assert!(output.contains(&topic), "the Job's log: {output}");
+    // Read again from the beginning, as requested.
     wait::until(POD, "every record is written a second time", || release.count("rows") == 600);
 }

@@ -24,7 +24,7 @@ impl Drop for Drained {
 }
 
 /// `kubectl drain`: the pods of the test that runs are the only ones on the node.
-fn drain(timeout: &str) -> kubectl::Said {
+fn drain(timeout: &str) -> kubectl::CommandOutput {
     kubectl::attempt("kubectl", &["drain", NODE, "--delete-emptydir-data", &format!("--timeout={timeout}")])
 }
 
@@ -40,12 +40,12 @@ fn a_drain_takes_one_sink_at_a_time() {
     let first = release.wait_sinks(2);
 
     let drained = Drained;
-    let said = drain("20s");
+    let output = drain("20s");
     // One went; the other may not go before there is a new one, which has no node to run on.
     assert!(
-        !said.succeeded && said.text.contains("would violate the pod's disruption budget"),
+        !output.succeeded && output.text.contains("would violate the pod's disruption budget"),
         "{}",
-        said.text
+        output.text
     );
     let now = release.sinks();
     let stayed = now.iter().filter(|pod| pod.ready && names(&first).contains(pod.name.as_str())).count();
@@ -58,8 +58,8 @@ fn a_drain_takes_one_sink_at_a_time() {
     release.sql("ALTER TABLE rows RENAME TO gone");
     release.wait_not_ready();
     let drained = Drained;
-    let said = drain("60s");
-    assert!(said.succeeded, "{}", said.text);
+    let output = drain("60s");
+    assert!(output.succeeded, "{}", output.text);
     release.sql("ALTER TABLE gone RENAME TO rows");
     drop(drained);
     release.wait_all_write(2);
@@ -74,8 +74,8 @@ fn a_connector_of_one_pod_lets_a_drain_go_on() {
     let flow = Flow::start(&topic);
     release.wait_all_write(1);
     let drained = Drained;
-    let said = drain("60s");
-    assert!(said.succeeded, "{}", said.text);
+    let output = drain("60s");
+    assert!(output.succeeded, "{}", output.text);
     drop(drained);
     release.wait_all_write(1);
     flow.finish(&release);

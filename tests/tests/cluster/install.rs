@@ -34,8 +34,12 @@ fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
     assert_eq!(status["ready"], true, "{status}");
     assert_eq!(release.count("ipl_livescores"), 0, "the sink made its table, and nothing was produced yet");
 
-    let said = release.test();
-    assert!(said.succeeded && said.text.contains("ok: the record's row is in the metrics"), "{}", said.text);
+    let output = release.test();
+    assert!(
+        output.succeeded && output.text.contains("ok: the record's row is in the metrics"),
+        "{}",
+        output.text
+    );
     assert!(release.count("ipl_livescores") >= 1);
 
     // By hand, and by its schedule.
@@ -62,9 +66,9 @@ fn a_failed_test_of_the_release_says_why() {
     // It is missed by the next record that is to go there.
     flow::produce(&topic, 0, 1);
     release.wait_not_ready();
-    let said = release.test();
-    assert!(!said.succeeded, "{}", said.text);
-    assert!(said.text.contains("is not ready") && said.text.contains("rows"), "{}", said.text);
+    let output = release.test();
+    assert!(!output.succeeded, "{}", output.text);
+    assert!(output.text.contains("is not ready") && output.text.contains("rows"), "{}", output.text);
     release.sql("ALTER TABLE gone RENAME TO rows");
     // That record, and the one of `helm test`, none of whose fields is a column here.
     wait::until(POD, "both records have their rows", || release.count("rows") == 2);

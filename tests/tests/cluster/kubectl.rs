@@ -4,19 +4,19 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What a command said, and whether it succeeded.
-pub(crate) struct Said {
+/// What a command printed, and whether it succeeded.
+pub(crate) struct CommandOutput {
     pub(crate) succeeded: bool,
     /// stdout and stderr.
     pub(crate) text: String,
 }
 
 /// Runs a command whatever its outcome.
-pub(crate) fn attempt(program: &str, args: &[&str]) -> Said {
+pub(crate) fn attempt(program: &str, args: &[&str]) -> CommandOutput {
     let output =
         Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let text = [output.stdout, output.stderr].concat();
-    Said { succeeded: output.status.success(), text: String::from_utf8_lossy(&text).into_owned() }
+    CommandOutput { succeeded: output.status.success(), text: String::from_utf8_lossy(&text).into_owned() }
 }
 
 /// Runs a command that must succeed; returns its stdout.

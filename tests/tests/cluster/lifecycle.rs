@@ -73,8 +73,8 @@ fn everything_switched_on_is_installed_by_roles_with_little_rights_and_leaves_no
     assert_eq!(before, Vec::<String>::new(), "an empty namespace");
     let values = everything(&release, &topic);
     flow::produce(&topic, 0, 500);
-    let said = release.install(&values);
-    assert!(said.contains("STATUS: deployed"), "{said}");
+    let output = release.install(&values);
+    assert!(output.contains("STATUS: deployed"), "{output}");
     wait::until(POD, "both connectors wrote every record", || release.count("rows") == 1000);
     let there = objects(&release.namespace).join("\n");
     for kind in [
@@ -90,8 +90,8 @@ fn everything_switched_on_is_installed_by_roles_with_little_rights_and_leaves_no
         assert!(there.contains(kind), "no {kind} in\n{there}");
     }
     assert!(!there.contains("job.batch/"), "hooks that succeeded are gone: {there}");
-    let said = release.test();
-    assert!(said.succeeded && said.text.contains("ok: every sink is ready"), "{}", said.text);
+    let output = release.test();
+    assert!(output.succeeded && output.text.contains("ok: every sink is ready"), "{}", output.text);
     release.upgrade(&values);
 
     release.run_helm("uninstall", &["--wait", "--timeout", "120s"]);
@@ -106,9 +106,9 @@ fn an_installation_that_could_not_work_does_not_begin() {
     let release = Release::new("refused");
     let mut values = release.rows("no_such_topic");
     values["check"] = json!({"enabled": true, "backoffLimit": 0});
-    let said = release.attempt("install", &values, "90s");
-    assert!(!said.succeeded, "{}", said.text);
-    assert!(said.text.contains("no_such_topic"), "it says why: {}", said.text);
+    let output = release.attempt("install", &values, "90s");
+    assert!(!output.succeeded, "{}", output.text);
+    assert!(output.text.contains("no_such_topic"), "it says why: {}", output.text);
     let list = objects(&release.namespace).join("\n");
     assert!(!list.contains("deployment"), "{list}");
 

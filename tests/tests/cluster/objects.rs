@@ -46,7 +46,7 @@ fn the_server_takes_every_object_of_every_example() {
         let objects = scratch.path().join("objects.yaml");
         fs::write(&objects, &rendered).expect("objects can be written");
         let objects = format!("--filename={}", objects.display());
-        let said = attempt(
+        let output = attempt(
             "kubectl",
             &[
                 &kubeconfig,
@@ -58,7 +58,7 @@ fn the_server_takes_every_object_of_every_example() {
                 &objects,
             ],
         );
-        assert!(said.succeeded && !said.text.contains("Warning"), "{values}: {}", said.text);
+        assert!(output.succeeded && !output.text.contains("Warning"), "{values}: {}", output.text);
         tried += 1;
     }
     assert!(tried > 10, "{tried} examples");

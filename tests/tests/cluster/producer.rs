@@ -56,7 +56,7 @@ fn a_run_that_fails_is_tried_again_and_keeps_its_logs() {
     for pod in pods {
         let name = pod["metadata"]["name"].as_str().expect("a name");
         let log = release.kubectl(&["logs", name]);
-        assert!(log.contains(&nobody), "it says which broker is away: {log}");
+        assert!(log.contains(&nobody), "it says which broker is unreachable: {log}");
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tests::scratch::Scratch;
 use tests::{Metrics, wait};
 
-use crate::kubectl::{self, Said, kubectl, run};
+use crate::kubectl::{self, CommandOutput, kubectl, run};
 use crate::world::{PASSWORD, World};
 
 /// For a pod to start or to end.
@@ -133,24 +133,24 @@ impl Release {
             copy
         });
         let file = chart.path().join("Chart.yaml");
-        let said = fs::read_to_string(&file).expect("Chart.yaml");
+        let chart = fs::read_to_string(&file).expect("Chart.yaml");
         let key = format!("{key}: ");
-        assert!(said.lines().any(|line| line.starts_with(&key)), "{key} in {said}");
+        assert!(chart.lines().any(|line| line.starts_with(&key)), "{key} in {chart}");
         let change = |line: &str| match line.starts_with(&key) {
             true => format!("{key}\"{value}\"\n"),
             false => format!("{line}\n"),
         };
-        fs::write(&file, said.lines().map(change).collect::<String>()).expect("Chart.yaml");
+        fs::write(&file, chart.lines().map(change).collect::<String>()).expect("Chart.yaml");
     }
 
     /// An installation or upgrade that may fail.
-    pub(crate) fn attempt(&self, command: &str, values: &Value, timeout: &str) -> Said {
+    pub(crate) fn attempt(&self, command: &str, values: &Value, timeout: &str) -> CommandOutput {
         let args = self.helm(&[command], values, &["--wait", "--timeout", timeout]);
         kubectl::attempt("helm", &args.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// `helm test`, and what its pods said.
-    pub(crate) fn test(&self) -> Said {
+    /// `helm test`, and what its pods printed.
+    pub(crate) fn test(&self) -> CommandOutput {
         kubectl::attempt("helm", &["test", "scores", "--namespace", &self.namespace])
     }
 
@@ -231,8 +231,8 @@ impl Drop for Release {
                 &["get", "pods,jobs,events"][..],
                 &["logs", "--all-pods=true", "--tail=20", "deployment/scores-livescores-rows"],
             ] {
-                let said = kubectl::attempt("kubectl", &[&["--namespace", &self.namespace], what].concat());
-                eprintln!("{}", said.text);
+                let output = kubectl::attempt("kubectl", &[&["--namespace", &self.namespace], what].concat());
+                eprintln!("{}", output.text);
             }
         }
         let gone = kubectl::attempt("kubectl", &["delete", "namespace", &self.namespace, "--timeout=90s"]);

@@ -98,8 +98,8 @@ fn an_upgrade_that_cannot_start_leaves_the_old_pods_at_work_until_the_rollback()
 
     let mut broken = values.clone();
     broken["sink"] = json!({"image": {"tag": "no-such-tag"}});
-    let said = release.attempt("upgrade", &broken, "15s");
-    assert!(!said.succeeded, "{}", said.text);
+    let output = release.attempt("upgrade", &broken, "15s");
+    assert!(!output.succeeded, "{}", output.text);
     let waiting = || {
         let pods = release.json(&["get", "pods", "--selector", "app.kubernetes.io/component=sink"]);
         pods["items"].to_string()
@@ -170,7 +170,7 @@ fn a_rotated_password_of_the_chart_rolls_the_pods_and_loses_nothing() {
     let second = release.wait_sinks(1);
     assert!(names(&second).is_disjoint(&names(&first)), "{second:?} were {first:?}");
 
-    // A Secret of one's own: the pods roll when they are told to.
+    // A Secret of one's own: the pods restart when the values say so.
     let literal = |password: &str| format!("--from-literal=password={password}");
     release.kubectl(&["create", "secret", "generic", "own", &literal("another")]);
     values["postgres"] = json!({"url": values["postgres"]["url"], "existingSecret": "own"});

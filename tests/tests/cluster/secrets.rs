@@ -50,8 +50,8 @@ fn a_release_with_secrets_of_others_logs_in_to_kafka_and_postgresql_and_makes_no
         "check": {"enabled": true},
     });
     release.install(&values);
-    let said = release.test();
-    assert!(said.succeeded, "{}", said.text);
+    let output = release.test();
+    assert!(output.succeeded, "{}", output.text);
     release.kubectl(&["create", "job", "by-hand", "--from=cronjob/scores-livescores-producer"]);
     release.kubectl(&["wait", "--for=condition=complete", "job/by-hand", "--timeout=60s"]);
     let sent: i64 = kafka.end_offsets("livescores_topic").into_iter().sum();

@@ -109,15 +109,15 @@ fn commits_that_kafka_refused_are_repeated_later() {
     let guarded = Guarded::new();
     // The member stays one however long its heartbeats are refused.
     let sink = guarded.config.clone().property("session.timeout.ms", "120000").run();
-    let told = |offset: i64| {
+    let committed = |offset: i64| {
         let held = || guarded.kafka.group_offsets(GROUP, TOPIC)[0].offset;
-        wait::holds(PATIENCE, "Kafka is told", held, |held| *held == Some(offset));
+        wait::holds(PATIENCE, "the position is committed to Kafka", held, |held| *held == Some(offset));
     };
     let sum = |name: &str, label: &str, value: &str| {
         sink.metrics().map_or(0.0, |metrics: Metrics| metrics.sum_where(name, &[(label, value)]))
     };
     guarded.produce(1);
-    told(1);
+    committed(1);
     // A record is at its writer when access is denied, and is written afterwards.
     let mut client = tests::postgres::connect(&guarded.url);
     let mut hold = client.transaction().unwrap();
@@ -131,7 +131,7 @@ fn commits_that_kafka_refused_are_repeated_later() {
     let commits = || ["failed", "ok"].map(|outcome| sum("sink_kafka_commits_total", "outcome", outcome));
     wait::holds(PATIENCE, "a commit to Kafka is refused", commits, |[failed, _]| *failed > 0.0);
     guarded.allow(["--group", GROUP]);
-    told(2);
+    committed(2);
     assert_eq!(sum("sink_rebalances_total", "kind", "assign"), 1.0, "not because of another assignment");
     sink.wait_ready(PATIENCE);
     assert_eq!(sink.assert_accounted(), 2);

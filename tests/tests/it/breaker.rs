@@ -50,7 +50,7 @@ impl Scene {
         self.client.query_one(&sql, &[]).unwrap().get(0)
     }
 
-    pub(crate) fn letters(&mut self) -> i64 {
+    pub(crate) fn dead_letters(&mut self) -> i64 {
         self.client.query_one("SELECT count(*) FROM sink_dead_letters", &[]).unwrap().get(0)
     }
 
@@ -97,8 +97,8 @@ fn a_topic_whose_records_no_longer_fit_pauses_while_another_goes_on_and_ends_whe
     scene.produce(1, (200..300).map(|id| record(id, id)));
     wait::until(PATIENCE, "the other topic goes on", || scene.rows(1) == 300);
     let open = scene.position(0);
-    assert!(scene.letters() <= i64::from(WINDOW) / 2, "no more than half of a window");
-    assert_eq!(open - 200, scene.letters(), "nothing of the refused batch is dead-lettered");
+    assert!(scene.dead_letters() <= i64::from(WINDOW) / 2, "no more than half of a window");
+    assert_eq!(open - 200, scene.dead_letters(), "nothing of the refused batch is dead-lettered");
     assert_eq!(scene.is_open(&sink, 1), Some(0.0));
     // One topic works: the sink is ready, and says what does not.
     assert_eq!(sink.get("/readyz").unwrap().0, 200);
@@ -113,9 +113,9 @@ fn a_topic_whose_records_no_longer_fit_pauses_while_another_goes_on_and_ends_whe
     let topic = scene.topics[0].clone();
     scene.client.batch_execute(&format!("ALTER TABLE {topic} ALTER COLUMN n TYPE text")).unwrap();
     scene.wait_open(&sink, 0, false);
-    let dead = scene.letters();
+    let dead = scene.dead_letters();
     wait::until(PATIENCE, "the rest is written", || scene.position(0) == 1_000);
-    assert_eq!((scene.rows(0), scene.letters()), (1_000 - dead, dead));
+    assert_eq!((scene.rows(0), scene.dead_letters()), (1_000 - dead, dead));
     scene.produce(0, (1_000..1_100).map(|id| record(id, "more")));
     wait::until(PATIENCE, "it reads on", || scene.position(0) == 1_100);
     assert_eq!(u64::try_from(1_100 + 300).unwrap(), sink.assert_accounted());
@@ -134,7 +134,7 @@ fn a_sink_all_of_whose_topics_are_paused_is_not_ready_and_says_why_until_they_pa
     let topic = scene.topics[0].clone();
     scene.client.batch_execute(&format!("ALTER TABLE {topic} ALTER COLUMN n TYPE text")).unwrap();
     sink.wait_ready(PATIENCE);
-    wait::until(PATIENCE, "it is written", || scene.rows(0) + scene.letters() == 1_000);
+    wait::until(PATIENCE, "it is written", || scene.rows(0) + scene.dead_letters() == 1_000);
     assert_eq!(sink.assert_accounted(), 1_000);
 }
 
@@ -149,13 +149,13 @@ fn a_restart_does_not_add_another_window_of_dead_letters() {
     for _ in 0..3 {
         let sink = scene.config.run();
         scene.wait_open(&sink, 0, true);
-        let seen = (scene.position(0), scene.letters());
+        let seen = (scene.position(0), scene.dead_letters());
         assert!(seen.1 > 0 && seen.1 <= i64::from(WINDOW) / 2, "{seen:?}");
         assert_eq!(*before.get_or_insert(seen), seen, "as before the restart");
         scene.wait_retries(&sink, 1.0);
         sink.sigterm();
         sink.wait(PATIENCE).expect_code(0);
-        assert_eq!((scene.position(0), scene.letters()), seen);
+        assert_eq!((scene.position(0), scene.dead_letters()), seen);
     }
 }
 
@@ -168,12 +168,12 @@ fn a_bounded_run_whose_breaker_stays_open_ends_with_exit_code_4_after_all_other_
     assert_eq!(run.summary()["stopped_by"], "error_policy");
     assert!(run.stderr.contains("a breaker stays open"), "{}", run.stderr);
     assert_eq!((scene.rows(0), scene.rows(1)), (0, 3_000));
-    assert_eq!(scene.position(0), scene.letters(), "the position is before the batch");
-    assert!(scene.letters() < i64::from(WINDOW));
+    assert_eq!(scene.position(0), scene.dead_letters(), "the position is before the batch");
+    assert!(scene.dead_letters() < i64::from(WINDOW));
     let topic = scene.topics[0].clone();
     scene.client.batch_execute(&format!("ALTER TABLE {topic} ALTER COLUMN n TYPE text")).unwrap();
     scene.config.finish(&["run", "--until-end"], PATIENCE).expect_code(0);
-    assert_eq!(scene.rows(0) + scene.letters(), 300);
+    assert_eq!(scene.rows(0) + scene.dead_letters(), 300);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn sinks_that_come_and_go_while_a_topic_is_paused_write_each_of_its_records_once
         .property("session.timeout.ms", "6000")
         .set("errors.breaker_window_records", WINDOW)
         .set("errors.breaker_retry_ms", 300);
-    let letters = "SELECT count(*) FROM sink_dead_letters";
+    let dead_letters = "SELECT count(*) FROM sink_dead_letters";
     let first = config.run();
     wait::until(PATIENCE, "the breaker opens", || tripped(&first) >= 2.0);
     let second = config.run();
@@ -208,14 +208,14 @@ fn sinks_that_come_and_go_while_a_topic_is_paused_write_each_of_its_records_once
     wait::until(PATIENCE, "both hold back", || (held(&first), held(&second)) == (2.0, 2.0));
     first.sigkill();
     wait::until(PATIENCE, "the other has all", || assigned(&second) == 4.0 && held(&second) == 4.0);
-    let dead: i64 = client.query_one(letters, &[]).unwrap().get(0);
+    let dead: i64 = client.query_one(dead_letters, &[]).unwrap().get(0);
     // Each process has a window of its own.
     assert!(dead < i64::from(WINDOW) * 2, "{dead}");
     client.batch_execute("ALTER TABLE t ALTER COLUMN n TYPE text").unwrap();
     let rows = "SELECT count(*), count(DISTINCT id) FROM t";
     let mut seen = || {
         let row = client.query_one(rows, &[]).unwrap();
-        let dead: i64 = client.query_one(letters, &[]).unwrap().get(0);
+        let dead: i64 = client.query_one(dead_letters, &[]).unwrap().get(0);
         (row.get::<_, i64>(0) + dead, row.get::<_, i64>(0) - row.get::<_, i64>(1))
     };
     wait::holds(PATIENCE, "everything is written", &mut seen, |(all, _)| *all >= 4_000);
@@ -229,7 +229,7 @@ fn a_few_bad_records_of_a_small_topic_are_dead_letters_and_nothing_pauses() {
     let mut scene = Scene::new(1);
     scene.produce(0, (0..20).map(|id| record(id, "many")));
     let run = scene.config.finish(&["run", "--until-end", "--summary", "json"], PATIENCE).expect_code(0);
-    assert_eq!((run.count("dead_letters"), scene.letters(), scene.position(0)), (20, 20, 20));
+    assert_eq!((run.count("dead_letters"), scene.dead_letters(), scene.position(0)), (20, 20, 20));
     // Half of every window, and not more.
     scene.produce(0, (0..WINDOW * 4).map(|id| if id % 2 == 0 { record(id, "many") } else { record(id, id) }));
     // What came before counts: 20 more in the first window would be too many.

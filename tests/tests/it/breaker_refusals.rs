@@ -1,4 +1,4 @@
-//! The breaker where only the server refuses records: it opens after few attempts, a restart adds no dead letters, and it
+//! The breaker where only the server refuses records: it opens after few attempts, a restart adds no dead dead_letters, and it
 //! closes once the table is altered.
 
 use std::fs;
@@ -11,7 +11,7 @@ use crate::breaker::{Scene, WINDOW, record};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Half of a window may be dead letters before the share is too large.
+/// Half of a window may be dead dead_letters before the share is too large.
 const TOLERATED: i64 = WINDOW as i64 / 2;
 
 fn negative(ids: std::ops::Range<i32>) -> impl Iterator<Item = Record> {
@@ -36,7 +36,7 @@ fn a_constraint_that_refuses_everything_pauses_its_topic_until_it_is_dropped_wha
     assert!(place["detail"].as_str().unwrap().contains("positive"), "{status}");
     let (status, body) = sink.get("/readyz").unwrap();
     assert!(status == 503 && body.contains("are rejected") && body.contains("positive"), "{status} {body}");
-    let seen = (scene.position(0), scene.letters());
+    let seen = (scene.position(0), scene.dead_letters());
     assert!(seen.1 <= TOLERATED && seen.0 == 200 + seen.1, "{seen:?}");
     sink.sigterm();
     sink.wait(PATIENCE).expect_code(0);
@@ -44,11 +44,11 @@ fn a_constraint_that_refuses_everything_pauses_its_topic_until_it_is_dropped_wha
     let sink = scene.config.run();
     scene.wait_open(&sink, 0, true);
     scene.wait_retries(&sink, 1.0);
-    assert_eq!((scene.position(0), scene.letters()), seen, "as before the restart");
+    assert_eq!((scene.position(0), scene.dead_letters()), seen, "as before the restart");
     scene.client.batch_execute(&format!("ALTER TABLE {topic} DROP CONSTRAINT positive")).unwrap();
     scene.wait_open(&sink, 0, false);
     wait::until(PATIENCE, "the rest is written", || scene.position(0) == 1_000);
-    assert_eq!((scene.rows(0), scene.letters()), (1_000 - seen.1, seen.1));
+    assert_eq!((scene.rows(0), scene.dead_letters()), (1_000 - seen.1, seen.1));
     sink.wait_ready(PATIENCE);
 }
 
@@ -71,8 +71,8 @@ fn a_batch_of_which_everything_is_refused_is_not_tried_to_its_end() {
     assert!(run.stderr.contains("a breaker stays open"), "{}", run.stderr);
     let sql = "SELECT next_offset, (SELECT count(*) FROM sink_dead_letters), (SELECT count(*) FROM t) FROM sink_offsets";
     let row = client.query_one(sql, &[]).unwrap();
-    let (position, letters, rows): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    assert!(letters <= 500 && position == letters && rows == 0, "{position} {letters} {rows}");
+    let (position, dead_letters, rows): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    assert!(dead_letters <= 500 && position == dead_letters && rows == 0, "{position} {dead_letters} {rows}");
     let log = fs::read_to_string(postgres.dir().join("postgres.log")).unwrap();
     let copies =
         log.lines().filter(|line| line.contains(": COPY \"t\"") && line.contains("execute ")).count();
@@ -84,7 +84,7 @@ fn a_batch_of_which_everything_is_refused_is_not_tried_to_its_end() {
     let row = client.query_one(sql, &[]).unwrap();
     assert_eq!(
         (row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)),
-        (5_000, letters, 5_000 - letters)
+        (5_000, dead_letters, 5_000 - dead_letters)
     );
 }
 
@@ -102,11 +102,11 @@ fn a_deadline_that_comes_while_the_breaker_is_open_ends_with_exit_code_4() {
 #[test]
 fn a_restart_does_not_send_another_window_to_the_dead_letter_topic() {
     let mut scene = Scene::new(1);
-    let letters = scene.kafka.topic("breaker_letters", 2);
+    let dead_letters = scene.kafka.topic("breaker_dead_letters", 2);
     scene.config = scene
         .config
         .set("errors.dead_letters", "topic")
-        .set("errors.dead_letter_topic", letters.as_str())
+        .set("errors.dead_letter_topic", dead_letters.as_str())
         // So that many batches are counted before the window is full.
         .set("batch.max_rows", 10);
     scene.produce(0, (0..100).map(|id| record(id, id)));
@@ -115,7 +115,7 @@ fn a_restart_does_not_send_another_window_to_the_dead_letter_topic() {
     for _ in 0..3 {
         let sink: Sink = scene.config.run();
         scene.wait_open(&sink, 0, true);
-        let seen = (scene.position(0), scene.kafka.end_offsets(&letters).iter().sum::<i64>());
+        let seen = (scene.position(0), scene.kafka.end_offsets(&dead_letters).iter().sum::<i64>());
         assert!(seen.1 > 0 && seen.1 <= TOLERATED, "{seen:?}");
         assert_eq!(*before.get_or_insert(seen), seen, "as before the restart");
         sink.sigterm();

@@ -79,7 +79,7 @@ fn a_sound_setup_passes_and_nothing_is_left_behind() {
         &output,
         "ok",
         &format!("sample of {}", setup.topic),
-        &["10 records", "10 written", "0 dead letters"],
+        &["10 records", "10 written", "0 dead dead_letters"],
     );
     assert_says(&output, "ok", "offsets table", &["sink_offsets does not exist yet"]);
     assert!(output.stdout.ends_with("0 errors, 0 warnings\n"), "{}", output.stdout);
@@ -213,17 +213,17 @@ fn triggers_and_unlogged_tables_are_reported() {
 fn dead_letters_in_a_topic_need_that_topic_and_no_table_and_none_is_sent() {
     let setup = Setup::new("CREATE TABLE t (id int PRIMARY KEY, name text)");
     setup.kafka.produce(&setup.topic, [Record::new("{").partition(1)]);
-    let letters = tests::names::unique("check_letters");
+    let dead_letters = tests::names::unique("check_dead_letters");
     let config = setup.config.clone().set("errors.dead_letters", "topic");
-    let config = config.set("errors.dead_letter_topic", letters.as_str());
+    let config = config.set("errors.dead_letter_topic", dead_letters.as_str());
     let output = check(&config, 1);
     assert_says(
         &output,
         "error",
         "dead letter topic",
-        &[&letters, "does not exist", "errors.dead_letter_topic"],
+        &[&dead_letters, "does not exist", "errors.dead_letter_topic"],
     );
-    setup.kafka.create_topic(&letters, 1, &[]);
+    setup.kafka.create_topic(&dead_letters, 1, &[]);
     let output = wait::holds(SOON, "it is seen", || config.finish(&["check"], SOON), |o| o.code == Some(0));
     assert_says(&output, "ok", "dead letter topic", &["exists"]);
     assert!(!output.stdout.contains("dead letter table"), "{}", output.stdout);
@@ -233,7 +233,7 @@ fn dead_letters_in_a_topic_need_that_topic_and_no_table_and_none_is_sent() {
         &format!("sample of {}", setup.topic),
         &["1 of 11 records", "invalid_json"],
     );
-    assert_eq!(setup.kafka.end_offsets(&letters), [0]);
+    assert_eq!(setup.kafka.end_offsets(&dead_letters), [0]);
 }
 
 #[test]

@@ -80,12 +80,12 @@ fn a_refused_record_is_in_the_topic_as_it_came_with_the_headers_of_kafka_connect
     }
     assert!(header("exception.message").is_some_and(|message| !message.is_empty()));
     assert_eq!((stored[1].key.as_deref(), stored[1].payload.as_deref()), (None, Some(&b"[]"[..])));
-    // What only the server could refuse, with what it said.
+    // What only the server could refuse, with its message.
     assert_eq!(stored[2].payload, good(9).payload);
     assert_eq!(header_of(&stored[2], "stage").as_deref(), Some("TASK_PUT"));
     assert_eq!(header_of(&stored[2], "exception.class.name").as_deref(), Some("refused"));
-    let said = header_of(&stored[2], "exception.message").unwrap();
-    assert!(said.contains("small") && said.contains("23514"), "{said}");
+    let message = header_of(&stored[2], "exception.message").unwrap();
+    assert!(message.contains("small") && message.contains("23514"), "{message}");
     let no_table: bool = world.one("SELECT to_regclass('sink_dead_letters') IS NULL");
     assert!(no_table, "there is no table of dead letters");
 }
@@ -145,7 +145,7 @@ fn nothing_commits_while_the_broker_refuses_a_dead_letter() {
     world.kafka.create_topic(&dead_letters, 1, &[("max.message.bytes", "10")]);
     world.produce((0..5).map(good).chain([Record::new(BAD)]));
     let sink = world.sink();
-    wait_refused(&sink, &dead_letters, "letter is too large for it; raise its max.message.bytes");
+    wait_refused(&sink, &dead_letters, "too large for it; raise its max.message.bytes");
     assert_eq!(state(&world), (0, 0));
     world.kafka.alter_topic(&dead_letters, &[]);
     wait_state(&world, (5, 6));

@@ -190,7 +190,9 @@ fn dead_letters_are_replayed_one_by_one_where_the_server_still_refuses_some() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|letter| (letter["offset"].as_i64().unwrap(), letter["constraint"].as_str().unwrap()))
+        .map(|dead_letter| {
+            (dead_letter["offset"].as_i64().unwrap(), dead_letter["constraint"].as_str().unwrap())
+        })
         .collect();
     assert_eq!(left, [(77, "milder"), (87, "milder"), (97, "milder")]);
     assert_eq!((world.rows(), world.position()), (97, 100), "positions are as they were");
@@ -279,7 +281,7 @@ fn the_command_refuses_dead_letters_that_are_in_a_topic() {
     let config = world("elsewhere", DDL)
         .config
         .set("errors.dead_letters", "topic")
-        .set("errors.dead_letter_topic", "letters");
+        .set("errors.dead_letter_topic", "refused");
     let run = config.finish(&["dead-letters", "list"], PATIENCE).expect_code(2);
-    assert!(run.stderr.contains("the dead letters are in the Kafka topic letters"), "{}", run.stderr);
+    assert!(run.stderr.contains("the dead letters are in the Kafka topic refused"), "{}", run.stderr);
 }

@@ -73,7 +73,7 @@ fn change_events_are_applied_with_and_without_a_schema() {
             column("at", "int64", "io.debezium.time.MicroTimestamp"),
         ]});
         let schema = json!({"type": "struct", "fields": [after]});
-        // Without a schema nothing says that a number is in microseconds: Debezium is told to write text then.
+        // Without a schema nothing says that a number is in microseconds: Debezium is then configured to write text.
         let at =
             if with_schema { json!(1_715_887_800_123_456_i64) } else { json!("2024-05-16T19:30:00.123456Z") };
         let event = |op: &str, before: Value, after: Value| {

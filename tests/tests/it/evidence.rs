@@ -124,7 +124,7 @@ fn a_trigger_that_fails_for_one_row_of_ten_rejects_that_row_whatever_its_code() 
 }
 
 #[test]
-fn a_record_that_fails_alone_is_told_by_a_row_of_the_table() {
+fn a_record_that_fails_alone_is_decided_by_a_row_of_the_table() {
     for (when, code) in [
         ("BEFORE INSERT OR UPDATE", "XX000"),
         ("BEFORE INSERT OR UPDATE", "42P01"),
@@ -201,7 +201,7 @@ fn an_index_or_a_conditional_trigger_that_fails_for_every_row_is_the_operators_t
 }
 
 #[test]
-fn a_role_that_may_not_delete_is_told_by_other_rows_all_the_same() {
+fn a_role_that_may_not_delete_is_still_recognised_by_other_rows() {
     let role = names::unique("undeleting").replace('-', "_");
     let mut world = World::new(&format!(
         "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE INDEX ON t (v); \
@@ -232,7 +232,7 @@ fn where_nothing_decides_it_waits_and_says_for_what() {
 }
 
 #[test]
-fn a_tombstone_that_fails_alone_is_told_by_another_row_that_can_be_deleted() {
+fn a_tombstone_that_fails_alone_is_decided_by_another_row_that_can_be_deleted() {
     let mut world = World::new(
         "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT n, n FROM generate_series(1, 50) n; \
          CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS \
@@ -261,7 +261,7 @@ fn corrupted_data_is_never_the_records_fault() {
 }
 
 #[test]
-fn a_role_that_may_only_insert_is_told_by_the_row_that_it_has_written_last() {
+fn a_role_that_may_only_insert_is_recognised_by_the_row_that_it_wrote_last() {
     let role = names::unique("writer").replace('-', "_");
     let mut world = World::new(&format!(
         "CREATE TABLE t (id int, v int); CREATE ROLE {role} LOGIN; GRANT INSERT ON t TO {role}; \

@@ -1,4 +1,4 @@
-//! Keys that are identities, and columns that the server computes.
+//! Keys that are identity columns, and columns that the server computes.
 
 use std::time::Duration;
 

@@ -159,7 +159,7 @@ pub(crate) fn let_keys_appear(url: &str, rows: [&str; 3], sink: impl FnOnce() + 
         client.batch_execute(&format!("BEGIN; INSERT INTO t VALUES {row}")).unwrap();
         client
     });
-    let mut watcher = tests::postgres::connect(url);
+    let mut observer = tests::postgres::connect(url);
     thread::scope(|scope| {
         scope.spawn(sink);
         for holder in &mut holders {
@@ -167,7 +167,7 @@ pub(crate) fn let_keys_appear(url: &str, rows: [&str; 3], sink: impl FnOnce() + 
             let waiting = "SELECT count(*) FROM pg_stat_activity \
                            WHERE application_name LIKE 'kafka-sink:%' AND $1 = ANY (pg_blocking_pids(pid))";
             wait::until(Duration::from_secs(60), "the sink waits for the other's row", || {
-                watcher.query_one(waiting, &[&pid]).unwrap().get::<_, i64>(0) > 0
+                observer.query_one(waiting, &[&pid]).unwrap().get::<_, i64>(0) > 0
             });
             holder.batch_execute("COMMIT").unwrap();
         }

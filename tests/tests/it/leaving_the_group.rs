@@ -60,9 +60,9 @@ fn a_run_without_a_partition_leaves() {
 fn an_interrupt_at_any_moment_of_the_start_leaves() {
     let services = Services::shared();
     let (config, _) = config(services, "interrupted");
-    for delay_ms in [10, 40, 80, 120, 160, 240, 320, 500, 700, 1000] {
+    for after_ms in [10, 40, 80, 120, 160, 240, 320, 500, 700, 1000] {
         let sink = config.run();
-        tests::wait::let_pass(Duration::from_millis(delay_ms));
+        tests::wait::let_pass(Duration::from_millis(after_ms));
         sink.sigint();
         let output = sink.wait(LONG);
         // Before its signal handlers, the process ends by the signal; it has not joined then.

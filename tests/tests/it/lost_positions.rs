@@ -275,13 +275,13 @@ fn a_bounded_run_with_a_stopped_partition_does_the_rest_and_fails() {
         assert_eq!(run.count("records"), if stopped.contains(&1) { 0 } else { 2 }, "the rest is done");
         for partition in stopped {
             let name = format!("{topic}[{partition}]");
-            let said = run.stderr.lines().any(|line| {
+            let named = run.stderr.lines().any(|line| {
                 line.contains("ERROR")
                     && line.contains("not read to the end")
                     && line.contains(&name)
                     && line.contains("lost_position")
             });
-            assert!(said, "{name} is not named: {}", run.stderr);
+            assert!(named, "{name} is not named: {}", run.stderr);
         }
     };
     ends_with(&["--until-end"], "end", &[0]);

@@ -8,7 +8,7 @@ use tests::{Record, Services, SinkConfig, wait};
 
 const RECORDS: u32 = 300_000;
 const LIMIT: u64 = 150_000_000;
-const AWAY: Duration = Duration::from_secs(20);
+const UNREACHABLE: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Some 700 bytes as JSON.
@@ -47,16 +47,18 @@ fn memory_stays_small_while_postgres_is_unreachable_with_300000_records_waiting(
     produce(1_000..RECORDS);
     assert!(!postgres.is_running());
     sink.wait_metric(PATIENCE, "sink_lag_records", |lag| lag >= f64::from(RECORDS - 1_000));
-    wait::stays(AWAY.saturating_sub(stopped.elapsed()), "it runs", || sink.is_running());
-    assert!(stopped.elapsed() >= AWAY);
-    let while_away = sink.peak_rss_bytes();
+    wait::stays(UNREACHABLE.saturating_sub(stopped.elapsed()), "it runs", || sink.is_running());
+    assert!(stopped.elapsed() >= UNREACHABLE);
+    let while_unreachable = sink.peak_rss_bytes();
     assert_eq!(sink.get("/livez").unwrap().0, 200);
     assert_eq!(sink.get("/readyz").unwrap().0, 503);
 
     postgres.start_again();
     sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows >= f64::from(RECORDS));
     let peak = sink.peak_rss_bytes();
-    let story = format!("{at_rest} at rest, at most {while_away} while PostgreSQL was away, {peak} in all");
+    let story = format!(
+        "{at_rest} at rest, at most {while_unreachable} while PostgreSQL was unreachable, {peak} in all"
+    );
     println!("{story}");
     assert!(peak > 0 && peak < LIMIT, "{story}");
     assert_eq!(sink.assert_accounted(), u64::from(RECORDS));

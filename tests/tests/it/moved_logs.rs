@@ -181,7 +181,7 @@ fn the_lag_of_a_topic_is_measured_while_another_topic_is_missing() {
     scene.produce(stays, 0, 3..8);
     let lag_is = |wanted: f64| {
         let lag = || sink.metrics().unwrap().value("sink_lag_records", &[("topic", &scene.topics[stays])]);
-        wait::holds(SOON, "the lag is told", lag, |lag| *lag == Some(wanted));
+        wait::holds(SOON, "the lag is reported", lag, |lag| *lag == Some(wanted));
     };
     lag_is(5.0);
     hold.rollback().unwrap();

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use tests::naive::{Naive, Order};
-use tests::{Expected, Record, Services, Verdict, names, postgres};
+use tests::{Comparison, Expected, Record, Services, names, postgres};
 
 const RECORDS: usize = 5_000;
 const BATCH: usize = 100;
 
 /// Produces records, lets a naive consumer die between its two steps and start again, and compares.
-fn after_a_crash(order: Order, crash_in: Option<usize>) -> Verdict {
+fn after_a_crash(order: Order, crash_in: Option<usize>) -> Comparison {
     let services = Services::shared();
     let topic = services.kafka.topic("naive", 3);
     let rows: Vec<Value> = (0..RECORDS)
@@ -41,25 +41,28 @@ fn after_a_crash(order: Order, crash_in: Option<usize>) -> Verdict {
 #[test]
 fn without_a_crash_both_orders_are_exactly_once() {
     for order in [Order::CommitThenInsert, Order::InsertThenCommit] {
-        let verdict = after_a_crash(order, None);
-        assert!(verdict.is_exactly_once(), "{order:?}: {verdict}");
+        let comparison = after_a_crash(order, None);
+        assert!(comparison.is_exactly_once(), "{order:?}: {comparison}");
     }
 }
 
 #[test]
 fn the_oracle_reports_what_an_at_most_once_consumer_loses() {
-    let verdict = after_a_crash(Order::CommitThenInsert, Some(7));
-    assert_eq!(verdict.lost.count, BATCH, "{verdict}");
-    assert_eq!(verdict.lost.examples.len(), 10);
-    assert_eq!((verdict.duplicated.count, verdict.altered.count, verdict.unexpected.count), (0, 0, 0));
-    assert_eq!(verdict.found, RECORDS - BATCH);
+    let comparison = after_a_crash(Order::CommitThenInsert, Some(7));
+    assert_eq!(comparison.lost.count, BATCH, "{comparison}");
+    assert_eq!(comparison.lost.examples.len(), 10);
+    assert_eq!(
+        (comparison.duplicated.count, comparison.altered.count, comparison.unexpected.count),
+        (0, 0, 0)
+    );
+    assert_eq!(comparison.found, RECORDS - BATCH);
 }
 
 #[test]
 fn the_oracle_reports_what_an_at_least_once_consumer_duplicates() {
-    let verdict = after_a_crash(Order::InsertThenCommit, Some(7));
-    assert_eq!(verdict.duplicated.count, BATCH, "{verdict}");
-    assert_eq!(verdict.duplicated.examples.len(), 10);
-    assert_eq!((verdict.lost.count, verdict.altered.count, verdict.unexpected.count), (0, 0, 0));
-    assert_eq!(verdict.found, RECORDS + BATCH);
+    let comparison = after_a_crash(Order::InsertThenCommit, Some(7));
+    assert_eq!(comparison.duplicated.count, BATCH, "{comparison}");
+    assert_eq!(comparison.duplicated.examples.len(), 10);
+    assert_eq!((comparison.lost.count, comparison.altered.count, comparison.unexpected.count), (0, 0, 0));
+    assert_eq!(comparison.found, RECORDS + BATCH);
 }

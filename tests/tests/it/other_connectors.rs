@@ -62,9 +62,9 @@ fn a_partition_of_another_connector_of_the_group_is_left_to_it_and_both_are_name
     scene.end(&sink);
 
     let check = second_config.finish(&["check"], SOON).expect_code(1);
-    let said = check.stdout.replace('\n', " ");
-    assert!(said.contains(&format!("connector {first:?}")), "{said}");
-    assert!(said.contains("kafka.group_id") && !said.contains("offsets reset"), "{said}");
+    let text = check.stdout.replace('\n', " ");
+    assert!(text.contains(&format!("connector {first:?}")), "{text}");
+    assert!(text.contains("kafka.group_id") && !text.contains("offsets reset"), "{text}");
 
     // What it says helps: the second connector reads everything, and the first goes on.
     let own_group = second_config.group(&second);

@@ -318,7 +318,7 @@ fn a_table_whose_disk_is_full_holds_back_no_other() {
 }
 
 #[test]
-fn a_record_that_nothing_decides_on_holds_back_no_other_table_and_is_told_by_the_next() {
+fn an_undecided_record_holds_back_no_other_table_and_is_decided_by_the_next() {
     let mut world = World::empty("undecided", 1, "insert");
     world.execute(
         "CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS \
@@ -339,9 +339,9 @@ fn a_record_that_nothing_decides_on_holds_back_no_other_table_and_is_told_by_the
     world.sink.wait_metric(PATIENCE, "sink_dead_letters_total", |n| n >= 1.0);
     wait::until(PATIENCE, "the good one is written", || world.rows("sick") == 1);
     world.sink.wait_ready(PATIENCE);
-    let letters = world.client.query("SELECT sqlstate FROM sink_dead_letters", &[]).unwrap();
-    let letters: Vec<String> = letters.iter().map(|row| row.get(0)).collect();
-    assert_eq!(letters, ["42P01"]);
+    let dead_letters = world.client.query("SELECT sqlstate FROM sink_dead_letters", &[]).unwrap();
+    let sqlstates: Vec<String> = dead_letters.iter().map(|row| row.get(0)).collect();
+    assert_eq!(sqlstates, ["42P01"]);
 }
 
 #[test]

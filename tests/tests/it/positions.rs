@@ -46,7 +46,7 @@ fn positions_in_kafka_are_never_ahead_of_those_in_postgresql() {
         .property("session.timeout.ms", "1500")
         .property("heartbeat.interval.ms", "300");
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
-    let (mut at_work, mut told, mut kills) = (0, 0, 0);
+    let (mut at_work, mut comparable, mut kills) = (0, 0, 0);
     let work = || config.start(&["run", "--summary", "json"]);
     let mut sink = work();
     for instant in 0..INSTANTS {
@@ -80,13 +80,13 @@ fn positions_in_kafka_are_never_ahead_of_those_in_postgresql() {
             let position = now[&held.partition];
             assert!(held.offset.is_none_or(|offset| offset <= position), "{held:?} is ahead of {position}");
         }
-        told += usize::from(group.iter().any(|held| held.offset > Some(0)));
+        comparable += usize::from(group.iter().any(|held| held.offset > Some(0)));
         let sum: i64 = now.values().sum();
         at_work += usize::from(held_open || sum > before);
     }
     assert_eq!(kills, INSTANTS / 10);
     assert!(at_work >= INSTANTS * 3 / 5, "the sink was at work at {at_work} of {INSTANTS} instants only");
-    assert!(told >= INSTANTS / 2, "Kafka held something to compare at {told} instants only");
+    assert!(comparable >= INSTANTS / 2, "Kafka held something to compare at {comparable} instants only");
     sink.sigterm();
     // The last of them may have come just now: what it did is accounted for, if it was anything.
     sink.wait(SOON).expect_code(0).assert_accounted();

@@ -15,7 +15,7 @@ const KEYS: u32 = 64;
 /// Time for the group to notice a dead member, and for a loaded machine to do the rest.
 const SETTLED: Duration = Duration::from_secs(90);
 
-/// The summary tells what became of a sink's records when it has no more metrics to show.
+/// The summary counts a sink's records after its metrics are gone.
 const RUN: [&str; 3] = ["run", "--summary", "json"];
 
 struct Table {
@@ -29,7 +29,7 @@ const KEYED: Table = Table {
     mode: "upsert",
     pk_mode: "record_value",
 };
-/// `place` tells in which order rows came.
+/// `place` is the order in which rows came.
 const UNKEYED: Table = Table {
     ddl: "CREATE TABLE t (place bigserial, key int, seq int, id int)",
     mode: "insert",
@@ -40,7 +40,7 @@ fn record(id: u32) -> Value {
     json!({"id": id, "key": id % KEYS, "seq": id / KEYS})
 }
 
-/// Produces until it is told to stop, and stops it when a test fails.
+/// Produces until `stop` is set, and stops it when a test fails.
 struct Flow {
     stop: AtomicBool,
     produced: Mutex<u32>,

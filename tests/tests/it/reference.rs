@@ -7,12 +7,12 @@ use tests::paths;
 
 #[test]
 fn the_reference_is_what_the_code_says() {
-    let said = |binary: &str, variable: &str| {
+    let reference = |binary: &str, variable: &str| {
         let output = Command::new(paths::binary(binary, variable)).arg("reference").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    let now = said("sink-connector", "SINK_BIN") + &said("producer", "PRODUCER_BIN");
+    let now = reference("sink-connector", "SINK_BIN") + &reference("producer", "PRODUCER_BIN");
     let file = fs::read_to_string(paths::workspace("docs/reference.md")).unwrap_or_default();
     let differs = now.lines().zip(file.lines()).find(|(now, file)| now != file);
     assert!(

@@ -39,7 +39,7 @@ fn reset(scene: &Scene, to: &str) -> String {
 }
 
 #[test]
-fn a_table_that_ddl_file_makes_anew_stops_its_partitions_until_its_rows_are_written_again() {
+fn a_table_that_ddl_file_creates_again_stops_its_partitions_until_its_rows_are_written_again() {
     let (mut scene, mut client) = written();
     let dir = Scratch::new("ddl").unwrap();
     let file = dir.path().join("t.sql");
@@ -105,8 +105,8 @@ fn a_table_that_was_swapped_for_its_copy_is_accepted_with_one_command() {
         .unwrap();
     let stopped = lost_positions::run(&scene.config, &["--until-end"]).expect_code(1);
     assert!(stopped.stderr.contains("--to-stored"), "{}", stopped.stderr);
-    let said = reset(&scene, "--to-stored");
-    assert!(said.contains("3 -> 3") && said.contains("2 positions"), "{said}");
+    let plan = reset(&scene, "--to-stored");
+    assert!(plan.contains("3 -> 3") && plan.contains("2 positions"), "{plan}");
     goes_on(&scene);
 }
 
@@ -115,7 +115,7 @@ fn what_keeps_the_rows_of_a_table_keeps_the_sink_going() {
     let (scene, mut client) = written();
     for change in [
         "ALTER TABLE t ALTER COLUMN n TYPE bigint; ALTER TABLE t ALTER COLUMN n TYPE int",
-        "ALTER TABLE t RENAME TO away; ALTER TABLE away RENAME TO t",
+        "ALTER TABLE t RENAME TO other; ALTER TABLE other RENAME TO t",
         "CREATE TABLE saved AS TABLE t; TRUNCATE t; INSERT INTO t TABLE saved",
         "ALTER TABLE t SET UNLOGGED; ALTER TABLE t SET LOGGED",
     ] {
@@ -126,7 +126,7 @@ fn what_keeps_the_rows_of_a_table_keeps_the_sink_going() {
 }
 
 #[test]
-fn a_view_that_is_made_anew_has_its_rows_still() {
+fn a_view_that_is_created_again_still_has_its_rows() {
     let scene = Scene::new(1, 2);
     let mut client = connect(&scene.url);
     client.batch_execute("ALTER TABLE t RENAME TO rows; CREATE VIEW t AS TABLE rows").unwrap();

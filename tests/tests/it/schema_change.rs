@@ -216,13 +216,13 @@ fn a_column_dropped_and_added_again_holds_no_garbage() {
 fn a_table_that_is_renamed_and_renamed_back_loses_nothing() {
     let flow = Flow::new("renamed", 4, UNKEYED, false);
     let produced = flow.run(new_row, || {
-        flow.change("ALTER TABLE t RENAME TO away", |_| ());
+        flow.change("ALTER TABLE t RENAME TO other", |_| ());
         flow.sink.wait_not_ready(PATIENCE, &["table t does not exist"]);
         let (before, produced) = (flow.written(), flow.produced.load(Ordering::Relaxed));
         wait::until(PATIENCE, "records flow", || flow.produced.load(Ordering::Relaxed) > produced + SOME);
         assert!((flow.written() - before).abs() < f64::EPSILON, "nothing is written without the table");
         flow.sink.assert_live();
-        flow.client().batch_execute("ALTER TABLE away RENAME TO t").unwrap();
+        flow.client().batch_execute("ALTER TABLE other RENAME TO t").unwrap();
     });
     every_record_once(produced).assert_exactly_once(&mut flow.client(), "t");
 }

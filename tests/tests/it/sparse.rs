@@ -334,13 +334,13 @@ fn without_a_look_at_the_table_every_record_is_an_insert() {
          CREATE TRIGGER try BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION try()";
     let records =
         [json!({"id": 1, "required": 5}), json!({"id": 2, "v": 9}), json!({"id": 3, "required": 6})];
-    for (read, tried, rows, letters) in [
+    for (read, tried, rows, rejected) in [
         (false, &["1", "3"][..], ["1 5 1", "2 2 2", "3 6"], 1),
         (true, &["3"][..], ["1 5 1", "2 2 9", "3 6"], 0),
     ] {
         let mut case = Case::new(ddl, "t", records.iter().map(Record::json))
             .with(|config| config.set("sink.read_before_write", read));
-        assert_eq!(case.drain().count("dead_letters"), letters);
+        assert_eq!(case.drain().count("dead_letters"), rejected);
         assert_eq!(case.texts("SELECT concat_ws(' ', id, required, v) FROM t ORDER BY id"), rows);
         assert_eq!(
             case.texts("SELECT DISTINCT id::text FROM tried ORDER BY 1"),

@@ -187,11 +187,11 @@ fn a_sink_whose_postgres_dies_in_mid_run_ends_at_once_when_asked_and_goes_on_whe
     sink.wait_ready(PATIENCE);
     wait::until(PATIENCE * 2, "everything is written", || rows(&url) == i64::from(RECORDS));
     sink.assert_accounted();
-    let letters: i64 = tests::postgres::connect(&url)
+    let dead_letters: i64 = tests::postgres::connect(&url)
         .query_one("SELECT count(*) FROM sink_dead_letters", &[])
         .unwrap()
         .get(0);
-    assert_eq!(letters, 0);
+    assert_eq!(dead_letters, 0);
 }
 
 #[test]

@@ -51,11 +51,11 @@ pub(super) fn prepare(client: &mut Client, target: &Target) -> Result<(), Comman
         let failure = Failure::from(error);
         match failure.sqlstate.as_deref() {
             Some("0A000" | "25001") => CommandError::new(
-                format!("{} cannot be tried in a transaction: {failure}", ddl.origin),
+                format!("{} cannot be tried in a transaction: {failure}", ddl.file),
                 format!("run it manually, or remove transaction commands and CONCURRENTLY from it, so that check can try {name}"),
             ),
             _ => CommandError::new(
-                format!("table {name} is missing, and {} fails: {failure}", ddl.origin),
+                format!("table {name} is missing, and {} fails: {failure}", ddl.file),
                 "correct the file, or create the table",
             ),
         }
@@ -69,7 +69,7 @@ pub(super) fn table_of(client: &mut Client, target: &Target) -> Result<Table, Co
         .map_err(|error| CommandError::new(Failure::from(error).to_string(), "see the server's message"))?;
     read.ok_or_else(|| match &target.ddl {
         Some(ddl) => CommandError::new(
-            format!("{} does not create table {name}", ddl.origin),
+            format!("{} does not create table {name}", ddl.file),
             "correct sink.table or the file",
         ),
         None => CommandError::new(

@@ -46,7 +46,7 @@ pub(super) fn check(subject: &str, records: &[Sampled], wanted: &Wanted, plan: &
                 records.len(),
                 wanted.key.join(", ")
             ),
-            "if each of them is to be a row, choose a key that tells them apart (infer-ddl proposes one), or pk_mode = \
+            "if each of them is to be a row, choose a key that distinguishes them (infer-ddl proposes one), or pk_mode = \
              \"kafka\"",
         );
     }

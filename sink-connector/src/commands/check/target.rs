@@ -138,7 +138,7 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
             }
         };
         if !exists && let Some(ddl) = &target.ddl {
-            report.ok(&subject, format!("{} creates it", ddl.origin));
+            report.ok(&subject, format!("{} creates it", ddl.file));
         }
         if first {
             properties(client, &subject, &table, report)?;

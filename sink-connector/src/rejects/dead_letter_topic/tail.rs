@@ -56,7 +56,7 @@ pub(super) fn read(
     while !ends.is_empty() && Instant::now() < deadline {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                if let Some((partition, offset)) = message.headers().and_then(|h| origin(h, connector)) {
+                if let Some((partition, offset)) = message.headers().and_then(|h| record_of(h, connector)) {
                     tail.entry(partition).or_default().insert(offset);
                 }
                 if ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end) {
@@ -77,7 +77,7 @@ pub(super) fn read(
 }
 
 /// Where a dead letter of `connector` comes from.
-fn origin(headers: &impl Headers, connector: &str) -> Option<(TopicPartition, i64)> {
+fn record_of(headers: &impl Headers, connector: &str) -> Option<(TopicPartition, i64)> {
     // A record may have been a dead letter before: the headers of this time are the last.
     let last = |name: &str| {
         let named = headers.iter().filter(|h| h.key.strip_prefix(PREFIX) == Some(name));
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_origin_of_a_dead_letter_is_in_its_last_headers_and_those_of_other_connectors_are_left_out() {
+    fn the_record_of_a_dead_letter_is_in_its_last_headers_and_those_of_other_connectors_are_left_out() {
         let dead_letter = |all: &[(&str, &str)]| {
             all.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
                 headers.insert(Header { key: &format!("{PREFIX}{key}"), value: Some(value.as_bytes()) })
@@ -108,9 +108,9 @@ mod tests {
         let first = [("topic", "old"), ("partition", "1"), ("offset", "2"), ("connector.name", "a")];
         let second = [("topic", "new"), ("partition", "3"), ("offset", "4"), ("connector.name", "b")];
         let both = dead_letter(&[first, second].concat());
-        assert_eq!(origin(&both, "b"), Some((TopicPartition::new("new", 3), 4)));
-        assert_eq!(origin(&both, "a"), None);
-        assert_eq!(origin(&dead_letter(&second[1..]), "b"), None);
-        assert_eq!(origin(&dead_letter(&[("offset", "x")]), "b"), None);
+        assert_eq!(record_of(&both, "b"), Some((TopicPartition::new("new", 3), 4)));
+        assert_eq!(record_of(&both, "a"), None);
+        assert_eq!(record_of(&dead_letter(&second[1..]), "b"), None);
+        assert_eq!(record_of(&dead_letter(&[("offset", "x")]), "b"), None);
     }
 }

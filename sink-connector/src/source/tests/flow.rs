@@ -98,7 +98,7 @@ fn records_after_a_pause_wait_for_the_topics_id_for_a_second_at_most() {
     assert!(sent(fixture.after(Duration::from_millis(799)).1).is_none());
     assert!(
         sent(fixture.after(Duration::from_millis(1)).1).is_some(),
-        "a silent broker is no reason to stop"
+        "a broker that does not answer is no reason to stop"
     );
 }
 

@@ -1,5 +1,5 @@
 //! `make bench`: drains a preloaded topic in several ways and, in the same run, lets `psql \copy` load the same rows
-//! into the same table. Ratios within one run are what counts; the machine's mood is in both sides of them.
+//! into the same table. Ratios within one run are what counts; load on the machine affects both sides equally.
 
 mod drain;
 mod latency;

@@ -44,14 +44,14 @@ pub(crate) fn plan(client: &mut Client, table: &str) -> Plan {
 /// Writes each value, JSON text, into column `v` of `table`, which has an `id` beside it.
 pub(crate) fn write(client: &mut Client, table: &str, values: &[String]) -> Vec<Ours> {
     let plan = plan(client, table);
-    let (mut slots, mut rows) = (Cells::new(0), Rows::new(plan.columns.len()));
+    let (mut cells, mut rows) = (Cells::new(0), Rows::new(plan.columns.len()));
     let mut outcomes: Vec<Ours> = Vec::with_capacity(values.len());
     let mut tuples = Vec::new();
     for (id, value) in (0_u32..).zip(values) {
         let payload = format!("{{\"id\":{id},\"v\":{value}}}");
-        let refused = match plan.decoder.decode(payload.as_bytes(), &mut slots) {
+        let refused = match plan.decoder.decode(payload.as_bytes(), &mut cells) {
             Err(rejection) => Some(rejection),
-            Ok(()) => match rows.push(&plan, id, &slots) {
+            Ok(()) => match rows.push(&plan, id, &cells) {
                 Pushed::Rejected(rejection) => Some(rejection),
                 _ => None,
             },

@@ -69,7 +69,7 @@ fn values_of_every_type(takes: impl Fn(&ColumnType) -> bool) {
     let refused = expected.iter().filter(|(_, ours)| matches!(ours, Ours::Refused(_))).count();
     assert!(count > 300 && refused > 30, "{count} records, {refused} to be refused");
     let run = written(|config| config.insert_mode("insert").pk_fields(&["id"]), &url, records);
-    let letters: HashMap<i64, String> = client
+    let dead_letters: HashMap<i64, String> = client
         .query("SELECT \"offset\", detail FROM sink_dead_letters", &[])
         .unwrap()
         .iter()
@@ -81,10 +81,12 @@ fn values_of_every_type(takes: impl Fn(&ColumnType) -> bool) {
         let seen = row.map(|row| row.get::<_, Option<String>>(0));
         match ours {
             Ours::Row(value) => {
-                let letter = letters.get(&i64::from(id));
-                assert_eq!(seen.as_ref(), Some(value), "record {id}, {}: {letter:?}", columns[*n].sql);
+                let dead_letter = dead_letters.get(&i64::from(id));
+                assert_eq!(seen.as_ref(), Some(value), "record {id}, {}: {dead_letter:?}", columns[*n].sql);
             }
-            _ => assert!(seen.is_none() && letters.contains_key(&i64::from(id)), "record {id}: {ours:?}"),
+            _ => {
+                assert!(seen.is_none() && dead_letters.contains_key(&i64::from(id)), "record {id}: {ours:?}")
+            }
         }
     }
     assert_eq!((run.count("records"), run.count("dead_letters")), (count, i64::try_from(refused).unwrap()));
@@ -242,9 +244,9 @@ fn nul_characters_go_by_the_policy_in_values_keys_and_arrays() {
             "SELECT concat_ws(' ', k, v, b #>> '{}', a, j) FROM t WHERE v <> '' AND length(k) > 1 AND j IS NOT NULL",
         );
         assert_eq!(rows, expected, "{policy}");
-        let letters = if policy == "reject" { 5 } else { 0 };
-        assert_eq!(run.count("dead_letters"), letters, "{policy}");
-        assert_eq!(run.count("rows_written"), 5 - letters, "{policy}");
+        let rejected = if policy == "reject" { 5 } else { 0 };
+        assert_eq!(run.count("dead_letters"), rejected, "{policy}");
+        assert_eq!(run.count("rows_written"), 5 - rejected, "{policy}");
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{ports, wait};
 
 /// What `up` leaves for `status` and `down`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Standing {
+pub struct BackgroundServices {
     /// `127.0.0.1:PORT`.
     pub bootstrap_servers: String,
     /// The URL of the database `postgres`, as superuser.
@@ -63,7 +63,7 @@ impl Service {
     }
 }
 
-impl Standing {
+impl BackgroundServices {
     /// Both run.
     pub fn is_up(&self) -> bool {
         self.kafka.is_up() && self.postgres.is_up()
@@ -90,12 +90,12 @@ impl Standing {
     /// # Errors
     /// A service does not start, or the state cannot be written.
     pub fn up(dir: &Path, kafka_port: u16, postgres_port: u16) -> Result<Self> {
-        if let Some(standing) = Self::load(dir)? {
-            if standing.is_up() {
-                return Ok(standing);
+        if let Some(services) = Self::load(dir)? {
+            if services.is_up() {
+                return Ok(services);
             }
             eprintln!("The services of {} have ended: starting afresh.", dir.display());
-            standing.end(dir)?;
+            services.end(dir)?;
         }
         let kafka = KafkaOptions { port: Some(port("Kafka", kafka_port)), ..KafkaOptions::default() };
         let postgres =
@@ -103,13 +103,13 @@ impl Standing {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         // As Kafka is delivered: a producer's first record creates its topic.
         let services = Services::start(kafka.property("auto.create.topics.enable", "true"), postgres)?;
-        let standing = services.detach();
-        let text = serde_json::to_string_pretty(&standing)?;
+        let services = services.detach();
+        let text = serde_json::to_string_pretty(&services)?;
         if let Err(error) = fs::write(state_file(dir), text) {
-            standing.end(dir)?;
+            services.end(dir)?;
             bail!("cannot write the state to {}: {error}", dir.display());
         }
-        Ok(standing)
+        Ok(services)
     }
 
     /// Stops both services and deletes everything they and `up` wrote; returns whether there was anything.
@@ -118,7 +118,7 @@ impl Standing {
     /// Something cannot be deleted.
     pub fn down(dir: &Path) -> Result<bool> {
         match Self::load(dir)? {
-            Some(standing) => standing.end(dir).map(|()| true),
+            Some(services) => services.end(dir).map(|()| true),
             None => Ok(false),
         }
     }
@@ -135,13 +135,13 @@ impl Standing {
 
 impl Services {
     /// Leaves both running after this process.
-    fn detach(self) -> Standing {
+    fn detach(self) -> BackgroundServices {
         let bootstrap_servers = self.kafka.bootstrap();
         let postgres_url = self.postgres.url();
         let (pid, dir) = self.kafka.detach();
         let kafka = Service { pid, dir };
         let (pid, dir) = self.postgres.detach();
-        Standing { bootstrap_servers, postgres_url, kafka, postgres: Service { pid, dir } }
+        BackgroundServices { bootstrap_servers, postgres_url, kafka, postgres: Service { pid, dir } }
     }
 }
 

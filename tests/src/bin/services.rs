@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 fn act(Arguments { dir, command }: Arguments) -> Result<()> {
     match command {
         Command::Up { kafka_port, postgres_port } => {
-            print(&BackgroundServices::up(&dir, kafka_port, postgres_port)?)
+            print(&BackgroundServices::up(&dir, kafka_port, postgres_port)?);
         }
         Command::Status => print(&running(&dir)?),
         Command::Down => match BackgroundServices::down(&dir)? {

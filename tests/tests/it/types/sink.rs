@@ -85,7 +85,7 @@ fn values_of_every_type(takes: impl Fn(&ColumnType) -> bool) {
                 assert_eq!(seen.as_ref(), Some(value), "record {id}, {}: {dead_letter:?}", columns[*n].sql);
             }
             _ => {
-                assert!(seen.is_none() && dead_letters.contains_key(&i64::from(id)), "record {id}: {ours:?}")
+                assert!(seen.is_none() && dead_letters.contains_key(&i64::from(id)), "record {id}: {ours:?}");
             }
         }
     }

@@ -154,7 +154,7 @@ fn the_fields_of_the_records_key_are_the_key() {
 }
 
 #[test]
-fn names_that_no_column_can_have_are_left_out_and_said() {
+fn names_that_no_column_can_have_are_left_out_with_a_comment() {
     let long = "x".repeat(64);
     let record = format!("{{\"\": 1, \"ctid\": 2, \"{long}\": 3, \"a\\nb\": 4, \"q\\\"\": 5}}");
     let sql = Proposal::new(&sample_statistics(&[(None, &record)]), &configured()).sql();

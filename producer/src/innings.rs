@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 /// How far the chase has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The target was not reached.
     Defended,
     /// The target was reached.
@@ -19,7 +19,7 @@ pub enum Outcome {
 
 /// What one side made of its innings.
 #[derive(Clone, Copy, Debug)]
-pub struct Innings {
+pub(crate) struct Innings {
     /// Runs and extras, 120 to 240.
     pub score: i32,
     /// Runs off the bat, 100 to 200.
@@ -32,7 +32,7 @@ pub struct Innings {
 
 /// The figures of a match.
 #[derive(Clone, Copy, Debug)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// The innings of the side batting first.
     pub first: Innings,
     /// The innings of the side batting second.
@@ -66,14 +66,14 @@ const MOST_RUN_RATE: i32 = 14;
 
 impl Innings {
     /// Overs as cricket writes them: whole overs, and the balls of the next behind the point.
-    pub fn overs(&self) -> f64 {
+    pub(crate) fn overs(&self) -> f64 {
         f64::from(self.balls / 6 * 10 + self.balls % 6) / 10.0
     }
 }
 
 impl Figures {
     /// Plays a match with this outcome.
-    pub fn play(rng: &mut impl Rng, outcome: Outcome) -> Self {
+    pub(crate) fn play(rng: &mut impl Rng, outcome: Outcome) -> Self {
         let (first, second) = scores(rng, outcome);
         let (extras, first_extras) = extras(rng, first, second);
         let (first_wickets, first_balls) = innings_over(rng, first);
@@ -104,12 +104,12 @@ impl Figures {
     }
 
     /// What the side batting second needs to win.
-    pub fn target(&self) -> i32 {
+    pub(crate) fn target(&self) -> i32 {
         self.first.score + 1
     }
 
     /// Both scores together.
-    pub fn total(&self) -> i32 {
+    pub(crate) fn total(&self) -> i32 {
         self.first.score + self.second.score
     }
 }

@@ -19,7 +19,7 @@ const COPRIME_TO_CODES: [u32; 8] = [1, 7, 11, 13, 17, 19, 23, 29];
 /// to 9,000, so all 9,000 are different. The millisecond never decreases: it follows the caller's clock, stays while the
 /// clock goes back, and advances when its codes are used up.
 #[derive(Debug, Default)]
-pub struct MatchIds {
+pub(crate) struct MatchIds {
     millis: u64,
     start: u32,
     step: u32,
@@ -29,7 +29,7 @@ pub struct MatchIds {
 
 impl MatchIds {
     /// The next id at `now_ms`, milliseconds since the epoch.
-    pub fn next(&mut self, rng: &mut impl Rng, now_ms: u64) -> &str {
+    pub(crate) fn next(&mut self, rng: &mut impl Rng, now_ms: u64) -> &str {
         // `used` is 0 only before the first id.
         if now_ms > self.millis || self.used == CODES || self.used == 0 {
             self.millis = now_ms.max(self.millis + u64::from(self.used == CODES));

@@ -31,19 +31,19 @@ impl FromStr for Rate {
 
 /// Spreads records evenly: record `n` is due `n / rate` after the beginning, so that lost time is made up for.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     rate: Rate,
     records: u64,
 }
 
 impl Pace {
     /// A pace that begins with the next record.
-    pub fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: Rate) -> Self {
         Self { rate, records: 0 }
     }
 
     /// How long to wait for the next record, `elapsed` after the beginning. Counts that record.
-    pub fn next(&mut self, elapsed: Duration) -> Duration {
+    pub(crate) fn next(&mut self, elapsed: Duration) -> Duration {
         let due = Duration::from_secs_f64(self.records as f64 / self.rate.0);
         self.records += 1;
         due.saturating_sub(elapsed)

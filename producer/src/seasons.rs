@@ -7,7 +7,7 @@ use jiff::civil::{Date, date};
 
 /// One season of the league.
 #[derive(Debug)]
-pub struct Season {
+pub(crate) struct Season {
     /// Its year, 2020 to 2024.
     pub year: i32,
     /// Its days of play, `YYYY-MM-DD`, in order.
@@ -15,7 +15,7 @@ pub struct Season {
 }
 
 /// The five seasons, in order. Records borrow the formatted days.
-pub static SEASONS: LazyLock<[Season; 5]> = LazyLock::new(|| {
+pub(crate) static SEASONS: LazyLock<[Season; 5]> = LazyLock::new(|| {
     [
         season(2020, &[(date(2020, 9, 19), date(2020, 11, 10))]),
         // Interrupted by the pandemic, and finished in the autumn.

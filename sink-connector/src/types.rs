@@ -1,7 +1,11 @@
-//! Newtypes for partitions and offsets.
+//! Newtypes for partitions and offsets, and a limit of PostgreSQL.
 
 use std::fmt;
 use std::sync::Arc;
+
+/// PostgreSQL silently cuts off the rest of longer identifiers, values of type `name`, and `application_name`
+/// (`NAMEDATALEN - 1`).
+pub(crate) const IDENTIFIER_MAX_BYTES: usize = 63;
 
 /// A partition's number within its topic.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

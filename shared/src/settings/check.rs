@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::errors::dotted;
+use super::errors::{Problem, dotted};
 use super::schema::{Key, Kind, Schema};
 use super::suggest;
 
@@ -11,15 +11,13 @@ use super::suggest;
 pub(super) struct Checked {
     /// The valid values, as nested tables.
     pub values: Table,
-    /// All given keys, valid or not, in display form.
-    pub given: Vec<String>,
-    /// The problems: key in display form, text.
-    pub problems: Vec<(String, String)>,
+    /// The problems, with their keys in display form.
+    pub problems: Vec<(String, Problem)>,
 }
 
 impl Checked {
-    fn problem(&mut self, at: &[String], words: impl Into<String>) {
-        self.problems.push((dotted(at), words.into()));
+    fn problem(&mut self, at: &[String], problem: Problem) {
+        self.problems.push((dotted(at), problem));
     }
 }
 
@@ -47,7 +45,7 @@ fn section(schema: &Schema, checked: &mut Checked, path: &str, at: &[String], ta
                 Some(Value::Table(section(schema, checked, &declared, &here, table)))
             }
             (None, _) if schema.is_section(&declared) => {
-                checked.problem(&here, format!("is a section: write [{declared}] and its keys below"));
+                checked.problem(&here, Problem::Section(declared));
                 None
             }
             (None, _) => {
@@ -57,7 +55,7 @@ fn section(schema: &Schema, checked: &mut Checked, path: &str, at: &[String], ta
                         None => meant.to_owned(),
                     }
                 });
-                checked.problem(&here, unknown(meant.as_deref()));
+                checked.problem(&here, Problem::UnknownKey(meant));
                 None
             }
         };
@@ -66,15 +64,7 @@ fn section(schema: &Schema, checked: &mut Checked, path: &str, at: &[String], ta
     kept
 }
 
-pub(super) fn unknown(meant: Option<&str>) -> String {
-    match meant {
-        Some(meant) => format!("unknown key; did you mean {meant}?"),
-        None => "unknown key".to_owned(),
-    }
-}
-
 fn key(schema: &Schema, checked: &mut Checked, key: &Key, at: &[String], value: Value) -> Option<Value> {
-    checked.given.push(dotted(at));
     match (&key.kind, value) {
         (Kind::Properties, Value::Table(table)) => {
             let mut flat = Table::new();
@@ -103,12 +93,11 @@ fn properties(checked: &mut Checked, at: &[String], prefix: &str, table: Table, 
             Value::Array(_) => None,
             scalar => Some(scalar.to_string()),
         };
-        checked.given.push(dotted(&here));
         match text {
-            None => checked.problem(&here, "expected a string, found a list"),
+            None => checked.problem(&here, wrong_type(&Kind::Text, "a list")),
             Some(text) => {
                 if flat.insert(name, text.into()).is_some() {
-                    checked.problem(&here, "given twice, once quoted and once as a table");
+                    checked.problem(&here, Problem::TwoSpellings);
                 }
             }
         }
@@ -119,11 +108,10 @@ fn map(checked: &mut Checked, at: &[String], names: &[String], table: Table) -> 
     let mut kept = Table::new();
     for (name, value) in table {
         let here = below(at, &name);
-        checked.given.push(dotted(&here));
         if !names.is_empty() && !names.contains(&name) {
-            checked.problem(&here, format!("unknown name; allowed: {}", names.join(", ")));
+            checked.problem(&here, Problem::UnknownName(names.to_vec()));
         } else if value.is_table() {
-            checked.problem(&here, "expected a string, found a table; quote a name that has dots");
+            checked.problem(&here, Problem::TableForText);
         } else {
             match scalar(&Kind::Text, value) {
                 Ok(value) => drop(kept.insert(name, value)),
@@ -138,57 +126,65 @@ fn tables(schema: &Schema, checked: &mut Checked, at: &[String], path: &str, tab
     let mut kept = Table::new();
     for (name, value) in table {
         let here = below(at, &name);
-        checked.given.push(dotted(&here));
         match value {
             Value::Table(table) => {
                 drop(kept.insert(name, section(schema, checked, path, &here, table).into()));
             }
-            other => checked
-                .problem(&here, format!("expected a table with keys of [{path}], found {}", found(&other))),
+            other => {
+                let expected = format!("a table with keys of [{path}]");
+                checked.problem(&here, Problem::Type { expected, found: found(&other).to_owned() });
+            }
         }
     }
     kept
 }
 
 /// Checks a value that is not a map. The problem never shows free text, which may be a secret.
-pub(super) fn scalar(kind: &Kind, value: Value) -> Result<Value, String> {
+pub(super) fn scalar(kind: &Kind, value: Value) -> Result<Value, Problem> {
     match (kind, value) {
-        (Kind::Text, Value::String(text)) if text.trim().is_empty() => Err("must not be empty".into()),
+        (Kind::Text, Value::String(text)) if text.trim().is_empty() => Err(Problem::Empty),
         (Kind::Text, value @ Value::String(_)) | (Kind::Boolean, value @ Value::Boolean(_)) => Ok(value),
         (Kind::Text, Value::Datetime(time)) => Ok(time.to_string().into()),
         (Kind::Integer { min, max }, Value::Integer(number)) => {
             if (min..=max).contains(&&number) {
                 Ok(number.into())
             } else if *max == i64::MAX {
-                Err(format!("{number} is too small: at least {min}"))
+                Err(Problem::TooSmall(number, *min))
             } else {
-                Err(format!("{number} is out of range: {min} to {max}"))
+                Err(out_of_range(&number, min, max))
             }
         }
         (Kind::Float { .. }, Value::Integer(number)) => scalar(kind, Value::Float(number as f64)),
         (Kind::Float { min, max }, Value::Float(number)) => {
             let inside = (min..=max).contains(&&number);
-            inside.then(|| number.into()).ok_or_else(|| format!("{number} is out of range: {min} to {max}"))
+            inside.then(|| number.into()).ok_or_else(|| out_of_range(&number, min, max))
         }
         (Kind::Choice(choices), Value::String(word)) => {
             if choices.contains(&word) {
                 return Ok(word.into());
             }
-            let meant = suggest::nearest(&word, choices.iter().map(String::as_str));
-            let meant = meant.map_or(String::new(), |meant| format!("; did you mean {meant:?}?"));
-            Err(format!("{word:?} is not one of {}{meant}", choices.join(", ")))
+            let meant = suggest::nearest(&word, choices.iter().map(String::as_str)).map(str::to_owned);
+            Err(Problem::Choice { word, choices: choices.clone(), meant })
         }
         (Kind::List, Value::Array(values)) => {
             let element = |(index, value)| {
-                scalar(&Kind::Text, value).map_err(|problem| format!("element {index}: {problem}"))
+                scalar(&Kind::Text, value).map_err(|problem| Problem::Element(index, Box::new(problem)))
             };
             values.into_iter().enumerate().map(element).collect::<Result<_, _>>().map(Value::Array)
         }
-        (kind, other) => Err(format!("expected {}, found {}", expected(kind), found(&other))),
+        (kind, other) => Err(wrong_type(kind, found(&other))),
     }
 }
 
-pub(super) fn expected(kind: &Kind) -> String {
+pub(super) fn wrong_type(kind: &Kind, found: impl Into<String>) -> Problem {
+    Problem::Type { expected: expected(kind), found: found.into() }
+}
+
+fn out_of_range<N: ToString>(number: &N, min: &N, max: &N) -> Problem {
+    Problem::OutOfRange { number: number.to_string(), min: min.to_string(), max: max.to_string() }
+}
+
+fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Text => "a string".into(),
         Kind::Integer { .. } => "an integer".into(),

@@ -2,7 +2,8 @@
 
 use toml::Value;
 
-use super::check::{expected, scalar, unknown};
+use super::check::{scalar, wrong_type};
+use super::errors::Problem;
 use super::schema::{Key, Kind, Schema};
 use super::suggest;
 
@@ -14,15 +15,14 @@ pub(super) fn ours(schema: &Schema, variable: &str) -> Option<String> {
 }
 
 /// The path and the key of a variable's name (from [`ours`]). The error is the path as far as it is known, and the problem.
-pub(super) fn place<'a>(schema: &'a Schema, name: &str) -> Result<(Vec<String>, &'a Key), (String, String)> {
+pub(super) fn place<'a>(schema: &'a Schema, name: &str) -> Result<(Vec<String>, &'a Key), (String, Problem)> {
     let path = name.replace("__", ".");
     if let Some(key) = schema.find(&path) {
         return match key.kind {
-            Kind::Properties => Err((
-                path,
-                format!("is a map: name one property, such as {}__CLIENT_ID", schema.variable(&key.path)),
-            )),
-            _ if key.kind.is_file_only() => Err((path, file_only(key))),
+            Kind::Properties => {
+                Err((path, Problem::MapVariable(format!("{}__CLIENT_ID", schema.variable(&key.path)))))
+            }
+            _ if key.kind.is_file_only() => Err((path, Problem::FileOnly(key.path.clone()))),
             _ => Ok((parts(&path), key)),
         };
     }
@@ -34,19 +34,20 @@ pub(super) fn place<'a>(schema: &'a Schema, name: &str) -> Result<(Vec<String>, 
             return Ok((parts(&key.path).into_iter().chain([property]).collect(), key));
         }
         if key.kind.is_file_only() {
-            return Err((path, file_only(key)));
+            return Err((path, Problem::FileOnly(key.path.clone())));
         }
     }
     if schema.is_section(&path) {
-        return Err((path, "is a section: a variable sets one key of it".into()));
+        return Err((path, Problem::SectionVariable));
     }
     let meant = suggest::path(schema, &path).map(|meant| schema.variable(meant));
-    Err((path, unknown(meant.as_deref())))
+    Err((path, Problem::UnknownKey(meant)))
 }
 
-/// Parses the text of a variable or flag. The problem never shows free text, which may be a secret.
-pub(super) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
-    let wrong = || format!("expected {}, found {text:?}", expected(kind));
+/// Parses the text of a variable or flag for a key. The problem never shows free text, which may be a secret.
+pub(super) fn parse(key: &Key, text: &str) -> Result<Value, Problem> {
+    let kind = &key.kind;
+    let wrong = || wrong_type(kind, format!("{text:?}"));
     let trimmed = text.trim();
     let value = match kind {
         Kind::Text => Value::String(text.to_owned()),
@@ -58,13 +59,9 @@ pub(super) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
         Kind::List => Value::Array(trimmed.split(',').map(|part| part.trim().into()).collect()),
         // The value of one property may be any text.
         Kind::Properties => return Ok(Value::String(text.to_owned())),
-        Kind::Map(_) | Kind::Tables(_) => return Err("comes from files only".into()),
+        Kind::Map(_) | Kind::Tables(_) => return Err(Problem::FileOnly(key.path.clone())),
     };
     scalar(kind, value)
-}
-
-fn file_only(key: &Key) -> String {
-    format!("[{}] comes from configuration files only", key.path)
 }
 
 pub(super) fn parts(path: &str) -> Vec<String> {

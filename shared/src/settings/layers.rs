@@ -5,11 +5,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use config::builder::DefaultState;
+use config::{Config, ConfigBuilder, ConfigError, Map, Source, ValueKind};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::environment::parts;
-use super::errors::{Origin, RuleError, SettingError, SettingsErrors, dotted};
+use super::errors::{Problem, RuleError, SettingError, SettingsErrors, dotted};
 use super::schema::Schema;
 use super::{check, environment};
 
@@ -19,11 +21,8 @@ use super::{check, environment};
 #[derive(Debug)]
 pub struct Layers {
     schema: &'static Schema,
-    values: Table,
-    origins: BTreeMap<String, Origin>,
-    errors: Vec<SettingError>,
-    broken: BTreeSet<String>,
-    unread_file: bool,
+    builder: ConfigBuilder<DefaultState>,
+    errors: Errors,
 }
 
 /// The settings of all layers, not yet checked against the rules between keys.
@@ -31,24 +30,57 @@ pub struct Layers {
 pub struct Loaded<T> {
     /// A key with an error has its default.
     pub settings: T,
-    origins: BTreeMap<String, Origin>,
-    errors: Vec<SettingError>,
-    broken: BTreeSet<String>,
+    origins: BTreeMap<String, String>,
+    errors: Errors,
+}
+
+/// The errors so far.
+#[derive(Debug, Default)]
+struct Errors {
+    all: Vec<SettingError>,
+    /// The keys that have one.
+    keys: BTreeSet<String>,
     unread_file: bool,
+}
+
+/// The valid values of one layer. The sources of the crate stop at the first error, and know no variable by its name.
+#[derive(Clone, Debug)]
+struct Layer {
+    values: Table,
+    origin: String,
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, config::Value>, ConfigError> {
+        Ok(with_origin(self.values.clone(), &self.origin))
+    }
+}
+
+fn with_origin(table: Table, origin: &String) -> Map<String, config::Value> {
+    fn one(value: Value, origin: &String) -> config::Value {
+        let kind: ValueKind = match value {
+            Value::String(text) => text.into(),
+            Value::Integer(number) => number.into(),
+            Value::Float(number) => number.into(),
+            Value::Boolean(flag) => flag.into(),
+            Value::Datetime(time) => time.to_string().into(),
+            Value::Array(values) => ValueKind::Array(values.into_iter().map(|v| one(v, origin)).collect()),
+            Value::Table(table) => ValueKind::Table(with_origin(table, origin)),
+        };
+        config::Value::new(Some(origin), kind)
+    }
+    table.into_iter().map(|(name, v)| (name, one(v, origin))).collect()
 }
 
 impl Layers {
     /// The defaults only.
     #[must_use]
     pub fn new(schema: &'static Schema) -> Self {
-        Self {
-            schema,
-            values: Table::new(),
-            origins: BTreeMap::new(),
-            errors: Vec::new(),
-            broken: BTreeSet::new(),
-            unread_file: false,
-        }
+        Self { schema, builder: Config::builder(), errors: Errors::default() }
     }
 
     /// Adds a TOML file, which must exist.
@@ -58,7 +90,7 @@ impl Layers {
         match fs::read_to_string(path) {
             Ok(text) => self.text(&name, &text),
             Err(error) => {
-                self.unread(&name, format!("cannot be read: {error}"));
+                self.errors.unread(&name, Problem::Unreadable(error.to_string()));
                 self
             }
         }
@@ -70,18 +102,16 @@ impl Layers {
         let table = match text.parse::<Table>() {
             Ok(table) => table,
             Err(error) => {
-                self.unread(name, one_line(&error));
+                self.errors.unread(name, Problem::Invalid(one_line(&error.to_string())));
                 return self;
             }
         };
         let checked = check::table(self.schema, table);
-        let origin = Origin::File(name.to_owned());
-        self.origins.extend(checked.given.into_iter().map(|key| (key, origin.clone())));
+        let origin = format!("file {name}");
         for (key, problem) in checked.problems {
-            self.error(key, origin.clone(), problem);
+            self.errors.add(key, &origin, problem);
         }
-        merge(&mut self.values, checked.values);
-        self
+        self.add(checked.values, origin)
     }
 
     /// Adds the variables that begin with the schema's prefix and `__`, in any case, and ignores others.
@@ -98,44 +128,33 @@ impl Layers {
         found.sort();
         let mut seen = BTreeSet::new();
         for (ours, variable, value) in found {
-            let origin = Origin::Variable(variable);
+            let origin = format!("variable {variable}");
             let (path, key) = match environment::place(self.schema, &ours) {
                 Ok(place) => place,
                 Err((key, problem)) => {
-                    self.error(key, origin, problem);
+                    self.errors.add(key, &origin, problem);
                     continue;
                 }
             };
-            let shown = dotted(&path);
             let parsed = match value.into_string() {
-                _ if !seen.insert(shown.clone()) => Err("given twice, in different cases".to_owned()),
-                Ok(text) => environment::parse(&key.kind, &text),
-                Err(_) => Err("is not valid UTF-8".to_owned()),
+                _ if !seen.insert(path.clone()) => Err(Problem::TwoCases),
+                Ok(text) => environment::parse(key, &text),
+                Err(_) => Err(Problem::NotUtf8),
             };
-            self.origins.insert(shown.clone(), origin.clone());
-            match parsed {
-                Ok(value) => insert(&mut self.values, &path, value),
-                Err(problem) => self.error(shown, origin, problem),
-            }
+            self = self.set(&path, parsed, origin);
         }
         self
     }
 
     /// Sets a declared key from a command-line flag, if it was given.
     #[must_use]
-    pub fn flag(mut self, flag: &str, path: &str, value: Option<&str>) -> Self {
+    pub fn flag(self, flag: &str, path: &str, value: Option<&str>) -> Self {
         let Some(value) = value else { return self };
-        let origin = Origin::Flag(flag.to_owned());
         let parsed = match self.schema.find(path) {
-            Some(key) => environment::parse(&key.kind, value),
-            None => Err(check::unknown(None)),
+            Some(key) => environment::parse(key, value),
+            None => Err(Problem::UnknownKey(None)),
         };
-        self.origins.insert(path.to_owned(), origin.clone());
-        match parsed {
-            Ok(value) => insert(&mut self.values, &parts(path), value),
-            Err(problem) => self.error(path.to_owned(), origin, problem),
-        }
-        self
+        self.set(&parts(path), parsed, format!("flag {flag}"))
     }
 
     /// Merges the layers into the settings.
@@ -143,40 +162,62 @@ impl Layers {
     /// # Errors
     /// Only if the settings cannot be deserialized. Other errors are returned by [`Loaded::finish`], together with broken
     /// rules.
-    pub fn load<T: DeserializeOwned>(self) -> Result<Loaded<T>, SettingsErrors> {
-        match self.values.try_into() {
-            Ok(settings) => Ok(Loaded {
-                settings,
-                origins: self.origins,
-                errors: self.errors,
-                broken: self.broken,
-                unread_file: self.unread_file,
-            }),
-            Err(error) if self.errors.is_empty() => {
-                let problem = one_line(&error);
-                Err(SettingsErrors(vec![SettingError { key: String::new(), origin: None, problem }]))
+    pub fn load<T: DeserializeOwned>(mut self) -> Result<Loaded<T>, SettingsErrors> {
+        let merged = self.builder.build().and_then(|merged| {
+            let origins = origins(&merged.cache);
+            merged.try_deserialize().map(|settings| (settings, origins))
+        });
+        match merged {
+            Ok((settings, origins)) => Ok(Loaded { settings, origins, errors: self.errors }),
+            Err(error) => {
+                if self.errors.all.is_empty() {
+                    let problem = Problem::Invalid(one_line(&error.to_string()));
+                    self.errors.all.push(SettingError { key: String::new(), origin: None, problem });
+                }
+                Err(SettingsErrors(self.errors.all))
             }
-            Err(_) => Err(SettingsErrors(self.errors)),
         }
     }
 
-    fn error(&mut self, key: String, origin: Origin, problem: String) {
-        self.broken.insert(key.clone());
-        self.errors.push(SettingError { key, origin: Some(origin), problem });
+    /// Sets one key to a value that may be wrong.
+    fn set(mut self, path: &[String], value: Result<Value, Problem>, origin: String) -> Self {
+        match value {
+            Ok(value) => {
+                let nested = path
+                    .iter()
+                    .rev()
+                    .fold(value, |value, name| Table::from_iter([(name.clone(), value)]).into());
+                if let Value::Table(values) = nested { self.add(values, origin) } else { self }
+            }
+            Err(problem) => {
+                self.errors.add(dotted(path), &origin, problem);
+                self
+            }
+        }
     }
 
-    fn unread(&mut self, file: &str, problem: String) {
+    fn add(self, values: Table, origin: String) -> Self {
+        Self { builder: self.builder.add_source(Layer { values, origin }), ..self }
+    }
+}
+
+impl Errors {
+    fn add(&mut self, key: String, origin: &str, problem: Problem) {
+        self.keys.insert(key.clone());
+        self.all.push(SettingError { key, origin: Some(origin.to_owned()), problem });
+    }
+
+    fn unread(&mut self, file: &str, problem: Problem) {
         self.unread_file = true;
-        let origin = Some(Origin::File(file.to_owned()));
-        self.errors.push(SettingError { key: String::new(), origin, problem });
+        self.all.push(SettingError { key: String::new(), origin: Some(format!("file {file}")), problem });
     }
 }
 
 impl<T> Loaded<T> {
     /// Where the value of a key comes from, by its display form; `None` for a default.
     #[must_use]
-    pub fn origin(&self, key: &str) -> Option<&Origin> {
-        self.origins.get(key)
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(String::as_str)
     }
 
     /// The settings, if no layer had an error and no rule is broken.
@@ -186,39 +227,37 @@ impl<T> Loaded<T> {
     /// with defaults.
     pub fn finish(mut self, rules: Vec<RuleError>) -> Result<T, SettingsErrors> {
         for rule in rules {
-            if self.unread_file || rule.keys.iter().any(|key| self.broken.contains(key)) {
+            if self.errors.unread_file || rule.keys.iter().any(|key| self.errors.keys.contains(key)) {
                 continue;
             }
             let key = rule.keys.first().cloned().unwrap_or_default();
             let origin = rule.keys.iter().find_map(|key| self.origins.get(key)).cloned();
-            self.errors.push(SettingError { key, origin, problem: rule.problem });
+            self.errors.all.push(SettingError { key, origin, problem: Problem::Rule(rule.problem) });
         }
-        if self.errors.is_empty() { Ok(self.settings) } else { Err(SettingsErrors(self.errors)) }
+        if self.errors.all.is_empty() { Ok(self.settings) } else { Err(SettingsErrors(self.errors.all)) }
     }
 }
 
-/// Merges tables key by key; lists and values are replaced.
-fn merge(values: &mut Table, over: Table) {
-    for (name, value) in over {
-        match (values.get_mut(&name), value) {
-            (Some(Value::Table(below)), Value::Table(over)) => merge(below, over),
-            (_, value) => drop(values.insert(name, value)),
+/// The origins of all values, by the display form of their keys. A table has that of its first value.
+fn origins(root: &config::Value) -> BTreeMap<String, String> {
+    fn collect(at: &[String], value: &config::Value, found: &mut BTreeMap<String, String>) {
+        if let ValueKind::Table(table) = &value.kind {
+            for (name, value) in BTreeMap::from_iter(table) {
+                collect(&[at, std::slice::from_ref(name)].concat(), value, found);
+            }
+        } else if let Some(origin) = value.origin() {
+            for parts in 1..=at.len() {
+                found.entry(dotted(&at[..parts])).or_insert_with(|| origin.to_owned());
+            }
         }
     }
-}
-
-/// Inserts a value at a path, and creates its tables.
-fn insert(values: &mut Table, path: &[String], value: Value) {
-    let nested =
-        path.iter().rev().fold(value, |value, name| Table::from_iter([(name.clone(), value)]).into());
-    if let Value::Table(over) = nested {
-        merge(values, over);
-    }
+    let mut found = BTreeMap::new();
+    collect(&[], root, &mut found);
+    found
 }
 
 /// The parser's message on one line, without the quoted source line, which may hold a secret.
-fn one_line(error: &toml::de::Error) -> String {
-    let text = error.to_string();
+fn one_line(text: &str) -> String {
     let head = text.lines().next().unwrap_or_default().trim();
     let tail: Vec<&str> = text.lines().skip(1).filter(|line| !line.contains('|')).map(str::trim).collect();
     if tail.is_empty() { head.to_owned() } else { format!("{head}: {}", tail.join(" ")) }

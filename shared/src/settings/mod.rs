@@ -37,7 +37,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
-pub use errors::{Origin, RuleError, SettingError, SettingsErrors};
+pub use errors::{Problem, RuleError, SettingError, SettingsErrors};
 pub use layers::{Layers, Loaded};
 pub use schema::Schema;
 pub use secret::{Secret, SecretFileError, is_secret_property, redact_url, redacted};

@@ -51,7 +51,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Whether variables and flags cannot set it, because they cannot hold free names.
-    pub fn is_file_only(&self) -> bool {
+    pub(super) fn is_file_only(&self) -> bool {
         matches!(self, Self::Map(_) | Self::Tables(_))
     }
 }

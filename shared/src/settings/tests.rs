@@ -171,6 +171,15 @@ fn tables_keep_their_free_names() {
     assert_eq!((entry["table"].as_str(), entry.get("unwrap")), (Some("x"), None));
     assert_eq!(entry["rename"]["c.d"].as_str(), Some("e"));
     assert!(demo.topics.contains_key("y"));
+    // Nothing in a name is read as a path, and nothing changes its case or the type of a value.
+    let names = "[topics.'Scores[0].x']\nrename = { 'A[1].B c' = 'D.e', '' = 'f' }\nunwrap = false";
+    let demo = load(layers(names).text("two.toml", "[topics.'Scores[0].x']\ntable = 'T[2]'"));
+    let entry = &demo.topics["Scores[0].x"];
+    assert_eq!((entry["unwrap"].as_bool(), entry["table"].as_str()), (Some(false), Some("T[2]")));
+    assert_eq!(
+        (entry["rename"]["A[1].B c"].as_str(), entry["rename"][""].as_str()),
+        (Some("D.e"), Some("f"))
+    );
 }
 
 #[test]
@@ -298,7 +307,7 @@ fn a_variable_that_is_not_utf8_is_an_error_of_its_key() {
 #[test]
 fn a_rule_over_a_broken_key_is_not_reported() {
     let loaded = layers("kafka.reset = 'x'\nname = 'n'").load::<Demo>().unwrap();
-    assert_eq!(loaded.origin("name"), Some(&Origin::File("demo.toml".into())));
+    assert_eq!(loaded.origin("name"), Some("file demo.toml"));
     let rules = vec![RuleError::new(["sink.table", "kafka.reset"], "a"), RuleError::new(["name"], "b")];
     let found = loaded.finish(rules).unwrap_err();
     let lines: Vec<_> = found.to_string().lines().map(str::to_owned).collect();

@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use shared::settings::nearest;
 
 use crate::config::Config;
-use crate::kafka::consumer::{self, Consumer};
+use crate::kafka::consumer::{ClientSettings, Consumer};
 use crate::kafka::topic_ids::topic_ids;
 use crate::kafka::topics::Topics;
 use crate::observe::metrics::Metrics;
@@ -74,12 +74,12 @@ impl Kafka {
     /// # Errors
     /// If librdkafka does not accept `[kafka.properties]`.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let properties = config.kafka.librdkafka().map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let (servers, group) = (&config.kafka.bootstrap_servers, &config.kafka.group_id);
+        let kafka = &config.kafka;
         let metrics = Arc::new(Metrics::new(&config.name));
-        let consumer = consumer::observer(servers, group, "kafka-sink-operator", properties, metrics)
-            .context("kafka.properties")?;
-        Ok(Self { consumer, bootstrap_servers: servers.clone(), group_id: group.clone() })
+        let settings = ClientSettings { kafka, client_id: "kafka-sink-operator".to_owned(), metrics };
+        let consumer = settings.observer().context("kafka.properties")?;
+        let (bootstrap_servers, group_id) = (kafka.bootstrap_servers.clone(), kafka.group_id.clone());
+        Ok(Self { consumer, bootstrap_servers, group_id })
     }
 
     /// The cluster's id; an error if no broker answers.

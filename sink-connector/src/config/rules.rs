@@ -12,11 +12,10 @@ use super::table::DEFAULT_TABLE;
 use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig};
 use crate::config::pattern::Pattern;
 use crate::decode::ValueFormat;
+use crate::types::IDENTIFIER_MAX_BYTES;
 
-/// PostgreSQL cuts `application_name` after 63 bytes; a sink's sessions are found by `kafka-sink:<name>`.
-const NAME_MAX_BYTES: usize = 63 - "kafka-sink:".len();
-/// PostgreSQL cuts longer names off.
-const IDENTIFIER_MAX_BYTES: usize = 63;
+/// A sink's sessions are found by their `application_name`, which is `kafka-sink:<name>`.
+const NAME_MAX_BYTES: usize = IDENTIFIER_MAX_BYTES - "kafka-sink:".len();
 /// Kafka's own limit.
 const TOPIC_MAX_CHARS: usize = 249;
 

@@ -1,11 +1,10 @@
 //! `text`, `character varying`, `character` and `name`: the characters in UTF-8 (`textrecv`, `varcharrecv`,
 //! `bpcharrecv`, `namerecv`).
 
-use super::{EncodeError, Value};
 use std::io::Write;
 
-/// The longest `name` in bytes (`NAMEDATALEN` - 1).
-const MAX_NAME_BYTES: usize = 63;
+use super::{EncodeError, Value};
+use crate::types::IDENTIFIER_MAX_BYTES;
 
 /// Encodes text without a limit; numbers and booleans as they were written.
 pub(super) fn encode_text(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -44,7 +43,7 @@ pub(super) fn encode_limited(
 pub(super) fn encode_name(value: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     encode_text(value, out)?;
-    if out.len() - start > MAX_NAME_BYTES { Err(EncodeError::TooLong) } else { Ok(()) }
+    if out.len() - start > IDENTIFIER_MAX_BYTES { Err(EncodeError::TooLong) } else { Ok(()) }
 }
 
 fn is_continuation(byte: u8) -> bool {

@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::config::Kafka;
 use crate::observe::metrics::Metrics;
 use crate::observe::repeated::RepeatedFailures;
 use crate::types::{Offset, TopicPartition};
@@ -149,39 +150,61 @@ pub(crate) fn cooperative(consumer: &BaseConsumer<Context>) -> bool {
 /// What the `client.id` of every sink begins with, before the name of its connector.
 pub(crate) const CLIENT_ID: &str = "kafka-sink-";
 
-/// Creates the consumer of `run`. The properties that the sink needs override the user's `properties`.
-pub(crate) fn create(
-    bootstrap_servers: &str,
-    group_id: &str,
-    client_id: &str,
-    properties: impl IntoIterator<Item = (String, String)>,
-    metrics: Arc<Metrics>,
-) -> KafkaResult<Consumer> {
-    with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics, false)
+/// What the clients of this process are created from.
+pub(crate) struct ClientSettings<'a> {
+    pub kafka: &'a Kafka,
+    pub client_id: String,
+    pub metrics: Arc<Metrics>,
 }
 
-/// Creates a consumer for commands. It never joins the group, and reports the end of each assigned partition.
-pub(crate) fn observer(
-    bootstrap_servers: &str,
-    group_id: &str,
-    client_id: &str,
-    properties: impl IntoIterator<Item = (String, String)>,
-    metrics: Arc<Metrics>,
-) -> KafkaResult<Consumer> {
-    let mut config = settings(bootstrap_servers, group_id, client_id, properties);
-    config.set("enable.partition.eof", "true");
-    with_context(&config, metrics, false)
-}
+impl ClientSettings<'_> {
+    /// Creates the consumer of `run`.
+    pub(crate) fn consumer(self) -> KafkaResult<Consumer> {
+        with_context(&self.properties(), self.metrics, false)
+    }
 
-/// Creates a client for queries only. Its errors are logged at debug level: the consumer of the process reports them.
-pub(crate) fn query_client(
-    bootstrap_servers: &str,
-    group_id: &str,
-    client_id: &str,
-    properties: impl IntoIterator<Item = (String, String)>,
-    metrics: Arc<Metrics>,
-) -> KafkaResult<Consumer> {
-    with_context(&settings(bootstrap_servers, group_id, client_id, properties), metrics, true)
+    /// Creates a consumer for commands. It never joins the group, and reports the end of each assigned partition.
+    pub(crate) fn observer(self) -> KafkaResult<Consumer> {
+        let mut properties = self.properties();
+        properties.set("enable.partition.eof", "true");
+        with_context(&properties, self.metrics, false)
+    }
+
+    /// Creates a client for queries only. Its errors are logged at debug level: the consumer of the process reports them.
+    pub(crate) fn query_client(self) -> KafkaResult<Consumer> {
+        with_context(&self.properties(), self.metrics, true)
+    }
+
+    /// The user's properties, over defaults of ours and under those that the sink needs.
+    fn properties(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        // Bounds the memory of prefetched records. 8 MiB is about 10,000 live scores, enough to keep two writers busy. Fetched
+        // batches are not included and grow several times when decompressed, so fetches are small.
+        config.set("queued.max.messages.kbytes", "8192");
+        config.set("queued.min.messages", "20000");
+        config.set("fetch.message.max.bytes", "262144");
+        config.set("fetch.max.bytes", "4194304");
+        // With the default of 1000, the queue stays empty for up to a second each time it was full.
+        config.set("fetch.queue.backoff.ms", "10");
+        config.set("fetch.wait.max.ms", "100");
+        config.set("client.id", &self.client_id);
+        config.set("topic.metadata.refresh.interval.ms", "10000");
+        for (name, value) in self.kafka.librdkafka() {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.kafka.bootstrap_servers);
+        config.set("group.id", &self.kafka.group_id);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        // Otherwise librdkafka silently moves a position that is out of range.
+        config.set("auto.offset.reset", "error");
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+        config.set("isolation.level", "read_committed");
+        config.set("enable.partition.eof", "false");
+        config.set("allow.auto.create.topics", "false");
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
 }
 
 fn with_context(config: &ClientConfig, metrics: Arc<Metrics>, quiet: bool) -> KafkaResult<Consumer> {
@@ -194,41 +217,6 @@ fn with_context(config: &ClientConfig, metrics: Arc<Metrics>, quiet: bool) -> Ka
     };
     let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
     Ok(Arc::new(consumer))
-}
-
-fn settings(
-    bootstrap_servers: &str,
-    group_id: &str,
-    client_id: &str,
-    properties: impl IntoIterator<Item = (String, String)>,
-) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    // Bounds the memory of prefetched records. 8 MiB is about 10,000 live scores, enough to keep two writers busy. Fetched
-    // batches are not included and grow several times when decompressed, so fetches are small.
-    config.set("queued.max.messages.kbytes", "8192");
-    config.set("queued.min.messages", "20000");
-    config.set("fetch.message.max.bytes", "262144");
-    config.set("fetch.max.bytes", "4194304");
-    // With the default of 1000, the queue stays empty for up to a second each time it was full.
-    config.set("fetch.queue.backoff.ms", "10");
-    config.set("fetch.wait.max.ms", "100");
-    config.set("client.id", client_id);
-    config.set("topic.metadata.refresh.interval.ms", "10000");
-    for (name, value) in properties {
-        config.set(name, value);
-    }
-    config.set("bootstrap.servers", bootstrap_servers);
-    config.set("group.id", group_id);
-    config.set("enable.auto.commit", "false");
-    config.set("enable.auto.offset.store", "false");
-    // Otherwise librdkafka silently moves a position that is out of range.
-    config.set("auto.offset.reset", "error");
-    config.set("partition.assignment.strategy", "cooperative-sticky");
-    config.set("isolation.level", "read_committed");
-    config.set("enable.partition.eof", "false");
-    config.set("allow.auto.create.topics", "false");
-    config.set_log_level(RDKafkaLogLevel::Warning);
-    config
 }
 
 /// Waits for pending commits and leaves the group. It may never return if Kafka does not answer.

@@ -7,14 +7,20 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `attempt`. A panic becomes an error with the text of the panic.
-pub(crate) fn contain<T>(attempt: impl FnOnce() -> T) -> Result<T, String> {
+/// A panic that was contained, with its text.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ContainedPanic(String);
+
+/// Runs `attempt`. A panic becomes an error.
+pub(crate) fn contain<T>(attempt: impl FnOnce() -> T) -> Result<T, ContainedPanic> {
     let before = CONTAINED.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(attempt));
     CONTAINED.set(before);
     outcome.map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text").to_owned()
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        ContainedPanic(text.unwrap_or("a panic without a text").to_owned())
     })
 }
 
@@ -37,7 +43,8 @@ mod tests {
     #[test]
     fn a_contained_panic_is_an_error_with_its_text() {
         assert_eq!(contain(|| 1), Ok(1));
-        assert_eq!(contain(|| panic!("too many {}", "files")), Err::<(), _>("too many files".to_owned()));
+        let panicked: Result<(), _> = contain(|| panic!("too many {}", "files"));
+        assert_eq!(panicked, Err(ContainedPanic("too many files".to_owned())));
         assert!(!CONTAINED.get());
     }
 }

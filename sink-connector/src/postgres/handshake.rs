@@ -21,7 +21,7 @@ use postgres::config::Host;
 use postgres_openssl::MakeTlsConnector;
 use thiserror::Error;
 
-use crate::postgres::contained::contain;
+use crate::postgres::contained::{ContainedPanic, contain};
 
 /// The time for each host if the URL has no `connect_timeout`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ pub enum ConnectError {
     NoAnswer(Duration),
     /// The client library panics if the process has no file descriptor left for its runtime.
     #[error("cannot open a connection; has the process reached its limit of open files (ulimit -n)? {0}")]
-    Panicked(String),
+    Panicked(#[from] ContainedPanic),
 }
 
 fn with_cause(error: &postgres::Error) -> String {
@@ -86,7 +86,7 @@ fn within<T>(
         let outcome = contain(attempt);
         drop(done);
         let expired = watch.join().unwrap_or_default();
-        outcome.map_err(ConnectError::Panicked)?.map_err(|error| {
+        outcome?.map_err(|error| {
             if expired && error.as_db_error().is_none() {
                 ConnectError::NoAnswer(deadline)
             } else {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use thiserror::Error;
 
+use crate::types::IDENTIFIER_MAX_BYTES;
+
 /// Quotes an identifier.
 pub(crate) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -36,9 +38,6 @@ pub(crate) fn int_array(values: impl Iterator<Item = i64>) -> String {
     let numbers: Vec<String> = values.map(|v| v.to_string()).collect();
     format!("'{{{}}}'", numbers.join(","))
 }
-
-/// PostgreSQL cuts longer names off, silently (`NAMEDATALEN - 1`).
-const IDENTIFIER_MAX_BYTES: usize = 63;
 
 /// A name that PostgreSQL would cut off: two such names may mean the same table.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]

@@ -50,11 +50,15 @@ impl RunArgs {
     }
 }
 
-// A String, because clap prints the error of a value parser and nothing else reads it.
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("must be greater than zero".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write 500ms, 10s, 10m or 1h 30m")),
-    }
+#[derive(Debug, thiserror::Error)]
+enum InvalidDuration {
+    #[error("must be greater than zero")]
+    Zero,
+    #[error("{0}; write 500ms, 10s, 10m or 1h 30m")]
+    Syntax(#[from] humantime::DurationError),
+}
+
+fn duration(text: &str) -> Result<Duration, InvalidDuration> {
+    let duration = humantime::parse_duration(text)?;
+    if duration.is_zero() { Err(InvalidDuration::Zero) } else { Ok(duration) }
 }

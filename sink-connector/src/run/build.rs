@@ -11,7 +11,7 @@ use shared::http::Server;
 use shared::signal::Shutdown;
 
 use crate::config::{self, Config};
-use crate::kafka::consumer::{self, Consumer};
+use crate::kafka::consumer::{self, ClientSettings, Consumer};
 use crate::kafka::topics::Topics;
 use crate::messages::board::Board;
 use crate::messages::heartbeat::Heartbeat;
@@ -141,15 +141,14 @@ fn serve(
 }
 
 fn kafka_clients(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<KafkaClients> {
-    let (servers, group) = (&config.kafka.bootstrap_servers, &config.kafka.group_id);
+    let settings =
+        |client_id| ClientSettings { kafka: &config.kafka, client_id, metrics: Arc::clone(metrics) };
     let client_id = format!("{}{}", consumer::CLIENT_ID, config.name);
-    let consumer = consumer::create(servers, group, &client_id, properties(config), Arc::clone(metrics))
-        .context("kafka.properties")?;
+    let queries = format!("{client_id}-topics");
+    let consumer = settings(client_id).consumer().context("kafka.properties")?;
     let topics = Topics::of(&config.kafka).context("kafka.topics_regex")?;
     consumer.subscribe(&topics.subscription()).context("cannot subscribe")?;
-    let client_id = format!("{client_id}-topics");
-    let queries = consumer::query_client(servers, group, &client_id, properties(config), Arc::clone(metrics))
-        .context("kafka.properties")?;
+    let queries = settings(queries).query_client().context("kafka.properties")?;
     Ok(KafkaClients { consumer, queries, topics })
 }
 

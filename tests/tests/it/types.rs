@@ -4,7 +4,7 @@
 mod columns;
 mod differences;
 mod hard;
-pub mod library;
+pub(crate) mod library;
 mod pools;
 mod sink;
 mod values;

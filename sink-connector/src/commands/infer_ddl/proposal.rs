@@ -9,9 +9,8 @@ use super::sample_statistics::{Field, SampleStatistics};
 use super::types::type_of;
 use crate::decode::ValueFormat;
 use crate::postgres::sql::{TableName, ident};
+use crate::types::IDENTIFIER_MAX_BYTES;
 
-/// PostgreSQL's limit of a name, in bytes.
-const NAME_BYTES: usize = 63;
 /// PostgreSQL's limit of a table.
 const COLUMNS: usize = 1600;
 /// Names of the system columns that every table has.
@@ -87,7 +86,7 @@ impl Proposal {
             let name = configured.rename.get(&field.name).unwrap_or(&field.name);
             let problem = if name.is_empty() || name.contains('\0') || SYSTEM.contains(&name.as_str()) {
                 Some("cannot be the name of a column")
-            } else if name.len() > NAME_BYTES {
+            } else if name.len() > IDENTIFIER_MAX_BYTES {
                 Some("is longer than 63 bytes, the limit for names of columns")
             } else if columns.len() == COLUMNS {
                 Some("exceeds the limit of 1,600 columns")
@@ -179,7 +178,10 @@ impl Proposal {
                 self.columns.splice(0..0, columns);
             }
         }
-        if self.key.iter().any(|name| name.len() > NAME_BYTES || self.columns.iter().all(|c| c.name != *name))
+        if self
+            .key
+            .iter()
+            .any(|name| name.len() > IDENTIFIER_MAX_BYTES || self.columns.iter().all(|c| c.name != *name))
         {
             self.doubts.push("the key's field cannot be a column: map it in [sink.rename]".to_owned());
             self.key_from = KeyFrom::None;

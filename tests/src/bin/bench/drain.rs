@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// A way of draining.
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// Its line in the report.
     pub name: &'static str,
     mode: &'static str,
@@ -31,7 +31,7 @@ const DEFAULT: Scenario =
 
 impl Scenario {
     /// All of them, the default configuration first.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self { name: "sink, as configured by default", ..DEFAULT },
         Self { name: "sink, insert", mode: "insert", ..DEFAULT },
         Self { name: "sink, one writer", settings: &[("postgres.writers", 1)], ..DEFAULT },
@@ -56,7 +56,7 @@ impl Scenario {
 
 /// Drains the topic into an empty (or, for a replay, a full) table. The rate counts from the first commit to the last:
 /// how long the start takes is a figure of its own.
-pub fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured> {
+pub(crate) fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured> {
     let target = setting.target()?;
     if scenario.replay {
         let load = format!("COPY {TABLE} FROM '{}'", setting.rows_file().display());

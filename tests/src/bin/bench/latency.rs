@@ -9,14 +9,14 @@ use tests::ProducerConfig;
 use crate::setting::{Setting, TABLE};
 
 /// Records per second of the stream.
-pub const RATE: u64 = 10_000;
+pub(crate) const RATE: u64 = 10_000;
 /// The first seconds are not counted: the stream is to be a steady one.
 const WARM_UP_SECONDS: u64 = 3;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Upper bounds of the quantiles, in seconds: the bucket of `sink_record_latency_seconds` that holds them.
 #[derive(Clone, Copy, Debug)]
-pub struct Latency {
+pub(crate) struct Latency {
     /// Half of the records.
     pub p50: f64,
     /// 99 of 100.
@@ -24,7 +24,7 @@ pub struct Latency {
 }
 
 /// Record timestamp → commit while `RATE` records a second are produced, for `seconds`.
-pub fn measure(setting: &Setting, seconds: u64) -> Result<Latency> {
+pub(crate) fn measure(setting: &Setting, seconds: u64) -> Result<Latency> {
     let topic = setting.kafka().topic("latency", 8);
     let target = setting.target()?;
     let sink = setting.sink(&target).topic(&topic).run();
@@ -52,7 +52,7 @@ pub fn measure(setting: &Setting, seconds: u64) -> Result<Latency> {
 }
 
 /// From the start of the process to the first row, in seconds, with a topic that has records: the median of five.
-pub fn first_row(setting: &Setting) -> Result<f64> {
+pub(crate) fn first_row(setting: &Setting) -> Result<f64> {
     let mut seconds = Vec::new();
     for _ in 0..5 {
         let target = setting.target()?;

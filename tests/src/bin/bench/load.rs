@@ -10,7 +10,7 @@ use crate::setting::{Setting, TABLE};
 
 /// One measurement.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// Rows in the table per second.
     pub rows_per_second: f64,
     /// CPU time of the client (psql or the sink), in µs per row.
@@ -38,7 +38,7 @@ impl fmt::Display for Measured {
 }
 
 /// Loads the file into an empty table.
-pub fn psql_copy(setting: &Setting) -> Result<Measured> {
+pub(crate) fn psql_copy(setting: &Setting) -> Result<Measured> {
     let target = setting.target()?;
     let rows = setting.records as f64;
     let (cpu, children) = (setting.postgres().cpu_seconds(), tests::signals::children_cpu_seconds());

@@ -9,7 +9,7 @@ use crate::setting::Setting;
 use crate::sparse::{Compared, HEAD};
 
 /// All measurements of a run.
-pub struct Report {
+pub(crate) struct Report {
     title: String,
     lines: Vec<(String, Vec<Measured>)>,
     /// Sparse records against dense ones.
@@ -22,7 +22,7 @@ pub struct Report {
 
 impl Report {
     /// Nothing measured yet.
-    pub fn new(records: u64, partitions: i32, rounds: usize, setting: &Setting) -> Self {
+    pub(crate) fn new(records: u64, partitions: i32, rounds: usize, setting: &Setting) -> Self {
         let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         let bytes = fs::metadata(setting.rows_file()).map_or(0, |file| file.len()) / records.max(1);
         let title = format!(
@@ -33,7 +33,7 @@ impl Report {
     }
 
     /// One more measurement under this name.
-    pub fn add(&mut self, name: &str, measured: Measured) {
+    pub(crate) fn add(&mut self, name: &str, measured: Measured) {
         match self.lines.iter_mut().find(|(known, _)| known == name) {
             Some((_, all)) => all.push(measured),
             None => self.lines.push((name.to_owned(), vec![measured])),

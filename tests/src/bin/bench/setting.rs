@@ -11,10 +11,10 @@ use tests::{
 };
 
 /// The table that the rows go to.
-pub const TABLE: &str = "ipl_livescores";
+pub(crate) const TABLE: &str = "ipl_livescores";
 
 /// Services with a preloaded topic.
-pub struct Setting {
+pub(crate) struct Setting {
     services: Services,
     /// The topic that is drained.
     pub topic: String,
@@ -24,7 +24,7 @@ pub struct Setting {
 }
 
 /// A database with the table in it, dropped at the end.
-pub struct Target<'a> {
+pub(crate) struct Target<'a> {
     postgres: &'a Postgres,
     name: String,
     /// Its URL.
@@ -34,7 +34,7 @@ pub struct Target<'a> {
 impl Setting {
     /// Starts the services, produces `records`, and lets the sink write them once: that warms both services up, and
     /// its table is what `\copy` will load.
-    pub fn prepare(records: u64, partitions: i32) -> Result<Self> {
+    pub(crate) fn prepare(records: u64, partitions: i32) -> Result<Self> {
         let services = Services::start(
             KafkaOptions { heap: Heap::Bench, ..KafkaOptions::default() },
             PostgresOptions::default(),
@@ -67,22 +67,22 @@ impl Setting {
     }
 
     /// The broker.
-    pub fn kafka(&self) -> &Kafka {
+    pub(crate) fn kafka(&self) -> &Kafka {
         &self.services.kafka
     }
 
     /// The cluster.
-    pub fn postgres(&self) -> &Postgres {
+    pub(crate) fn postgres(&self) -> &Postgres {
         &self.services.postgres
     }
 
     /// The rows in COPY's text format.
-    pub fn rows_file(&self) -> PathBuf {
+    pub(crate) fn rows_file(&self) -> PathBuf {
         self.postgres().dir().join("rows.copy")
     }
 
     /// A new database with the empty table, after a checkpoint: no measurement pays for the one before.
-    pub fn target(&self) -> Result<Target<'_>> {
+    pub(crate) fn target(&self) -> Result<Target<'_>> {
         let url = self.postgres().database("bench");
         let name = url.rsplit('/').next().context("a URL ends with its database")?.to_owned();
         let target = Target { postgres: self.postgres(), name, url };
@@ -92,19 +92,19 @@ impl Setting {
     }
 
     /// The sink's default configuration, for this topic and `target`.
-    pub fn sink(&self, target: &Target<'_>) -> SinkConfig {
+    pub(crate) fn sink(&self, target: &Target<'_>) -> SinkConfig {
         SinkConfig::new(self.kafka().bootstrap(), &target.url).topic(&self.topic).table(TABLE)
     }
 }
 
 impl Target<'_> {
     /// A connection to it.
-    pub fn client(&self) -> Result<Client> {
+    pub(crate) fn client(&self) -> Result<Client> {
         Ok(tests::postgres::try_connect(&self.url)?)
     }
 
     /// How many rows the table has.
-    pub fn rows(&self) -> Result<u64> {
+    pub(crate) fn rows(&self) -> Result<u64> {
         let rows: i64 = self.client()?.query_one(&format!("SELECT count(*) FROM {TABLE}"), &[])?.get(0);
         Ok(u64::try_from(rows)?)
     }

@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const PARTITIONS: i32 = 2;
 
 /// What records are written to.
-pub struct Case {
+pub(crate) struct Case {
     /// Its line in the report.
     pub name: &'static str,
     columns: usize,
@@ -30,7 +30,7 @@ pub struct Case {
 
 impl Case {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self { name: "upserts of existing keys, 16 columns", columns: 16, default: "", exist: true },
         Self { name: "upserts of existing keys, 40 columns", columns: 40, default: "", exist: true },
         Self { name: "inserts, 16 columns DEFAULT 7", columns: 16, default: "DEFAULT 7", exist: false },
@@ -75,7 +75,7 @@ impl Case {
 }
 
 /// What a case came to.
-pub struct Compared {
+pub(crate) struct Compared {
     name: &'static str,
     dense: Drained,
     sparse: Drained,
@@ -107,12 +107,12 @@ impl fmt::Display for Compared {
 }
 
 /// The head of the table whose lines are [`Compared`].
-pub const HEAD: &str = "\
+pub(crate) const HEAD: &str = "\
 | each column in half of the records | rows/s dense | rows/s sparse | sparse/dense | backend MB dense | backend MB sparse |
 |---|--:|--:|--:|--:|--:|";
 
 /// Drains dense and sparse records of a case.
-pub fn measure(setting: &Setting, case: &Case, records: u64) -> Result<Compared> {
+pub(crate) fn measure(setting: &Setting, case: &Case, records: u64) -> Result<Compared> {
     let dense = drain(setting, case, records, 1.0)?;
     let sparse = drain(setting, case, records, 0.5)?;
     Ok(Compared { name: case.name, dense, sparse })

@@ -15,7 +15,7 @@ Example:
 /// Flags of `config`.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq)]
 pub struct ConfigArgs {
-    /// How it is printed: text is TOML, which loads again
+    /// Output format: text is TOML, which is a valid configuration file
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
 }

@@ -24,9 +24,9 @@ use crate::postgres::sql::TableName;
 /// The end of `infer-ddl --help`.
 pub const AFTER: &str = "\
 Reads the newest records without joining the group, and writes nothing. Each proposed type accepts all values in the \
-sample. Comments beside the columns mark what is uncertain. The key comes from the records' keys or from fields that \
-are named like one; otherwise it is the place in Kafka (pk_mode = \"kafka\"). The end is the configuration that belongs \
-to the table.
+sample. Comments beside the columns mark what is uncertain. The key comes from the records' keys or from fields with the \
+name of a key; otherwise it is topic, partition and offset (pk_mode = \"kafka\"). The configuration for the table follows \
+as a comment.
 
 Example:
   sink-connector infer-ddl --topic scores --sample 1000 > scores.sql";

@@ -57,6 +57,7 @@ anew|again
 away|unreachable
 (is|are|was|were|be) well|recovered
 living|active
+dear|expensive
 '
 
 # word ; files ; a part of the line, in lower case, where all are regular expressions ; the sense in which the word stays

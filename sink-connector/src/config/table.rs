@@ -56,7 +56,7 @@ pub struct TableConfig {
     /// written again. With `false` the table is refused.
     pub allow_unlogged: bool,
     /// Looks up which keys exist before rows are written, and updates those rows. With `false`, `upsert` and `insert_ignore`
-    /// write by `INSERT … ON CONFLICT` alone: for tables where reading rows is dear, such as compressed hypertables.
+    /// write by `INSERT … ON CONFLICT` alone: for tables where reading rows is expensive, such as compressed hypertables.
     /// PostgreSQL then checks each record as a new row, also where its key exists: one that lacks a NOT NULL column
     /// without a default is rejected, and a CHECK applies to the record with defaults for what it lacks.
     #[default = true]

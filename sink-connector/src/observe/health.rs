@@ -89,7 +89,7 @@ impl HealthState {
     }
 
     /// A component's problem is over. The error counts as the last one if it lasted.
-    fn end(&mut self, component: &Component, problem: Problem, until: f64) {
+    fn end(&mut self, component: &Component, problem: &Problem, until: f64) {
         if until - problem.since >= LASTED_SECONDS {
             let error = format!("{}: {}", component.name(), problem.reason);
             self.last_error = Some(LastError { error, since: problem.since, until: Some(until) });
@@ -153,7 +153,7 @@ impl Health {
             after_seconds = (lasted * 10.0).round() / 10.0,
             "recovered"
         );
-        state.end(component, problem, until);
+        state.end(component, &problem, until);
     }
 
     /// Notes how many partitions are assigned, and which of them have stopped and why. If only some have, the sink is ready.
@@ -167,7 +167,7 @@ impl Health {
         };
         let over: Vec<_> = state.problems.extract_if(.., |component, _| over(component)).collect();
         for (component, problem) in over {
-            state.end(&component, problem, now);
+            state.end(&component, &problem, now);
         }
         for (partition, reason) in stopped {
             let problem = Problem { reason, since: now, starting: false };

@@ -161,8 +161,8 @@ impl Plans {
         }
     }
 
-    /// Whether somebody created the table with this oid for `topic` while this sink waited for it and said so. That table
-    /// is meant; one that took the place of another unseen, or that `ddl_file` created, may not be.
+    /// Whether somebody created the table with this oid for `topic` while this sink visibly waited for it. That table is
+    /// meant. A table that replaced another one unnoticed, or that `ddl_file` created, may not be.
     pub(crate) fn came_back(&self, topic: &str, oid: u32) -> bool {
         self.came_back.read().get(topic) == Some(&oid)
     }

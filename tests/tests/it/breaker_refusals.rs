@@ -1,4 +1,4 @@
-//! The breaker where only the server refuses records: it opens after few attempts, a restart adds no dead dead_letters, and it
+//! The breaker where only the server refuses records: it opens after few attempts, a restart adds no dead letters, and it
 //! closes once the table is altered.
 
 use std::fs;
@@ -11,7 +11,7 @@ use crate::breaker::{Scene, WINDOW, record};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Half of a window may be dead dead_letters before the share is too large.
+/// Half of a window may be dead letters before the share is too large.
 const TOLERATED: i64 = WINDOW as i64 / 2;
 
 fn negative(ids: std::ops::Range<i32>) -> impl Iterator<Item = Record> {

@@ -79,7 +79,7 @@ fn a_sound_setup_passes_and_nothing_is_left_behind() {
         &output,
         "ok",
         &format!("sample of {}", setup.topic),
-        &["10 records", "10 written", "0 dead dead_letters"],
+        &["10 records", "10 written", "0 dead letters"],
     );
     assert_says(&output, "ok", "offsets table", &["sink_offsets does not exist yet"]);
     assert!(output.stdout.ends_with("0 errors, 0 warnings\n"), "{}", output.stdout);

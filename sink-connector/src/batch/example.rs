@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::decode::Options;
 use crate::encode::Kind;
+use crate::observe::health::Health;
 use crate::postgres::sql::TableName;
 use crate::table::catalog::constraints::Constraints;
 use crate::table::catalog::{Column, Table, UniqueIndex};
 use crate::table::plan::{Mode, Plan, Wanted};
+use crate::table::plan_cache::{Plans, Target};
 
 fn column(name: &str, kind: Kind, not_null: bool) -> Column {
     Column {
@@ -32,9 +34,14 @@ pub(crate) fn plan(checked: bool) -> Arc<Plan> {
 
 /// The same, for a table with this fingerprint.
 pub(crate) fn plan_of_version(checked: bool, fingerprint: &str) -> Plan {
+    plan_of_table("t", checked, fingerprint)
+}
+
+/// The same, for the table with this name.
+pub(crate) fn plan_of_table(name: &str, checked: bool, fingerprint: &str) -> Plan {
     let table = Table {
         oid: 1,
-        full_name: "t".to_owned(),
+        full_name: name.to_owned(),
         columns: vec![column("id", Kind::Int4, true), column("v", Kind::Int4, false)],
         insertable_column: None,
         generated: Vec::new(),
@@ -53,8 +60,12 @@ pub(crate) fn plan_of_version(checked: bool, fingerprint: &str) -> Plan {
             ..Constraints::default()
         },
     };
-    let wanted = Wanted {
-        table: TableName::parse("t"),
+    Plan::new(&wanted(name), &table).unwrap()
+}
+
+fn wanted(table: &str) -> Wanted {
+    Wanted {
+        table: TableName::parse(table),
         mode: Mode::Upsert,
         key: vec!["id".to_owned()],
         record_key: true,
@@ -66,6 +77,16 @@ pub(crate) fn plan_of_version(checked: bool, fingerprint: &str) -> Plan {
         rename: Vec::new(),
         unavailable_value_placeholder: String::new(),
         options: Options::default(),
-    };
-    Plan::new(&wanted, &table).unwrap()
+    }
+}
+
+/// Topics whose records go into tables of the same names.
+pub(crate) fn plans(topics: &[&str], checked: bool, health: Arc<Health>) -> Plans {
+    let target = |topic: &str| Target { wanted: wanted(topic), ddl: None };
+    let targets = topics.iter().map(|topic| ((*topic).to_owned(), target(topic))).collect();
+    let plans = Plans::new(targets, None, health);
+    for topic in topics {
+        plans.renewed(topic, plan_of_table(topic, checked, ""));
+    }
+    plans
 }

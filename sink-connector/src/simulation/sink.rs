@@ -1,7 +1,6 @@
 //! One sink: the real source with its shell, the real decisions of its writers, and models of its other threads.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use shared::signal::Shutdown;
 use super::kafka::{Cluster, ModelClient};
 use super::postgres::{Fate, Postgres, Session};
 use super::random::Random;
-use crate::batch::Batch;
+use crate::batch::{Batch, example};
 use crate::config::{DeadLetters, Errors, Tolerance};
 use crate::messages::board::Board;
 use crate::messages::events::{Event, Watermarks};
@@ -93,7 +92,7 @@ impl Sink {
     pub(super) fn start(id: u64, outside: &Outside<'_>, now: Instant) -> Self {
         outside.cluster.borrow_mut().join(id);
         let health = Arc::new(Health::default());
-        let plans = Arc::new(Plans::new(HashMap::new(), None, Arc::clone(&health)));
+        let plans = Arc::new(example::plans(&["t"], true, Arc::clone(&health)));
         plans.renewed("t", outside.postgres.plan());
         let policy = Arc::new(Policy::new(&errors()));
         let (events, events_out) = unbounded();

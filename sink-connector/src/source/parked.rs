@@ -103,6 +103,9 @@ impl Source {
                 *later = later.part(|p| !partitions.contains(p), &mut self.fields);
             }
         }
+        // What it has of others: offsets without records, or records after one that it was cut before.
+        let rest = batch.part(|p| !partitions.contains(p), &mut self.fields);
+        self.lanes[writer].queued.push_front(rest);
         self.lanes[writer].queued.retain(|later| !later.is_empty());
         batches.retain(|batch| !batch.is_empty());
         self.last = None;

@@ -1,5 +1,7 @@
 //! When a run ends, and how.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::source::bounds::StoppedBy;
 

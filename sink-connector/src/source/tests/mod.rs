@@ -4,8 +4,8 @@ mod assignment;
 mod ends;
 mod flow;
 mod outcomes;
+mod parked;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,6 @@ use crate::kafka::record::Incoming;
 use crate::messages::events::{Event, Watermarks};
 use crate::messages::report::{BatchCounts, Report};
 use crate::messages::requests::Request;
-use crate::table::plan_cache::Plans;
 use crate::types::{Offset, Partition, TopicPartition};
 
 /// How many records fill a batch.
@@ -64,11 +63,9 @@ fn tp(partition: i32) -> TopicPartition {
 impl Fixture {
     /// A source without partitions.
     fn new(bounds: Bounds, writers: usize) -> Self {
-        let plans = Plans::new(HashMap::new(), None, Arc::default());
-        plans.renewed("t", example::plan_of_version(false, ""));
         let settings = Settings {
             writers,
-            plans: Arc::new(plans),
+            plans: Arc::new(example::plans(&["t", "u"], false, Arc::default())),
             limits: BatchLimits { max_rows: 5, max_bytes: 1 << 20, linger: LINGER },
             bounds,
             breaker_retry: Duration::from_secs(30),

@@ -81,6 +81,7 @@ LABEL org.opencontainers.image.title="producer" \
 COPY config/producer.toml config/
 COPY --from=build /out/producer /usr/local/bin/
 EXPOSE 9465
+HEALTHCHECK --interval=5s --timeout=6s --start-period=30s CMD ["/usr/local/bin/producer", "health"]
 ENTRYPOINT ["/usr/local/bin/producer"]
 
 FROM runtime AS sink-connector
@@ -89,4 +90,5 @@ LABEL org.opencontainers.image.title="sink-connector" \
 COPY config/sink-connector.toml config/ipl_livescores.sql config/
 COPY --from=build /out/sink-connector /usr/local/bin/
 EXPOSE 9464
+HEALTHCHECK --interval=5s --timeout=6s --start-period=30s CMD ["/usr/local/bin/sink-connector", "health"]
 ENTRYPOINT ["/usr/local/bin/sink-connector"]

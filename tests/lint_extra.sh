@@ -30,4 +30,5 @@ lint "The workflows were" "go install github.com/rhysd/actionlint/cmd/actionlint
 lint "Licences and sources of the dependencies were" "cargo install --locked cargo-deny" \
     cargo-deny --log-level error check bans licenses sources
 lint "Spelling was" "cargo install --locked typos-cli" typos
+tests/pipes.sh
 lint "The scripts were" "apt-get install shellcheck" shellcheck --exclude=SC2329 .ci/run tests/*.sh tests/kubernetes/*.sh

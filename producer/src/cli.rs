@@ -35,19 +35,27 @@ pub enum Command {
     #[command(after_help = "\
 Example: producer run --bootstrap-servers localhost:9092 --batch-size 100 --interval 5s
 
-SIGTERM and SIGINT end the run, which waits up to 10 s for outstanding acknowledgements. A second
+If the topic does not exist at the start, the run fails within 5 s. SIGTERM and SIGINT end the run, which waits up to 10 s for outstanding acknowledgements. A second
 signal ends it immediately. Exit code 1 means that a record was not acknowledged.")]
     Run(RunArgs),
     /// Publish one batch, wait until it is acknowledged, and exit
     #[command(after_help = "\
 Example: producer once --bootstrap-servers localhost:9092 --records 10000
 
-Exit code 1 means that a record was not acknowledged; the error says how many. If no broker is reachable,
-it waits until message.timeout.ms (30 s) has passed.")]
+Exit code 1 means that a record was not acknowledged; the error says how many. If the topic does not exist,
+the error comes within 5 s. If no broker is reachable, the cause is logged at once, and the records wait until
+message.timeout.ms (30 s) has passed.")]
     Once(OnceArgs),
     /// Write records to standard output as JSON lines, without Kafka
     #[command(after_help = "Example: producer print --records 3 --seed 42")]
     Print(PrintArgs),
+    /// Ask the running producer whether it is ready; for health checks
+    #[command(after_help = "\
+Example: producer --config config/producer.toml health
+
+Asks over HTTP, at the address of http.listen: on loopback, if that is 0.0.0.0. Exit code 0 means ready, 1 that it is not or
+that nobody answers within 5 s; the reason is printed.")]
+    Health(HealthArgs),
     /// Print the reference, from which docs/reference.md is generated
     #[command(hide = true, after_help = "Example: producer reference")]
     Reference(ReferenceArgs),
@@ -95,6 +103,14 @@ pub struct PrintArgs {
     pub source: SourceArgs,
 }
 
+/// Flags of `health`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct HealthArgs {
+    /// Ask /livez instead of /readyz: whether the process works at all, whatever its brokers do
+    #[arg(long)]
+    pub live: bool,
+}
+
 /// Flags of `reference`.
 #[derive(Debug, Args)]
 pub struct ReferenceArgs {
@@ -135,21 +151,21 @@ impl Command {
             Self::Run(RunArgs { source, .. })
             | Self::Once(OnceArgs { source, .. })
             | Self::Print(PrintArgs { source, .. }) => source,
-            Self::Reference(_) => &SourceArgs { batch_size: None, seed: None, rate: None },
+            Self::Health(_) | Self::Reference(_) => &SourceArgs { batch_size: None, seed: None, rate: None },
         }
     }
 
     fn kafka(&self) -> Option<&KafkaArgs> {
         match self {
             Self::Run(RunArgs { kafka, .. }) | Self::Once(OnceArgs { kafka, .. }) => Some(kafka),
-            Self::Print(_) | Self::Reference(_) => None,
+            Self::Print(_) | Self::Health(_) | Self::Reference(_) => None,
         }
     }
 
     fn interval(&self) -> Option<Duration> {
         match self {
             Self::Run(run) => run.interval,
-            Self::Once(_) | Self::Print(_) | Self::Reference(_) => None,
+            Self::Once(_) | Self::Print(_) | Self::Health(_) | Self::Reference(_) => None,
         }
     }
 }

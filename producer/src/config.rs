@@ -5,8 +5,12 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::types::RDKafkaType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shared::kafka::{broken_client, broken_properties};
 use shared::live_score::TOPIC;
 use shared::log::LogFormat;
 use shared::settings::properties::{self, property_key, property_of};
@@ -28,6 +32,16 @@ const OWNED_PROPERTIES: [(&str, &str); 6] = [
 
 /// The two names of one librdkafka property.
 const DELIVERY_TIMEOUT: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
+
+/// Defaults of properties, under any of their names. The queue is bounded at 64 MiB; lz4 costs the least CPU.
+const DEFAULT_PROPERTIES: [(&[&str], &str); 6] = [
+    (&["client.id"], "producer"),
+    (&["compression.type", "compression.codec"], "lz4"),
+    (&["linger.ms", "queue.buffering.max.ms"], "5"),
+    (&["message.timeout.ms", "delivery.timeout.ms"], "30000"),
+    (&["queue.buffering.max.messages"], "100000"),
+    (&["queue.buffering.max.kbytes"], "65536"),
+];
 
 /// How long a record may wait for its acknowledgement by default.
 const DEFAULT_DELIVERY_TIMEOUT_MS: u64 = 30_000;
@@ -119,6 +133,40 @@ impl Kafka {
         properties::librdkafka(&self.properties, &self.secrets)
     }
 
+    /// The settings of the client. Secrets are in clear text.
+    #[must_use]
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (names, value) in DEFAULT_PROPERTIES {
+            if !self.librdkafka().any(|(given, _)| names.contains(&given)) {
+                config.set(names[0], value);
+            }
+        }
+        for (name, value) in self.librdkafka() {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.bootstrap_servers);
+        config.set("acks", "all").set("enable.idempotence", "true");
+        // The filter of our log decides.
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    /// Why librdkafka refuses the properties. No broker is contacted.
+    fn broken_properties(&self) -> Vec<RuleError> {
+        let broken = broken_properties(&self.properties, &self.secrets);
+        if !broken.is_empty() {
+            return broken;
+        }
+        // What contradicts what is decided when a client is created.
+        let mut settings = self.client();
+        settings.remove("bootstrap.servers");
+        let created = settings.create_native_config().and_then(|native| {
+            Client::new(&settings, native, RDKafkaType::RD_KAFKA_PRODUCER, DefaultClientContext).map(drop)
+        });
+        created.err().map(|error| broken_client(&error, self.librdkafka())).into_iter().collect()
+    }
+
     /// How long a record may wait for its acknowledgement before it fails.
     pub fn delivery_timeout(&self) -> Duration {
         let given = DELIVERY_TIMEOUT.iter().find_map(|name| self.properties.get(*name));
@@ -151,6 +199,7 @@ impl Settings {
         if settings.http.listen().is_err() {
             broken.push(RuleError::new(["http.listen"], "is not an address and port such as 0.0.0.0:9465"));
         }
+        broken.extend(settings.kafka.broken_properties());
         for (name, why) in OWNED_PROPERTIES {
             for entry in settings.kafka.properties.keys().filter(|entry| property_of(entry) == name) {
                 broken.push(RuleError::new([property_key(entry)], format!("cannot be set: {why}")));

@@ -22,3 +22,4 @@ mod seasons;
 pub mod source;
 pub mod status;
 pub mod teams;
+pub mod topic;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use producer::cli::{Cli, Command};
+use producer::cli::{Cli, Command, HealthArgs};
 use producer::config::Settings;
 use producer::metrics::Measured;
 use producer::print::print;
@@ -16,6 +16,7 @@ use producer::produce::{Batches, Production};
 use producer::publish::{PublishError, Publisher};
 use producer::source::Source;
 use producer::status::Status;
+use shared::health::{Probe, ask};
 use shared::signal::Shutdown;
 use shared::{http, log};
 
@@ -24,6 +25,9 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Reference(args) => {
             shared::out!("{}", producer::reference::text(args.json_schema)).map_err(Into::into)
+        }
+        Command::Health(args) => {
+            cli.settings().map_err(Into::into).and_then(|settings| health(&settings, args))
         }
         command => cli.settings().map_err(Into::into).and_then(|settings| run(command, &settings)),
     };
@@ -56,7 +60,14 @@ fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
             production.run(batches)?;
         }
         Command::Once(args) => production.once(args.records.unwrap_or(size))?,
-        Command::Print(_) | Command::Reference(_) => {}
+        Command::Print(_) | Command::Health(_) | Command::Reference(_) => {}
     }
+    Ok(())
+}
+
+/// Asks the running producer whether it is ready.
+fn health(settings: &Settings, args: &HealthArgs) -> anyhow::Result<()> {
+    let answer = ask(&settings.http.listen, if args.live { Probe::Live } else { Probe::Ready })?;
+    shared::outln!("{answer}")?;
     Ok(())
 }

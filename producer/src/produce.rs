@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::publish::{PublishError, Publisher};
 use crate::source::Source;
 use crate::status::Status;
+use crate::topic::TopicError;
 
 /// How often failures are logged. In an outage, each batch fails for the same reason.
 const LOG_EVERY: Duration = Duration::from_secs(5);
@@ -35,6 +36,9 @@ pub enum ProduceError {
         /// The last failure.
         reason: Option<String>,
     },
+    /// Nothing can be published to the topic.
+    #[error("no record was published: {0}")]
+    Topic(#[from] TopicError),
     /// A record could not be sent.
     #[error("{acknowledged} records were acknowledged, then: {reason}")]
     Publish {
@@ -82,6 +86,7 @@ impl Production {
     /// # Errors
     /// [`ProduceError`], with the number of missing records.
     pub fn once(mut self, records: u64) -> Result<(), ProduceError> {
+        self.publisher.find_topic()?;
         self.bar = bar(Some(records));
         let began = Instant::now();
         let published = self.batch(records, true);
@@ -98,6 +103,7 @@ impl Production {
     /// # Errors
     /// [`ProduceError`] at the end, if a record was not acknowledged.
     pub fn run(mut self, batches: Batches) -> Result<(), ProduceError> {
+        self.publisher.find_topic()?;
         self.bar = bar(batches.records);
         let mut left = batches.records.unwrap_or(u64::MAX);
         let published = loop {

@@ -6,26 +6,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use shared::kafka::Causes;
 use shared::live_score::LiveScore;
 use shared::signal::Shutdown;
 use thiserror::Error;
 
 use crate::config::Kafka;
 use crate::status::Status;
-
-/// Defaults of properties, under any of their names. The queue is bounded at 64 MiB; lz4 costs the least CPU.
-const DEFAULT_PROPERTIES: [(&[&str], &str); 6] = [
-    (&["client.id"], "producer"),
-    (&["compression.type", "compression.codec"], "lz4"),
-    (&["linger.ms", "queue.buffering.max.ms"], "5"),
-    (&["message.timeout.ms", "delivery.timeout.ms"], "30000"),
-    (&["queue.buffering.max.messages"], "100000"),
-    (&["queue.buffering.max.kbytes"], "65536"),
-];
+use crate::topic::{self, TopicError};
 
 /// Records between two polls for delivery reports.
 const POLL_EVERY: u64 = 256;
@@ -50,6 +42,9 @@ pub enum PublishError {
     /// Shutdown was requested while the queue was full.
     #[error("stopped")]
     Stopped,
+    /// The topic was deleted.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
     /// The client did not accept the record.
     #[error("the record was refused: {0}")]
     Refused(KafkaError),
@@ -77,22 +72,9 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::Configuration`].
     pub fn new(kafka: &Kafka, status: Arc<Status>, shutdown: Shutdown) -> Result<Self, PublishError> {
-        let mut config = ClientConfig::new();
-        for (names, value) in DEFAULT_PROPERTIES {
-            if !kafka.librdkafka().any(|(given, _)| names.contains(&given)) {
-                config.set(names[0], value);
-            }
-        }
-        for (name, value) in kafka.librdkafka() {
-            config.set(name, value);
-        }
-        config.set("bootstrap.servers", &kafka.bootstrap_servers);
-        config.set("acks", "all").set("enable.idempotence", "true");
-        // The filter of our log decides.
-        config.set_log_level(RDKafkaLogLevel::Info);
-        let context = Deliveries { status: Arc::clone(&status) };
+        let context = Deliveries { status: Arc::clone(&status), causes: Causes::default() };
         Ok(Self {
-            producer: config.create_with_context(context).map_err(PublishError::Configuration)?,
+            producer: kafka.client().create_with_context(context).map_err(PublishError::Configuration)?,
             topic: kafka.topic.clone(),
             status,
             shutdown,
@@ -101,6 +83,17 @@ impl Publisher {
             handed_over: 0,
             batches: VecDeque::new(),
             stop_by: None,
+        })
+    }
+
+    /// Waits at most 5 s until the topic exists.
+    ///
+    /// # Errors
+    /// It does not exist, or may not be written to.
+    pub fn find_topic(&self) -> Result<(), TopicError> {
+        topic::find(&self.producer, &self.topic, &self.shutdown, || {
+            self.producer.poll(Duration::ZERO);
+            self.status.turned();
         })
     }
 
@@ -132,6 +125,9 @@ impl Publisher {
                     }
                     self.shutdown.wait_timeout(QUEUE_WAIT);
                     self.poll();
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::UnknownTopic), _)) => {
+                    return Err(TopicError::Missing(self.topic.clone()).into());
                 }
                 Err((error, _)) => return Err(PublishError::Refused(error)),
             }
@@ -178,28 +174,22 @@ impl Publisher {
     }
 }
 
-/// Counts delivery reports, and logs the messages of librdkafka.
+/// Counts delivery reports, and remembers why the brokers cannot be reached.
 struct Deliveries {
     status: Arc<Status>,
+    causes: Causes,
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        use RDKafkaLogLevel::{Alert, Critical, Debug, Emerg, Error, Info, Notice, Warning};
-        match level {
-            Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", facility, "{text}"),
-            Warning => tracing::warn!(target: "librdkafka", facility, "{text}"),
-            Notice | Info => tracing::info!(target: "librdkafka", facility, "{text}"),
-            Debug => tracing::debug!(target: "librdkafka", facility, "{text}"),
-        }
+        self.causes.log(level, facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // At debug level, because librdkafka logs the same less often.
-        tracing::debug!(target: "librdkafka", %error, "{reason}");
+        let reason = self.causes.error(&error, reason);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.status.symptom("no broker is reachable"),
-            _ => self.status.cause(reason),
+            _ => self.status.cause(&reason),
         }
     }
 }
@@ -209,7 +199,11 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         match result {
-            Ok(_) => self.status.acknowledged(),
+            Ok(_) => {
+                if self.status.acknowledged() {
+                    self.causes.recovered();
+                }
+            }
             Err((error, _)) => self.status.failed(error),
         }
     }

@@ -11,6 +11,7 @@ use shared::http::{Endpoints, Stuck};
 
 use crate::config::Kafka;
 use crate::metrics::Measured;
+use crate::topic;
 
 /// /livez fails if the publishing loop has not run for this long.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -62,9 +63,11 @@ impl Status {
     }
 
     /// Counts an acknowledged record.
-    pub fn acknowledged(&self) {
+    ///
+    /// Returns whether records failed before it.
+    pub fn acknowledged(&self) -> bool {
         self.measured.acknowledged.inc();
-        self.failing.store(false, Ordering::Relaxed);
+        self.failing.swap(false, Ordering::Relaxed)
     }
 
     /// Counts a failed record.
@@ -74,6 +77,9 @@ impl Status {
             // A time-out is a symptom; its cause may be known.
             Some(RDKafkaErrorCode::MessageTimedOut) => {
                 self.symptom("not acknowledged in time (message.timeout.ms)");
+            }
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                self.caused(&topic::missing(&self.topic));
             }
             Some(code) => self.caused(&code.to_string()),
             None => self.caused(&error.to_string()),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::check::{self, CheckArgs};
 use crate::commands::config::{self, ConfigArgs};
 use crate::commands::dead_letters::{self, DeadLettersCommand};
+use crate::commands::health::{self, HealthArgs};
 use crate::commands::infer_ddl::{self, InferDdlArgs};
 use crate::commands::offsets::{self, OffsetsCommand};
 use crate::commands::reference::ReferenceArgs;
@@ -80,6 +81,9 @@ pub enum Command {
     /// Print the effective configuration, secrets redacted
     #[command(after_help = config::AFTER)]
     Config(ConfigArgs),
+    /// Ask the running sink whether it is ready; for health checks
+    #[command(after_help = health::AFTER)]
+    Health(HealthArgs),
     /// Print the reference, from which docs/reference.md is generated
     #[command(hide = true)]
     Reference(ReferenceArgs),
@@ -201,6 +205,7 @@ mod tests {
             "dead-letters replay --help",
             "dead-letters discard --help",
             "config --help",
+            "health --help",
         ] {
             let help = parse(&format!("sink-connector {line}")).unwrap_err();
             assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0), "{line}");

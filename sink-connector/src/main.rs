@@ -13,13 +13,15 @@ use sink_connector::config::Config;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let (files, variables, flags) = (&cli.settings.config, std::env::vars_os(), cli.settings.flags());
-    let loaded = match cli.command() {
+    let checks = match cli.command() {
         // Its output completes the configuration.
-        Command::InferDdl(_) => Config::load_without_tables(files, variables, &flags),
-        _ => Config::load(files, variables, &flags),
+        Command::InferDdl(_) => commands::CHECKS_WITHOUT_TABLES,
+        // It needs the address only, and may run without the files of the sink.
+        Command::Health(_) => &[],
+        _ => commands::CHECKS,
     };
-    let config = match loaded {
+    let (files, flags) = (&cli.settings.config, cli.settings.flags());
+    let config = match Config::load_with(files, std::env::vars_os(), &flags, checks) {
         Ok(config) => config,
         Err(errors) => return commands::invalid_configuration(cli.command().check_output(), &errors),
     };
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::DeadLetters(command) => commands::dead_letters::run(&config, &command),
         Command::InferDdl(args) => commands::infer_ddl::run(&config, &args),
         Command::Config(args) => commands::config::run(&config, args),
+        Command::Health(args) => commands::health::run(&config, args),
         Command::Reference(args) => commands::reference::run(args),
     };
     outcome.unwrap_or_else(|error| commands::failed(&error))

@@ -2,20 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::groups::GroupInfo;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use shared::settings::nearest;
 
 use crate::config::Config;
 use crate::kafka::consumer::{ClientSettings, Consumer};
+use crate::kafka::group::{self, Member};
 use crate::kafka::topic_ids::topic_ids;
 use crate::kafka::topics::Topics;
 use crate::observe::metrics::Metrics;
@@ -43,23 +42,9 @@ pub struct CommandError {
     pub action: String,
 }
 
-/// An active member of the group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// What the member calls itself.
-    pub client_id: String,
-    host: String,
-}
-
-impl fmt::Display for Member {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.client_id, self.host)
-    }
-}
-
 /// Members, for people.
 pub(super) fn names(members: &[Member]) -> String {
-    members.iter().map(Member::to_string).collect::<Vec<_>>().join(", ")
+    members.iter().map(|m| format!("{} at {}", m.client_id, m.host)).collect::<Vec<_>>().join(", ")
 }
 
 impl CommandError {
@@ -173,7 +158,7 @@ impl Kafka {
     }
 
     /// The active members of the group. `partition` is any that the sink reads.
-    pub fn members(&self, partition: &TopicPartition) -> Result<Vec<Member>, CommandError> {
+    pub(crate) fn members(&self, partition: &TopicPartition) -> Result<Vec<Member>, CommandError> {
         // A group that this user may not describe looks like one without members. Reading its offsets shows the difference.
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.topic, partition.partition.0);
@@ -190,19 +175,8 @@ impl Kafka {
                 return Err(error);
             }
         }
-        let list = self.consumer.fetch_group_list(Some(group), KAFKA_TIMEOUT * 2).map_err(|error| {
-            self.group_error(format!("cannot read the members of group {group:?}: {error}"))
-        })?;
-        Ok(list
-            .groups()
-            .iter()
-            .filter(|found| found.name() == group)
-            .flat_map(GroupInfo::members)
-            .map(|member| Member {
-                client_id: member.client_id().to_owned(),
-                host: member.client_host().trim_start_matches('/').to_owned(),
-            })
-            .collect())
+        group::members(&self.consumer, group, KAFKA_TIMEOUT * 2)
+            .map_err(|error| self.group_error(format!("cannot read the members of group {group:?}: {error}")))
     }
 
     /// The error for a failed request about the group. Often the request only times out, and a poll returns the reason.

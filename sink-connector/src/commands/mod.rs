@@ -3,6 +3,7 @@
 pub mod check;
 pub mod config;
 pub mod dead_letters;
+pub mod health;
 pub mod infer_ddl;
 mod kafka;
 pub mod offsets;
@@ -17,8 +18,19 @@ use rdkafka::error::KafkaError;
 use serde::Serialize;
 use shared::settings::SettingsErrors;
 
-use crate::config::DdlError;
+use crate::config::{Check, Config, DdlError};
 use crate::postgres::tls::UrlError;
+
+/// What is checked of the configuration before any command begins.
+pub const CHECKS: &[Check] = &[
+    Config::rules,
+    crate::kafka::rules::broken,
+    crate::postgres::rules::broken,
+    crate::table::targets::broken,
+];
+/// The same for a command that proposes tables.
+pub const CHECKS_WITHOUT_TABLES: &[Check] =
+    &[Config::rules_without_tables, crate::kafka::rules::broken, crate::postgres::rules::broken];
 
 /// How a command prints what it found, on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -35,7 +47,10 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "done"),
     (1, "failed"),
     (2, "configuration or usage wrong; nothing was touched"),
-    (3, "a bounded run ended with dead letters and --fail-on-dead-letters"),
+    (
+        3,
+        "a bounded run ended with dead letters and --fail-on-dead-letters, or dead letters still fail after a replay",
+    ),
     (4, "stopped by the error policy"),
     (5, "a bounded run passed its --deadline"),
 ];

@@ -24,14 +24,35 @@ pub(super) const OWNED: &[Owned] = &[
         property: "partition.assignment.strategy",
         instead: "partitions move one by one: it is cooperative-sticky",
     },
-    Owned { property: "group.protocol", instead: "the sink speaks the classic protocol" },
-    Owned { property: "group.remote.assignor", instead: "the sink speaks the classic protocol" },
-    Owned { property: "group.protocol.type", instead: "the sink speaks the classic protocol" },
+    Owned { property: "group.protocol.type", instead: "it is consumer" },
     Owned { property: "enable.partition.eof", instead: "--until-end and --idle-timeout depend on it" },
     Owned { property: "topic.blacklist", instead: "set kafka.topics" },
 ];
 
 const COMMITS: &str = "positions are stored in PostgreSQL and committed to Kafka after that";
+
+/// Properties of the classic group protocol, and what takes their place with `group.protocol=consumer` (KIP-848).
+const CLASSIC_ONLY: &[(&str, &str)] = &[
+    ("session.timeout.ms", "group.consumer.session.timeout.ms"),
+    ("heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"),
+];
+
+/// Whether `properties` choose the consumer protocol of KIP-848. librdkafka compares without case.
+pub(crate) fn consumer_protocol<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
+    let mut properties = properties.into_iter();
+    properties
+        .any(|(name, value)| name == "group.protocol" && value.trim_start().eq_ignore_ascii_case("consumer"))
+}
+
+/// Why a property does not go with the group protocol, if it does not.
+pub(super) fn of_other_protocol(property: &str, consumer_protocol: bool) -> Option<String> {
+    if !consumer_protocol {
+        let assignor = property == "group.remote.assignor";
+        return assignor.then(|| "needs \"group.protocol\" = \"consumer\"".to_owned());
+    }
+    let (_, instead) = CLASSIC_ONLY.iter().find(|(classic, _)| *classic == property)?;
+    Some(format!("has no effect with group.protocol=consumer: set {instead} on the brokers or on the group"))
+}
 
 /// Why a property is refused, if it is.
 pub(super) fn owned(property: &str) -> Option<&'static str> {

@@ -3,7 +3,7 @@
 //! The structs of `sections` and `table` declare every key with its default, bounds and help; the reference and the
 //! schema of the chart are made from them. `rules` holds what one key demands of another.
 
-mod librdkafka;
+pub(crate) mod librdkafka;
 pub mod pattern;
 mod rules;
 mod sections;
@@ -74,6 +74,9 @@ pub struct Config {
 /// Command-line flags that set keys: the flag's name, the dotted key, the value if it was given.
 pub type Flag<'a> = (&'a str, &'a str, Option<&'a str>);
 
+/// A check of the merged settings, by the part of the sink that knows what may be wrong.
+pub type Check = fn(&Config) -> Vec<RuleError>;
+
 impl Config {
     /// Loads and checks the configuration: defaults, `files` in order, `variables` that begin with `SINK__`, `flags`.
     /// Without any of them it is the configuration of `config/sink-connector.toml`.
@@ -85,19 +88,32 @@ impl Config {
         variables: impl IntoIterator<Item = (K, V)>,
         flags: &[Flag<'_>],
     ) -> Result<Self, SettingsErrors> {
-        Self::from_layers(Self::layers(files, variables, flags))
+        Self::load_with(files, variables, flags, &[Self::rules])
     }
 
-    /// As [`Config::load`], for a command that proposes tables: the rules of tables do not have to be kept yet.
+    /// As [`Config::load`], with these checks of the merged settings.
     ///
     /// # Errors
-    /// As those of [`Config::load`].
-    pub fn load_without_tables<K: Into<OsString>, V: Into<OsString>>(
+    /// As those of [`Config::load`], together with those of the checks.
+    pub fn load_with<K: Into<OsString>, V: Into<OsString>>(
         files: &[PathBuf],
         variables: impl IntoIterator<Item = (K, V)>,
         flags: &[Flag<'_>],
+        checks: &[Check],
     ) -> Result<Self, SettingsErrors> {
-        Self::finish(Self::layers(files, variables, flags), rules::without_tables)
+        Self::finish(Self::layers(files, variables, flags), checks)
+    }
+
+    /// The rules between keys.
+    #[must_use]
+    pub fn rules(&self) -> Vec<RuleError> {
+        rules::check(self)
+    }
+
+    /// The rules between keys without those of tables, for a command that proposes tables.
+    #[must_use]
+    pub fn rules_without_tables(&self) -> Vec<RuleError> {
+        rules::without_tables(self)
     }
 
     fn layers<K: Into<OsString>, V: Into<OsString>>(
@@ -111,11 +127,12 @@ impl Config {
             .fold(layers.environment(variables), |layers, (flag, key, value)| layers.flag(flag, key, *value))
     }
 
+    #[cfg(test)]
     fn from_layers(layers: Layers) -> Result<Self, SettingsErrors> {
-        Self::finish(layers, rules::check)
+        Self::finish(layers, &[Self::rules])
     }
 
-    fn finish(layers: Layers, rules: fn(&Self) -> Vec<RuleError>) -> Result<Self, SettingsErrors> {
+    fn finish(layers: Layers, checks: &[Check]) -> Result<Self, SettingsErrors> {
         let mut loaded = layers.load::<Self>()?;
         let table_given = loaded.origin("sink.table").is_some();
         let topics_given = loaded.origin("kafka.topics").is_some();
@@ -125,7 +142,14 @@ impl Config {
             config.kafka.topics.clear();
         }
         let mut broken = config.read_secrets();
-        broken.extend(rules(config));
+        for check in checks {
+            let reported: Vec<RuleError> = check(config);
+            // One line for each key: the first check that names it says more.
+            let named =
+                |rule: &RuleError| broken.iter().any(|earlier| earlier.keys.first() == rule.keys.first());
+            let new: Vec<RuleError> = reported.into_iter().filter(|rule| !named(rule)).collect();
+            broken.extend(new);
+        }
         loaded.finish(broken)
     }
 

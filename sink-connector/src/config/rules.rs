@@ -6,7 +6,7 @@ use shared::settings::RuleError;
 use shared::settings::properties::{property_key, property_of};
 use toml::Table;
 
-use super::librdkafka::owned;
+use super::librdkafka::{consumer_protocol, of_other_protocol, owned};
 use super::sections::DEFAULT_TOPIC;
 use super::table::DEFAULT_TABLE;
 use super::{Config, DeadLetters, InsertMode, PkMode, TableConfig};
@@ -133,7 +133,11 @@ fn of_kafka(config: &Config) -> Vec<RuleError> {
             broken.push(RuleError::new(["kafka.topics"], format!("names {topic:?} twice")));
         }
     }
+    let consumer_protocol = consumer_protocol(kafka.librdkafka());
     for name in kafka.properties.keys() {
+        if let Some(problem) = of_other_protocol(property_of(name), consumer_protocol) {
+            broken.push(RuleError::new([property_key(name)], problem));
+        }
         if let Some(instead) = owned(property_of(name)) {
             let problem = format!("belongs to the sink and cannot be set here: {instead}");
             broken.push(RuleError::new([property_key(name)], problem));

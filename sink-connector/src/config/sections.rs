@@ -57,6 +57,11 @@ impl Kafka {
         }
     }
 
+    /// What the files of `…_file` properties held, by the name without `_file`.
+    pub(crate) fn secrets(&self) -> &BTreeMap<String, Secret> {
+        &self.secrets
+    }
+
     /// The user's librdkafka properties, those from files included: secrets in clear.
     pub fn librdkafka(&self) -> impl Iterator<Item = (&str, &str)> {
         // A pattern such as ^.* means no topic of Kafka's own, unless the user says otherwise after this.

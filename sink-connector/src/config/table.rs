@@ -145,6 +145,13 @@ pub struct DdlError {
     source: io::Error,
 }
 
+impl DdlError {
+    /// Which file, and why; without the key.
+    pub(crate) fn reason(&self) -> String {
+        format!("cannot read {}: {}", self.path, self.source)
+    }
+}
+
 impl TableConfig {
     /// This section for one topic, complete if it `has_table`.
     pub(super) fn resolve(&self, topic: &str, overrides: Option<&Table>, has_table: bool) -> Self {

@@ -183,7 +183,9 @@ fn the_bundled_table_is_not_the_table_of_other_topics() {
         [("SINK__KAFKA__TOPICS", "a"), ("SINK__SINK__TABLE", "t"), ("SINK__SINK__PK_FIELDS", "id")];
     Config::load(&[], variables, &[]).unwrap();
     // A table can be proposed before there is one.
-    let proposing = Config::load_without_tables(&[], [("SINK__KAFKA__TOPICS", "orders")], &[]).unwrap();
+    let proposing =
+        Config::load_with(&[], [("SINK__KAFKA__TOPICS", "orders")], &[], &[Config::rules_without_tables])
+            .unwrap();
     assert!(!proposing.has_table("orders") && proposing.topic("orders").pk_fields.is_empty());
 }
 

@@ -9,6 +9,7 @@ mod record;
 mod rejection;
 mod unavailable;
 mod value;
+mod wider;
 mod wrapping;
 
 pub use crate::encode::NullBytes;
@@ -18,6 +19,7 @@ pub(crate) use envelope::Opened;
 pub use envelope::ValueFormat;
 pub(crate) use key::KeyDecoder;
 pub(crate) use rejection::{Reason, Rejection};
+pub(crate) use wider::Wider;
 
 use self::unavailable::Unavailable;
 use crate::encode::Kind;
@@ -194,7 +196,7 @@ impl Decoder {
 
 /// A rejection that does not concern a column.
 fn reject(reason: Reason, detail: String) -> Rejection {
-    Rejection { reason, column: None, detail }
+    Rejection { reason, column: None, wider: None, detail }
 }
 
 /// Bytes as text.

@@ -2,6 +2,7 @@
 
 use super::rejection::excerpt;
 use super::value::{ValueSeed, encode_raw};
+use super::wider::wider;
 use super::{Cells, Decoder, Field, Reason, Rejection, reject};
 use crate::encode::{EncodeError, Kind, check_depth};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -54,6 +55,8 @@ fn explain(
 /// The rejection of a field's value; `got` is its JSON text.
 pub(super) fn reject_value(field: &Field, error: EncodeError, got: &str) -> Rejection {
     let Field { name, kind, column, .. } = field;
+    let narrow = matches!(error, EncodeError::OutOfRange | EncodeError::TooLong);
+    let wider = if narrow { wider(kind, got) } else { None };
     let got = excerpt(got);
     let detail = match error {
         EncodeError::WrongType => format!("field {name:?}: expected {kind}, got {got}"),
@@ -64,7 +67,7 @@ pub(super) fn reject_value(field: &Field, error: EncodeError, got: &str) -> Reje
             format!("field {name:?}: {error}: {got}")
         }
     };
-    Rejection { reason: error.into(), column: Some(column.clone()), detail }
+    Rejection { reason: error.into(), column: Some(column.clone()), wider, detail }
 }
 
 /// Stores a rejection for [`read`]. The error that serde requires has no information.

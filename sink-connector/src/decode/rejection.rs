@@ -1,5 +1,6 @@
 //! Why a record was rejected: for its dead letter, and as a label of metrics.
 
+use super::Wider;
 use crate::encode::EncodeError;
 use std::fmt;
 
@@ -112,6 +113,8 @@ pub struct Rejection {
     pub reason: Reason,
     /// The column whose value was rejected, if it was one.
     pub column: Option<String>,
+    /// The type that would hold the value, if the column's type is too narrow for it.
+    pub wider: Option<Wider>,
     /// What is wrong and where, with an excerpt of the record.
     pub detail: String,
 }

@@ -138,6 +138,7 @@ fn put_null(field: &Field, index: usize, cells: &mut Cells) -> Result<(), Reject
         return Err(Rejection {
             reason: Reason::NullValue,
             column: Some(field.column.clone()),
+            wider: None,
             detail: format!("field {:?}: null for a column that is NOT NULL", field.name),
         });
     }

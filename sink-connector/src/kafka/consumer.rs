@@ -2,20 +2,21 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
+use shared::kafka::Causes;
 
 use crate::config::Kafka;
+use crate::config::librdkafka::consumer_protocol;
 use crate::observe::metrics::Metrics;
-use crate::observe::repeated::RepeatedFailures;
 use crate::types::{Offset, TopicPartition};
 
 /// The consumer, shared between the source and the threads that query Kafka.
@@ -36,11 +37,8 @@ pub enum Rebalanced {
 /// State that the callbacks write and the source reads.
 pub struct Context {
     rebalances: Mutex<Vec<Rebalanced>>,
-    last_error: Mutex<Option<String>>,
-    failures: RepeatedFailures,
+    causes: Causes,
     metrics: Arc<Metrics>,
-    /// Errors are logged at debug level: another client of the process reports the same ones.
-    quiet: bool,
 }
 
 impl Context {
@@ -51,7 +49,7 @@ impl Context {
 
     /// The last error of the client. A failed request itself reports only a timeout.
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().clone()
+        self.causes.last()
     }
 
     /// Why a request failed: the client's last error, which names the address and the cause, or `error`.
@@ -61,17 +59,12 @@ impl Context {
 
     /// Clears the last error, so that the next one is logged at once.
     pub(crate) fn recovered(&self) {
-        *self.last_error.lock() = None;
-        self.failures.ended();
+        self.causes.recovered();
     }
 
     /// Logs an error, unless it was logged within the last minute or another client of the process reports it.
     pub(crate) fn warn(&self, error: &str) {
-        match self.failures.to_log(error, Instant::now()) {
-            Some(times) if !self.quiet => tracing::warn!(error, times, "Kafka"),
-            Some(times) => tracing::debug!(error, times, "Kafka"),
-            None => {}
-        }
+        self.causes.warn(error);
     }
 
     fn note(&self, rebalanced: Rebalanced, kind: &str) {
@@ -82,26 +75,11 @@ impl Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        let reason = plain(reason);
-        self.warn(&reason);
-        // "All brokers down" follows the error of a single broker, which has more detail.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock() = Some(reason);
-        }
+        self.causes.error(&error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => {
-                // The error callback gets most of these as well, without the name of the thread.
-                let thread = message.starts_with("[thrd:").then(|| message.split_once("]: ")).flatten();
-                self.warn(&plain(thread.map_or(message, |(_, message)| message)));
-            }
-            _ => tracing::debug!(facility, message, "librdkafka"),
-        }
+        self.causes.log(level, facility, message);
     }
 }
 
@@ -128,20 +106,6 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Removes from an error text of librdkafka what differs between attempts and connections to one address: the counters at
-/// the end, `GroupCoordinator` and the broker id at the beginning.
-fn plain(reason: &str) -> String {
-    let reason = reason.split(" (after ").next().unwrap_or(reason);
-    let reason = reason.strip_prefix("GroupCoordinator: ").unwrap_or(reason);
-    let Some((connection, problem)) = reason.split_once(": ") else { return reason.to_owned() };
-    match connection.rsplit_once('/') {
-        Some((address, id)) if id == "bootstrap" || id.parse::<u32>().is_ok() => {
-            format!("{address}: {problem}")
-        }
-        _ => reason.to_owned(),
-    }
-}
-
 /// Whether the group uses the cooperative protocol: partitions are assigned and revoked one by one.
 pub(crate) fn cooperative(consumer: &BaseConsumer<Context>) -> bool {
     matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
@@ -160,23 +124,23 @@ pub(crate) struct ClientSettings<'a> {
 impl ClientSettings<'_> {
     /// Creates the consumer of `run`.
     pub(crate) fn consumer(self) -> KafkaResult<Consumer> {
-        with_context(&self.properties(), self.metrics, false)
+        with_context(&self.properties(), self.metrics, Causes::default())
     }
 
     /// Creates a consumer for commands. It never joins the group, and reports the end of each assigned partition.
     pub(crate) fn observer(self) -> KafkaResult<Consumer> {
         let mut properties = self.properties();
         properties.set("enable.partition.eof", "true");
-        with_context(&properties, self.metrics, false)
+        with_context(&properties, self.metrics, Causes::default())
     }
 
     /// Creates a client for queries only. Its errors are logged at debug level: the consumer of the process reports them.
     pub(crate) fn query_client(self) -> KafkaResult<Consumer> {
-        with_context(&self.properties(), self.metrics, true)
+        with_context(&self.properties(), self.metrics, Causes::quiet())
     }
 
     /// The user's properties, over defaults of ours and under those that the sink needs.
-    fn properties(&self) -> ClientConfig {
+    pub(super) fn properties(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         // Bounds the memory of prefetched records. 8 MiB is about 10,000 live scores, enough to keep two writers busy. Fetched
         // batches are not included and grow several times when decompressed, so fetches are small.
@@ -198,7 +162,11 @@ impl ClientSettings<'_> {
         config.set("enable.auto.offset.store", "false");
         // Otherwise librdkafka silently moves a position that is out of range.
         config.set("auto.offset.reset", "error");
-        config.set("partition.assignment.strategy", "cooperative-sticky");
+        let protocol = config.get("group.protocol").map(|protocol| ("group.protocol", protocol));
+        // With the consumer protocol, the brokers assign partitions, one by one as well.
+        if !consumer_protocol(protocol) {
+            config.set("partition.assignment.strategy", "cooperative-sticky");
+        }
         config.set("isolation.level", "read_committed");
         config.set("enable.partition.eof", "false");
         config.set("allow.auto.create.topics", "false");
@@ -207,14 +175,8 @@ impl ClientSettings<'_> {
     }
 }
 
-fn with_context(config: &ClientConfig, metrics: Arc<Metrics>, quiet: bool) -> KafkaResult<Consumer> {
-    let context = Context {
-        rebalances: Mutex::default(),
-        last_error: Mutex::default(),
-        failures: RepeatedFailures::default(),
-        metrics,
-        quiet,
-    };
+fn with_context(config: &ClientConfig, metrics: Arc<Metrics>, causes: Causes) -> KafkaResult<Consumer> {
+    let context = Context { rebalances: Mutex::default(), causes, metrics };
     let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
     Ok(Arc::new(consumer))
 }
@@ -257,25 +219,4 @@ pub(crate) fn list_of<'a>(
         list.add_partition_offset(&partition.topic, partition.partition.0, KafkaOffset::Offset(position.0))?;
     }
     Ok(list)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn errors_of_all_connections_to_one_address_read_alike() {
-        let refused = "127.0.0.1:9092: Connect to ipv4#127.0.0.1:9092 failed: Connection refused";
-        for connection in ["127.0.0.1:9092/bootstrap", "127.0.0.1:9092/1", "GroupCoordinator: 127.0.0.1:9092"]
-        {
-            let error = format!(
-                "{connection}: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT, \
-                 584 identical error(s) suppressed)"
-            );
-            assert_eq!(plain(&error), refused);
-        }
-        assert_eq!(plain("ssl://h:9093/12: SSL handshake failed"), "ssl://h:9093: SSL handshake failed");
-        assert_eq!(plain("ssl://h:9093: SSL handshake failed"), "ssl://h:9093: SSL handshake failed");
-        assert_eq!(plain("1/1 brokers are down"), "1/1 brokers are down");
-    }
 }

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::ptr;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::consumer::Consumer;
+use crate::kafka::native::{Owned, text};
 
 #[derive(Debug, Default)]
 pub(crate) struct Described {
@@ -132,25 +133,4 @@ fn reach(consumer: &Consumer, topics: &[&str], timeout: Duration) -> Result<(), 
         Ok(_) => Ok(()),
         Err(error) => Err(DescribeError::Unreachable(consumer.context().cause(&error))),
     }
-}
-
-struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: the pointer comes from the constructor that matches this destructor, and is used nowhere else.
-        unsafe { (self.1)(self.0) }
-    }
-}
-
-/// Copies a C string that librdkafka owns.
-///
-/// # Safety
-/// `pointer` must be null or a NUL-terminated string that is valid during the call.
-unsafe fn text(pointer: *const std::ffi::c_char) -> String {
-    if pointer.is_null() {
-        return String::new();
-    }
-    // SAFETY: as the caller promises.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }

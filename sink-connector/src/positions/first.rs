@@ -1,6 +1,7 @@
 //! Where a partition is read from: the position in PostgreSQL if it is this sink's, else what Kafka knows. What `run`
 //! acts on, `check` and `offsets` report.
 
+use std::fmt;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
@@ -34,6 +35,30 @@ pub(crate) enum FirstPositionError {
     Query(#[from] QueryError),
 }
 
+/// Where the position comes from at which a partition begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// PostgreSQL.
+    Stored,
+    /// What another consumer has committed to Kafka.
+    Group,
+    /// `auto_offset_reset`
+    Earliest,
+    /// `auto_offset_reset`
+    Latest,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stored => "from the stored position",
+            Self::Group => "from the group's offset",
+            Self::Earliest => "from the log's start (auto_offset_reset = earliest)",
+            Self::Latest => "from the log's end (auto_offset_reset = latest)",
+        })
+    }
+}
+
 /// What the first positions of a connector come from.
 pub(crate) struct FirstPositions<'a> {
     pub consumer: &'a Consumer,
@@ -53,13 +78,32 @@ impl FirstPositions<'_> {
         partition: &TopicPartition,
         end: Option<Offset>,
     ) -> Result<Offset, FirstPositionError> {
-        if let Some(offset) = self.of_group(partition)? {
+        let (offset, origin) = self.with_origin(partition, end)?;
+        if origin == Origin::Group {
             tracing::info!(%partition, %offset, "starting from the group's offset in Kafka");
-            return Ok(offset);
+        }
+        Ok(offset)
+    }
+
+    /// The same, and where it comes from.
+    ///
+    /// # Errors
+    /// As those of [`FirstPositions::of`].
+    pub(crate) fn with_origin(
+        &self,
+        partition: &TopicPartition,
+        end: Option<Offset>,
+    ) -> Result<(Offset, Origin), FirstPositionError> {
+        if let Some(offset) = self.of_group(partition)? {
+            return Ok((offset, Origin::Group));
         }
         match self.reset {
-            AutoOffsetReset::Earliest => Ok(Offset(watermarks(self.consumer, partition)?.0)),
-            AutoOffsetReset::Latest => Ok(end.ok_or_else(|| QueryError::EndUnknown(partition.clone()))?),
+            AutoOffsetReset::Earliest => {
+                Ok((Offset(watermarks(self.consumer, partition)?.0), Origin::Earliest))
+            }
+            AutoOffsetReset::Latest => {
+                Ok((end.ok_or_else(|| QueryError::EndUnknown(partition.clone()))?, Origin::Latest))
+            }
             AutoOffsetReset::Error => Err(FirstPositionError::Stopped(Stopped::NoPosition(format!(
                 "{partition} has no position, neither in PostgreSQL nor in the group, and auto_offset_reset is error: \
                  set one with `sink-connector offsets reset`"

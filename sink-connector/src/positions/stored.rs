@@ -41,6 +41,19 @@ pub struct Offsets {
 }
 
 impl Offsets {
+    /// The columns that the table has had from the first version on.
+    pub const COLUMNS: &[&str] = &[
+        "connector",
+        "topic",
+        "partition",
+        "next_offset",
+        "updated_at",
+        "cluster_id",
+        "group_id",
+        "target_table",
+        "topic_id",
+    ];
+
     /// Positions of `connector` in `table`.
     pub fn new(table: &TableName, connector: &str) -> Self {
         Self { table: table.sql(), connector: connector.to_owned() }

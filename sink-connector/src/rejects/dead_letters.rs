@@ -17,7 +17,7 @@ use crate::postgres::sqlstate::Class;
 use crate::rejects::dead_letter_topic::DeadLetterTopic;
 use crate::types::TopicPartition;
 
-pub(crate) use stored::{Filter, StoredDeadLetter};
+pub(crate) use stored::{DeadLetterGroup, Filter, StoredDeadLetter};
 
 /// The last timestamp that is stored unchanged, in milliseconds (year 287168, near the limit of `interval`). Later ones, for
 /// example from a client that uses nanoseconds, are stored as `infinity`.
@@ -56,6 +56,23 @@ impl DeadLetter<'_> {
 }
 
 impl DeadLetters {
+    /// The columns of the table.
+    pub(crate) const COLUMNS: &[&str] = &[
+        "connector",
+        "topic",
+        "partition",
+        "offset",
+        "reason",
+        "detail",
+        "timestamp",
+        "key",
+        "headers",
+        "payload",
+        "sqlstate",
+        "constraint",
+        "created_at",
+    ];
+
     pub(crate) fn new(table: &TableName, connector: &str) -> Self {
         Self {
             table: table.sql(),

@@ -214,8 +214,12 @@ pub(super) struct Session<'a> {
 
 impl Session<'_> {
     fn decide(&self, batch: &Batch, refused: &[u32]) -> Decision {
-        let rejection =
-            Rejection { reason: Reason::Refused, column: None, detail: "a constraint".to_owned() };
+        let rejection = Rejection {
+            reason: Reason::Refused,
+            column: None,
+            wider: None,
+            detail: "a constraint".to_owned(),
+        };
         let dead_letter = |record: &u32| DeadLetter { record: *record, rejection: &rejection, failure: None };
         let dead_letters: Vec<_> = refused.iter().map(dead_letter).collect();
         self.policy.decide(self.writer, batch, &dead_letters)

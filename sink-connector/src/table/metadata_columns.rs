@@ -110,6 +110,7 @@ pub(crate) fn read_gone(
             return Err(Rejection {
                 reason: Reason::InvalidEnvelope,
                 column: None,
+                wider: None,
                 detail: detail.to_owned(),
             });
         }
@@ -146,6 +147,7 @@ fn fill(
                 Err(error) => Err(Rejection {
                     reason: Reason::InvalidUtf8,
                     column: Some(plan.columns[column].name.clone()),
+                    wider: None,
                     detail: format!("the record's key: {error}"),
                 }),
             },

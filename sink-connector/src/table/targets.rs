@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use shared::settings::RuleError;
+
 use crate::config::{Config, DdlError, PkMode, TableConfig, UnknownFields};
 use crate::decode::Options;
 use crate::postgres::sql::TableName;
@@ -12,6 +14,15 @@ use crate::table::plan_cache::{Ddl, Target, TargetOf};
 /// The targets of the configured topics, by topic.
 pub(crate) fn targets(config: &Config) -> Result<HashMap<String, Target>, DdlError> {
     config.tables().into_iter().map(|(topic, table)| Ok((topic, target(&table)?))).collect()
+}
+
+/// The DDL files that cannot be read.
+pub(crate) fn broken(config: &Config) -> Vec<RuleError> {
+    let unreadable = config.tables().into_values().filter_map(|table| table.ddl().err());
+    let mut broken: Vec<RuleError> =
+        unreadable.map(|error| RuleError::new(["sink.ddl_file"], error.reason())).collect();
+    broken.dedup();
+    broken
 }
 
 /// Creates the targets of topics that match the pattern, if one is configured.

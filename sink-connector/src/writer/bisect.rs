@@ -225,7 +225,8 @@ impl Bisection<'_> {
     }
 
     fn refuse(&mut self, record: u32, failure: Failure) {
-        let rejection = Rejection { reason: Reason::Refused, column: None, detail: failure.message.clone() };
+        let rejection =
+            Rejection { reason: Reason::Refused, column: None, wider: None, detail: failure.message.clone() };
         self.outcome.rejected.push(RejectedRecord { record, rejection, failure: Some(failure) });
         if self.outcome.rejected.len() >= self.decide_at && self.strategy == Strategy::Bisect {
             self.decide();

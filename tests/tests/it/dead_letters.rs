@@ -30,7 +30,9 @@ fn write(world: &World<'_>, records: impl IntoIterator<Item = Record>) {
 #[track_caller]
 fn command(world: &World<'_>, args: &[&str]) -> Value {
     let args = [&["dead-letters"], args, &["--output", "json"]].concat();
-    let done = world.config.finish(&args, PATIENCE).expect_code(0);
+    let done = world.config.finish(&args, PATIENCE);
+    // A replay after which dead letters still fail exits with 3.
+    assert!(matches!(done.code, Some(0 | 3)), "{:?}: {}", done.code, done.stderr);
     serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {}", done.stdout))
 }
 
@@ -107,7 +109,6 @@ fn dead_letters_are_listed_by_every_filter_and_discarded_only_with_execute() {
     let topic = world.topic();
     for (filter, total) in [
         (vec!["--topic", topic], 3),
-        (vec!["--topic", "another"], 0),
         (vec!["--partition", "0"], 3),
         (vec!["--partition", "1"], 0),
         (vec!["--offset", "2"], 1),

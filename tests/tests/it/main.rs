@@ -1,5 +1,6 @@
 //! Our binaries against a real Kafka and a real PostgreSQL; one module per behaviour.
 
+mod aborted_ends;
 mod added_constraints;
 mod alerts;
 mod authorisation;
@@ -8,10 +9,14 @@ mod batching_modes;
 mod breaker;
 mod breaker_refusals;
 mod check;
+mod check_beginnings;
 mod check_mistakes;
 mod closed_outputs;
 mod column_grants;
+mod configuration_errors;
+mod consumer_protocol;
 mod credentials;
+mod dead_letter_groups;
 mod dead_letter_topic;
 mod dead_letters;
 mod deadline;
@@ -23,6 +28,7 @@ mod frozen;
 mod generated_columns;
 mod half_open;
 mod harness;
+mod health_command;
 mod hidden_refusals;
 mod hung_database;
 mod infer_ddl;
@@ -47,6 +53,7 @@ mod parked_tables;
 mod pipeline;
 mod poison;
 mod positions;
+mod producer_topic;
 mod rebalance;
 mod reference;
 mod refusals;

@@ -9,6 +9,7 @@ pub(crate) fn missing_field(plan: &Plan, column: usize) -> Rejection {
     Rejection {
         reason: Reason::MissingField,
         column: Some(name.clone()),
+        wider: None,
         detail: format!("column {name:?} is NOT NULL without a default, and the record has no such field"),
     }
 }
@@ -19,6 +20,7 @@ pub(super) fn without_version(plan: &Plan, column: usize) -> Rejection {
     Rejection {
         reason: Reason::MissingField,
         column: Some(name.clone()),
+        wider: None,
         detail: format!("column {name:?} takes the version_field, and the record has none, or null"),
     }
 }
@@ -29,6 +31,7 @@ pub(crate) fn duplicate(plan: &Plan) -> Rejection {
     Rejection {
         reason: Reason::DuplicateKey,
         column: None,
+        wider: None,
         detail: format!(
             "a row with this key ({}) exists already, and insert_mode is insert",
             columns.join(", ")

@@ -107,6 +107,7 @@ pub(super) fn push_key(keys: &mut Vec<u8>, plan: &Plan, cells: &Cells) -> Result
             Err(Rejection {
                 reason,
                 column: Some(name.clone()),
+                wider: None,
                 detail: format!("key column {name:?} {what}"),
             })
         };

@@ -1,6 +1,7 @@
 //! The dry run: decodes and writes the newest records of a topic as the sink does, and rolls the transaction back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use postgres::Client;
@@ -13,12 +14,13 @@ use crate::commands::kafka::CommandError;
 use crate::commands::postgres as connect;
 use crate::commands::sample::Sampled;
 use crate::config::{self, Config};
-use crate::decode::{Cells, Opened, Reason, Rejection};
+use crate::decode::{Cells, Opened, Rejection, Wider};
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
 use crate::postgres::session::Connections;
-use crate::postgres::sql::{TableName, ident, literal};
+use crate::postgres::sql::{TableName, literal};
 use crate::postgres::sqlstate::Class;
+use crate::rejects::cause::Cause;
 use crate::rejects::dead_letters::DeadLetters;
 use crate::rejects::policy::Decision;
 use crate::table::catalog::{self, Table};
@@ -79,6 +81,9 @@ pub(super) fn table_of(client: &mut Client, target: &Target) -> Result<Table, Co
     })
 }
 
+/// The causes of the rejected records, by their number.
+type Causes = HashMap<u32, Cause>;
+
 /// What a dry run needs.
 pub(super) struct DryRun<'a> {
     pub config: &'a Config,
@@ -94,18 +99,18 @@ impl DryRun<'_> {
         let mut strategy = None;
         for _ in 0..ATTEMPTS {
             match self.attempt(records, &ladders, strategy) {
-                Ok((WriteOutcome::Ready(written), plan)) => {
+                Ok((WriteOutcome::Ready(written), plan, causes)) => {
                     self.fields(&subject, records, &plan, report);
                     lost_rows::check(&subject, records, &self.target.wanted, &plan, report);
-                    return self.outcome(&subject, records, &written, report);
+                    return self.outcome(&subject, records, &written, &causes, report);
                 }
-                Ok((WriteOutcome::RolledBack(RolledBack::Conflict { label }), _)) => {
+                Ok((WriteOutcome::RolledBack(RolledBack::Conflict { label }), ..)) => {
                     ladders.entry(label).or_default().climb();
                 }
-                Ok((WriteOutcome::RolledBack(RolledBack::Refused { .. }), _)) => {
+                Ok((WriteOutcome::RolledBack(RolledBack::Refused { .. }), ..)) => {
                     strategy = Some(Strategy::Bisect);
                 }
-                Ok((WriteOutcome::RolledBack(_), _)) => break,
+                Ok((WriteOutcome::RolledBack(_), ..)) => break,
                 Err(failure) => return failed(&subject, &failure, report),
             }
         }
@@ -117,7 +122,7 @@ impl DryRun<'_> {
         records: &[Sampled],
         ladders: &Ladders,
         strategy: Option<Strategy>,
-    ) -> Result<(WriteOutcome, Arc<Plan>), Failure> {
+    ) -> Result<(WriteOutcome, Arc<Plan>, Causes), Failure> {
         let wait = |error: CommandError| Failure::transient(error.to_string());
         let mut connection = connect::open(self.connections, self.config).map_err(wait)?;
         // Under a name of its own, so that positions and dead letters of a running sink are not touched.
@@ -144,10 +149,16 @@ impl DryRun<'_> {
             offsets.place(&mut **connection, &span.partition, &stored)?;
         }
         let mut connection = WriterConnection::new(connection, &offsets)?;
+        let causes = RefCell::new(HashMap::new());
         let context = AttemptContext {
             dead_letters: &dead_letters,
             enter: &|_| {},
-            decide: &|_, _| Decision::Commit,
+            decide: &|_, rejected| {
+                // The last call has all of them.
+                let found = rejected.iter().map(|r| (r.record, Cause::of(r.rejection, r.failure)));
+                causes.replace(found.collect());
+                Decision::Commit
+            },
             last_written: &LastWritten::default(),
             replay: false,
             open: true,
@@ -158,10 +169,17 @@ impl DryRun<'_> {
         let rolled_back = connection.client().batch_execute("ROLLBACK");
         connection.discard();
         rolled_back?;
-        Ok((outcome?, plan))
+        Ok((outcome?, plan, causes.take()))
     }
 
-    fn outcome(&self, subject: &str, records: &[Sampled], written: &Written, report: &mut Report) {
+    fn outcome(
+        &self,
+        subject: &str,
+        records: &[Sampled],
+        written: &Written,
+        causes: &Causes,
+        report: &mut Report,
+    ) {
         let rows: u64 = written.counts.written.iter().map(|(_, rows)| rows).sum();
         let skipped: u64 = written.counts.skipped.iter().map(|(_, _, records)| records).sum();
         let rejected = written.rejected.len();
@@ -172,32 +190,24 @@ impl DryRun<'_> {
                 records.len()
             ),
         );
-        let mut kinds: BTreeMap<(Reason, Option<&str>), (usize, &Sampled, &Rejection)> = BTreeMap::new();
+        let mut kinds: BTreeMap<Cause, (usize, &Sampled, &Rejection, Option<Wider>)> = BTreeMap::new();
         for (number, rejection) in &written.rejected {
+            let cause = causes.get(number).cloned().unwrap_or_else(|| Cause::of(rejection, None));
             let first = &records[*number as usize];
-            let kind = (rejection.reason, rejection.column.as_deref());
-            kinds.entry(kind).or_insert((0, first, rejection)).0 += 1;
+            let kind = kinds.entry(cause).or_insert((0, first, rejection, None));
+            kind.0 += 1;
+            kind.3 = kind.3.max(rejection.wider);
         }
-        for ((reason, column), (count, first, rejection)) in kinds {
+        for (cause, (count, first, rejection, wider)) in kinds {
             let text = format!(
-                "{count} of {} records would become dead letters ({reason}); the first, {} offset {}: {}",
+                "{count} of {} records would become dead letters ({}); the first, {} offset {}: {}",
                 records.len(),
+                cause.reason,
                 first.partition,
                 first.offset,
                 rejection.detail
             );
-            let action = match (reason, column) {
-                (Reason::MissingField | Reason::NullValue, Some(column)) => format!(
-                    "ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL or SET DEFAULT, or map the field in sink.rename",
-                    self.target.wanted.table.sql(),
-                    ident(column)
-                ),
-                (Reason::UnknownField, _) => {
-                    "add a column, or set sink.unknown_fields = \"ignore\"".to_owned()
-                }
-                (Reason::NullByte, _) => "set sink.null_bytes to strip or replace".to_owned(),
-                _ => "correct the producer, or the column's type".to_owned(),
-            };
+            let action = cause.hint(&self.target.wanted.table, wider);
             // With this ratio, the breaker would open.
             let ratio = count as f64 / records.len() as f64;
             if ratio > self.config.errors.breaker_ratio {

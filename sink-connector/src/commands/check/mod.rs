@@ -73,10 +73,12 @@ pub fn run(config: &Config, args: CheckArgs) -> anyhow::Result<ExitCode> {
     match postgres::open(&connections, config) {
         Ok(mut client) => {
             report.ok("postgres", format!("connected to {}", config.postgres.redacted_url()));
-            let usable = target::check(config, &targets, &connections, &mut client, &mut report);
+            let (usable, own_usable) =
+                target::check(config, &targets, &connections, &mut client, &mut report);
             client.discard();
             drop(client);
-            if group {
+            // Positions cannot be read from a table that is missing a privilege or is another's.
+            if group && own_usable {
                 source::positions(config, &kafka, &connections, &topics, &mut report);
             }
             for (topic, records) in samples.iter().filter(|(topic, _)| usable.contains(topic)) {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Report;
-use crate::commands::kafka::{Kafka, Member, names};
-use crate::commands::offsets::partition_status;
+use crate::commands::kafka::{Kafka, names};
+use crate::commands::offsets::partition_status::{self, PartitionStatus};
 use crate::commands::postgres;
 use crate::commands::sample::{Sampled, newest};
 use crate::config::{Config, DeadLetters};
 use crate::kafka::consumer::CLIENT_ID;
+use crate::kafka::group::Member;
 use crate::positions::stopped::Stopped;
 use crate::postgres::session::Connections;
 use crate::types::TopicPartition;
@@ -120,6 +121,19 @@ pub(super) fn samples(
     samples
 }
 
+/// Reports where each partition begins, a finding for each topic.
+fn beginnings(statuses: &[PartitionStatus], report: &mut Report) {
+    let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for status in statuses {
+        let Some((offset, origin)) = status.begins else { continue };
+        let text = format!("partition {} begins at {offset}, {origin}", status.partition.partition);
+        topics.entry(&status.partition.topic).or_default().push(text);
+    }
+    for (topic, partitions) in topics {
+        report.ok(&format!("positions of {topic}"), partitions.join("; "));
+    }
+}
+
 /// Checks the position of every partition.
 pub(super) fn positions(
     config: &Config,
@@ -149,9 +163,10 @@ pub(super) fn positions(
             },
         );
     }
+    beginnings(&statuses, report);
     if stopped.count() == 0 {
         let stored = statuses.iter().filter(|s| s.stored.is_some()).count();
-        let lag: i64 = statuses.iter().filter_map(partition_status::PartitionStatus::lag).sum();
+        let lag: i64 = statuses.iter().filter_map(PartitionStatus::lag).sum();
         let mut text = format!("{stored} of {} partitions have a stored position", statuses.len());
         // A partition without a position has no lag: its first position is chosen when the sink first runs.
         if stored > 0 {

@@ -6,38 +6,41 @@ use postgres::Client;
 
 use super::dry_run::{prepare, table_of};
 use super::finding::Report;
-use super::privileges::{may_create, missing_privileges, needed, own_table, privileges};
+use super::privileges::{OwnTable, may_create, missing_privileges, needed, own_table, privileges};
 use crate::commands::postgres as connect;
 use crate::config::{Config, DeadLetters};
+use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
 use crate::postgres::session::{Connections, backend, exists};
 use crate::postgres::sql::{TableName, ident};
+use crate::rejects::dead_letters::DeadLetters as StoredDeadLetters;
 use crate::table::catalog::Table;
 use crate::table::plan::{Mode, Plan};
 use crate::table::plan_cache::Target;
 
-/// Checks everything; returns the topics whose table a dry run can write.
+/// Checks everything; returns the topics whose table a dry run can write, and whether the sink can use its own tables.
 pub(super) fn check(
     config: &Config,
     targets: &HashMap<String, Target>,
     connections: &Connections,
     client: &mut Client,
     report: &mut Report,
-) -> BTreeSet<String> {
+) -> (BTreeSet<String>, bool) {
     let mut usable = BTreeSet::new();
     if let Err(error) = server(config, connections, client, report) {
         report.error("postgres", Failure::from(error).to_string(), "see the server's log");
-        return usable;
+        return (usable, false);
     }
-    let wanted = &["SELECT", "INSERT", "UPDATE"];
-    let mut own = vec![("offsets table", &config.offsets.table)];
+    let offsets = OwnTable { key: "offsets.table", columns: Offsets::COLUMNS };
+    let dead_letters = OwnTable { key: "errors.dead_letter_table", columns: StoredDeadLetters::COLUMNS };
+    let mut own = vec![("offsets table", &config.offsets.table, offsets)];
     if config.errors.dead_letters == DeadLetters::Table {
-        own.push(("dead letter table", &config.errors.dead_letter_table));
+        own.push(("dead letter table", &config.errors.dead_letter_table, dead_letters));
     }
     let mut own_usable = true;
-    for (subject, table) in own {
+    for (subject, table, own) in own {
         let name = TableName::parse(table);
-        match own_table(client, subject, &name, wanted, report) {
+        match own_table(client, subject, &name, &own, report) {
             Ok(usable) => own_usable &= usable,
             Err(error) => {
                 own_usable = false;
@@ -63,7 +66,7 @@ pub(super) fn check(
             usable.insert(topic.clone());
         }
     }
-    usable
+    (usable, own_usable)
 }
 
 fn server(
@@ -99,6 +102,20 @@ fn server(
             "postgres",
             format!("role {role} has no TEMP privilege: slower statements are used to update existing rows"),
             format!("GRANT TEMPORARY ON DATABASE {} TO {}", ident(&database), ident(&role)),
+        );
+    }
+    let lock_timeout: i64 = client
+        .query_one("SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'", &[])?
+        .get(0);
+    let deadline = i64::try_from(config.postgres.deadline.as_millis()).unwrap_or(i64::MAX);
+    if deadline < lock_timeout {
+        report.warning(
+            "postgres",
+            format!(
+                "postgres.deadline_ms is {deadline}, less than the session's lock_timeout of {lock_timeout} ms: a writer that \
+                 waits for a lock is replaced before the server names the lock"
+            ),
+            format!("set postgres.deadline_ms above {lock_timeout}, or a smaller lock_timeout in the options of postgres.url"),
         );
     }
     // Two sessions that are open at the same time and share a backend: a pooler assigns it by transaction.

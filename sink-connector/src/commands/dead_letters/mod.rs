@@ -1,18 +1,21 @@
 //! `dead-letters`: list, replay and discard dead letters.
 
+mod causes;
+mod list;
 mod replay;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Output, Usage, postgres, print_json};
 use crate::config::{self, Config};
-use crate::postgres::session;
+use crate::decode::Reason;
+use crate::postgres::session::{self, Connection};
 use crate::postgres::sql::TableName;
-use crate::rejects::dead_letters::{DeadLetters, Filter, StoredDeadLetter};
+use crate::rejects::dead_letters::{DeadLetters, Filter};
 
 /// The end of `dead-letters --help`.
 pub const AFTER: &str = "\
@@ -22,13 +25,16 @@ Examples:
   sink-connector dead-letters discard --topic scores --partition 0 --offset 5000 --execute";
 
 const LIST_AFTER: &str = "\
+Dead letters are grouped by reason, with what to do. The payload is shown only with --payload, and in JSON.
+
 Example:
   sink-connector dead-letters list --since 2026-04-08T19:30:00Z --output json";
 
 const REPLAY_AFTER: &str = "\
 A record is written and its dead letter deleted in one transaction. So nothing is written twice, even if this command is \
 killed and run again, and the sink may run at the same time. A record that still fails stays a dead letter, with its new \
-reason. In upsert mode, a replayed record overwrites the existing row, unless version_field is set.
+reason. In upsert mode, a replayed record overwrites the existing row, unless version_field is set. Exit code 3 means that \
+some still fail; the reasons are printed.
 
 Example:
   sink-connector dead-letters replay --topic scores --reason missing_field";
@@ -78,6 +84,9 @@ pub struct FilterArgs {
 pub struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
+    /// Show the payload of each record, at most 1,000 characters; JSON output always has all of it
+    #[arg(long)]
+    payload: bool,
     /// Maximum number to list
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -109,7 +118,55 @@ pub struct DiscardArgs {
     output: Output,
 }
 
+/// The exit code of a replay after which dead letters still fail.
+const STILL_FAIL: u8 = 3;
+
+impl DeadLettersCommand {
+    fn filter(&self) -> &FilterArgs {
+        match self {
+            Self::List(ListArgs { filter, .. })
+            | Self::Replay(ReplayArgs { filter, .. })
+            | Self::Discard(DiscardArgs { filter, .. }) => filter,
+        }
+    }
+}
+
 impl FilterArgs {
+    /// Refuses a topic that is neither read nor has dead letters, and a reason that does not exist: a typing mistake would
+    /// look as if there were no dead letters.
+    fn refuse_unknown(
+        &self,
+        config: &Config,
+        dead_letters: &DeadLetters,
+        connection: &mut Connection,
+    ) -> anyhow::Result<()> {
+        if let Some(reason) = &self.reason
+            && !Reason::ALL.iter().any(|known| known.as_str() == reason)
+        {
+            let known = Reason::ALL.map(Reason::as_str).join(", ");
+            return Err(Usage(format!(
+                "--reason {reason}: there is no such reason; the reasons are: {known}"
+            ))
+            .into());
+        }
+        let Some(topic) = self.topic.as_ref().filter(|topic| !config.kafka.reads(topic)) else {
+            return Ok(());
+        };
+        let mut known = dead_letters.topics(connection)?;
+        if known.contains(topic) {
+            return Ok(());
+        }
+        known.extend(config.kafka.topics.iter().cloned());
+        known.extend(config.kafka.topics_regex.iter().map(|regex| format!("those that match {regex:?}")));
+        known.sort_unstable();
+        known.dedup();
+        let known = known.join(", ");
+        Err(Usage(format!(
+            "--topic {topic}: this sink does not read that topic and has no dead letters of it; the topics are: {known}"
+        ))
+        .into())
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             topic: self.topic.clone(),
@@ -143,17 +200,20 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
         "table {} does not exist. The sink creates it when it first runs: has this connector run on this database?",
         dead_letters.table()
     );
+    command.filter().refuse_unknown(config, &dead_letters, &mut connection)?;
     match command {
         DeadLettersCommand::List(args) => {
             let filter = args.filter.filter();
-            let total = dead_letters.count(&mut connection, &filter)?;
-            let shown = dead_letters.read(&mut connection, &filter, None, args.limit)?;
-            list(&shown, total, args.output)?;
+            let list = list::read(&dead_letters, &mut connection, &filter, args.limit)?;
+            list.print(config, &mut connection, args)?;
         }
         DeadLettersCommand::Replay(args) => {
             drop(connection);
             let replayed = replay::replay(config, &connections, &dead_letters, &args.filter.filter())?;
             replayed.print(args.output)?;
+            if replayed.failed() > 0 {
+                return Ok(ExitCode::from(STILL_FAIL));
+            }
         }
         DeadLettersCommand::Discard(args) => {
             let filter = args.filter.filter();
@@ -168,64 +228,14 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
                 }
                 (Output::Text, true) => shared::outln!("{discarded} dead letters discarded")?,
                 (Output::Text, false) => {
-                    list(&dead_letters.read(&mut connection, &filter, None, 20)?, discarded, Output::Text)?;
+                    let list = list::read(&dead_letters, &mut connection, &filter, 20)?;
+                    list.print(config, &mut connection, &ListArgs::default())?;
                     shared::outln!("Nothing was deleted. Run again with --execute.")?;
                 }
             }
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn list(shown: &[StoredDeadLetter], total: i64, output: Output) -> anyhow::Result<()> {
-    match output {
-        Output::Json => {
-            let dead_letters: Vec<Value> = shown.iter().map(as_json).collect();
-            print_json(&json!({"total": total, "dead_letters": dead_letters}))
-        }
-        Output::Text => {
-            for dead_letter in shown {
-                let detail: String =
-                    dead_letter.detail.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-                shared::outln!(
-                    "{} at offset {}, {}  {}: {detail}",
-                    dead_letter.partition,
-                    dead_letter.offset,
-                    dead_letter.created_at,
-                    dead_letter.reason
-                )?;
-            }
-            match usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(shown.len()) {
-                0 => shared::outln!("{total} dead letters")?,
-                more => shared::outln!("{total} dead letters, {more} of them not shown")?,
-            }
-            Ok(())
-        }
-    }
-}
-
-fn as_json(dead_letter: &StoredDeadLetter) -> Value {
-    let bytes = |bytes: Option<&Vec<u8>>| match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => Value::Null,
-        Some((_, Ok(text))) => json!(text),
-        Some((bytes, Err(_))) => {
-            json!({"hex": bytes.iter().map(|b| format!("{b:02x}")).collect::<String>()})
-        }
-    };
-    json!({
-        "topic": &*dead_letter.partition.topic,
-        "partition": dead_letter.partition.partition.0,
-        "offset": dead_letter.offset,
-        "reason": dead_letter.reason,
-        "detail": dead_letter.detail,
-        "sqlstate": dead_letter.sqlstate,
-        "constraint": dead_letter.constraint,
-        "created_at": dead_letter.created_at,
-        "timestamp": dead_letter.timestamp,
-        "key": bytes(dead_letter.key.as_ref()),
-        "payload": bytes(dead_letter.payload.as_ref()),
-        "headers": dead_letter.headers,
-    })
 }
 
 /// Text that is not a value for `--since`.

@@ -1,23 +1,27 @@
 //! `dead-letters replay`: decodes and writes dead letters batch by batch, as the sink does. Deleting them in the same
 //! transaction takes the place of the fence.
 
+use std::cell::RefCell;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
+use super::list::{DETAIL_CHARS, excerpt};
 use crate::batch::Batch;
 use crate::commands::{Output, postgres, print_json};
 use crate::config::Config;
-use crate::decode::Cells;
+use crate::decode::{Cells, Wider};
 use crate::messages::report::BatchCounts;
 use crate::observe::health::Health;
 use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
 use crate::postgres::session::Connections;
 use crate::postgres::sql::TableName;
-use crate::rejects::dead_letters::{DeadLetters, Filter, StoredDeadLetter};
+use crate::rejects::cause::Cause;
+use crate::rejects::dead_letters::{DeadLetter, DeadLetters, Filter, StoredDeadLetter};
 use crate::rejects::policy::Decision;
 use crate::table::plan::Plan;
 use crate::table::plan_cache::Plans;
@@ -39,10 +43,46 @@ pub(super) struct Replayed {
     rows_deleted: u64,
     skipped: u64,
     failed: u64,
+    failures: Failures,
     not_configured: BTreeSet<String>,
+    /// The tables of the topics with failures.
+    tables: BTreeMap<String, TableName>,
+}
+
+/// Those that still fail, by topic and cause: how many, the wider type that would take their values, and the first.
+type Failures = BTreeMap<(String, Cause), Failed>;
+
+#[derive(Clone, Debug)]
+struct Failed {
+    count: u64,
+    wider: Option<Wider>,
+    first: (TopicPartition, i64),
+    detail: String,
 }
 
 impl Replayed {
+    fn hint(&self, topic: &str, cause: &Cause, failed: &Failed) -> String {
+        self.tables.get(topic).map_or_else(String::new, |table| cause.hint(table, failed.wider))
+    }
+
+    /// How many dead letters still fail.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    fn add_failures(&mut self, failures: Failures) {
+        for (cause, failed) in failures {
+            match self.failures.entry(cause) {
+                Entry::Vacant(entry) => drop(entry.insert(failed)),
+                Entry::Occupied(mut entry) => {
+                    let sum = entry.get_mut();
+                    sum.count += failed.count;
+                    sum.wider = sum.wider.max(failed.wider);
+                }
+            }
+        }
+    }
+
     fn add(&mut self, counts: &BatchCounts) {
         self.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
         self.rows_deleted += counts.deleted.iter().map(|(_, n)| n).sum::<u64>();
@@ -57,6 +97,16 @@ impl Replayed {
                 "rows_deleted": self.rows_deleted,
                 "skipped": self.skipped,
                 "failed": self.failed,
+                "failures": self.failures.iter().map(|((topic, cause), failed)| json!({
+                    "topic": topic,
+                    "reason": cause.reason.as_str(),
+                    "sqlstate": cause.sqlstate,
+                    "constraint": cause.constraint,
+                    "count": failed.count,
+                    "first": {"partition": failed.first.0.partition.0, "offset": failed.first.1},
+                    "detail": failed.detail,
+                    "action": self.hint(topic, cause, failed),
+                })).collect::<Vec<_>>(),
                 "not_configured": self.not_configured,
             }));
         }
@@ -67,6 +117,17 @@ impl Replayed {
             self.skipped,
             self.failed
         )?;
+        for ((topic, cause), failed) in &self.failures {
+            shared::outln!(
+                "{}: {}, the first {} at offset {}: {} -> {}",
+                cause.title(),
+                failed.count,
+                failed.first.0,
+                failed.first.1,
+                excerpt(&failed.detail, DETAIL_CHARS),
+                self.hint(topic, cause, failed)
+            )?;
+        }
         for topic in &self.not_configured {
             shared::outln!(
                 "not replayed: dead letters of topic {topic}, which this configuration does not read"
@@ -74,6 +135,24 @@ impl Replayed {
         }
         Ok(())
     }
+}
+
+/// The rejected records of a batch, by cause.
+fn failures(batch: &Batch, rejected: &[DeadLetter<'_>]) -> Failures {
+    let mut failures = Failures::new();
+    for dead_letter in rejected {
+        let (partition, record) = dead_letter.place(batch);
+        let cause = Cause::of(dead_letter.rejection, dead_letter.failure);
+        let failed = failures.entry((partition.topic.to_string(), cause)).or_insert_with(|| Failed {
+            count: 0,
+            wider: None,
+            first: (partition.clone(), record.offset),
+            detail: dead_letter.rejection.detail.clone(),
+        });
+        failed.count += 1;
+        failed.wider = failed.wider.max(dead_letter.rejection.wider);
+    }
+    failures
 }
 
 struct Replay<'a> {
@@ -125,7 +204,15 @@ pub(super) fn replay(
             )
         })? {
             Some(last) => after = Some(last),
-            None => return Ok(replayed),
+            None => {
+                let topics = replayed.failures.keys().map(|(topic, _)| topic.clone());
+                let table = |topic: String| {
+                    let table = TableName::parse(&config.topic(&topic).table);
+                    (topic, table)
+                };
+                replayed.tables = topics.map(table).collect();
+                return Ok(replayed);
+            }
         }
     }
 }
@@ -150,10 +237,15 @@ impl Replay<'_> {
             if batch.is_empty() {
                 return Ok(Some(last));
             }
+            let still_failing = RefCell::new(Failures::new());
             let context = AttemptContext {
                 dead_letters: self.dead_letters,
                 enter: &|_| (),
-                decide: &|_, _| Decision::Commit,
+                decide: &|batch, rejected| {
+                    // The last call has all of them.
+                    still_failing.replace(failures(batch, rejected));
+                    Decision::Commit
+                },
                 last_written: &LastWritten::default(),
                 replay: true,
                 open: false,
@@ -179,6 +271,7 @@ impl Replay<'_> {
             match outcome {
                 Attempt::Committed(counts) => {
                     replayed.add(&counts);
+                    replayed.add_failures(still_failing.take());
                     return Ok(Some(last));
                 }
                 // Another command replays or discards the same dead letters: read again what is left.

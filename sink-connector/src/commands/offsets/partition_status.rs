@@ -6,7 +6,7 @@ use postgres::Client;
 
 use crate::commands::kafka::{CommandError, Kafka};
 use crate::config::Config;
-use crate::positions::first::{FirstPositionError, FirstPositions, check_owner, watermarks};
+use crate::positions::first::{FirstPositionError, FirstPositions, Origin, check_owner, watermarks};
 use crate::positions::stopped::Stopped;
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
@@ -24,6 +24,8 @@ pub struct PartitionStatus {
     pub stored: Option<StoredPosition>,
     /// Where the log begins and ends.
     pub log: (Offset, Offset),
+    /// Where a sink would begin, and where that position comes from; none if the partition is stopped.
+    pub(crate) begins: Option<(Offset, Origin)>,
     /// Why a sink would not read the partition.
     pub stopped: Option<Stopped>,
 }
@@ -87,22 +89,30 @@ pub fn read(
                 CommandError::new(error.to_string(), "make sure that every partition has a leader")
             })?;
             let log = (Offset(low), Offset(high));
-            let stopped = match &stored {
-                Some(stored) => match check_owner(&offsets, partition, stored, &owner) {
-                    Ok(position) => out_of_range(partition, position, log),
-                    Err(stopped) => Some(stopped),
-                },
-                None => match firsts.of(partition, Some(log.1)) {
-                    Ok(_) => None,
-                    Err(FirstPositionError::Stopped(why)) => Some(why),
+            let begins = match &stored {
+                Some(stored) => check_owner(&offsets, partition, stored, &owner)
+                    .and_then(|position| in_range(partition, position, log))
+                    .map(|position| (position, Origin::Stored)),
+                None => match firsts.with_origin(partition, Some(log.1)) {
+                    // The sink finds an offset out of range when it fetches.
+                    Ok((position, Origin::Group)) => {
+                        in_range(partition, position, log).map(|position| (position, Origin::Group))
+                    }
+                    Ok(first) => Ok(first),
+                    Err(FirstPositionError::Stopped(why)) => Err(why),
                     Err(FirstPositionError::Query(error)) => return Err(kafka.group_error(error.to_string())),
                 },
+            };
+            let (begins, stopped) = match begins {
+                Ok(first) => (Some(first), None),
+                Err(why) => (None, Some(why)),
             };
             statuses.push(PartitionStatus {
                 partition: partition.clone(),
                 owner: owner.clone(),
                 stored,
                 log,
+                begins,
                 stopped,
             });
         }
@@ -110,19 +120,20 @@ pub fn read(
     Ok(statuses)
 }
 
-fn out_of_range(partition: &TopicPartition, position: Offset, log: (Offset, Offset)) -> Option<Stopped> {
+fn in_range(partition: &TopicPartition, position: Offset, log: (Offset, Offset)) -> Result<Offset, Stopped> {
     if position < log.0 {
-        return Some(Stopped::BelowLogStart(format!(
+        return Err(Stopped::BelowLogStart(format!(
             "the position of {partition} is {position}, but its log begins at {}: retention has deleted the records in \
              between. Set a position with `sink-connector offsets reset`",
             log.0
         )));
     }
-    (position > log.1).then(|| {
-        Stopped::BeyondLogEnd(format!(
+    if position > log.1 {
+        return Err(Stopped::BeyondLogEnd(format!(
             "the position of {partition} is {position}, but its log ends at {}: it was truncated. Set a position \
              with `sink-connector offsets reset`",
             log.1
-        ))
-    })
+        )));
+    }
+    Ok(position)
 }

@@ -49,6 +49,23 @@ pub(crate) struct StoredDeadLetter {
     pub headers: Option<Value>,
 }
 
+/// Dead letters that were rejected alike.
+#[derive(Clone, Debug)]
+pub(crate) struct DeadLetterGroup {
+    pub reason: String,
+    pub sqlstate: Option<String>,
+    pub constraint: Option<String>,
+    pub count: i64,
+}
+
+impl DeadLetterGroup {
+    /// Whether the dead letter is one of the group.
+    pub(crate) fn has(&self, stored: &StoredDeadLetter) -> bool {
+        (&self.reason, &self.sqlstate, &self.constraint)
+            == (&stored.reason, &stored.sqlstate, &stored.constraint)
+    }
+}
+
 impl StoredDeadLetter {
     /// The record as it came; `packed` takes its headers.
     pub(crate) fn incoming<'a>(&'a self, packed: &'a mut Vec<u8>) -> Incoming<'a> {
@@ -126,6 +143,33 @@ impl DeadLetters {
         let sql = format!("SELECT count(*) FROM {} WHERE {CONDITION}", self.table);
         self.with_parameters(filter, None, |parameters| client.query_one(&sql, parameters))
             .map(|row| row.get(0))
+    }
+
+    /// The selected dead letters counted by reason, SQLSTATE and constraint, the largest group first.
+    pub(crate) fn groups(
+        &self,
+        client: &mut Client,
+        filter: &Filter,
+    ) -> Result<Vec<DeadLetterGroup>, postgres::Error> {
+        let sql = format!(
+            "SELECT reason, sqlstate, \"constraint\", count(*) FROM {} WHERE {CONDITION} GROUP BY 1, 2, 3 \
+             ORDER BY 4 DESC, 1, 2, 3",
+            self.table
+        );
+        let rows = self.with_parameters(filter, None, |parameters| client.query(&sql, parameters))?;
+        let group = |row: &postgres::Row| DeadLetterGroup {
+            reason: row.get(0),
+            sqlstate: row.get(1),
+            constraint: row.get(2),
+            count: row.get(3),
+        };
+        Ok(rows.iter().map(group).collect())
+    }
+
+    /// The topics that have dead letters.
+    pub(crate) fn topics(&self, client: &mut Client) -> Result<Vec<String>, postgres::Error> {
+        let sql = format!("SELECT DISTINCT topic FROM {} WHERE connector = $1 ORDER BY 1", self.table);
+        Ok(client.query(&sql, &[&self.connector])?.iter().map(|row| row.get(0)).collect())
     }
 
     /// Deletes the selected dead letters, and returns how many.

@@ -12,7 +12,7 @@ const MOST: usize = 32;
 
 /// Logs a failure the first time, and once a minute while it repeats: clients may repeat it thousands of times a second.
 #[derive(Debug, Default)]
-pub(crate) struct RepeatedFailures(Mutex<HashMap<String, Seen>>);
+pub struct RepeatedFailures(Mutex<HashMap<String, Seen>>);
 
 #[derive(Debug)]
 struct Seen {
@@ -22,7 +22,7 @@ struct Seen {
 
 impl RepeatedFailures {
     /// The number of occurrences since the failure was last logged, or `None` if it must not be logged now.
-    pub(crate) fn to_log(&self, failure: &str, now: Instant) -> Option<u64> {
+    pub fn to_log(&self, failure: &str, now: Instant) -> Option<u64> {
         let mut failures = self.0.lock();
         if let Some(seen) = failures.get_mut(&kind(failure)) {
             seen.unlogged += 1;
@@ -41,7 +41,7 @@ impl RepeatedFailures {
     }
 
     /// Forgets all failures, so that the next one is logged at once.
-    pub(crate) fn ended(&self) {
+    pub fn ended(&self) {
         self.0.lock().clear();
     }
 }

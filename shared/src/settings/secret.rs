@@ -67,7 +67,41 @@ impl Serialize for Secret {
     }
 }
 
-/// A URL without its passwords: the one before `@`, and the query parameters `password` and `sslpassword`.
+/// Parameters of a PostgreSQL URL whose values are no secrets. The value of any other name is hidden: it may be a misspelt
+/// password.
+const SHOWN_PARAMETERS: &[&str] = &[
+    "application_name",
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "dbname",
+    "fallback_application_name",
+    "gssencmode",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "passfile",
+    "port",
+    "sslcert",
+    "sslcrl",
+    "sslkey",
+    "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// A URL without its secrets: the password before `@`, and the values of parameters that are not known to be harmless.
 #[must_use]
 pub fn redact_url(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
@@ -80,7 +114,7 @@ pub fn redact_url(url: &str) -> String {
     let user = user.split_once(':').map_or(user.to_owned(), |(user, _)| format!("{user}:{REDACTED}"));
     let Some((address, query)) = rest.split_once('?') else { return format!("{scheme}{user}{rest}") };
     let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
-        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}={REDACTED}"),
+        Some((name, _)) if !SHOWN_PARAMETERS.contains(&name) => format!("{name}={REDACTED}"),
         _ => parameter.to_owned(),
     });
     format!("{scheme}{user}{address}?{}", parameters.collect::<Vec<_>>().join("&"))
@@ -144,7 +178,8 @@ mod tests {
                 "postgres://h/db?sslmode=require&password=x",
                 "postgres://h/db?sslmode=require&password=[redacted]",
             ),
-            ("postgres://h/db?sslpassword=x&a=b", "postgres://h/db?sslpassword=[redacted]&a=b"),
+            ("postgres://h/db?sslpassword=x&port=1", "postgres://h/db?sslpassword=[redacted]&port=1"),
+            ("postgres://h/db?pasword=x&user=u", "postgres://h/db?pasword=[redacted]&user=u"),
             ("postgres://u:p?q@h/db", "postgres://u:[redacted]@h/db"),
             ("nonsense", "nonsense"),
         ] {

@@ -135,6 +135,7 @@ impl Supervisor {
     /// Replaces threads that are past their deadline. False when too many have been abandoned.
     pub(crate) fn check(&mut self) -> bool {
         self.abandoned.retain(|thread| !thread.is_finished());
+        self.shared.rejections.tick(Instant::now());
         for number in 0..self.running.len() {
             match self.rescued(Party::Writer(number)) {
                 Ok(None) => {}

@@ -119,6 +119,22 @@ pub struct Rejection {
     pub detail: String,
 }
 
+impl Rejection {
+    /// The reason and where it arose, without values of the record: for logs, /readyz, /status and commands.
+    #[must_use]
+    pub fn without_values(&self) -> String {
+        let Self { reason, column, detail, .. } = self;
+        match (reason, column) {
+            // Their details name columns and positions only.
+            (Reason::MissingField | Reason::NullValue | Reason::DuplicateKey | Reason::InvalidUtf8, _) => {
+                format!("{reason}: {detail}")
+            }
+            (_, Some(column)) => format!("{reason} for column {column:?}"),
+            (_, None) => reason.to_string(),
+        }
+    }
+}
+
 /// The longest excerpt of a record in a message, in characters.
 const EXCERPT_CHARS: usize = 100;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Skip};
+use crate::observe::rejections::LatestRejection;
 use crate::rejects::policy::RejectedRecord;
 use crate::types::TopicPartition;
 
@@ -18,6 +19,8 @@ pub(crate) struct BatchCounts {
     pub skipped: Vec<(TopicPartition, Skip, u64)>,
     /// Dead letters: partition, reason.
     pub dead_letters: Vec<(TopicPartition, &'static str)>,
+    /// The last rejected record of each reason.
+    pub rejections: Vec<LatestRejection>,
 }
 
 /// The size that a batch must have to make progress.

@@ -4,6 +4,7 @@ use postgres::error::SqlState;
 use thiserror::Error;
 
 use crate::postgres::handshake::ConnectError;
+use crate::postgres::redact;
 use crate::postgres::sqlstate::{self, Class, again, classify};
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -19,7 +20,12 @@ pub struct Failure {
     pub undecided: bool,
     /// The connection cannot be used again.
     pub connection_lost: bool,
+    /// What happened, without values of records.
     pub message: String,
+    /// The server's whole report, which may quote the record. Only a dead letter stores it.
+    pub(crate) report: Option<Box<str>>,
+    /// The server's routine that raised the error.
+    pub(crate) routine: Option<Box<str>>,
 }
 
 impl Failure {
@@ -43,7 +49,14 @@ impl Failure {
             undecided: false,
             connection_lost: false,
             message: message.into(),
+            report: None,
+            routine: None,
         }
+    }
+
+    /// What happened, as a dead letter tells it.
+    pub fn report(&self) -> &str {
+        self.report.as_deref().unwrap_or(&self.message)
     }
 
     /// The violated constraint or index, if this is a unique violation.
@@ -97,7 +110,10 @@ impl Failure {
     #[must_use]
     pub fn met_again(self) -> Self {
         match &self.sqlstate {
-            Some(state) => Self { class: again(state, self.constraint.as_deref(), &self.message), ..self },
+            Some(state) => {
+                let source = self.routine.as_deref().unwrap_or(&self.message);
+                Self { class: again(state, self.constraint.as_deref(), source), ..self }
+            }
             None => self,
         }
     }
@@ -143,11 +159,6 @@ impl From<postgres::Error> for Failure {
             return Self { connection_lost: true, ..Self::transient(format!("{error}{cause}")) };
         };
         let state = db.code().code();
-        let mut message = format!("{} ({state})", db.message());
-        for part in [db.detail(), db.hint()].into_iter().flatten() {
-            message.push_str("; ");
-            message.push_str(part);
-        }
         Self {
             class: classify(state, db.constraint(), db.routine().unwrap_or(db.message())),
             sqlstate: Some(state.to_owned()),
@@ -157,7 +168,9 @@ impl From<postgres::Error> for Failure {
             undecided: false,
             // After an error in COPY the protocol state of the connection is uncertain.
             connection_lost: true,
-            message,
+            message: redact::message(db),
+            report: Some(redact::report(db).into()),
+            routine: db.routine().map(Into::into),
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod contained;
 pub(crate) mod failure;
 pub(crate) mod handshake;
+pub(crate) mod redact;
 pub(crate) mod rules;
 pub(crate) mod session;
 pub(crate) mod settings;

@@ -48,6 +48,14 @@ pub(crate) struct DeadLetter<'a> {
 }
 
 impl DeadLetter<'_> {
+    /// Why the record was rejected, without its values.
+    pub(crate) fn summary(&self) -> String {
+        match self.failure {
+            Some(failure) => format!("{}: {}", self.rejection.reason, failure.message),
+            None => self.rejection.without_values(),
+        }
+    }
+
     /// The record in its batch, and where it was.
     pub(crate) fn place<'b>(&self, batch: &'b Batch) -> (&'b TopicPartition, Incoming<'b>) {
         let span = batch.records().get(self.record).span;

@@ -153,12 +153,9 @@ fn firsts(batch: &Batch, dead_letters: &[DeadLetter<'_>]) -> Vec<RejectedRecord>
             *first = (record.offset, dead_letter);
         }
     }
-    let rejected_record =
-        |(partition, (offset, dead_letter)): (&TopicPartition, (i64, &DeadLetter<'_>))| RejectedRecord {
-            partition: partition.clone(),
-            offset: Offset(offset),
-            reason: dead_letter.rejection.to_string(),
-        };
+    let rejected_record = |(partition, (offset, dead_letter)): (&TopicPartition, (i64, &DeadLetter<'_>))| {
+        RejectedRecord { partition: partition.clone(), offset: Offset(offset), reason: dead_letter.summary() }
+    };
     firsts.into_iter().map(rejected_record).collect()
 }
 
@@ -179,6 +176,6 @@ fn sample(batch: &Batch, dead_letters: &[DeadLetter<'_>], topic: &Arc<str>, limi
         limits.ratio * 100.0,
         limits.window,
         record.offset,
-        first.rejection,
+        first.summary(),
     )
 }

@@ -98,6 +98,7 @@ fn writer_context(
         plans: Arc::new(Plans::new(targets(config)?, target_of(config), Arc::clone(&health))),
         health,
         metrics: Arc::new(Metrics::new(&config.name)),
+        rejections: Arc::default(),
         wakeup,
         shutdown,
     })
@@ -127,6 +128,7 @@ fn serve(
         connector: config.name.clone(),
         metrics: Arc::clone(&context.metrics),
         health: Arc::clone(&context.health),
+        rejections: Arc::clone(&context.rejections),
         board: Arc::clone(board),
         connections: context.connections.clone(),
         heartbeats: [

@@ -10,6 +10,7 @@ use crate::messages::board::Board;
 use crate::messages::heartbeat::Heartbeat;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
+use crate::observe::rejections::Rejections;
 use crate::postgres::session::Connections;
 
 /// /livez fails if the poll loop or the supervisor has not run within this time.
@@ -23,6 +24,8 @@ pub struct Status {
     pub metrics: Arc<Metrics>,
     /// For /readyz and /status.
     pub health: Arc<Health>,
+    /// `dead_letters` in /status.
+    pub(crate) rejections: Arc<Rejections>,
     /// `partitions` in /status.
     pub board: Arc<Board>,
     /// For the gauges of the pool.
@@ -65,6 +68,7 @@ impl Endpoints for Status {
             "ready": ready,
             "problems": problems,
             "last_error": self.health.last_error(),
+            "dead_letters": self.rejections.status(),
             "partitions": self.board.partitions(),
         })
     }

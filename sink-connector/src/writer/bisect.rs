@@ -225,8 +225,8 @@ impl Bisection<'_> {
     }
 
     fn refuse(&mut self, record: u32, failure: Failure) {
-        let rejection =
-            Rejection { reason: Reason::Refused, column: None, wider: None, detail: failure.message.clone() };
+        let detail = failure.report().to_owned();
+        let rejection = Rejection { reason: Reason::Refused, column: None, wider: None, detail };
         self.outcome.rejected.push(RejectedRecord { record, rejection, failure: Some(failure) });
         if self.outcome.rejected.len() >= self.decide_at && self.strategy == Strategy::Bisect {
             self.decide();

@@ -1,7 +1,7 @@
 //! What all writers share, and what they count.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use shared::signal::Shutdown;
 
@@ -10,6 +10,7 @@ use crate::messages::report::BatchCounts;
 use crate::messages::wakeup::WakeUp;
 use crate::observe::health::{Component, Health};
 use crate::observe::metrics::Metrics;
+use crate::observe::rejections::Rejections;
 use crate::positions::stored::Offsets;
 use crate::postgres::session::Connections;
 use crate::rejects::dead_letters::DeadLetters;
@@ -31,6 +32,8 @@ pub(crate) struct WriterContext {
     pub health: Arc<Health>,
     /// Counters move after a commit.
     pub metrics: Arc<Metrics>,
+    /// What was rejected, for the log and /status.
+    pub rejections: Arc<Rejections>,
     /// Ends waits.
     pub wakeup: Arc<WakeUp>,
     /// The request to stop.
@@ -48,6 +51,7 @@ impl WriterContext {
             plans: Arc::clone(&self.plans),
             health: Arc::clone(&self.health),
             metrics: Arc::clone(&self.metrics),
+            rejections: Arc::clone(&self.rejections),
             wakeup: Arc::clone(&self.wakeup),
             shutdown: self.shutdown.clone(),
         }
@@ -73,6 +77,8 @@ impl WriterContext {
         for (partition, reason) in &counts.dead_letters {
             metrics.dead_letters.with_label_values(&[&*partition.topic, reason]).inc();
         }
+        let reasons = counts.dead_letters.iter().map(|(_, reason)| *reason);
+        self.rejections.add(reasons, &counts.rejections, Instant::now());
         for span in batch.spans() {
             let (topic, partition) = (&*span.partition.topic, span.partition.partition.to_string());
             metrics.records_consumed.with_label_values(&[topic, &partition]).inc_by(span.records);

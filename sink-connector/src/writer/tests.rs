@@ -91,6 +91,7 @@ fn context() -> WriterContext {
         plans: Arc::new(Plans::new(HashMap::new(), None, Arc::clone(&health))),
         health,
         metrics: Arc::new(Metrics::new("c")),
+        rejections: Arc::default(),
         wakeup: Arc::default(),
         shutdown: Shutdown::new(),
     }

@@ -12,12 +12,14 @@ use super::ladder::{Ladder, Rung};
 use super::prefix::{self, Begun, SHORT_LOCK_TIMEOUT};
 use super::strategy::Strategy;
 use crate::batch::{Batch, TableRows};
-use crate::decode::Rejection;
+use crate::decode::Reason;
 use crate::messages::progress::Phase;
 use crate::messages::report::BatchCounts;
+use crate::observe::rejections::LatestRejection;
 use crate::postgres::failure::Failure;
 use crate::rejects::dead_letters::{DeadLetter, DeadLetters};
 use crate::rejects::policy::{Decision, RejectedRecord};
+use crate::types::Offset;
 
 pub(crate) use super::prefix::BEGIN;
 
@@ -91,7 +93,7 @@ pub(crate) struct Written {
     /// What it comes to.
     pub counts: BatchCounts,
     /// The records that are dead letters, by number, and why.
-    pub rejected: Vec<(u32, Rejection)>,
+    pub rejected: Vec<bisect::RejectedRecord>,
     /// For each table: its label, the rung that it was written on, whether keys existed.
     rungs: Vec<(String, Rung, bool)>,
 }
@@ -189,8 +191,7 @@ pub(crate) fn write(
             (label, rung, conflicts)
         })
         .collect();
-    let rejected = records.rejected.into_iter().map(|r| (r.record, r.rejection)).collect();
-    Ok(WriteOutcome::Ready(Written { counts, rejected, rungs }))
+    Ok(WriteOutcome::Ready(Written { counts, rejected: records.rejected, rungs }))
 }
 
 /// Makes the staging tables that may be needed.
@@ -229,6 +230,23 @@ fn breaks_off(error: &postgres::Error) -> bool {
         .is_none_or(|db| matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)))
 }
 
+/// The last rejections of a batch of each reason, for people.
+fn latest_rejections(batch: &Batch, rejected: &[bisect::RejectedRecord]) -> Vec<LatestRejection> {
+    let mut latest: BTreeMap<Reason, LatestRejection> = BTreeMap::new();
+    for rejected in rejected.iter().rev() {
+        latest.entry(rejected.rejection.reason).or_insert_with(|| {
+            let record = batch.records().get(rejected.record);
+            LatestRejection {
+                partition: batch.spans()[usize::from(record.span)].partition.clone(),
+                offset: Offset(record.offset),
+                reason: rejected.rejection.reason.as_str(),
+                summary: rejected.summary(),
+            }
+        });
+    }
+    latest.into_values().collect()
+}
+
 fn count(batch: &Batch, records: &RecordOutcomes) -> BatchCounts {
     let partition_of = |record: u32| {
         let span = batch.records().get(record).span;
@@ -243,6 +261,7 @@ fn count(batch: &Batch, records: &RecordOutcomes) -> BatchCounts {
             .iter()
             .map(|rejected| (partition_of(rejected.record), rejected.rejection.reason.as_str()))
             .collect(),
+        rejections: latest_rejections(batch, &records.rejected),
     };
     let accounted = counts.written.iter().map(|(_, n)| n).sum::<u64>()
         + counts.deleted.iter().map(|(_, n)| n).sum::<u64>()

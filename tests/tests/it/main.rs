@@ -8,6 +8,7 @@ mod batching;
 mod batching_modes;
 mod breaker;
 mod breaker_refusals;
+mod canaries;
 mod check;
 mod check_beginnings;
 mod check_mistakes;

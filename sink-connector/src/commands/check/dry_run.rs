@@ -1,7 +1,6 @@
 //! The dry run: decodes and writes the newest records of a topic as the sink does, and rolls the transaction back.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use postgres::Client;
@@ -14,7 +13,7 @@ use crate::commands::kafka::CommandError;
 use crate::commands::postgres as connect;
 use crate::commands::sample::Sampled;
 use crate::config::{self, Config};
-use crate::decode::{Cells, Opened, Rejection, Wider};
+use crate::decode::{Cells, Opened, Wider};
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
 use crate::postgres::session::Connections;
@@ -81,9 +80,6 @@ pub(super) fn table_of(client: &mut Client, target: &Target) -> Result<Table, Co
     })
 }
 
-/// The causes of the rejected records, by their number.
-type Causes = HashMap<u32, Cause>;
-
 /// What a dry run needs.
 pub(super) struct DryRun<'a> {
     pub config: &'a Config,
@@ -99,18 +95,18 @@ impl DryRun<'_> {
         let mut strategy = None;
         for _ in 0..ATTEMPTS {
             match self.attempt(records, &ladders, strategy) {
-                Ok((WriteOutcome::Ready(written), plan, causes)) => {
+                Ok((WriteOutcome::Ready(written), plan)) => {
                     self.fields(&subject, records, &plan, report);
                     lost_rows::check(&subject, records, &self.target.wanted, &plan, report);
-                    return self.outcome(&subject, records, &written, &causes, report);
+                    return self.outcome(&subject, records, &written, report);
                 }
-                Ok((WriteOutcome::RolledBack(RolledBack::Conflict { label }), ..)) => {
+                Ok((WriteOutcome::RolledBack(RolledBack::Conflict { label }), _)) => {
                     ladders.entry(label).or_default().climb();
                 }
-                Ok((WriteOutcome::RolledBack(RolledBack::Refused { .. }), ..)) => {
+                Ok((WriteOutcome::RolledBack(RolledBack::Refused { .. }), _)) => {
                     strategy = Some(Strategy::Bisect);
                 }
-                Ok((WriteOutcome::RolledBack(_), ..)) => break,
+                Ok((WriteOutcome::RolledBack(_), _)) => break,
                 Err(failure) => return failed(&subject, &failure, report),
             }
         }
@@ -122,7 +118,7 @@ impl DryRun<'_> {
         records: &[Sampled],
         ladders: &Ladders,
         strategy: Option<Strategy>,
-    ) -> Result<(WriteOutcome, Arc<Plan>, Causes), Failure> {
+    ) -> Result<(WriteOutcome, Arc<Plan>), Failure> {
         let wait = |error: CommandError| Failure::transient(error.to_string());
         let mut connection = connect::open(self.connections, self.config).map_err(wait)?;
         // Under a name of its own, so that positions and dead letters of a running sink are not touched.
@@ -149,16 +145,10 @@ impl DryRun<'_> {
             offsets.place(&mut **connection, &span.partition, &stored)?;
         }
         let mut connection = WriterConnection::new(connection, &offsets)?;
-        let causes = RefCell::new(HashMap::new());
         let context = AttemptContext {
             dead_letters: &dead_letters,
             enter: &|_| {},
-            decide: &|_, rejected| {
-                // The last call has all of them.
-                let found = rejected.iter().map(|r| (r.record, Cause::of(r.rejection, r.failure)));
-                causes.replace(found.collect());
-                Decision::Commit
-            },
+            decide: &|_, _| Decision::Commit,
             last_written: &LastWritten::default(),
             replay: false,
             open: true,
@@ -169,17 +159,10 @@ impl DryRun<'_> {
         let rolled_back = connection.client().batch_execute("ROLLBACK");
         connection.discard();
         rolled_back?;
-        Ok((outcome?, plan, causes.take()))
+        Ok((outcome?, plan))
     }
 
-    fn outcome(
-        &self,
-        subject: &str,
-        records: &[Sampled],
-        written: &Written,
-        causes: &Causes,
-        report: &mut Report,
-    ) {
+    fn outcome(&self, subject: &str, records: &[Sampled], written: &Written, report: &mut Report) {
         let rows: u64 = written.counts.written.iter().map(|(_, rows)| rows).sum();
         let skipped: u64 = written.counts.skipped.iter().map(|(_, _, records)| records).sum();
         let rejected = written.rejected.len();
@@ -190,22 +173,22 @@ impl DryRun<'_> {
                 records.len()
             ),
         );
-        let mut kinds: BTreeMap<Cause, (usize, &Sampled, &Rejection, Option<Wider>)> = BTreeMap::new();
-        for (number, rejection) in &written.rejected {
-            let cause = causes.get(number).cloned().unwrap_or_else(|| Cause::of(rejection, None));
-            let first = &records[*number as usize];
-            let kind = kinds.entry(cause).or_insert((0, first, rejection, None));
+        let mut kinds: BTreeMap<Cause, (usize, &Sampled, String, Option<Wider>)> = BTreeMap::new();
+        for rejected in &written.rejected {
+            let rejection = &rejected.rejection;
+            let cause = Cause::of(rejection, rejected.failure.as_ref());
+            let first = &records[rejected.record as usize];
+            let kind = kinds.entry(cause).or_insert_with(|| (0, first, rejected.summary(), None));
             kind.0 += 1;
             kind.3 = kind.3.max(rejection.wider);
         }
-        for (cause, (count, first, rejection, wider)) in kinds {
+        for (cause, (count, first, summary, wider)) in kinds {
             let text = format!(
-                "{count} of {} records would become dead letters ({}); the first, {} offset {}: {}",
+                "{count} of {} records would become dead letters ({}); the first, {} offset {}: {summary}",
                 records.len(),
                 cause.reason,
                 first.partition,
-                first.offset,
-                rejection.detail
+                first.offset
             );
             let action = cause.hint(&self.target.wanted.table, wider);
             // With this ratio, the breaker would open.

@@ -20,6 +20,14 @@ pub(crate) struct RejectedRecord {
     pub failure: Option<Failure>,
 }
 
+impl RejectedRecord {
+    /// Why, without values of the record.
+    pub(crate) fn summary(&self) -> String {
+        DeadLetter { record: self.record, rejection: &self.rejection, failure: self.failure.as_ref() }
+            .summary()
+    }
+}
+
 /// What the records came to; true once the transaction commits. If the decision is not to commit, only some of them
 /// were tried.
 #[derive(Debug, Default)]

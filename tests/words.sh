@@ -67,6 +67,10 @@ letters?; ^docs/kubernetes.md$; begin with a letter; of the alphabet, in names o
 letters?; ^sink-connector/src/(config/rules|encode/json).rs$; letter; of the alphabet
 silen(ce|t); ^docs/runbook.md$; silence the alert; of Alertmanager
 doubts?; ^(sink-connector/src/commands/infer_ddl/|tests/tests/it/infer_ddl); doubt; what infer-ddl is not sure of, and a key of its JSON
+relations?; ^sink-connector/src/postgres/redact.rs$; "relation; in messages of PostgreSQL
+relations?; ^sink-connector/src/postgres/redact.rs$; relation ."; in messages of PostgreSQL
+slots?; ^sink-connector/src/postgres/redact.rs$; slot; of replication, in messages of PostgreSQL
+silen(ce|t); ^tests/pipes.sh$; --silent; an option of grep
 relations?; ^tests/; l.relation|where relation|partition of relation|nonsystem_relation; of PostgreSQL: a column of pg_locks, a setting, a message
 chunks?; [.]rs$; chunks[(]|chunks_exact|split_first_chunk; of slices in the standard library
 (kafka|delete) events?; ^sink-connector/src/kafka/; rd_kafka_event; of the queues of librdkafka

@@ -30,7 +30,7 @@ pub enum TopicError {
     NotAuthorised(String),
 }
 
-/// What is said of a topic that does not exist.
+/// The message for a topic that does not exist.
 pub(crate) fn missing(topic: &str) -> String {
     format!(
         "topic {topic:?} does not exist, or this user may not see it: create it (kafka-topics --create --topic {topic}), \

@@ -119,10 +119,10 @@ pub fn broken_client<'a>(
         KafkaError::ClientConfig(_, _, property, _) => format!("librdkafka refuses {property}"),
         other => other.to_string(),
     };
-    let told = properties
+    let shown = properties
         .into_iter()
         .any(|(name, value)| is_secret_property(name) && !value.is_empty() && text.contains(value));
-    let problem = if told { "librdkafka refuses a secret property".to_owned() } else { text };
+    let problem = if shown { "librdkafka refuses a secret property".to_owned() } else { text };
     RuleError::new(["kafka.properties"], problem)
 }
 

@@ -37,7 +37,7 @@ pub(crate) enum FirstPositionError {
 
 /// Where the position comes from at which a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum BeginsBy {
     /// PostgreSQL.
     Stored,
     /// What another consumer has committed to Kafka.
@@ -48,7 +48,7 @@ pub(crate) enum Origin {
     Latest,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for BeginsBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stored => "from the stored position",
@@ -78,8 +78,8 @@ impl FirstPositions<'_> {
         partition: &TopicPartition,
         end: Option<Offset>,
     ) -> Result<Offset, FirstPositionError> {
-        let (offset, origin) = self.with_origin(partition, end)?;
-        if origin == Origin::Group {
+        let (offset, reason) = self.with_reason(partition, end)?;
+        if reason == BeginsBy::Group {
             tracing::info!(%partition, %offset, "starting from the group's offset in Kafka");
         }
         Ok(offset)
@@ -89,20 +89,20 @@ impl FirstPositions<'_> {
     ///
     /// # Errors
     /// As those of [`FirstPositions::of`].
-    pub(crate) fn with_origin(
+    pub(crate) fn with_reason(
         &self,
         partition: &TopicPartition,
         end: Option<Offset>,
-    ) -> Result<(Offset, Origin), FirstPositionError> {
+    ) -> Result<(Offset, BeginsBy), FirstPositionError> {
         if let Some(offset) = self.of_group(partition)? {
-            return Ok((offset, Origin::Group));
+            return Ok((offset, BeginsBy::Group));
         }
         match self.reset {
             AutoOffsetReset::Earliest => {
-                Ok((Offset(watermarks(self.consumer, partition)?.0), Origin::Earliest))
+                Ok((Offset(watermarks(self.consumer, partition)?.0), BeginsBy::Earliest))
             }
             AutoOffsetReset::Latest => {
-                Ok((end.ok_or_else(|| QueryError::EndUnknown(partition.clone()))?, Origin::Latest))
+                Ok((end.ok_or_else(|| QueryError::EndUnknown(partition.clone()))?, BeginsBy::Latest))
             }
             AutoOffsetReset::Error => Err(FirstPositionError::Stopped(Stopped::NoPosition(format!(
                 "{partition} has no position, neither in PostgreSQL nor in the group, and auto_offset_reset is error: \

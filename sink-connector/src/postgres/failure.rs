@@ -22,10 +22,17 @@ pub struct Failure {
     pub connection_lost: bool,
     /// What happened, without values of records.
     pub message: String,
-    /// The server's whole report, which may quote the record. Only a dead letter stores it.
-    pub(crate) report: Option<Box<str>>,
-    /// The server's routine that raised the error.
-    pub(crate) routine: Option<Box<str>>,
+    /// The rest of the server's error.
+    pub(crate) server: Option<Box<ServerReport>>,
+}
+
+/// What only a dead letter and the classification use of a server's error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerReport {
+    /// Message, detail and hint, which may quote the record. Only a dead letter stores them.
+    pub text: String,
+    /// The routine that raised the error.
+    pub routine: Option<String>,
 }
 
 impl Failure {
@@ -49,14 +56,13 @@ impl Failure {
             undecided: false,
             connection_lost: false,
             message: message.into(),
-            report: None,
-            routine: None,
+            server: None,
         }
     }
 
-    /// What happened, as a dead letter tells it.
+    /// What happened, for a dead letter.
     pub fn report(&self) -> &str {
-        self.report.as_deref().unwrap_or(&self.message)
+        self.server.as_ref().map_or(&self.message, |server| &server.text)
     }
 
     /// The violated constraint or index, if this is a unique violation.
@@ -111,7 +117,8 @@ impl Failure {
     pub fn met_again(self) -> Self {
         match &self.sqlstate {
             Some(state) => {
-                let source = self.routine.as_deref().unwrap_or(&self.message);
+                let routine = self.server.as_ref().and_then(|server| server.routine.as_deref());
+                let source = routine.unwrap_or(&self.message);
                 Self { class: again(state, self.constraint.as_deref(), source), ..self }
             }
             None => self,
@@ -169,8 +176,10 @@ impl From<postgres::Error> for Failure {
             // After an error in COPY the protocol state of the connection is uncertain.
             connection_lost: true,
             message: redact::message(db),
-            report: Some(redact::report(db).into()),
-            routine: db.routine().map(Into::into),
+            server: Some(Box::new(ServerReport {
+                text: redact::report(db),
+                routine: db.routine().map(str::to_owned),
+            })),
         }
     }
 }

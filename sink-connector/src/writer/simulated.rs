@@ -31,7 +31,7 @@ enum State {
         until: Instant,
     },
     /// The session does not answer. The result is known when it is ended.
-    Hanging(Option<Result<Attempt, Failure>>),
+    Hanging(Option<Box<Result<Attempt, Failure>>>),
     Waiting {
         until: Instant,
     },
@@ -91,7 +91,7 @@ impl SimulatedWriter {
             }
             // Its session is ended when it is replaced.
             State::Hanging(result) if self.abandoned => {
-                Event::Tried(result.take().expect("a session ends once"))
+                Event::Tried(*result.take().expect("a session ends once"))
             }
             State::Waiting { until } if now >= *until || shutdown => Event::Waited,
             State::Idle | State::Trying { .. } | State::Hanging(_) | State::Waiting { .. } => return None,
@@ -119,7 +119,7 @@ impl SimulatedWriter {
                 Step::Try(strategy) => {
                     self.state = match database.begin() {
                         Some(duration) => State::Trying { strategy, until: now + duration },
-                        None => State::Hanging(Some(database.attempt(&hand.batch, strategy))),
+                        None => State::Hanging(Some(Box::new(database.attempt(&hand.batch, strategy)))),
                     };
                     self.work = Some((attempts, hand));
                     return None;

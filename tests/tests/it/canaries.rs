@@ -13,7 +13,7 @@ const VALUE: &str = "kanarienvogel";
 const SECRET: &str = "wellensittich";
 
 #[track_caller]
-fn assert_silent(what: &str, text: &str) {
+fn assert_hidden(what: &str, text: &str) {
     for canary in [VALUE, SECRET] {
         if let Some(line) = text.lines().find(|line| line.to_lowercase().contains(canary)) {
             panic!("{what} shows {canary}: {line}");
@@ -87,8 +87,8 @@ fn values_of_rejected_records_are_in_their_dead_letters_only() {
         // Good ones around them: what looks like a configuration error is decided by its neighbours.
         kafka.produce(&topic, (100..110).map(good).chain(rejected()).chain((200..210).map(good)));
         let check = config.finish(&["check", "--sample", "50"], PATIENCE);
-        assert_silent("check", &check.stdout);
-        assert_silent("check's log", &check.stderr);
+        assert_hidden("check", &check.stdout);
+        assert_hidden("check's log", &check.stderr);
         assert!(check.stdout.contains("sample of"), "{}", check.stdout);
         let sink = config.run();
         let expected = rejected().len() as f64;
@@ -102,7 +102,7 @@ fn values_of_rejected_records_are_in_their_dead_letters_only() {
             .get(0);
         assert!(stored >= 9, "the values are in {stored} dead letters: the search below could find them");
         for path in ["/status", "/readyz", "/metrics", "/livez"] {
-            assert_silent(path, &sink.get(path).unwrap().1);
+            assert_hidden(path, &sink.get(path).unwrap().1);
         }
         let status: Value = serde_json::from_str(&sink.get("/status").unwrap().1).unwrap();
         assert_eq!(status["dead_letters"]["total"], rejected().len(), "{status}");
@@ -112,8 +112,8 @@ fn values_of_rejected_records_are_in_their_dead_letters_only() {
         );
         let output = sink.stop(PATIENCE);
         assert!(output.stderr.contains("records rejected: "), "{}", output.stderr);
-        assert_silent("the log", &output.stderr);
-        assert_silent("stdout", &output.stdout);
+        assert_hidden("the log", &output.stderr);
+        assert_hidden("stdout", &output.stdout);
     }
 }
 
@@ -126,7 +126,7 @@ fn a_record_that_stops_the_sink_or_opens_the_breaker_is_named_by_its_place() {
         let config = config.set(key, value).set("errors.breaker_window_records", 10);
         Services::shared().kafka.produce(&topic, rejected().into_iter().cycle().take(60));
         let output = config.finish(&["run", "--until-end"], PATIENCE).expect_code(code);
-        assert_silent(key, &output.stderr);
+        assert_hidden(key, &output.stderr);
         assert!(output.stderr.contains(&format!("{topic}[0]")), "{}", output.stderr);
     }
 }
@@ -144,9 +144,9 @@ fn a_table_that_waits_does_not_show_the_record_it_waits_with() {
     let (_, body) = wait::holds(PATIENCE, "no partition takes it", ready, |(status, body)| {
         *status == 503 && body.contains("23514")
     });
-    assert_silent("/readyz", &body);
-    assert_silent("/status", &sink.get("/status").unwrap().1);
-    assert_silent("the log", &sink.stop(PATIENCE).stderr);
+    assert_hidden("/readyz", &body);
+    assert_hidden("/status", &sink.get("/status").unwrap().1);
+    assert_hidden("the log", &sink.stop(PATIENCE).stderr);
 }
 
 #[test]
@@ -178,8 +178,8 @@ fn secrets_are_not_shown_by_any_command_whether_spelled_right_or_wrong() {
                 &["run", "--until-end", "--deadline", "2s"],
             ] {
                 let output = config.finish(args, PATIENCE);
-                assert_silent(&format!("case {number}: {args:?}"), &output.stdout);
-                assert_silent(&format!("case {number}: stderr of {args:?}"), &output.stderr);
+                assert_hidden(&format!("case {number}: {args:?}"), &output.stdout);
+                assert_hidden(&format!("case {number}: stderr of {args:?}"), &output.stderr);
             }
         }
     }

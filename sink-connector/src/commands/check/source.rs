@@ -125,8 +125,8 @@ pub(super) fn samples(
 fn beginnings(statuses: &[PartitionStatus], report: &mut Report) {
     let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for status in statuses {
-        let Some((offset, origin)) = status.begins else { continue };
-        let text = format!("partition {} begins at {offset}, {origin}", status.partition.partition);
+        let Some((offset, reason)) = status.begins else { continue };
+        let text = format!("partition {} begins at {offset}, {reason}", status.partition.partition);
         topics.entry(&status.partition.topic).or_default().push(text);
     }
     for (topic, partitions) in topics {

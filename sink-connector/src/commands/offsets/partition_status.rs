@@ -6,7 +6,7 @@ use postgres::Client;
 
 use crate::commands::kafka::{CommandError, Kafka};
 use crate::config::Config;
-use crate::positions::first::{FirstPositionError, FirstPositions, Origin, check_owner, watermarks};
+use crate::positions::first::{BeginsBy, FirstPositionError, FirstPositions, check_owner, watermarks};
 use crate::positions::stopped::Stopped;
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
@@ -25,7 +25,7 @@ pub struct PartitionStatus {
     /// Where the log begins and ends.
     pub log: (Offset, Offset),
     /// Where a sink would begin, and where that position comes from; none if the partition is stopped.
-    pub(crate) begins: Option<(Offset, Origin)>,
+    pub(crate) begins: Option<(Offset, BeginsBy)>,
     /// Why a sink would not read the partition.
     pub stopped: Option<Stopped>,
 }
@@ -92,11 +92,11 @@ pub fn read(
             let begins = match &stored {
                 Some(stored) => check_owner(&offsets, partition, stored, &owner)
                     .and_then(|position| in_range(partition, position, log))
-                    .map(|position| (position, Origin::Stored)),
-                None => match firsts.with_origin(partition, Some(log.1)) {
+                    .map(|position| (position, BeginsBy::Stored)),
+                None => match firsts.with_reason(partition, Some(log.1)) {
                     // The sink finds an offset out of range when it fetches.
-                    Ok((position, Origin::Group)) => {
-                        in_range(partition, position, log).map(|position| (position, Origin::Group))
+                    Ok((position, BeginsBy::Group)) => {
+                        in_range(partition, position, log).map(|position| (position, BeginsBy::Group))
                     }
                     Ok(first) => Ok(first),
                     Err(FirstPositionError::Stopped(why)) => Err(why),

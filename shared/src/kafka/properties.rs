@@ -172,7 +172,7 @@ mod tests {
         let expected = [
             "kafka.properties.debug: librdkafka does not accept the value",
             "kafka.properties.nonsense: librdkafka has no such property",
-            "kafka.properties.\"sasl.oauthbearer.client.secret\": not supported in this build: OAUTHBEARER/OIDC depends on",
+            "kafka.properties.\"sasl.oauthbearer.client.secret\": not supported in this build: OAuth/OIDC depends on",
             "kafka.properties.\"sasl.pasword\": librdkafka has no such property; did you mean sasl.password?",
             "kafka.properties.\"security.protocol\": librdkafka does not accept the value",
             "kafka.properties.\"session.timeout.ms\": the value is outside allowed range 1..3600000",

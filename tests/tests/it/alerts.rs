@@ -90,6 +90,7 @@ fn short() -> Values {
         "noProgress",
         "lag",
         "deadLetters",
+        "recordsRejected",
         "breakerOpen",
         "waitingForDatabase",
         "fenced",
@@ -105,6 +106,7 @@ fn short() -> Values {
         .with("noProgress.window", "10s")
         .with("lag.age", "10s")
         .with("deadLetters.window", "30s")
+        .with("recordsRejected.window", "30s")
         // Longer than the longest pause between two attempts.
         .with("waitingForDatabase.window", "40s")
         .with("fenced.window", "30s")
@@ -217,6 +219,7 @@ impl<'a> Connectors<'a> {
             key("SinkLagging", self.database.name()),
             key("SinkWaitingForDatabase", self.database.name()),
             key("SinkDeadLetters", self.refused.name()),
+            key("SinkRecordsRejected", self.refused.name()),
             key("SinkFencedRepeatedly", self.fenced.name()),
             key("SinkRebalanceStorm", self.rebalanced.name()),
             key("SinkKafkaCommitsFail", self.commits.name()),
@@ -274,7 +277,7 @@ impl<'a> Connectors<'a> {
             [&self.stopped, &self.commits].map(|connector| key("SinkTargetDown", &connector.address()));
         fixed.contains(fired)
             || fired.1 == self.broken.name()
-                && ["SinkDeadLetters", "SinkNoProgress", "SinkLagging"].contains(&&*fired.0)
+                && ["SinkDeadLetters", "SinkRecordsRejected", "SinkNoProgress", "SinkLagging"].contains(&&*fired.0)
     }
 }
 

@@ -206,13 +206,14 @@ pub(crate) fn check_owner(
     if let (Some(there), Some(here)) = (&theirs.target_id, &owner.target_id)
         && there.is_replaced_by(here)
     {
-        return Err(Stopped::TableRecreated(format!(
+        let text = format!(
             "table {} is not the one that position {} of {partition} belongs to: it was dropped and created again, or \
              replaced (oid {} is now {}), so the rows of earlier records may be missing. Write them again with \
              `sink-connector offsets reset --to-earliest`, or, if the table has them, accept it with \
              `sink-connector offsets reset --to-stored`",
             owner.target_table, stored.next, there.oid, here.oid
-        )));
+        );
+        return Err(Stopped::TableRecreated(text, stored.next));
     }
     Ok(stored.next)
 }

@@ -121,6 +121,10 @@ impl AssignedPartition {
     pub(crate) fn stop(&mut self, why: Stopped) -> bool {
         let stops = !self.has_stopped();
         if stops {
+            if let Some(position) = why.position() {
+                (self.stored, self.handed, self.next) = (position, position, position);
+                self.known = true;
+            }
             self.phase = Phase::Stopped(why);
         }
         stops

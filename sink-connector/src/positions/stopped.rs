@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::types::Offset;
+
 /// Why a partition is not consumed until the operator acts. The others go on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Stopped {
@@ -11,8 +13,8 @@ pub enum Stopped {
     ForeignPosition(String),
     /// The topic was deleted and created again.
     TopicRecreated(String),
-    /// The target table was dropped and created again.
-    TableRecreated(String),
+    /// The target table was dropped and created again. The stored position is valid in the topic.
+    TableRecreated(String, Offset),
     /// Records up to here have been deleted before they were read.
     BelowLogStart(String),
     /// The log ends before the position.
@@ -28,10 +30,18 @@ impl Stopped {
             Self::LostPosition(_) => "lost_position",
             Self::ForeignPosition(_) => "foreign_position",
             Self::TopicRecreated(_) => "topic_recreated",
-            Self::TableRecreated(_) => "table_recreated",
+            Self::TableRecreated(..) => "table_recreated",
             Self::BelowLogStart(_) => "below_log_start",
             Self::BeyondLogEnd(_) => "beyond_log_end",
             Self::NoPosition(_) => "no_position",
+        }
+    }
+
+    /// The stored position, if it was read and is one in this log: records from it on are not written.
+    pub(crate) fn position(&self) -> Option<Offset> {
+        match self {
+            Self::TableRecreated(_, position) => Some(*position),
+            _ => None,
         }
     }
 
@@ -53,7 +63,7 @@ impl fmt::Display for Stopped {
             Self::LostPosition(text)
             | Self::ForeignPosition(text)
             | Self::TopicRecreated(text)
-            | Self::TableRecreated(text)
+            | Self::TableRecreated(text, _)
             | Self::BelowLogStart(text)
             | Self::BeyondLogEnd(text)
             | Self::NoPosition(text) => f.write_str(text),

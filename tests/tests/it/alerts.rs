@@ -277,7 +277,8 @@ impl<'a> Connectors<'a> {
             [&self.stopped, &self.commits].map(|connector| key("SinkTargetDown", &connector.address()));
         fixed.contains(fired)
             || fired.1 == self.broken.name()
-                && ["SinkDeadLetters", "SinkRecordsRejected", "SinkNoProgress", "SinkLagging"].contains(&&*fired.0)
+                && ["SinkDeadLetters", "SinkRecordsRejected", "SinkNoProgress", "SinkLagging"]
+                    .contains(&&*fired.0)
     }
 }
 

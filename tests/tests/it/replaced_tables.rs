@@ -59,6 +59,14 @@ fn a_table_that_ddl_file_creates_again_stops_its_partitions_until_its_rows_are_w
     wait::holds(SOON, "/readyz says why", ready, |(status, body)| {
         *status == 503 && body.contains("table t is not the one")
     });
+    // Three records of each partition are not written.
+    wait::holds(SOON, "the lag", || sink.sum("sink_lag_records"), |lag| *lag == 6.0);
+    let status: serde_json::Value = serde_json::from_str(&sink.get("/status").unwrap().1).unwrap();
+    assert_eq!(
+        (&status["partitions"][0]["position"], &status["partitions"][0]["lag"]),
+        (&3.into(), &3.into()),
+        "{status}"
+    );
     scene.end(&sink);
     let check = scene.config.finish(&["check", "--sample", "0"], SOON).expect_code(1);
     assert!(check.stdout.contains(RECREATED) && check.stdout.contains("offsets reset"), "{}", check.stdout);

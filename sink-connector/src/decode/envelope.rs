@@ -2,7 +2,7 @@
 //! events. The result is the row as plain JSON, or that the row was deleted.
 
 use super::logical::{self, Schema};
-use super::rejection::excerpt;
+use super::rejection::{GOT, excerpt};
 use super::{Decoder, Reason, Rejection, not_an_object, reject, utf8};
 use schemars::JsonSchema;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -95,7 +95,7 @@ fn change<'a>(
     let Some(op) = member(&members, "op") else {
         let what = "expected a change event of Debezium with op, before and after (what its ExtractNewRecordState \
                     makes of them is value_format json or json_schema)";
-        return Err(invalid(format!("{what}, got {}", excerpt(event))));
+        return Err(invalid(format!("{what}{GOT}{}", excerpt(event))));
     };
     let image = |name| {
         let image = member(&members, name).and_then(row)?;
@@ -105,11 +105,11 @@ fn change<'a>(
     match op.trim_matches('"') {
         "c" | "u" | "r" => match image("after") {
             Some(after) => Ok(Opened::Row(after)),
-            None => Err(invalid(format!("a change event with op {op} and without after"))),
+            None => Err(invalid(format!("a change event without after{GOT}op {op}"))),
         },
         "d" => Ok(Opened::Gone { before: image("before") }),
         "t" => Err(unsupported("TRUNCATE of the source table (op \"t\") is not supported")),
-        _ => Err(unsupported(&format!("a change event with op {}", excerpt(op)))),
+        _ => Err(unsupported(&format!("a change event with an unknown op{GOT}{}", excerpt(op)))),
     }
 }
 

@@ -56,8 +56,11 @@ impl KeyDecoder {
             _ => {
                 let names: Vec<_> = self.columns.iter().map(|&c| &*self.decoder.fields[c].name).collect();
                 let got = rejection::excerpt(text);
-                let detail =
-                    format!("the record's key: expected an object with {}, got {got}", names.join(", "));
+                let detail = format!(
+                    "the record's key: expected an object with {}{}{got}",
+                    names.join(", "),
+                    rejection::GOT
+                );
                 Err(reject(Reason::NotAnObject, detail))
             }
         }

@@ -18,6 +18,7 @@ pub use cells::Cells;
 pub(crate) use envelope::Opened;
 pub use envelope::ValueFormat;
 pub(crate) use key::KeyDecoder;
+use rejection::GOT;
 pub(crate) use rejection::{Reason, Rejection};
 pub(crate) use wider::Wider;
 
@@ -210,7 +211,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Rejection> {
 fn not_an_object(text: &str) -> Rejection {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(IgnoredAny) => {
-            reject(Reason::NotAnObject, format!("expected an object, got {}", rejection::excerpt(text)))
+            reject(Reason::NotAnObject, format!("expected an object{GOT}{}", rejection::excerpt(text)))
         }
         Err(error) => reject(Reason::InvalidJson, error.to_string()),
     }

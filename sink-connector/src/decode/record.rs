@@ -1,6 +1,6 @@
 //! Reads the object of a record: finds each field's column and has its value encoded.
 
-use super::rejection::excerpt;
+use super::rejection::{GOT, excerpt};
 use super::value::{ValueSeed, encode_raw};
 use super::wider::wider;
 use super::{Cells, Decoder, Field, Reason, Rejection, reject};
@@ -59,12 +59,12 @@ pub(super) fn reject_value(field: &Field, error: EncodeError, got: &str) -> Reje
     let wider = if narrow { wider(kind, got) } else { None };
     let got = excerpt(got);
     let detail = match error {
-        EncodeError::WrongType => format!("field {name:?}: expected {kind}, got {got}"),
-        EncodeError::OutOfRange => format!("field {name:?}: out of range for {kind}: {got}"),
-        EncodeError::TooLong => format!("field {name:?}: too long for {kind}: {got}"),
-        EncodeError::UnknownLabel => format!("field {name:?}: {kind} has no such label: {got}"),
+        EncodeError::WrongType => format!("field {name:?}: expected {kind}{GOT}{got}"),
+        EncodeError::OutOfRange => format!("field {name:?}: out of range for {kind}{GOT}{got}"),
+        EncodeError::TooLong => format!("field {name:?}: too long for {kind}{GOT}{got}"),
+        EncodeError::UnknownLabel => format!("field {name:?}: {kind} has no such label{GOT}{got}"),
         EncodeError::NullByte | EncodeError::LoneSurrogate | EncodeError::TooDeep => {
-            format!("field {name:?}: {error}: {got}")
+            format!("field {name:?}: {error}{GOT}{got}")
         }
     };
     Rejection { reason: error.into(), column: Some(column.clone()), wider, detail }

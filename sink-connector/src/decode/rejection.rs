@@ -115,25 +115,21 @@ pub struct Rejection {
     pub column: Option<String>,
     /// The type that would hold the value, if the column's type is too narrow for it.
     pub wider: Option<Wider>,
-    /// What is wrong and where, with an excerpt of the record.
+    /// What is wrong and where; after [`GOT`], an excerpt of the record.
     pub detail: String,
 }
 
 impl Rejection {
-    /// The reason and where it arose, without values of the record: for logs, /readyz, /status and commands.
+    /// The reason without values of the record: for logs, /readyz, /status and check.
     #[must_use]
     pub fn without_values(&self) -> String {
-        let Self { reason, column, detail, .. } = self;
-        match (reason, column) {
-            // Their details name columns and positions only.
-            (Reason::MissingField | Reason::NullValue | Reason::DuplicateKey | Reason::InvalidUtf8, _) => {
-                format!("{reason}: {detail}")
-            }
-            (_, Some(column)) => format!("{reason} for column {column:?}"),
-            (_, None) => reason.to_string(),
-        }
+        let detail = self.detail.split(GOT).next().unwrap_or_default();
+        format!("{}: {detail}", self.reason)
     }
 }
+
+/// Stands in a detail before the value, which ends it.
+pub(super) const GOT: &str = ", got ";
 
 /// The longest excerpt of a record in a message, in characters.
 const EXCERPT_CHARS: usize = 100;

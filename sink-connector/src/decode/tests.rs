@@ -169,11 +169,11 @@ fn a_rejection_says_what_and_where_but_not_the_whole_record() {
     assert_eq!(rejection(r#"{"i": "abc"}"#, LENIENT).detail, r#"field "i": expected integer, got "abc""#);
     assert_eq!(
         rejection(r#"{"n": 12345.67}"#, LENIENT).detail,
-        r#"field "n": out of range for numeric(5,2): 12345.67"#
+        r#"field "n": out of range for numeric(5,2), got 12345.67"#
     );
     assert_eq!(
         rejection(r#"{"i": 2147483648 }"#, LENIENT).detail,
-        r#"field "i": out of range for integer: 2147483648"#
+        r#"field "i": out of range for integer, got 2147483648"#
     );
 }
 

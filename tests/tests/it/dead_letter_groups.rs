@@ -82,7 +82,7 @@ fn a_replay_says_why_those_fail_that_still_fail_and_exits_with_3() {
         &[
             "1 rows written, 0 deleted, 0 records skipped, 5 dead letters still fail",
             &format!(
-                "out_of_range: 2, the first {topic}[0] at offset 1: field \"n\": out of range for smallint: 40000 -> "
+                "out_of_range: 2, the first {topic}[0] at offset 1: field \"n\": out of range for smallint, got 40000 -> "
             ),
             "ALTER COLUMN \"n\" TYPE bigint",
             "refused (23514 t_age_check): 2, the first",

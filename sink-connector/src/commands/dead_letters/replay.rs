@@ -147,7 +147,7 @@ fn failures(batch: &Batch, rejected: &[DeadLetter<'_>]) -> Failures {
             count: 0,
             wider: None,
             first: (partition.clone(), record.offset),
-            detail: dead_letter.summary(),
+            detail: dead_letter.rejection.detail.clone(),
         });
         failed.count += 1;
         failed.wider = failed.wider.max(dead_letter.rejection.wider);

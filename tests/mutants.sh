@@ -13,6 +13,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} CARGO_INCREMENTAL=1
 MUTANTS='
 kafka_before_rows|source/handover.rs|s/entry\.handed_over(span\.next);/&\n                self.kafka_commits.stored(\&span.partition, span.next);/
 forget_to_resume|source/handover.rs|/Command::Resume/d
+forget_to_unpark|source/parked.rs|s/if !queued {/if !queued \&\& false {/
 position_of_an_abandoned_batch|writer/attempts.rs|s/Event::Waited if now\.shutdown => .*/Event::Waited if now.shutdown => self.committed(BatchCounts::default()),/
 unanswered_is_committed|writer/attempts.rs|s/self\.unanswered = Some(counts);/return self.committed(counts);/
 stale_client_position|positions/partition.rs|s/self\.delivery == Delivery::Followed/self.delivery != Delivery::Interrupted/
@@ -23,7 +24,7 @@ dropped_record_is_passed|source/take.rs|/entry\.interrupted();/d
 
 restore() {
     rm -rf "${copy:?}/"*
-    (cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy" 2>/dev/null) || true
+    (cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp -p --parents -t "$copy" 2>/dev/null) || true
 }
 
 run() {

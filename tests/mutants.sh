@@ -41,9 +41,10 @@ survivors=0
 while IFS='|' read -r name file script; do
     if [ -z "$name" ]; then continue; fi
     if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
-    restore
-    sed -i "$script" "$copy/sink-connector/src/$file"
-    if cmp -s "$root/sink-connector/src/$file" "$copy/sink-connector/src/$file"; then
+    source="$copy/sink-connector/src/$file"
+    cp "$source" "$copy/original"
+    sed -i "$script" "$source"
+    if cmp -s "$copy/original" "$source"; then
         echo "$name: not applied, because $file has changed"
         survivors=$((survivors + 1))
     elif ! (cd "$copy" && cargo test --profile checked -p sink-connector --lib --no-run >"$copy/log" 2>&1); then
@@ -54,7 +55,8 @@ while IFS='|' read -r name file script; do
         echo "$name: NOT caught"
         survivors=$((survivors + 1))
     else
-        echo "$name: caught by $(grep -c '^test .* FAILED' "$copy/log") of $(grep -c '^test simulation' "$copy/log") tests"
+        echo "$name: caught by $(grep -c '^test simulation.* FAILED' "$copy/log") of $(grep -c '^test simulation' "$copy/log") tests"
     fi
+    cp "$copy/original" "$source"
 done <<<"$MUTANTS"
 exit $((survivors > 0))

@@ -10,6 +10,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::types::RDKafkaType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shared::http;
 use shared::kafka::{broken_client, broken_properties};
 use shared::live_score::TOPIC;
 use shared::log::LogFormat;
@@ -114,7 +115,7 @@ pub enum Scenario {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Address of metrics and probes, in `run`.
+    /// Address of metrics and probes in `run`, or `off`.
     #[default = "0.0.0.0:9465"]
     pub listen: String,
 }
@@ -177,12 +178,12 @@ impl Kafka {
 }
 
 impl Http {
-    /// The address as a socket address.
+    /// The address as a socket address; `None` if it is `off`.
     ///
     /// # Errors
     /// The address is not valid, which [`Settings::load`] refuses.
-    pub fn listen(&self) -> Result<SocketAddr, std::net::AddrParseError> {
-        self.listen.parse()
+    pub fn listen(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
+        if self.listen == http::OFF { Ok(None) } else { self.listen.parse().map(Some) }
     }
 }
 
@@ -197,7 +198,10 @@ impl Settings {
         let (secrets, mut broken) = properties::read_property_files(&settings.kafka.properties);
         settings.kafka.secrets = secrets;
         if settings.http.listen().is_err() {
-            broken.push(RuleError::new(["http.listen"], "is not an address and port such as 0.0.0.0:9465"));
+            broken.push(RuleError::new(
+                ["http.listen"],
+                "is not an address and port such as 0.0.0.0:9465, or off",
+            ));
         }
         broken.extend(settings.kafka.broken_properties());
         for (name, why) in OWNED_PROPERTIES {
@@ -241,7 +245,7 @@ mod tests {
         assert_eq!(format!("{with:?}"), format!("{without:?}"));
         assert_eq!(with.producer.interval, Duration::from_secs(5));
         assert_eq!(with.kafka.delivery_timeout(), Duration::from_secs(30));
-        assert_eq!(with.http.listen().unwrap().port(), 9465);
+        assert_eq!(with.http.listen().unwrap().unwrap().port(), 9465);
         // Every key stands in the file, if only as a comment.
         for key in SCHEMA.keys() {
             let name = key.rsplit('.').next().unwrap();

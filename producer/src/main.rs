@@ -54,8 +54,10 @@ fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => {
             // Dropped, and stopped, after the run.
-            let server = http::serve(settings.http.listen()?, status)?;
-            tracing::info!(address = %server.local_addr(), "serving metrics and probes");
+            let server = settings.http.listen()?.map(|listen| http::serve(listen, status)).transpose()?;
+            if let Some(server) = &server {
+                tracing::info!(address = %server.local_addr(), "serving metrics and probes");
+            }
             let batches = Batches { size, interval: settings.producer.interval, records: args.records };
             production.run(batches)?;
         }

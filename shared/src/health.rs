@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::http::OFF;
+
 /// Time limit of the whole question.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bound of an answer that is read. `/readyz` lists problems.
@@ -36,6 +38,9 @@ pub enum Unhealthy {
     /// The address has no place to connect to.
     #[error("http.listen: {0:?} is not the address of a server")]
     NoAddress(String),
+    /// The process serves no HTTP.
+    #[error("http.listen is off, so the process cannot be asked")]
+    Off,
     /// The configuration says that port 0 was to be chosen freely.
     #[error(
         "http.listen: port 0 is chosen when the process starts, so this command cannot know it; set a port"
@@ -67,6 +72,9 @@ impl Probe {
 /// # Errors
 /// It does not answer with 200 within five seconds.
 pub fn ask(listen: &str, probe: Probe) -> Result<String, Unhealthy> {
+    if listen == OFF {
+        return Err(Unhealthy::Off);
+    }
     let no_address = || Unhealthy::NoAddress(listen.to_owned());
     let mut addresses = listen.to_socket_addrs().map_err(|_| no_address())?;
     let address = reachable(addresses.next().ok_or_else(no_address)?);

@@ -21,6 +21,9 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+/// The value of `http.listen` for a process that serves no HTTP.
+pub const OFF: &str = "off";
+
 /// The paths that [`serve`] answers. The 404 response lists them.
 pub const PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/status"];
 

@@ -95,10 +95,12 @@ fn of_sink(config: &Config) -> Vec<RuleError> {
         }
     }
     let listen = &config.http.listen;
-    if !listen.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+    let address =
+        listen.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if listen != shared::http::OFF && !address {
         broken.push(RuleError::new(
             ["http.listen"],
-            format!("{listen:?} is not host:port, such as 0.0.0.0:9464"),
+            format!("{listen:?} is not host:port, such as 0.0.0.0:9464, or off"),
         ));
     }
     broken

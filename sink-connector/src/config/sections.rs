@@ -219,7 +219,7 @@ pub enum DeadLetters {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Address of `/metrics`, `/livez`, `/readyz` and `/status`: `host:port`. Port 0 takes a free port.
+    /// Address of `/metrics`, `/livez`, `/readyz` and `/status`: `host:port`, or `off`. Port 0 takes a free port.
     #[default = "0.0.0.0:9464"]
     pub listen: String,
 }

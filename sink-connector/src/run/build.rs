@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use postgres_openssl::MakeTlsConnector;
 use rdkafka::consumer::Consumer as _;
-use shared::http::Server;
+use shared::http::{OFF, Server};
 use shared::signal::Shutdown;
 
 use crate::config::{self, Config};
@@ -42,7 +42,8 @@ pub(super) struct Sink<'a> {
     pub board: Arc<Board>,
     pub heartbeats: Heartbeats,
     pub kafka: KafkaClients,
-    pub server: Server,
+    /// `None` if `http.listen` is `off`.
+    pub server: Option<Server>,
 }
 
 pub(super) struct Heartbeats {
@@ -68,7 +69,8 @@ pub(super) fn build<'a>(config: &'a Config, args: &RunArgs, shutdown: Shutdown) 
     let postgres = connect::settings(config)?;
     let writer_context = Arc::new(writer_context(config, &postgres, shutdown)?);
     let server = serve(config, &writer_context, &board, &heartbeats)?;
-    tracing::info!(connector = config.name, http = %server.local_addr(), "started");
+    let http = server.as_ref().map_or_else(|| OFF.to_owned(), |server| server.local_addr().to_string());
+    tracing::info!(connector = config.name, http, "started");
     let kafka = kafka_clients(config, &writer_context.metrics)?;
     let bounds = Bounds {
         max_records: args.max_records,
@@ -123,7 +125,10 @@ fn serve(
     context: &WriterContext,
     board: &Arc<Board>,
     heartbeats: &Heartbeats,
-) -> anyhow::Result<Server> {
+) -> anyhow::Result<Option<Server>> {
+    if config.http.listen == OFF {
+        return Ok(None);
+    }
     let status = Status {
         connector: config.name.clone(),
         metrics: Arc::clone(&context.metrics),
@@ -139,7 +144,7 @@ fn serve(
     let address = || format!("http.listen: {}", config.http.listen);
     let mut addresses = config.http.listen.to_socket_addrs().with_context(address)?;
     let listen = addresses.next().with_context(address)?;
-    Ok(shared::http::serve(listen, Arc::new(status))?)
+    Ok(Some(shared::http::serve(listen, Arc::new(status))?))
 }
 
 fn kafka_clients(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<KafkaClients> {

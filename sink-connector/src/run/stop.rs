@@ -37,7 +37,9 @@ pub(super) fn stop(sink: Sink<'_>, ended: Ended) -> anyhow::Result<(StoppedBy, T
         if joining && kafka_answers { JOIN_TIMEOUT.min(sink.config.shutdown_timeout) } else { LEAVE_TIMEOUT };
     leave_group(sink.kafka.consumer, timeout);
     let finished = finished.context("Kafka")?;
-    sink.server.stop();
+    if let Some(server) = sink.server {
+        server.stop();
+    }
     Ok(finished)
 }
 

@@ -16,10 +16,8 @@ forget_to_resume|source/handover.rs|/Command::Resume/d
 forget_to_unpark|source/parked.rs|s/if !queued {/if !queued \&\& false {/
 position_of_an_abandoned_batch|writer/attempts.rs|s/Event::Waited if now\.shutdown => .*/Event::Waited if now.shutdown => self.committed(BatchCounts::default()),/
 unanswered_is_committed|writer/attempts.rs|s/self\.unanswered = Some(counts);/return self.committed(counts);/
-stale_client_position|positions/partition.rs|s/self\.delivery == Delivery::Followed/self.delivery != Delivery::Interrupted/
 revoked_batch_comes_back|source/stops.rs|/lane\.void_in_flight\.extend_from_slice/d
 breaker_reads_queued_records_again|source/breakers.rs|s/entry\.gave_back(kept)/entry.gave_back(kept.filter(|_| false))/
-dropped_record_is_passed|source/take.rs|/entry\.interrupted();/d
 '
 
 restore() {

@@ -104,9 +104,13 @@ impl DryRun<'_> {
                     ladders.entry(label).or_default().climb();
                 }
                 Ok((WriteOutcome::RolledBack(RolledBack::Refused { .. }), _)) => {
-                    strategy = Some(Strategy::Bisect);
+                    strategy = strategy.max(Some(Strategy::Bisect));
                 }
                 Ok((WriteOutcome::RolledBack(_), _)) => break,
+                // As the sink does: evidence decides whether the record or the operator is at fault.
+                Err(failure) if failure.may_be_the_records() && strategy != Some(Strategy::Confirm) => {
+                    strategy = Some(Strategy::Confirm);
+                }
                 Err(failure) => return failed(&subject, &failure, report),
             }
         }

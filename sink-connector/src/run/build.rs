@@ -70,7 +70,7 @@ pub(super) fn build<'a>(config: &'a Config, args: &RunArgs, shutdown: Shutdown) 
     let writer_context = Arc::new(writer_context(config, &postgres, shutdown)?);
     let server = serve(config, &writer_context, &board, &heartbeats)?;
     let http = server.as_ref().map_or_else(|| OFF.to_owned(), |server| server.local_addr().to_string());
-    tracing::info!(connector = config.name, http, "started");
+    tracing::info!(connector = config.name, %http, "started");
     let kafka = kafka_clients(config, &writer_context.metrics)?;
     let bounds = Bounds {
         max_records: args.max_records,

@@ -26,6 +26,20 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
+# The binaries read the certificates that a configuration names. Nobody has the key of this one.
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUF3OeNVvjCiCM14BipcbnYx0VIJYwCgYIKoZIzj0EAwIw
+IjEgMB4GA1UEAwwXQSBjZXJ0aWZpY2F0ZSBmb3IgdGVzdHMwIBcNMjYxMTI5MDYy
+ODEwWhgPMjEyNjExMDUwNjI4MTBaMCIxIDAeBgNVBAMMF0EgY2VydGlmaWNhdGUg
+Zm9yIHRlc3RzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8Am19IA5Bz5w7zi2
+uPEQyFsLi5EVBg20mm9ySKV03Hz9q0whtbvTLnxWjdsvSSsmvAWqvZ/PGl/KQr2D
+NxI7N6NTMFEwHQYDVR0OBBYEFCEZpUJPwa5BosoMBM4zc6BK9EpiMB8GA1UdIwQY
+MBaAFCEZpUJPwa5BosoMBM4zc6BK9EpiMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZI
+zj0EAwIDSAAwRQIhAPAi9FHnO2p0BCQJfcY1Fz1zvw9Df9Wu63rHCm3wQbLwAiAl
+2EwTpe7hT3sbWd23iKynMoyjPMxGX20uv6kBsIXPOA==
+-----END CERTIFICATE-----
+"""
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 
 
@@ -225,7 +239,8 @@ def matches(selector: dict, labels: dict) -> bool:
 
 
 def write_configurations(documents: list, folder: pathlib.Path) -> None:
-    """Writes every ConfigMap with a TOML as a folder. Mount paths become paths below it; files of Secrets get dummy content."""
+    """Writes every ConfigMap with a TOML as a folder. Mount paths become paths below it; files of Secrets get
+    a certificate or dummy content."""
     for document in documents:
         data = document.get("data", {})
         if document["kind"] != "ConfigMap" or not any(name.endswith(".toml") for name in data):
@@ -235,7 +250,7 @@ def write_configurations(documents: list, folder: pathlib.Path) -> None:
         for name, content in data.items():
             for secret in re.findall(r"/run/secrets/([\w./-]+)", content):
                 (place / secret).parent.mkdir(parents=True, exist_ok=True)
-                (place / secret).write_text("dummy\n")
+                (place / secret).write_text(CERTIFICATE if secret.endswith((".crt", ".pem")) else "dummy\n")
             content = content.replace("/run/secrets", str(place)).replace("/etc/livescores", str(place))
             (place / name).write_text(content)
 

@@ -13,10 +13,20 @@ use crate::kafka::consumer::Rebalanced;
 use crate::kafka::record::Incoming;
 use crate::types::{Offset, Partition, TopicPartition};
 
+/// What a record is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Content {
+    Row,
+    /// A delete of its key.
+    Tombstone,
+    /// It cannot be decoded.
+    Broken,
+}
+
 /// What is at an offset: a record, or the marker of a transaction.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
-    Record { key: i32, version: i32, bytes: Rc<(String, String)> },
+    Record { key: i32, version: i32, content: Content, bytes: Rc<(String, Option<String>)> },
     Marker,
 }
 
@@ -47,20 +57,36 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster with one topic of so many partitions.
-    pub(super) fn new(partitions: i32) -> Self {
-        let logs = (0..partitions).map(|n| (TopicPartition::new("t", n), Vec::new())).collect();
-        Self { logs, ..Self::default() }
+    /// A cluster with topics of so many partitions each.
+    pub(super) fn new(topics: &[&str], partitions: i32) -> Self {
+        let logs = topics
+            .iter()
+            .flat_map(|topic| (0..partitions).map(|n| (TopicPartition::new(*topic, n), Vec::new())));
+        Self { logs: logs.collect(), ..Self::default() }
     }
 
-    /// Appends records with keys of their partition.
-    pub(super) fn produce(&mut self, partition: usize, records: usize) {
+    /// Appends records with keys of their partition. Every eighth of them is a tombstone.
+    pub(super) fn produce(&mut self, partition: usize, records: usize, content: Content) {
         let (name, log) = self.logs.iter_mut().nth(partition).expect("the partition exists");
         for _ in 0..records {
             self.versions += 1;
-            let (version, key) = (self.versions, name.partition.0 * 8 + self.versions % 8);
-            let bytes = Rc::new((format!(r#"{{"id":{key}}}"#), format!(r#"{{"v":{version}}}"#)));
-            log.push(Entry::Record { key, version, bytes });
+            let (version, key) = (self.versions, name.partition.0 * 8 + self.versions % 7);
+            let content = if version % 8 == 0 { Content::Tombstone } else { content };
+            let value = match content {
+                Content::Row => Some(format!(r#"{{"v":{version}}}"#)),
+                Content::Broken => Some(format!(r#"{{"v":"{version}"#)),
+                Content::Tombstone => None,
+            };
+            let bytes = Rc::new((format!(r#"{{"id":{key}}}"#), value));
+            log.push(Entry::Record { key, version, content, bytes });
+        }
+    }
+
+    /// What is at an offset, if it is a record.
+    pub(super) fn content(&self, partition: &TopicPartition, offset: Offset) -> Option<Content> {
+        match self.logs[partition].get(usize::try_from(offset.0).ok()?)? {
+            Entry::Record { content, .. } => Some(*content),
+            Entry::Marker => None,
         }
     }
 
@@ -156,7 +182,7 @@ impl Cluster {
 pub(super) struct ModelRecord {
     partition: TopicPartition,
     offset: i64,
-    bytes: Rc<(String, String)>,
+    bytes: Rc<(String, Option<String>)>,
 }
 
 impl FetchedRecord for ModelRecord {
@@ -176,7 +202,7 @@ impl FetchedRecord for ModelRecord {
         Incoming {
             offset: self.offset,
             timestamp: None,
-            payload: Some(self.bytes.1.as_bytes()),
+            payload: self.bytes.1.as_deref().map(str::as_bytes),
             key: Some(self.bytes.0.as_bytes()),
             headers: None,
         }

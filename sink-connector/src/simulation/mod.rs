@@ -5,6 +5,7 @@
 mod kafka;
 mod postgres;
 mod random;
+mod session;
 mod sink;
 mod world;
 
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 
 use self::postgres::Fate;
 use self::random::Random;
-use self::world::{Fault, SINKS, World};
+use self::world::{Fault, LOGS, SINKS, TABLE_CODES, TOPICS, World};
 
 /// Simulates so many hours: faults, some seconds apart, and now and then a time without.
 fn simulate(seed: u64, hours: u64) -> String {
@@ -61,10 +62,17 @@ fn fate() -> impl Strategy<Value = Fate> {
 
 fn fault() -> impl Strategy<Value = Fault> {
     let sink = || 0..SINKS;
-    let partition = || 0..4_usize;
+    let partition = || 0..LOGS;
+    let table = || proptest::sample::select(&TOPICS[..]);
+    let code = || proptest::sample::select(&TABLE_CODES[..]);
     prop_oneof![
         6 => (partition(), 1..60_usize).prop_map(|(partition, n)| Fault::Records(partition, n)),
         2 => (partition(), 1..4_usize).prop_map(|(partition, n)| Fault::Markers(partition, n)),
+        1 => partition().prop_map(Fault::Broken),
+        1 => (sink(), 1..60_u64).prop_map(|(sink, max)| Fault::StartWithMaxRecords(sink, max)),
+        1 => sink().prop_map(Fault::StartUntilEnd),
+        1 => (table(), code()).prop_map(|(table, code)| Fault::Sick(table, code)),
+        1 => Just(Fault::Well),
         1 => sink().prop_map(Fault::Crash),
         1 => sink().prop_map(Fault::Terminate),
         2 => sink().prop_map(Fault::Start),

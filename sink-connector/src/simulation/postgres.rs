@@ -2,28 +2,16 @@
 //! must keep.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::kafka::{Cluster, Entry};
-use super::random::Random;
+use super::kafka::{Cluster, Content, Entry};
+use crate::batch::rows::Op;
 use crate::batch::{Batch, example};
-use crate::decode::{Reason, Rejection};
-use crate::messages::report::BatchCounts;
 use crate::positions::span::Span;
-use crate::postgres::failure::Failure;
-use crate::postgres::sqlstate::classify;
-use crate::rejects::dead_letters::DeadLetter;
-use crate::rejects::policy::{Decision, Policy};
 use crate::table::plan::Plan;
-use crate::table::plan_cache::Plans;
 use crate::types::{Offset, TopicPartition};
-use crate::writer::database::Database;
-use crate::writer::simulated::SlowDatabase;
-use crate::writer::strategy::Strategy;
-use crate::writer::transaction::{Attempt, RolledBack};
 
 /// How an attempt ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,19 +28,41 @@ pub(super) enum Fate {
     Hangs { committed: bool },
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    Applied,
+    DeadLetter,
+    /// The operator has moved the position past it.
+    PassedOver,
+}
+
+/// A record as it is in its log.
+pub(super) struct Logged {
+    pub(super) partition: TopicPartition,
+    pub(super) offset: i64,
+    key: i32,
+    version: i32,
+    pub(super) content: Content,
+}
+
+/// A key of a table, which has the name of its topic.
+type Key = (String, i32);
+
 /// The server.
 pub(super) struct Postgres {
     cluster: Rc<RefCell<Cluster>>,
     /// The stored positions.
     pub(super) positions: BTreeMap<TopicPartition, Offset>,
-    /// The version of the last record of each key.
-    rows: BTreeMap<i32, i32>,
-    /// Whether each record that has an outcome became a row.
-    outcomes: BTreeMap<(TopicPartition, i64), bool>,
-    /// Counts the changes of the table.
-    pub(super) table: u32,
-    /// The table refuses rows whose version is a multiple of this.
+    /// The version of the last record of each key, and whether that was a row; otherwise it deleted the key.
+    rows: BTreeMap<Key, (i32, bool)>,
+    outcomes: BTreeMap<(TopicPartition, i64), Outcome>,
+    /// Counts the changes of the tables.
+    pub(super) changes: u32,
+    /// The tables refuse rows whose version is a multiple of this.
     pub(super) refuses: Option<i32>,
+    /// This table cannot be written, for the reason with this SQLSTATE.
+    pub(super) sick: Option<(&'static str, &'static str)>,
     /// The server cannot be reached until then.
     pub(super) down_until: Instant,
     /// How the next attempts end; then they are answered.
@@ -70,8 +80,9 @@ impl Postgres {
             positions: BTreeMap::new(),
             rows: BTreeMap::new(),
             outcomes: BTreeMap::new(),
-            table: 0,
+            changes: 0,
             refuses: None,
+            sick: None,
             down_until: now,
             fates: VecDeque::new(),
             slow_above: None,
@@ -79,55 +90,68 @@ impl Postgres {
         }
     }
 
-    /// The plan of the table as it is now.
-    pub(super) fn plan(&self) -> Plan {
-        example::plan_of_version(true, &self.table.to_string())
+    /// The plan of a table as it is now.
+    pub(super) fn plan(&self, table: &str) -> Plan {
+        example::plan_of_table(table, true, &self.changes.to_string())
     }
 
-    fn refused(&self, version: i32) -> bool {
-        self.refuses.is_some_and(|of| version % of == 0)
+    /// Whether the table refuses the record.
+    pub(super) fn refused(&self, record: &Logged) -> bool {
+        record.content == Content::Row && self.refuses.is_some_and(|of| record.version % of == 0)
     }
 
-    /// The key and version of a record of the batch, which must be as they are in the log.
-    fn record(&self, batch: &Batch, number: u32) -> (i32, i32) {
-        let record = batch.records().get(number);
-        let partition = &batch.spans()[usize::from(record.span)].partition;
+    /// The records of a batch, which must be as they are in the log.
+    pub(super) fn records(&self, batch: &Batch) -> Vec<Logged> {
         let cluster = self.cluster.borrow();
-        let offset = usize::try_from(record.offset).expect("an offset");
-        let Entry::Record { key, version, bytes } = &cluster.logs[partition][offset] else {
-            panic!("{partition} at {offset} is a marker, not a record");
+        let numbers = 0..u32::try_from(batch.records().count()).expect("a small batch");
+        let record = |number| {
+            let record = batch.records().get(number);
+            let partition = batch.spans()[usize::from(record.span)].partition.clone();
+            let offset = usize::try_from(record.offset).expect("an offset");
+            let Entry::Record { key, version, content, bytes } = &cluster.logs[&partition][offset] else {
+                panic!("{partition} at {offset} is a marker, not a record");
+            };
+            let payload = bytes.1.as_deref().map(str::as_bytes);
+            assert_eq!(batch.records().incoming(number).payload, payload, "{partition} at {offset}");
+            Logged { offset: record.offset, key: *key, version: *version, content: *content, partition }
         };
-        let incoming = batch.records().incoming(number);
-        assert_eq!(incoming.payload, Some(bytes.1.as_bytes()), "{partition} at {offset}");
-        (*key, *version)
+        numbers.map(record).collect()
     }
 
     /// Whether everything that the batch moves is where it expects.
-    fn fenced(&self, spans: &[Span]) -> bool {
+    pub(super) fn fenced(&self, spans: &[Span]) -> bool {
         spans.iter().any(|span| self.positions.get(&span.partition) != Some(&span.expected))
     }
 
     /// Commits a batch: positions, rows and dead letters. Every record between the old and the new position must be in it,
     /// must have had no outcome, and must be later than what its key has.
-    fn commit(&mut self, batch: &Batch) {
+    pub(super) fn commit(&mut self, batch: &Batch) {
         self.commits += 1;
         for span in batch.spans() {
             assert!(span.next >= span.expected, "{} goes back", span.partition);
             self.check_complete(batch, span);
             self.positions.insert(span.partition.clone(), span.next);
         }
-        for number in 0..u32::try_from(batch.records().count()).expect("a small batch") {
-            let (key, version) = self.record(batch, number);
-            let record = batch.records().get(number);
-            let partition = batch.spans()[usize::from(record.span)].partition.clone();
-            let written = !self.refused(version);
-            let before = self.outcomes.insert((partition.clone(), record.offset), written);
-            assert_eq!(before, None, "{partition} at {} has two outcomes", record.offset);
-            if written {
-                let before = self.rows.insert(key, version);
-                assert!(before.is_none_or(|before| before < version), "key {key} goes back to {version}");
+        for record in self.records(batch) {
+            let applied = record.content != Content::Broken && !self.refused(&record);
+            let outcome = if applied { Outcome::Applied } else { Outcome::DeadLetter };
+            let Logged { partition, offset, key, version, content } = record;
+            if applied {
+                let key = (partition.topic.to_string(), key);
+                let before = self.rows.insert(key, (version, content == Content::Row));
+                assert!(before.is_none_or(|(before, _)| before < version), "a key goes back to {version}");
             }
+            let before = self.outcomes.insert((partition, offset), outcome);
+            assert_eq!(before, None, "a record at {offset} has two outcomes");
         }
+    }
+
+    /// Moves the position of a partition past a record, as `offsets reset` does.
+    pub(super) fn pass_over(&mut self, partition: &TopicPartition) {
+        let position = self.positions.get_mut(partition).expect("a sink has written it");
+        let before = self.outcomes.insert((partition.clone(), position.0), Outcome::PassedOver);
+        assert_eq!(before, None, "{partition} at {position} has an outcome, and the position is not past it");
+        position.0 += 1;
     }
 
     fn check_complete(&self, batch: &Batch, span: &Span) {
@@ -154,16 +178,30 @@ impl Postgres {
         );
     }
 
-    /// The rows that are encoded must be those of the last record of each key.
-    fn check_rows(&self, batch: &Batch) {
-        let numbers = 0..u32::try_from(batch.records().count()).expect("a small batch");
-        let last: BTreeMap<i32, i32> = numbers.map(|number| self.record(batch, number)).collect();
+    /// The rows and deletes that are encoded must be those of the last record of each key.
+    pub(super) fn check_rows(&self, batch: &Batch) {
+        let mut last = BTreeMap::new();
+        for record in self.records(batch) {
+            let value = match record.content {
+                Content::Row => Some(record.version),
+                Content::Tombstone => None,
+                Content::Broken => continue,
+            };
+            last.insert((record.partition.topic.to_string(), record.key), value);
+        }
         let mut encoded = BTreeMap::new();
         for table in batch.tables() {
-            assert_eq!(table.plan.fingerprint, self.table.to_string(), "rows for another table");
+            assert_eq!(table.plan.fingerprint, self.changes.to_string(), "rows for another table");
             for row in table.rows.rows().iter().filter(|row| !row.superseded) {
-                let fields: Vec<i32> = table.rows.fields(row.tuple).map(|(_, field)| int(field)).collect();
-                encoded.insert(fields[0], fields[1]);
+                let key = table.rows.key_fields(&table.plan, row).next().map(|(_, field)| field);
+                let key = int(key);
+                let version = (row.op == Op::Write).then(|| {
+                    let fields: Vec<i32> =
+                        table.rows.fields(row.tuple).map(|(_, field)| int(field)).collect();
+                    assert_eq!(fields[0], key, "the key of a row");
+                    fields[1]
+                });
+                encoded.insert((table.plan.label.clone(), key), version);
             }
         }
         assert_eq!(encoded, last);
@@ -181,11 +219,14 @@ impl Postgres {
         let mut rows = BTreeMap::new();
         for (partition, log) in &cluster.logs {
             for (offset, entry) in (0_i64..).zip(log) {
-                if let Entry::Record { key, version, .. } = entry {
-                    let written = self.outcomes.get(&(partition.clone(), offset));
-                    assert!(written.is_some(), "{partition} at {offset} has no outcome");
-                    if written == Some(&true) {
-                        rows.insert(*key, *version);
+                if let Entry::Record { key, version, content, .. } = entry {
+                    let outcome = self.outcomes.get(&(partition.clone(), offset));
+                    assert!(outcome.is_some(), "{partition} at {offset} has no outcome");
+                    if outcome == Some(&Outcome::Applied) {
+                        rows.insert(
+                            (partition.topic.to_string(), *key),
+                            (*version, *content == Content::Row),
+                        );
                     }
                 }
             }
@@ -196,144 +237,4 @@ impl Postgres {
 
 fn int(field: Option<&[u8]>) -> i32 {
     i32::from_be_bytes(field.expect("not null").try_into().expect("four bytes"))
-}
-
-/// A writer's session.
-pub(super) struct Session<'a> {
-    pub(super) postgres: &'a mut Postgres,
-    pub(super) random: &'a mut Random,
-    pub(super) plans: &'a Plans,
-    pub(super) policy: &'a Policy,
-    pub(super) writer: usize,
-    /// How its attempt ends.
-    pub(super) fate: &'a mut Option<Fate>,
-    /// Its last attempt found the positions where it expected them.
-    pub(super) past_the_fence: &'a mut bool,
-    pub(super) now: Instant,
-}
-
-impl Session<'_> {
-    fn decide(&self, batch: &Batch, refused: &[u32]) -> Decision {
-        let rejection = Rejection {
-            reason: Reason::Refused,
-            column: None,
-            wider: None,
-            detail: "a constraint".to_owned(),
-        };
-        let dead_letter = |record: &u32| DeadLetter { record: *record, rejection: &rejection, failure: None };
-        let dead_letters: Vec<_> = refused.iter().map(dead_letter).collect();
-        self.policy.decide(self.writer, batch, &dead_letters)
-    }
-
-    /// Everything of the transaction but its COMMIT.
-    fn write(&mut self, batch: &Batch, strategy: Strategy) -> Result<BatchCounts, RolledBack> {
-        let table = self.postgres.table.to_string();
-        if batch.tables().any(|rows| rows.plan.fingerprint != table) {
-            return Err(RolledBack::TableChanged);
-        }
-        let numbers = 0..u32::try_from(batch.records().count()).expect("a small batch");
-        let refused: Vec<u32> =
-            numbers.filter(|n| self.postgres.refused(self.postgres.record(batch, *n).1)).collect();
-        if !refused.is_empty() && strategy <= Strategy::Runs {
-            return Err(RolledBack::Refused { why: "a constraint".to_owned() });
-        }
-        self.postgres.check_rows(batch);
-        match self.decide(batch, &refused) {
-            Decision::Commit => {}
-            Decision::Stop(firsts) => return Err(RolledBack::Intolerable(firsts)),
-            Decision::Trip(topics) => return Err(RolledBack::Tripped(topics)),
-        }
-        let partition_of =
-            |n: &u32| batch.spans()[usize::from(batch.records().get(*n).span)].partition.clone();
-        Ok(BatchCounts {
-            written: vec![("t".to_owned(), (batch.records().count() - refused.len()) as u64)],
-            dead_letters: refused.iter().map(|n| (partition_of(n), Reason::Refused.as_str())).collect(),
-            ..BatchCounts::default()
-        })
-    }
-
-    fn connection_lost() -> Failure {
-        Failure { connection_lost: true, ..Failure::transient("connection lost") }
-    }
-}
-
-impl SlowDatabase for Session<'_> {
-    fn begin(&mut self) -> Option<Duration> {
-        let fate = if self.now < self.postgres.down_until {
-            Fate::Breaks
-        } else {
-            self.postgres.fates.pop_front().unwrap_or(Fate::Answered)
-        };
-        *self.fate = Some(fate);
-        (!matches!(fate, Fate::Hangs { .. })).then(|| self.random.millis(2, 40))
-    }
-
-    fn past_the_fence(&self) -> bool {
-        *self.past_the_fence
-    }
-
-    fn wait(&mut self) -> Duration {
-        self.random.millis(100, 2_000)
-    }
-}
-
-impl Database for Session<'_> {
-    fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
-        let fate = self.fate.take().unwrap_or(Fate::Answered);
-        *self.past_the_fence = false;
-        if fate == Fate::Breaks {
-            return Err(Self::connection_lost());
-        }
-        if self.postgres.fenced(batch.spans()) {
-            return Ok(Attempt::RolledBack(RolledBack::Fenced));
-        }
-        *self.past_the_fence = true;
-        match fate {
-            Fate::Fails(code) => {
-                let failure = Failure::transient(code);
-                return Err(Failure {
-                    class: classify(code, None, ""),
-                    sqlstate: Some(code.to_owned()),
-                    connection_lost: true,
-                    ..failure
-                });
-            }
-            Fate::Breaks | Fate::Answered | Fate::Unanswered { .. } | Fate::Hangs { .. } => {}
-        }
-        if self.postgres.slow_above.is_some_and(|most| batch.records().count() > most) {
-            let failure = Failure::transient("canceling statement due to statement timeout");
-            return Err(Failure { sqlstate: Some("57014".to_owned()), connection_lost: true, ..failure });
-        }
-        let counts = match self.write(batch, strategy) {
-            Ok(counts) => counts,
-            Err(_) if matches!(fate, Fate::Hangs { .. }) => return Err(Self::connection_lost()),
-            Err(why) => return Ok(Attempt::RolledBack(why)),
-        };
-        let committed = match fate {
-            Fate::Unanswered { committed } | Fate::Hangs { committed } => committed,
-            Fate::Answered | Fate::Fails(_) | Fate::Breaks => true,
-        };
-        if committed {
-            self.postgres.commit(batch);
-        }
-        if fate == Fate::Answered {
-            return Ok(Attempt::Committed(counts));
-        }
-        Ok(Attempt::Unanswered { failure: Self::connection_lost(), counts })
-    }
-
-    fn climb(&mut self, _: &str) {}
-
-    fn stored_is_next(&mut self, batch: &Batch) -> Result<bool, Failure> {
-        Ok(batch.spans().iter().all(|span| self.postgres.positions.get(&span.partition) == Some(&span.next)))
-    }
-
-    fn renew_plans(&mut self, _: &Batch) -> Result<HashMap<String, Arc<Plan>>, Failure> {
-        if self.now < self.postgres.down_until {
-            return Err(Self::connection_lost());
-        }
-        Ok(HashMap::from([("t".to_owned(), self.plans.renewed("t", self.postgres.plan()))]))
-    }
-
-    fn create_dead_letters(&mut self) {}
 }

@@ -1,6 +1,7 @@
 //! One sink: the real source with its shell, the real decisions of its writers, and models of its other threads.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +10,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use shared::signal::Shutdown;
 
 use super::kafka::{Cluster, ModelClient};
-use super::postgres::{Fate, Postgres, Session};
+use super::postgres::{Fate, Postgres};
 use super::random::Random;
+use super::session::Session;
+use super::world::TOPICS;
 use crate::batch::{Batch, example};
 use crate::config::{DeadLetters, Errors, Tolerance};
 use crate::messages::board::Board;
@@ -21,12 +24,12 @@ use crate::messages::requests::{CompareTopics, PositionQuery, ReadLogEnds, Reque
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::rejects::policy::Policy;
-use crate::source::bounds::Bounds;
+use crate::source::bounds::{Bounds, StoppedBy};
 use crate::source::lane::BatchLimits;
 use crate::source::shell::{Channels, Shared, Shell};
 use crate::source::{Next, Settings, Source};
 use crate::table::plan_cache::Plans;
-use crate::types::Offset;
+use crate::types::{Offset, TopicPartition};
 use crate::writer::simulated::SimulatedWriter;
 
 const WRITERS: usize = 2;
@@ -57,6 +60,11 @@ pub(super) struct Sink {
     topic_ids: Receiver<CompareTopics>,
     watched: WatchedPartitions,
     queries: Vec<PositionQuery>,
+    bounds: Bounds,
+    /// The ends of the logs when it started, once they have been read.
+    goal: Option<HashMap<TopicPartition, Offset>>,
+    /// How many records it has committed.
+    committed: u64,
     next_log_ends: Instant,
     plans: Arc<Plans>,
     policy: Arc<Policy>,
@@ -73,11 +81,12 @@ pub(super) struct Outside<'a> {
     pub(super) postgres: &'a mut Postgres,
     pub(super) cluster: &'a Rc<RefCell<Cluster>>,
     pub(super) random: &'a mut Random,
+    pub(super) tolerance: Tolerance,
 }
 
-fn errors() -> Errors {
+fn errors(tolerance: Tolerance) -> Errors {
     Errors {
-        tolerance: Tolerance::All,
+        tolerance,
         dead_letters: DeadLetters::Table,
         dead_letter_table: "d".to_owned(),
         dead_letter_topic: None,
@@ -89,12 +98,15 @@ fn errors() -> Errors {
 
 impl Sink {
     /// A process that starts at `now` and joins the group.
-    pub(super) fn start(id: u64, outside: &Outside<'_>, now: Instant) -> Self {
+    pub(super) fn start(id: u64, bounds: Bounds, outside: &Outside<'_>, now: Instant) -> Self {
         outside.cluster.borrow_mut().join(id);
         let health = Arc::new(Health::default());
-        let plans = Arc::new(example::plans(&["t"], true, Arc::clone(&health)));
-        plans.renewed("t", outside.postgres.plan());
-        let policy = Arc::new(Policy::new(&errors()));
+        let plans = Arc::new(example::plans(&TOPICS, true, Arc::clone(&health)));
+        for topic in TOPICS {
+            plans.renewed(topic, outside.postgres.plan(topic));
+        }
+        let errors = errors(outside.tolerance);
+        let policy = Arc::new(Policy::new(&errors));
         let (events, events_out) = unbounded();
         let (positions_in, positions) = unbounded();
         let (log_ends_in, log_ends) = bounded(1);
@@ -105,8 +117,8 @@ impl Sink {
             writers: WRITERS,
             plans: Arc::clone(&plans),
             limits: BatchLimits { max_rows: 20, max_bytes: 1 << 20, linger: Duration::from_millis(200) },
-            bounds: Bounds::default(),
-            breaker_retry: errors().breaker_retry,
+            bounds,
+            breaker_retry: errors.breaker_retry,
             drain_timeout: Duration::from_secs(10),
         };
         let channels = Channels {
@@ -139,6 +151,9 @@ impl Sink {
             topic_ids,
             watched,
             queries: Vec::new(),
+            bounds,
+            goal: None,
+            committed: 0,
             next_log_ends: now,
             plans,
             policy,
@@ -181,10 +196,29 @@ impl Sink {
                 timeout
             }
             Next::Wait(timeout) => timeout.min(Duration::from_millis(20)),
-            Next::End(_) => return true,
+            Next::End(stopped_by) => {
+                self.check_end(outside, stopped_by);
+                return true;
+            }
         };
         self.wakes = now + wait.max(Duration::from_millis(10));
         false
+    }
+
+    /// A bounded run ends when it has done what was asked for.
+    fn check_end(&self, outside: &Outside<'_>, stopped_by: StoppedBy) {
+        let max = self.bounds.max_records;
+        assert!(max.is_none_or(|max| self.committed <= max), "{} of {max:?} records", self.committed);
+        match stopped_by {
+            StoppedBy::MaxRecords => assert_eq!(Some(self.committed), max),
+            StoppedBy::End => {
+                for (partition, end) in self.goal.iter().flatten() {
+                    let stored = outside.postgres.positions.get(partition);
+                    assert!(stored >= Some(end), "{partition}: {stored:?} of {end} is not the end");
+                }
+            }
+            StoppedBy::Idle | StoppedBy::Signal | StoppedBy::Deadline | StoppedBy::ErrorPolicy => {}
+        }
     }
 
     fn send(&self, event: Event) {
@@ -193,6 +227,7 @@ impl Sink {
 
     /// The PostgreSQL control thread: finds positions, once the server can be reached.
     fn control(&mut self, outside: &mut Outside<'_>, now: Instant) {
+        let mut all = false;
         for request in self.positions.try_iter() {
             match request {
                 Request::Resolve(queries) => {
@@ -202,8 +237,13 @@ impl Sink {
                 Request::Forget(partitions) => {
                     self.queries.retain(|query| !partitions.contains(&query.partition));
                 }
-                Request::ReadAll(_) => {}
+                Request::ReadAll(_) => all = true,
             }
+        }
+        if all && now >= outside.postgres.down_until {
+            let stored = outside.postgres.positions.iter().map(|(p, offset)| (p.clone(), *offset));
+            let stored = stored.collect();
+            self.send(Event::Stored(stored));
         }
         // Some answers take a while.
         if self.queries.is_empty() || now < outside.postgres.down_until || outside.random.one_in(3) {
@@ -223,6 +263,11 @@ impl Sink {
         }
         self.next_log_ends = now + LOG_ENDS;
         let cluster = outside.cluster.borrow();
+        if self.bounds.until_end && self.goal.is_none() {
+            let goal: HashMap<_, _> = cluster.logs.keys().map(|p| (p.clone(), cluster.end(p))).collect();
+            self.goal = Some(goal.clone());
+            self.send(Event::Goal(goal));
+        }
         let watched = self.watched.lock().clone();
         let ends = watched.into_iter().map(|partition| {
             let high = cluster.end(&partition);
@@ -254,7 +299,8 @@ impl Sink {
             };
             thread.hangs_since = thread.writer.hangs().then(|| thread.hangs_since.unwrap_or(now));
             if let Some(report) = report {
-                if matches!(report, Report::Committed { .. }) {
+                if let Report::Committed { batch, .. } = &report {
+                    self.committed += batch.records().count() as u64;
                     self.policy.committed(thread.writer.number);
                 }
                 self.policy.dropped(thread.writer.number);

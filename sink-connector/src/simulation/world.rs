@@ -4,12 +4,20 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::kafka::Cluster;
+use super::kafka::{Cluster, Content};
 use super::postgres::{Fate, Postgres};
 use super::random::Random;
 use super::sink::{Outside, Sink};
+use crate::config::Tolerance;
+use crate::source::bounds::Bounds;
+use crate::types::{Offset, TopicPartition};
 
-const PARTITIONS: i32 = 4;
+/// The topics, and the tables that they are written to.
+pub(super) const TOPICS: [&str; 2] = ["t", "u"];
+/// Partitions of each topic.
+const PARTITIONS: i32 = 3;
+/// Partitions of all topics.
+pub(super) const LOGS: usize = TOPICS.len() * 3;
 pub(super) const SINKS: usize = 3;
 /// After the last fault, everything is written within this time.
 const RECOVERY: Duration = Duration::from_mins(5);
@@ -19,6 +27,8 @@ const RECOVERY: Duration = Duration::from_mins(5);
 pub(super) enum Fault {
     /// Records arrive in a partition.
     Records(usize, usize),
+    /// A record arrives that cannot be decoded.
+    Broken(usize),
     /// Transaction markers arrive in a partition.
     Markers(usize, usize),
     /// A process is killed.
@@ -27,6 +37,10 @@ pub(super) enum Fault {
     Terminate(usize),
     /// A process starts, unless it runs.
     Start(usize),
+    /// The same, for so many records.
+    StartWithMaxRecords(usize, u64),
+    /// The same, until the ends that the logs have now.
+    StartUntilEnd(usize),
     /// The group gives the partitions of a process to others before it knows.
     Lose(usize),
     /// A process does not run for so long, and the group may have given up on it.
@@ -35,12 +49,16 @@ pub(super) enum Fault {
     Attempt(Fate),
     /// PostgreSQL cannot be reached for so long.
     Down(Duration),
-    /// The table is altered.
+    /// The tables are altered.
     TableChange,
-    /// The table refuses rows whose version is a multiple of this.
+    /// The tables refuse rows whose version is a multiple of this.
     Refuse(i32),
-    /// The table takes all rows again.
+    /// The tables take all rows again.
     Accept,
+    /// One table cannot be written, for the reason with this SQLSTATE.
+    Sick(&'static str, &'static str),
+    /// It can be written again.
+    Well,
     /// Statements of more records than this are cancelled.
     Slow(usize),
     /// No statement is too slow.
@@ -56,12 +74,15 @@ pub(super) enum Fault {
 /// The codes that attempts fail with.
 const CODES: [&str; 9] = ["57P01", "53100", "25006", "40P01", "55P03", "57014", "42501", "42P01", "XX000"];
 
+/// The codes of a table that cannot be written.
+pub(super) const TABLE_CODES: [&str; 4] = ["42P01", "42501", "55P03", "53100"];
+
 impl Fault {
     /// A fault that is drawn. Records are the most frequent.
     pub(super) fn draw(random: &mut Random) -> Self {
-        let partition = random.below(usize::try_from(PARTITIONS).expect("few partitions"));
+        let partition = random.below(LOGS);
         let sink = random.below(SINKS);
-        match random.below(40) {
+        match random.below(46) {
             0 => Self::Crash(sink),
             1 => Self::Terminate(sink),
             2..=5 => Self::Start(sink),
@@ -82,6 +103,11 @@ impl Fault {
             22 => Self::FailCommits(random.below(4)),
             23..=25 => Self::Markers(partition, 1 + random.below(5)),
             26..=28 => Self::Records(partition, 1 + random.below(120)),
+            29 => Self::Sick(random.of(&TOPICS), random.of(&TABLE_CODES)),
+            30..=32 => Self::Well,
+            33 => Self::StartWithMaxRecords(sink, random.below(60) as u64 + 1),
+            34 => Self::StartUntilEnd(sink),
+            35 => Self::Broken(partition),
             _ => Self::Records(partition, 1 + random.below(8)),
         }
     }
@@ -96,32 +122,36 @@ pub(super) struct World {
     pub(super) postgres: Postgres,
     sinks: Vec<Option<Sink>>,
     ids: u64,
+    tolerance: Tolerance,
 }
 
 impl World {
     /// All sinks run, and nothing has been written.
     pub(super) fn new(seed: u64) -> Self {
         let now = Instant::now();
-        let cluster = Rc::new(RefCell::new(Cluster::new(PARTITIONS)));
+        let cluster = Rc::new(RefCell::new(Cluster::new(&TOPICS, PARTITIONS)));
+        let mut random = Random::new(seed);
+        let tolerance = if random.one_in(4) { Tolerance::None } else { Tolerance::All };
         let mut world = Self {
             begun: now,
             now,
-            random: Random::new(seed),
+            random,
+            tolerance,
             postgres: Postgres::new(Rc::clone(&cluster), now),
             cluster,
             sinks: (0..SINKS).map(|_| None).collect(),
             ids: 0,
         };
-        (0..SINKS).for_each(|sink| world.start(sink));
+        (0..SINKS).for_each(|sink| world.start(sink, Bounds::default()));
         world
     }
 
-    fn start(&mut self, sink: usize) {
+    fn start(&mut self, sink: usize, bounds: Bounds) {
         if self.sinks[sink].is_none() {
             self.ids += 1;
-            let outside =
-                Outside { postgres: &mut self.postgres, cluster: &self.cluster, random: &mut self.random };
-            self.sinks[sink] = Some(Sink::start(self.ids, &outside, self.now));
+            let Self { postgres, cluster, random, tolerance, .. } = self;
+            let outside = Outside { postgres, cluster, random, tolerance: *tolerance };
+            self.sinks[sink] = Some(Sink::start(self.ids, bounds, &outside, self.now));
         }
     }
 
@@ -129,7 +159,10 @@ impl World {
     pub(super) fn inject(&mut self, fault: Fault) {
         let id = |sink: usize| self.sinks[sink].as_ref().map(|sink| sink.id);
         match fault {
-            Fault::Records(partition, records) => self.cluster.borrow_mut().produce(partition, records),
+            Fault::Records(partition, records) => {
+                self.cluster.borrow_mut().produce(partition, records, Content::Row);
+            }
+            Fault::Broken(partition) => self.cluster.borrow_mut().produce(partition, 1, Content::Broken),
             Fault::Markers(partition, markers) => self.cluster.borrow_mut().mark(partition, markers),
             Fault::Crash(sink) => {
                 if let Some(sink) = self.sinks[sink].take() {
@@ -137,7 +170,13 @@ impl World {
                 }
             }
             Fault::Terminate(sink) => self.sinks[sink].iter().for_each(Sink::terminate),
-            Fault::Start(sink) => self.start(sink),
+            Fault::Start(sink) => self.start(sink, Bounds::default()),
+            Fault::StartWithMaxRecords(sink, max) => {
+                self.start(sink, Bounds { max_records: Some(max), ..Bounds::default() });
+            }
+            Fault::StartUntilEnd(sink) => {
+                self.start(sink, Bounds { until_end: true, ..Bounds::default() });
+            }
             Fault::Lose(sink) => {
                 id(sink).iter().for_each(|id| self.cluster.borrow_mut().lose(*id));
             }
@@ -150,9 +189,11 @@ impl World {
             }
             Fault::Attempt(fate) => self.postgres.fates.push_back(fate),
             Fault::Down(duration) => self.postgres.down_until = self.now + duration,
-            Fault::TableChange => self.postgres.table += 1,
+            Fault::TableChange => self.postgres.changes += 1,
             Fault::Refuse(of) => self.postgres.refuses = Some(of),
             Fault::Accept => self.postgres.refuses = None,
+            Fault::Sick(table, code) => self.postgres.sick = Some((table, code)),
+            Fault::Well => self.postgres.sick = None,
             Fault::Slow(most) => self.postgres.slow_above = Some(most),
             Fault::Fast => self.postgres.slow_above = None,
             Fault::Stall(sink, partition) => {
@@ -181,8 +222,8 @@ impl World {
     fn work(&mut self) {
         let due = |sink: &Option<Sink>| sink.as_ref().is_some_and(|sink| sink.wakes <= self.now);
         let Some(place) = self.sinks.iter().position(due) else { return };
-        let mut outside =
-            Outside { postgres: &mut self.postgres, cluster: &self.cluster, random: &mut self.random };
+        let Self { postgres, cluster, random, tolerance, .. } = self;
+        let mut outside = Outside { postgres, cluster, random, tolerance: *tolerance };
         if let Some(sink) = &mut self.sinks[place]
             && sink.work(&mut outside, self.now)
         {
@@ -204,18 +245,23 @@ impl World {
     pub(super) fn recover(&mut self) {
         self.postgres.fates.clear();
         self.postgres.down_until = self.now;
-        for fault in [Fault::Accept, Fault::Fast, Fault::FailSeeks(0), Fault::FailCommits(0)] {
+        for fault in [Fault::Accept, Fault::Well, Fault::Fast, Fault::FailSeeks(0), Fault::FailCommits(0)] {
             self.inject(fault);
         }
         for sink in self.sinks.iter_mut().flatten() {
             sink.frozen_until = self.now;
             sink.wakes = self.now;
         }
-        let until = self.now + RECOVERY;
+        let mut until = self.now + RECOVERY;
         // One that was asked to stop makes way for its successor.
         while self.now < until {
-            (0..SINKS).for_each(|sink| self.start(sink));
+            (0..SINKS).for_each(|sink| self.start(sink, Bounds::default()));
             self.run(Duration::from_secs(1));
+            // An open breaker tries the same records again. If they are rejected for good, only the operator can help.
+            let stuck = self.tolerance == Tolerance::None || until - self.now < RECOVERY / 2;
+            if stuck && self.pass_over_rejected() {
+                until = self.now + RECOVERY;
+            }
             if self.postgres.is_complete() {
                 self.postgres.check_complete_state();
                 return;
@@ -225,6 +271,32 @@ impl World {
         let ends: Vec<_> = cluster.logs.keys().map(|p| (p.to_string(), cluster.end(p).0)).collect();
         let status: Vec<_> = self.sinks.iter().flatten().map(Sink::status).collect();
         panic!("no progress: ends {ends:?}, stored {:?}, {status:#?}", self.postgres.positions);
+    }
+
+    /// What the operator does once a sink has stopped at a record: moves the position past it, while no sink runs. Whether
+    /// that was necessary.
+    fn pass_over_rejected(&mut self) -> bool {
+        let at_broken = |(partition, position): (&TopicPartition, &Offset)| {
+            let content = self.cluster.borrow().content(partition, *position);
+            (content == Some(Content::Broken)).then(|| partition.clone())
+        };
+        let broken: Vec<_> = self.postgres.positions.iter().filter_map(at_broken).collect();
+        if broken.is_empty() {
+            return false;
+        }
+        self.sinks.iter().flatten().for_each(Sink::terminate);
+        while self.sinks.iter().any(Option::is_some) {
+            self.run(Duration::from_secs(1));
+        }
+        for partition in &broken {
+            // A batch that was in hand may have moved it.
+            if self.cluster.borrow().content(partition, self.postgres.positions[partition])
+                == Some(Content::Broken)
+            {
+                self.postgres.pass_over(partition);
+            }
+        }
+        true
     }
 
     /// Everything that a run has come to, to compare runs.

@@ -292,7 +292,7 @@ impl Source {
         let rest = self.max_records_taken()
             || self.settings.bounds.until_end && self.ends.reached_except_held(&self.ledger)
             || bounds::at_the_end_except_held(&self.ledger, &self.ends, self.last_record);
-        (self.is_idle() && rest).then(|| Arc::clone(reason))
+        (self.is_idle() && self.unreported.is_empty() && rest).then(|| Arc::clone(reason))
     }
 
     /// Why a breaker is open, if its next retry is all that is left to do: at a deadline, the breaker and not an

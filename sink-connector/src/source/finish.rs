@@ -63,9 +63,10 @@ impl Source {
         None
     }
 
-    /// Whether `--max-records` records are in batches.
+    /// Whether `--max-records` records are in batches, or may be committed by a writer that was replaced.
     pub(super) fn max_records_taken(&self) -> bool {
-        self.settings.bounds.max_records.is_some_and(|max| self.taken >= max)
+        let unreported = || self.unreported.values().sum::<u64>();
+        self.settings.bounds.max_records.is_some_and(|max| self.taken + unreported() >= max)
     }
 
     /// The run ends: no more records are taken, and the writers finish their batches.

@@ -22,7 +22,7 @@ mod stops;
 pub(crate) mod take;
 mod tick;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,6 +131,9 @@ pub(crate) struct Source {
     totals: Totals,
     /// Records in open, queued, handed-over and committed batches: what `--max-records` bounds.
     taken: u64,
+    /// Records in the batches of writers that were replaced, by writer and generation, until they report: a COMMIT of theirs
+    /// may still take place. `--max-records` bounds these as well.
+    unreported: BTreeMap<(usize, u64), u64>,
     /// A writer has given up its batch because of the shutdown: no more batches are handed over.
     abandoned: bool,
     breakers: OpenBreakers,
@@ -164,6 +167,7 @@ impl Source {
             ends: Ends::default(),
             totals: Totals::default(),
             taken: 0,
+            unreported: BTreeMap::new(),
             abandoned: false,
             breakers: OpenBreakers::default(),
             parked: ParkedTables::default(),

@@ -16,7 +16,8 @@ impl Source {
             Event::Report(report) => self.on_report(*report, now),
             Event::Replaced { writer, generation, took_too_long, .. } => {
                 let lane = &mut self.lanes[writer];
-                lane.generation = generation;
+                let replaced = std::mem::replace(&mut lane.generation, generation);
+                self.unreported.extend(lane.in_flight.map(|records| ((writer, replaced), records)));
                 if let Some(records) = lane.in_flight.filter(|_| took_too_long) {
                     lane.adaptive_limit.took_too_long(usize::try_from(records).unwrap_or(usize::MAX));
                 }
@@ -44,6 +45,7 @@ impl Source {
     fn on_report(&mut self, report: Report, now: Instant) {
         let (writer, generation) = report.sender();
         if self.lanes[writer].generation != generation {
+            self.unreported.remove(&(writer, generation));
             if let Report::Committed { batch, counts, .. } = report {
                 self.taken += batch.records().count() as u64;
                 self.count(&batch, &counts);

@@ -32,6 +32,7 @@ impl Source {
         if !self.last_is(record) && !self.look_up(record) {
             return Taken::Done;
         }
+        let max_records_taken = self.max_records_taken();
         let Some(last) = &mut self.last else { return Taken::Done };
         let (writer, partition) = (last.writer, &last.partition);
         let Some(entry) = self.ledger.get_mut(partition) else { return Taken::Done };
@@ -39,7 +40,6 @@ impl Source {
             return Taken::Done;
         }
         let lane = &mut self.lanes[writer];
-        let max_records_taken = self.settings.bounds.max_records.is_some_and(|max| self.taken >= max);
         if max_records_taken || lane.full(&self.settings.limits) {
             // The record is fetched again after a seek. Until then nothing is taken from this partition.
             entry.interrupted();

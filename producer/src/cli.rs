@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use shared::settings::{Layers, SettingsErrors};
 
-use crate::config::{SCHEMA, Scenario, Settings};
+use crate::config::{SCHEMA, Settings};
 use crate::pace::Rate;
 
-/// Publishes IPL live scores to a Kafka topic: generated ones, live matches, or a match from a file.
+/// Publishes generated IPL live scores to a Kafka topic.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -33,12 +33,7 @@ pub struct Cli {
 pub enum Command {
     /// Publish a batch every interval until stopped, and serve metrics and probes meanwhile
     #[command(after_help = "\
-Examples:
-  producer run --bootstrap-servers localhost:9092 --batch-size 100 --interval 5s
-  producer run --scenario live --topic live_scores --deliveries-topic live_deliveries --rate 50/s
-
-In the scenario live, four matches are played at the same time, and a ball counts as one record; --rate 0.1/s is the pace of real
-ones.
+Example: producer run --bootstrap-servers localhost:9092 --batch-size 100 --interval 5s
 
 If the topic does not exist at the start, the run fails within 5 s. SIGTERM and SIGINT end the run, which waits up to 10 s for outstanding acknowledgements. A second
 signal ends it immediately. Exit code 1 means that a record was not acknowledged.")]
@@ -51,19 +46,8 @@ Exit code 1 means that a record was not acknowledged; the error says how many. I
 the error comes within 5 s. If no broker is reachable, the cause is logged at once, and the records wait until
 message.timeout.ms (30 s) has passed.")]
     Once(OnceArgs),
-    /// Publish a match from a file in cricsheet's JSON format, ball by ball, and exit
-    #[command(after_help = "\
-Example: producer replay 1426312.json --topic live_scores --deliveries-topic live_deliveries --rate 10/s
-
-The records are those of the scenario live; the name of the file is the id of the match. cricsheet.org has the files; the format
-is at https://cricsheet.org/format/json/ (1.x). Without --rate, the match is published as fast as possible. Exit code 1 means
-that the file cannot be replayed, or that a record was not acknowledged.")]
-    Replay(ReplayArgs),
     /// Write records to standard output as JSON lines, without Kafka
-    #[command(after_help = "\
-Examples:
-  producer print --records 3 --seed 42
-  producer print --scenario live --matches 1 --records 1000")]
+    #[command(after_help = "Example: producer print --records 3 --seed 42")]
     Print(PrintArgs),
     /// Ask the running producer whether it is ready; for health checks
     #[command(after_help = "\
@@ -108,20 +92,6 @@ pub struct OnceArgs {
     pub kafka: KafkaArgs,
 }
 
-/// Flags of `replay`.
-#[derive(Debug, Args)]
-pub struct ReplayArgs {
-    /// A match: a file such as 1426312.json
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Balls per second, evenly spread
-    #[arg(long, value_name = "N/s")]
-    pub rate: Option<Rate>,
-    /// Flags of every command that publishes.
-    #[command(flatten)]
-    pub kafka: KafkaArgs,
-}
-
 /// Flags of `print`.
 #[derive(Debug, Args)]
 pub struct PrintArgs {
@@ -149,15 +119,9 @@ pub struct ReferenceArgs {
     pub json_schema: bool,
 }
 
-/// Flags of every command that generates records.
-#[derive(Debug, Default, Args)]
+/// Flags of every command.
+#[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// What is generated: matches, each of them once, or live matches, ball by ball
-    #[arg(long, value_name = "NAME")]
-    pub scenario: Option<Scenario>,
-    /// Live matches in all, after which the command ends
-    #[arg(long, value_name = "N")]
-    pub matches: Option<u64>,
     /// Records per batch
     #[arg(long, value_name = "N")]
     pub batch_size: Option<u64>,
@@ -178,43 +142,22 @@ pub struct KafkaArgs {
     /// Topic to publish to
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
-    /// Topic for the single balls of live matches, one record for each
-    #[arg(long, value_name = "NAME")]
-    pub deliveries_topic: Option<String>,
 }
 
 impl Command {
-    /// The flags of every command that generates records.
-    fn source(&self) -> Option<&SourceArgs> {
+    /// The flags of every command.
+    pub fn source(&self) -> &SourceArgs {
         match self {
             Self::Run(RunArgs { source, .. })
             | Self::Once(OnceArgs { source, .. })
-            | Self::Print(PrintArgs { source, .. }) => Some(source),
-            Self::Replay(_) | Self::Health(_) | Self::Reference(_) => None,
-        }
-    }
-
-    /// The pace, if a flag sets one.
-    pub fn rate(&self) -> Option<Rate> {
-        match self {
-            Self::Replay(replay) => replay.rate,
-            other => other.source().and_then(|source| source.rate),
-        }
-    }
-
-    /// The scenario, if a flag or the command itself sets one.
-    fn scenario(&self) -> Option<Scenario> {
-        match self {
-            Self::Replay(_) => Some(Scenario::Live),
-            other => other.source().and_then(|source| source.scenario),
+            | Self::Print(PrintArgs { source, .. }) => source,
+            Self::Health(_) | Self::Reference(_) => &SourceArgs { batch_size: None, seed: None, rate: None },
         }
     }
 
     fn kafka(&self) -> Option<&KafkaArgs> {
         match self {
-            Self::Run(RunArgs { kafka, .. })
-            | Self::Once(OnceArgs { kafka, .. })
-            | Self::Replay(ReplayArgs { kafka, .. }) => Some(kafka),
+            Self::Run(RunArgs { kafka, .. }) | Self::Once(OnceArgs { kafka, .. }) => Some(kafka),
             Self::Print(_) | Self::Health(_) | Self::Reference(_) => None,
         }
     }
@@ -222,7 +165,7 @@ impl Command {
     fn interval(&self) -> Option<Duration> {
         match self {
             Self::Run(run) => run.interval,
-            _ => None,
+            Self::Once(_) | Self::Print(_) | Self::Health(_) | Self::Reference(_) => None,
         }
     }
 }
@@ -239,22 +182,16 @@ impl Cli {
         }
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         let source = self.command.source();
-        let none = SourceArgs::default();
-        let source = source.unwrap_or(&none);
-        let scenario = self.command.scenario().map(Scenario::name);
         let interval_ms = self.command.interval().map(|interval| interval.as_millis().to_string());
         layers = layers
             .environment(std::env::vars_os())
             .flag("--batch-size", "producer.batch_size", number(source.batch_size).as_deref())
             .flag("--seed", "producer.seed", number(source.seed).as_deref())
-            .flag("--scenario", "producer.scenario", scenario)
-            .flag("--matches", "producer.matches", number(source.matches).as_deref())
             .flag("--interval", "producer.interval_ms", interval_ms.as_deref());
         if let Some(kafka) = self.command.kafka() {
             layers = layers
                 .flag("--bootstrap-servers", "kafka.bootstrap_servers", kafka.bootstrap_servers.as_deref())
-                .flag("--topic", "kafka.topic", kafka.topic.as_deref())
-                .flag("--deliveries-topic", "kafka.deliveries_topic", kafka.deliveries_topic.as_deref());
+                .flag("--topic", "kafka.topic", kafka.topic.as_deref());
         }
         Settings::load(layers)
     }
@@ -274,9 +211,7 @@ mod tests {
         let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
         for command in commands.chain([&Cli::command()]) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let example =
-                ["Example: producer ", "Examples:\n  producer "].iter().any(|words| help.contains(words));
-            assert!(example, "{}", command.get_name());
+            assert!(help.contains("Example: producer "), "{}", command.get_name());
         }
     }
 
@@ -289,18 +224,5 @@ mod tests {
         assert_eq!(settings.producer.interval, Duration::from_millis(1500));
         assert_eq!((settings.producer.batch_size, settings.producer.seed), (7, Some(3)));
         assert_eq!(settings.kafka.topic, "t");
-    }
-
-    #[test]
-    fn live_matches_can_be_asked_for_by_flags_alone() {
-        let cli = Cli::parse_from(
-            "producer once --scenario live --matches 3 --deliveries-topic balls".split_whitespace(),
-        );
-        let settings = cli.settings().unwrap();
-        assert_eq!((settings.producer.scenario, settings.producer.matches), (Scenario::Live, Some(3)));
-        assert_eq!(settings.kafka.deliveries_topic.as_deref(), Some("balls"));
-        let cli =
-            Cli::parse_from("producer replay 1.json --deliveries-topic balls --rate 5/s".split_whitespace());
-        assert!(cli.settings().is_ok() && cli.command.rate().is_some());
     }
 }

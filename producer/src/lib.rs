@@ -1,6 +1,6 @@
 //! The producer: generates IPL live scores and publishes them to a Kafka topic.
 //!
-//! [`generate`] (every record is a match) and [`live`] (matches ball by ball) are pure: no I/O and no clock. [`source`] adds seed, clock and pace,
+//! [`generate`] and the modules that it uses are pure: no I/O and no clock. [`source`] adds seed, clock and pace,
 //! [`publish`] sends records to Kafka, and [`produce`] and [`print`] are the commands.
 
 // `println!` panics on a write error; `shared::output` does not.
@@ -11,7 +11,6 @@ pub mod cli;
 pub mod config;
 pub mod generate;
 mod innings;
-pub mod live;
 mod match_ids;
 pub mod metrics;
 mod pace;

@@ -11,11 +11,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use shared::kafka::Causes;
+use shared::live_score::LiveScore;
 use shared::signal::Shutdown;
 use thiserror::Error;
 
 use crate::config::Kafka;
-use crate::source::Moment;
 use crate::status::Status;
 use crate::topic::{self, TopicError};
 
@@ -50,19 +50,10 @@ pub enum PublishError {
     Refused(KafkaError),
 }
 
-/// Which of the topics.
-#[derive(Clone, Copy)]
-enum To {
-    Scores,
-    Deliveries,
-}
-
 /// Publishes records and counts their outcomes.
 pub struct Publisher {
     producer: BaseProducer<Deliveries>,
     topic: String,
-    /// For the balls of live matches.
-    deliveries_topic: Option<String>,
     status: Arc<Status>,
     shutdown: Shutdown,
     delivery_timeout: Duration,
@@ -85,7 +76,6 @@ impl Publisher {
         Ok(Self {
             producer: kafka.client().create_with_context(context).map_err(PublishError::Configuration)?,
             topic: kafka.topic.clone(),
-            deliveries_topic: kafka.deliveries_topic.clone(),
             status,
             shutdown,
             delivery_timeout: kafka.delivery_timeout(),
@@ -96,16 +86,14 @@ impl Publisher {
         })
     }
 
-    /// Waits at most 5 s for each topic until it exists.
+    /// Waits at most 5 s until the topic exists.
     ///
     /// # Errors
-    /// One does not exist, or may not be written to.
-    pub fn find_topics(&self) -> Result<(), TopicError> {
-        [Some(&self.topic), self.deliveries_topic.as_ref()].into_iter().flatten().try_for_each(|topic| {
-            topic::find(&self.producer, topic, &self.shutdown, || {
-                self.producer.poll(Duration::ZERO);
-                self.status.turned();
-            })
+    /// It does not exist, or may not be written to.
+    pub fn find_topic(&self) -> Result<(), TopicError> {
+        topic::find(&self.producer, &self.topic, &self.shutdown, || {
+            self.producer.poll(Duration::ZERO);
+            self.status.turned();
         })
     }
 
@@ -114,45 +102,17 @@ impl Publisher {
         self.handed_over
     }
 
-    /// Records of most moments.
-    pub fn records_per_moment(&self) -> u64 {
-        1 + u64::from(self.deliveries_topic.is_some())
-    }
-
-    /// Queues the records of one moment with the match id as their key: the live score and, if its topic is configured,
-    /// the ball. Waits while the queue is full, for the delivery time-out at most.
+    /// Queues one record with its match id as the key. Waits while the queue is full, for the delivery time-out at most.
     ///
     /// # Errors
     /// See [`PublishError`]; the record is not queued.
-    pub fn publish(&mut self, moment: &Moment<'_>) -> Result<(), PublishError> {
-        let mut json = std::mem::take(&mut self.json);
-        let sent = self.send_moment(moment, &mut json);
-        self.json = json;
-        sent
-    }
-
-    fn send_moment(&mut self, moment: &Moment<'_>, json: &mut Vec<u8>) -> Result<(), PublishError> {
-        let key = moment.match_id().as_bytes();
-        write(json, &moment.score);
-        self.send(To::Scores, key, json)?;
-        match &moment.delivery {
-            Some(delivery) if self.deliveries_topic.is_some() => {
-                write(json, delivery);
-                self.send(To::Deliveries, key, json)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Queues one record. Waits while the queue is full, for the delivery time-out at most.
-    fn send(&mut self, to: To, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
+    pub fn publish(&mut self, score: &LiveScore<&str>) -> Result<(), PublishError> {
+        self.json.clear();
+        serde_json::to_writer(&mut self.json, score)
+            .expect("a live score is text and finite numbers, which always make JSON");
         let mut full_since = None;
         loop {
-            let topic = match to {
-                To::Scores => &self.topic,
-                To::Deliveries => self.deliveries_topic.as_ref().unwrap_or(&self.topic),
-            };
-            let record = BaseRecord::to(topic).key(key).payload(value);
+            let record = BaseRecord::to(&self.topic).key(score.match_id).payload(self.json.as_slice());
             match self.producer.send(record) {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
@@ -167,7 +127,7 @@ impl Publisher {
                     self.poll();
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::UnknownTopic), _)) => {
-                    return Err(TopicError::Missing(topic.clone()).into());
+                    return Err(TopicError::Missing(self.topic.clone()).into());
                 }
                 Err((error, _)) => return Err(PublishError::Refused(error)),
             }
@@ -212,12 +172,6 @@ impl Publisher {
             self.poll();
         }
     }
-}
-
-/// Replaces the text by a record's JSON.
-fn write(json: &mut Vec<u8>, record: &impl serde::Serialize) {
-    json.clear();
-    serde_json::to_writer(json, record).expect("records are text and finite numbers, which always make JSON");
 }
 
 /// Counts delivery reports, and remembers why the brokers cannot be reached.

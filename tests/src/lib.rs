@@ -7,6 +7,7 @@
 //! that was started ends with the process that started it, however that process ends (see [`reaper`]).
 
 pub mod background;
+pub mod certificates;
 pub mod config;
 pub mod exporter;
 pub mod http;

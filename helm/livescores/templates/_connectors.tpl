@@ -68,7 +68,9 @@ Rejects values that Kubernetes would accept but that cannot work, and says how t
 {{- fail (printf "%s: kafka.secretProperties needs kafka.existingSecret or kafka.secretData" .where) }}
 {{- end }}
 {{- $config := dict "name" .id "kafka" (dict "bootstrap_servers" $kafka.bootstrapServers "properties" $properties) "postgres" (dict "url" $postgres.url) }}
-{{- if and $c.postgresSecret $postgres.passwordKey }}
+{{- if $postgres.passwordCommand }}
+{{- $_ := set $config.postgres "password_command" $postgres.passwordCommand }}
+{{- else if and $c.postgresSecret $postgres.passwordKey (not (dig "postgres" "password_command" "" ($c.config | default dict))) }}
 {{- $_ := set $config.postgres "password_file" (printf "/run/secrets/postgres/%s" $postgres.passwordKey) }}
 {{- end }}
 {{- include "livescores.merge" (dict "base" $config "over" ($c.config | default dict)) }}
@@ -81,7 +83,7 @@ Rejects values that Kubernetes would accept but that cannot work, and says how t
 
 {{/* Fails for a URL that contains a password. Takes (dict "url" … "where" …). */}}
 {{- define "livescores.refusePassword" -}}
-{{- if or (regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@" .url) (regexMatch "(?i)[?&](ssl)?password=" .url) }}
+{{- if or (regexMatch "^[a-z]+://[^@/?:]*:([^@/?]*|[0-9]*[^@/?0-9,][^@]*)@" .url) (regexMatch "(?i)(^|[?&\\s])(ssl)?password\\s*=" .url) }}
 {{- fail (printf "%s.url contains a password, which would be readable in the cluster; put it in a Secret: existingSecret or secretData" .where) }}
 {{- end }}
 {{- end }}

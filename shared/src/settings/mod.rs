@@ -28,19 +28,23 @@
 mod check;
 mod environment;
 mod errors;
+mod keywords;
 mod layers;
 pub mod properties;
 pub mod reference;
 mod schema;
 mod secret;
+mod secret_command;
 mod suggest;
 #[cfg(test)]
 mod tests;
 
 pub use errors::{Problem, RuleError, SettingError, SettingsErrors};
+pub use keywords::{KeywordError, keyword_values};
 pub use layers::{Layers, Loaded};
 pub use schema::Schema;
 pub use secret::{Secret, SecretFileError, is_secret_property, redact_url, redacted};
+pub use secret_command::{SecretCommandError, run_secret_command};
 pub use suggest::nearest;
 
 /// Serde representation of a [`std::time::Duration`] as a whole number of milliseconds, for keys that end in `_ms`.

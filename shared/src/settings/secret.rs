@@ -5,6 +5,8 @@ use std::{fmt, fs, io};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::keywords;
+
 const REDACTED: &str = "[redacted]";
 
 /// A secret. Debug, Display and Serialize show `[redacted]`; only [`Secret::expose`] returns it.
@@ -67,7 +69,7 @@ impl Serialize for Secret {
     }
 }
 
-/// Parameters of a PostgreSQL URL whose values are no secrets. The value of any other name is hidden: it may be a misspelt
+/// Parameters of a connection string whose values are no secrets. The value of any other name is hidden: it may be a misspelt
 /// password.
 const SHOWN_PARAMETERS: &[&str] = &[
     "application_name",
@@ -89,11 +91,14 @@ const SHOWN_PARAMETERS: &[&str] = &[
     "passfile",
     "port",
     "sslcert",
+    "sslcertmode",
+    "sslcompression",
     "sslcrl",
     "sslkey",
     "sslmode",
     "sslnegotiation",
     "sslrootcert",
+    "sslsni",
     "ssl_max_protocol_version",
     "ssl_min_protocol_version",
     "target_session_attrs",
@@ -101,9 +106,13 @@ const SHOWN_PARAMETERS: &[&str] = &[
     "user",
 ];
 
-/// A URL without its secrets: the password before `@`, and the values of parameters that are not known to be harmless.
+/// A URL or `keyword=value` string without its secrets: the password before `@`, and the values of parameters that are not known
+/// to be harmless.
 #[must_use]
 pub fn redact_url(url: &str) -> String {
+    if !url.contains("://") && url.contains('=') {
+        return keywords::redact(url, REDACTED, |name| !SHOWN_PARAMETERS.contains(&name));
+    }
     let start = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(start);
     let query_at = rest.find('?').unwrap_or(rest.len());
@@ -180,6 +189,8 @@ mod tests {
             ),
             ("postgres://h/db?sslpassword=x&port=1", "postgres://h/db?sslpassword=[redacted]&port=1"),
             ("postgres://h/db?pasword=x&user=u", "postgres://h/db?pasword=[redacted]&user=u"),
+            ("postgres://h/db?%70assword=x&port=1", "postgres://h/db?%70assword=[redacted]&port=1"),
+            ("host=h password=x pasword = y", "host=h password=[redacted] pasword=[redacted]"),
             ("postgres://u:p?q@h/db", "postgres://u:[redacted]@h/db"),
             ("nonsense", "nonsense"),
         ] {

@@ -19,7 +19,7 @@ use serde::Serialize;
 use shared::settings::SettingsErrors;
 
 use crate::config::{Check, Config, DdlError};
-use crate::postgres::tls::UrlError;
+use crate::postgres::handshake::ConnectError;
 
 /// What is checked of the configuration before any command begins.
 pub const CHECKS: &[Check] = &[
@@ -74,7 +74,7 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
             cause.downcast_ref(),
             Some(KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
         );
-        kafka || cause.is::<UrlError>() || cause.is::<DdlError>() || cause.is::<Usage>()
+        kafka || cause.is::<ConnectError>() || cause.is::<DdlError>() || cause.is::<Usage>()
     });
     ExitCode::from(if configuration { 2 } else { 1 })
 }

@@ -1,9 +1,11 @@
 //! PostgreSQL connections of the commands.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::commands::kafka::CommandError;
 use crate::config::Config;
+use crate::postgres::connect::Connector;
 use crate::postgres::failure::Failure;
 use crate::postgres::session::{Connection, Connections};
 use crate::postgres::sqlstate::Class;
@@ -17,22 +19,26 @@ const APPLICATION: &str = "kafka-sink-operator";
 /// A pool that has not connected yet.
 ///
 /// # Errors
-/// If the URL is not valid.
+/// If a certificate or a key cannot be used.
 pub(super) fn pool(config: &Config) -> anyhow::Result<Connections> {
-    let (mut postgres, tls) = crate::postgres::connect::settings(config)?;
-    postgres.application_name(APPLICATION);
-    Ok(Connections::new(&postgres, tls, 2))
+    Ok(Connections::new(&Arc::new(Connector::new(config, APPLICATION)?), 2))
 }
 
 pub(super) fn open(connections: &Connections, config: &Config) -> Result<Connection, CommandError> {
     let started = Instant::now();
+    let timeout = match &config.postgres.password_command {
+        Some(_) => CONNECT_TIMEOUT + config.postgres.password_command_timeout,
+        None => CONNECT_TIMEOUT,
+    };
     loop {
         match connections.open() {
             Ok(connection) => return Ok(connection),
             Err(failure) => {
                 // Without a code, the server may just not have answered yet.
-                let answered = failure.sqlstate.is_some() || failure.message.contains("connecting");
-                if answered || started.elapsed() > CONNECT_TIMEOUT {
+                let answered = failure.sqlstate.is_some()
+                    || failure.class == Class::Configuration
+                    || failure.message.contains("connecting");
+                if answered || started.elapsed() > timeout {
                     return Err(cannot_connect(&failure, config));
                 }
             }
@@ -43,11 +49,15 @@ pub(super) fn open(connections: &Connections, config: &Config) -> Result<Connect
 fn cannot_connect(failure: &Failure, config: &Config) -> CommandError {
     let action = match failure.sqlstate.as_deref() {
         Some(code) if code.starts_with("28") => {
-            "correct the user in postgres.url and its password there or in postgres.password_file, or pg_hba.conf"
+            "correct the user in postgres.url and its password there, in postgres.password_file or in \
+             postgres.password_command, or pg_hba.conf"
         }
         Some("3D000") => "create the database, or correct its name in postgres.url",
         Some(_) if failure.class == Class::Transient => "try again when the server accepts connections",
         Some(_) => "see the server's log",
+        None if failure.class == Class::Configuration => {
+            "correct the parameters, the files or the command that it names"
+        }
         None => "correct host and port in postgres.url, or start the server; sslmode matters too",
     };
     CommandError::new(format!("cannot connect to {}: {failure}", config.postgres.redacted_url()), action)

@@ -33,16 +33,16 @@ pub(super) fn check(config: &Config) -> Vec<RuleError> {
         broken.extend(of_table(&keys, &config.topic(topic), config.has_table(topic)));
     }
     broken.extend(missing_table(config));
-    broken.extend(without_tables(config));
     // One line per key: what several topics inherit is one mistake.
     let mut seen = BTreeSet::new();
     broken.retain(|rule| seen.insert(rule.keys.first().cloned()));
+    broken.extend(without_tables(config));
     broken
 }
 
 /// The broken rules that have nothing to do with tables.
 pub(super) fn without_tables(config: &Config) -> Vec<RuleError> {
-    [of_sink(config), of_kafka(config), of_postgres(config)].concat()
+    [of_sink(config), of_kafka(config)].concat()
 }
 
 /// The topics that are read and have no table. The default one is that of the default topic: another topic's records
@@ -144,22 +144,6 @@ fn of_kafka(config: &Config) -> Vec<RuleError> {
             let problem = format!("belongs to the sink and cannot be set here: {instead}");
             broken.push(RuleError::new([property_key(name)], problem));
         }
-    }
-    broken
-}
-
-fn of_postgres(config: &Config) -> Vec<RuleError> {
-    let mut broken = Vec::new();
-    let url = config.postgres.url.expose();
-    // The URL itself is not shown: it may hold a password, and be too broken to find it.
-    if !["postgresql://", "postgres://"].iter().any(|scheme| url.starts_with(scheme)) {
-        broken.push(RuleError::new(
-            ["postgres.url"],
-            "must begin with postgresql:// (host=… strings are not taken)",
-        ));
-    } else if config.postgres.password_file.is_some() && config.postgres.redacted_url() != url {
-        let problem = "the URL has a password, and so has the file; leave one of them out";
-        broken.push(RuleError::new(["postgres.password_file", "postgres.url"], problem));
     }
     broken
 }

@@ -86,14 +86,24 @@ pub enum AutoOffsetReset {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Postgres {
-    /// libpq URL: hosts, sslmode, sslrootcert, target_session_attrs, options.
+    /// libpq URL (`postgresql://…`) or `keyword=value` string: hosts, sslmode, sslrootcert, sslcert, target_session_attrs,
+    /// options and others. It is percent-decoded.
     // May hold a password: `redacted_url` is for people.
     #[default(PostgresUrl("postgresql://postgres@localhost:5432/postgres".to_owned()))]
     #[schemars(with = "String")]
     pub url: PostgresUrl,
-    /// File with the password. A line ending at the end of the file is ignored.
+    /// File with the password, read again for each new connection. A line ending at the end of the file is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// Program and arguments, run for each new connection. What it prints is the password; one line ending at the end is
+    /// ignored. For tokens that expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_command: Option<Vec<String>>,
+    /// Longest time of `password_command`; after that it is killed.
+    #[default(Duration::from_secs(10))]
+    #[serde(rename = "password_command_timeout_ms", with = "millis")]
+    #[schemars(with = "u64", range(min = 100, max = 600_000), extend("x-unit" = "ms"))]
+    pub password_command_timeout: Duration,
     /// Connections that write. The pool has one more.
     #[default = 2]
     #[schemars(range(min = 1, max = 64), extend("x-unit" = "connections"))]
@@ -103,9 +113,6 @@ pub struct Postgres {
     #[serde(rename = "deadline_ms", with = "millis")]
     #[schemars(with = "u64", range(min = 100, max = 3_600_000), extend("x-unit" = "ms"))]
     pub deadline: Duration,
-    /// What `password_file` held.
-    #[serde(skip)]
-    pub password: Option<Secret>,
 }
 
 impl Postgres {
@@ -233,14 +240,13 @@ pub struct Log {
 }
 
 impl super::Config {
-    /// Reads the files that hold secrets.
+    /// Reads the files that hold secrets. Only those of Kafka are kept: the others are read for each connection.
     pub(super) fn read_secrets(&mut self) -> Vec<RuleError> {
         let mut broken = Vec::new();
-        if let Some(path) = &self.postgres.password_file {
-            match Secret::read(path) {
-                Ok(secret) => self.postgres.password = Some(secret),
-                Err(error) => broken.push(RuleError::new(["postgres.password_file"], error.to_string())),
-            }
+        if let Some(path) = &self.postgres.password_file
+            && let Err(error) = Secret::read(path)
+        {
+            broken.push(RuleError::new(["postgres.password_file"], error.to_string()));
         }
         let (secrets, unread) = properties::read_property_files(&self.kafka.properties);
         self.kafka.secrets = secrets;

@@ -10,7 +10,7 @@ thread_local! {
 /// A panic that was contained, with its text.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ContainedPanic(String);
+pub(crate) struct ContainedPanic(String);
 
 /// Runs `attempt`. A panic becomes an error.
 pub(crate) fn contain<T>(attempt: impl FnOnce() -> T) -> Result<T, ContainedPanic> {

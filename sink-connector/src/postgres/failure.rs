@@ -150,11 +150,22 @@ impl Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
+        let text = error.to_string();
         match error {
             ConnectError::Client(error) => error.into(),
-            ConnectError::NoAnswer(_) | ConnectError::Panicked(_) => {
-                Self { connection_lost: true, ..Self::transient(error.to_string()) }
+            ConnectError::Login { error, source_of_password } => {
+                let failure = Self::from(error).into_configuration();
+                Self { message: format!("{}; {source_of_password}", failure.message), ..failure }
             }
+            ConnectError::Certificate(_)
+            | ConnectError::Tls(_)
+            | ConnectError::Password(_)
+            | ConnectError::Parameters(_) => Self { connection_lost: true, ..Self::configuration(text) },
+            ConnectError::NoAnswer(_)
+            | ConnectError::Panicked(_)
+            | ConnectError::Resolve { .. }
+            | ConnectError::NoAddress(_)
+            | ConnectError::Session { .. } => Self { connection_lost: true, ..Self::transient(text) },
         }
     }
 }

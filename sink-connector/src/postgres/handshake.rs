@@ -22,6 +22,9 @@ use postgres_openssl::MakeTlsConnector;
 use thiserror::Error;
 
 use crate::postgres::contained::{ContainedPanic, contain};
+use crate::postgres::parameters::{Problem, SessionAttributes};
+use crate::postgres::password::PasswordError;
+use crate::postgres::tls::TlsError;
 
 /// The time for each host if the URL has no `connect_timeout`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,9 +35,27 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 static ATTEMPT: Mutex<()> = Mutex::new(());
 
 #[derive(Debug, Error)]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("{}", with_cause(.0))]
     Client(#[from] postgres::Error),
+    /// The server refuses the password: where that came from.
+    #[error("{}; {source_of_password}", with_cause(.error))]
+    Login { error: postgres::Error, source_of_password: String },
+    /// One side does not accept the certificate of the other.
+    #[error("{0}")]
+    Certificate(String),
+    #[error(transparent)]
+    Tls(TlsError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("error connecting to server: {host}: {source}")]
+    Resolve { host: String, source: io::Error },
+    #[error("error connecting to server: {0} has no address")]
+    NoAddress(String),
+    #[error("{server} {problem}, which target_session_attrs does not allow")]
+    Session { server: String, problem: &'static str },
+    #[error("postgres.url: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Parameters(Vec<Problem>),
     #[error("PostgreSQL did not answer within {} ms while connecting", .0.as_millis())]
     NoAnswer(Duration),
     /// The client library panics if the process has no file descriptor left for its runtime.
@@ -46,19 +67,64 @@ fn with_cause(error: &postgres::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-/// Opens a session and runs `settings` in it, in `connect_timeout` for each host at most.
+impl ConnectError {
+    /// Whether the same attempt fails until the operator corrects something.
+    pub(crate) fn is_the_operators(&self) -> bool {
+        match self {
+            Self::Login { .. }
+            | Self::Certificate(_)
+            | Self::Tls(_)
+            | Self::Password(_)
+            | Self::Parameters(_) => true,
+            Self::Client(error) => error.as_db_error().is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// Opens a session at one address and runs `settings` in it, in `connect_timeout` at most.
 pub(crate) fn connect(
     config: &postgres::Config,
     tls: &MakeTlsConnector,
     settings: &str,
+    wanted: SessionAttributes,
 ) -> Result<Client, ConnectError> {
-    let per_host = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
-    let hosts =
-        u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len()).max(1)).unwrap_or(u32::MAX);
-    within(per_host.saturating_mul(hosts), config, || {
+    let deadline = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+    let (client, problem) = within(deadline, config, || {
         let mut client = config.connect(tls.clone())?;
-        client.batch_execute(settings)?;
-        Ok(client)
+        let problem = unwanted(&mut client, wanted)?;
+        if problem.is_none() {
+            client.batch_execute(settings)?;
+        }
+        Ok((client, problem))
+    })?;
+    match problem {
+        None => Ok(client),
+        Some(problem) => {
+            let server = config.get_hosts().iter().map(|host| match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(path) => path.display().to_string(),
+            });
+            Err(ConnectError::Session { server: server.collect(), problem })
+        }
+    }
+}
+
+/// Why a session is not the wanted one. The conditions are libpq's.
+fn unwanted(client: &mut Client, wanted: SessionAttributes) -> Result<Option<&'static str>, postgres::Error> {
+    if wanted == SessionAttributes::Any {
+        return Ok(None);
+    }
+    let sql =
+        "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on'";
+    let row = client.query_one(sql, &[])?;
+    let (standby, read_only): (bool, bool) = (row.get(0), row.get(1));
+    Ok(match wanted {
+        SessionAttributes::ReadWrite if standby || read_only => Some("is read-only"),
+        SessionAttributes::ReadOnly if !standby && !read_only => Some("is not read-only"),
+        SessionAttributes::Primary if standby => Some("is a standby"),
+        SessionAttributes::Standby if !standby => Some("is not a standby"),
+        _ => None,
     })
 }
 
@@ -139,23 +205,23 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::postgres::tls;
+    use crate::postgres::connect::Connector;
 
     /// A server that accepts connections and never answers, as many as come.
-    fn mute(parameters: &str) -> (TcpListener, postgres::Config, MakeTlsConnector) {
+    fn mute(parameters: &str) -> (TcpListener, Connector) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = format!("postgresql://u@127.0.0.1:{port}/d?connect_timeout=1{parameters}");
-        let (config, tls) = tls::parse(&url).unwrap();
-        (listener, config, tls)
+        let connector = Connector::of(&url);
+        (listener, connector)
     }
 
     #[test]
     fn a_server_that_never_answers_is_given_up_at_the_deadline() {
         for parameters in ["&sslmode=disable", "&sslmode=prefer", "&sslmode=require"] {
-            let (_listener, config, tls) = mute(parameters);
+            let (_listener, connector) = mute(parameters);
             let started = Instant::now();
-            let error = connect(&config, &tls, "").err().expect("nobody answers");
+            let error = connector.connect("").err().expect("nobody answers");
             assert!(matches!(error, ConnectError::NoAnswer(_)), "{error}");
             assert!(error.to_string().contains("did not answer within 1000 ms"), "{error}");
             assert!(started.elapsed() < Duration::from_secs(30));
@@ -164,21 +230,23 @@ mod tests {
 
     #[test]
     fn attempts_at_a_server_that_never_answers_leave_no_sockets_behind() {
-        let (_listener, config, tls) = mute("&sslmode=disable");
+        let (listener, connector) = mute("&sslmode=disable");
+        let mut config = postgres::Config::new();
+        config.port(listener.local_addr().unwrap().port());
         let own = || {
             let leads = |(descriptor, _): &(RawFd, PathBuf)| leads_to_postgres(*descriptor, &config);
             sockets().unwrap().into_iter().filter(leads).count()
         };
         assert_eq!(own(), 0);
-        assert!(connect(&config, &tls, "").is_err());
+        assert!(connector.connect("").is_err());
         assert_eq!(own(), 0);
     }
 
     #[test]
     fn a_port_without_a_server_is_an_error_of_its_own() {
-        let (listener, config, tls) = mute("&sslmode=disable");
+        let (listener, connector) = mute("&sslmode=disable");
         drop(listener);
-        let error = connect(&config, &tls, "").err().expect("nobody listens");
+        let error = connector.connect("").err().expect("nobody listens");
         assert!(matches!(error, ConnectError::Client(_)), "{error}");
     }
 }

@@ -4,6 +4,8 @@ pub(crate) mod connect;
 pub(crate) mod contained;
 pub(crate) mod failure;
 pub(crate) mod handshake;
+pub(crate) mod parameters;
+mod password;
 pub(crate) mod redact;
 pub(crate) mod rules;
 pub(crate) mod session;

@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use postgres::Client;
-use postgres_openssl::MakeTlsConnector;
+use postgres::{Client, NoTls};
 use r2d2::{HandleError, ManageConnection};
 use r2d2_postgres::PostgresConnectionManager;
 
+use crate::postgres::connect::Connector;
 use crate::postgres::failure::Failure;
-use crate::postgres::handshake::{self, ConnectError};
-use crate::postgres::settings;
 use crate::postgres::sql::literal;
 
 type Pool = r2d2::Pool<Manager>;
@@ -22,10 +20,10 @@ pub(crate) type Connection = r2d2::PooledConnection<Manager>;
 
 /// Makes the pool's connections.
 pub struct Manager {
-    config: postgres::Config,
-    tls: MakeTlsConnector,
-    /// What connections are asked; connecting itself goes through [`handshake`], which has a deadline.
-    inner: PostgresConnectionManager<MakeTlsConnector>,
+    /// Connects, with passwords and certificates as they are then.
+    connector: Arc<Connector>,
+    /// What connections are asked. It makes none, so it has no settings.
+    inner: PostgresConnectionManager<NoTls>,
 }
 
 /// A client that can be marked as not to be used again: after an error inside COPY, the state of the connection is
@@ -58,14 +56,13 @@ impl DerefMut for Link {
 
 impl ManageConnection for Manager {
     type Connection = Link;
-    type Error = ConnectError;
+    type Error = Failure;
 
-    fn connect(&self) -> Result<Link, ConnectError> {
-        let client = handshake::connect(&self.config, &self.tls, &settings::statements())?;
-        Ok(Link { client, discarded: false })
+    fn connect(&self) -> Result<Link, Failure> {
+        Ok(Link { client: self.connector.open()?, discarded: false })
     }
 
-    fn is_valid(&self, link: &mut Link) -> Result<(), ConnectError> {
+    fn is_valid(&self, link: &mut Link) -> Result<(), Failure> {
         Ok(self.inner.is_valid(&mut link.client)?)
     }
 
@@ -88,7 +85,7 @@ impl Connections {
     /// A pool of at most `size` connections that are made when they are asked for. It does not connect yet.
     ///
     /// It runs threads that own PostgreSQL clients, which own runtimes: never make or drop one inside async code.
-    pub fn new(config: &postgres::Config, tls: MakeTlsConnector, size: u32) -> Self {
+    pub(crate) fn new(connector: &Arc<Connector>, size: u32) -> Self {
         let last_error = Arc::new(Mutex::new(None));
         let pool = Pool::builder()
             .max_size(size)
@@ -99,9 +96,8 @@ impl Connections {
             .max_lifetime(None)
             .error_handler(Box::new(Remember(Arc::clone(&last_error))))
             .build_unchecked(Manager {
-                config: config.clone(),
-                tls: tls.clone(),
-                inner: PostgresConnectionManager::new(config.clone(), tls),
+                connector: Arc::clone(connector),
+                inner: PostgresConnectionManager::new(postgres::Config::new(), NoTls),
             });
         Self { pool, last_error }
     }
@@ -131,9 +127,8 @@ impl Connections {
 #[derive(Debug)]
 struct Remember(Arc<Mutex<Option<Failure>>>);
 
-impl HandleError<ConnectError> for Remember {
-    fn handle_error(&self, error: ConnectError) {
-        let failure = Failure::from(error);
+impl HandleError<Failure> for Remember {
+    fn handle_error(&self, failure: Failure) {
         tracing::debug!(reason = %failure, "cannot connect to PostgreSQL");
         *self.0.lock() = Some(failure);
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use postgres_openssl::MakeTlsConnector;
 use rdkafka::consumer::Consumer as _;
 use shared::http::{OFF, Server};
 use shared::signal::Shutdown;
@@ -19,7 +18,7 @@ use crate::messages::wakeup::WakeUp;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::positions::stored::Offsets;
-use crate::postgres::connect;
+use crate::postgres::connect::Connector;
 use crate::postgres::session::Connections;
 use crate::postgres::sql::TableName;
 use crate::rejects::dead_letter_topic::DeadLetterTopic;
@@ -37,7 +36,7 @@ pub(super) struct Sink<'a> {
     pub config: &'a Config,
     pub started: Instant,
     pub bounds: Bounds,
-    pub postgres: (postgres::Config, MakeTlsConnector),
+    pub postgres: Arc<Connector>,
     pub writer_context: Arc<WriterContext>,
     pub board: Arc<Board>,
     pub heartbeats: Heartbeats,
@@ -66,7 +65,7 @@ pub(super) fn build<'a>(config: &'a Config, args: &RunArgs, shutdown: Shutdown) 
         poll_loop: Arc::new(Heartbeat::new(started)),
         supervisor: Arc::new(Heartbeat::new(started)),
     };
-    let postgres = connect::settings(config)?;
+    let postgres = Arc::new(Connector::new(config, &format!("kafka-sink:{}", config.name))?);
     let writer_context = Arc::new(writer_context(config, &postgres, shutdown)?);
     let server = serve(config, &writer_context, &board, &heartbeats)?;
     let http = server.as_ref().map_or_else(|| OFF.to_owned(), |server| server.local_addr().to_string());
@@ -83,7 +82,7 @@ pub(super) fn build<'a>(config: &'a Config, args: &RunArgs, shutdown: Shutdown) 
 
 fn writer_context(
     config: &Config,
-    postgres: &(postgres::Config, MakeTlsConnector),
+    postgres: &Arc<Connector>,
     shutdown: Shutdown,
 ) -> anyhow::Result<WriterContext> {
     let health = Arc::new(Health::starting());
@@ -93,7 +92,7 @@ fn writer_context(
     // One connection for each writer, and one for the PostgreSQL control thread.
     let size = u32::try_from(config.postgres.writers + 1).context("too many writers")?;
     Ok(WriterContext {
-        connections: Connections::new(&postgres.0, postgres.1.clone(), size),
+        connections: Connections::new(postgres, size),
         offsets: Offsets::new(&TableName::parse(&config.offsets.table), &config.name),
         dead_letters: dead_letters(config, &shutdown),
         policy: Arc::new(Policy::new(&config.errors)),

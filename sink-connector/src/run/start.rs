@@ -55,9 +55,9 @@ pub(super) fn start(sink: &Sink<'_>) -> anyhow::Result<Threads> {
 }
 
 fn supervisor(sink: &Sink<'_>, events: Sender<Event>, all_progress: &AllProgress) -> Supervisor {
-    let (postgres, tls) = sink.postgres.clone();
+    let postgres = Arc::clone(&sink.postgres);
     // A replaced writer gets a pool of its own: one connection to end the hanging backend, one to write.
-    let pool = move || Connections::new(&postgres, tls.clone(), 2);
+    let pool = move || Connections::new(&postgres, 2);
     Supervisor::new(
         Arc::clone(&sink.writer_context),
         events,

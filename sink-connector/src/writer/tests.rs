@@ -3,8 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use openssl::ssl::{SslConnector, SslMethod};
-use postgres_openssl::MakeTlsConnector;
 use shared::signal::Shutdown;
 
 use super::strategy::Strategy;
@@ -17,6 +15,7 @@ use crate::messages::wakeup::WakeUp;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::positions::stored::Offsets;
+use crate::postgres::connect::Connector;
 use crate::postgres::session::Connections;
 use crate::postgres::sql::TableName;
 use crate::rejects::dead_letters::DeadLetters;
@@ -71,8 +70,6 @@ impl Database for Script {
 }
 
 fn context() -> WriterContext {
-    let config = "host=/nowhere".parse().expect("a configuration");
-    let tls = MakeTlsConnector::new(SslConnector::builder(SslMethod::tls()).expect("OpenSSL").build());
     let health = Arc::new(Health::default());
     let errors = Errors {
         tolerance: Tolerance::All,
@@ -84,7 +81,7 @@ fn context() -> WriterContext {
         breaker_retry: Duration::from_secs(30),
     };
     WriterContext {
-        connections: Connections::new(&config, tls, 1),
+        connections: Connections::new(&Arc::new(Connector::of("host=/nowhere")), 1),
         offsets: Offsets::new(&TableName::parse("o"), "c"),
         dead_letters: DeadLetters::new(&TableName::parse("d"), "c"),
         policy: Arc::new(Policy::new(&errors)),

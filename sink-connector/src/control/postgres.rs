@@ -202,6 +202,11 @@ impl PostgresControl {
         let connection = self.connection.as_mut().expect("connected above");
         connection.batch_execute("SELECT 1")?;
         if !self.prepared {
+            if let Ok(mut other) = shared.connections.open()
+                && session::share_backend(connection, &mut other)?
+            {
+                return Err(Failure::configuration(format!("{}; {}", session::POOLER, session::NO_POOLER)));
+            }
             shared.offsets.create(connection)?;
             if !shared.offsets.migrate(connection)? {
                 tracing::warn!(

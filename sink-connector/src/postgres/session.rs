@@ -147,6 +147,26 @@ pub(crate) fn backend(client: &mut Client) -> Result<Backend, postgres::Error> {
     Ok(Backend { pid: row.get(0) })
 }
 
+/// What is wrong if two open sessions share a backend.
+pub(crate) const POOLER: &str =
+    "a pooler assigns connections by transaction (pgbouncer: pool_mode = transaction)";
+/// What to do then.
+pub(crate) const NO_POOLER: &str =
+    "connect to the server itself, or set pool_mode = session for this database";
+/// Questions to two sessions. A pooler may answer them by different backends.
+const POOLER_ATTEMPTS: usize = 3;
+
+/// Whether two open sessions have one backend: a pooler assigns it for one transaction. What a session sets and prepares is then
+/// another one's.
+pub(crate) fn share_backend(one: &mut Client, other: &mut Client) -> Result<bool, postgres::Error> {
+    for _ in 0..POOLER_ATTEMPTS {
+        if backend(one)? == backend(other)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Runs `ddl` unless `table` (quoted) exists: a role that may write but not create needs no CREATE then.
 pub(crate) fn create_unless_there(
     client: &mut Client,

@@ -1,6 +1,7 @@
 //! A real PostgreSQL: a private cluster on a port of its own.
 
 pub mod install;
+pub mod pooler;
 
 use std::fs::{self, File};
 use std::io::Write as _;

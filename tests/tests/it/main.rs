@@ -53,6 +53,7 @@ mod out_of_descriptors;
 mod parked_tables;
 mod pipeline;
 mod poison;
+mod pooler;
 mod positions;
 mod postgres_passwords;
 mod postgres_tls;

@@ -11,7 +11,7 @@ use crate::commands::postgres as connect;
 use crate::config::{Config, DeadLetters};
 use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
-use crate::postgres::session::{Connections, backend, exists};
+use crate::postgres::session::{Connections, NO_POOLER, POOLER, exists, share_backend};
 use crate::postgres::sql::{TableName, ident};
 use crate::rejects::dead_letters::DeadLetters as StoredDeadLetters;
 use crate::table::catalog::Table;
@@ -118,15 +118,10 @@ fn server(
             format!("set postgres.deadline_ms above {lock_timeout}, or a smaller lock_timeout in the options of postgres.url"),
         );
     }
-    // Two sessions that are open at the same time and share a backend: a pooler assigns it by transaction.
     if let Ok(mut other) = connect::open(connections, config)
-        && backend(&mut other)? == backend(client)?
+        && share_backend(client, &mut other)?
     {
-        report.error(
-            "postgres",
-            "a pooler assigns connections by transaction (pgbouncer: pool_mode = transaction)",
-            "connect to the server itself, or set pool_mode = session for this database",
-        );
+        report.error("postgres", POOLER, NO_POOLER);
     }
     Ok(())
 }

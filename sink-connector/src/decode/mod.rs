@@ -3,10 +3,13 @@
 mod array;
 mod cells;
 mod envelope;
+mod fast;
 mod key;
 mod logical;
+mod order;
 mod record;
 mod rejection;
+mod scan;
 mod unavailable;
 mod value;
 mod wider;
@@ -73,6 +76,8 @@ pub enum DecoderError {
 pub struct Decoder {
     fields: Vec<Field>,
     by_name: HashMap<String, usize>,
+    /// How each field that is read begins in most records.
+    quoted_names: Vec<Box<[u8]>>,
     /// Fields that are read; the columns of the others are filled from elsewhere.
     taken: Vec<bool>,
     options: Options,
@@ -105,7 +110,12 @@ impl Decoder {
                 });
             }
         }
-        Ok(Decoder { fields, by_name, taken, options, unavailable: None })
+        let quoted_name = |(field, taken): (&Field, &bool)| match taken {
+            true => fast::quoted_name(&field.name),
+            false => Box::default(),
+        };
+        let quoted_names = fields.iter().zip(&taken).map(quoted_name).collect();
+        Ok(Decoder { fields, by_name, quoted_names, taken, options, unavailable: None })
     }
 
     /// The same decoder, but fields whose value is this placeholder of Debezium are absent.
@@ -117,6 +127,12 @@ impl Decoder {
     /// Whether a field with this JSON value is absent.
     pub(crate) fn is_unavailable(&self, json: &str) -> bool {
         self.unavailable.as_ref().is_some_and(|unavailable| unavailable.is(json))
+    }
+
+    /// Whether a field with this string is absent.
+    #[inline]
+    fn is_unavailable_text(&self, text: &str) -> bool {
+        self.unavailable.as_ref().is_some_and(|unavailable| unavailable.is_text(text))
     }
 
     /// The fields, in the order of the cells.
@@ -132,11 +148,15 @@ impl Decoder {
     /// The first problem in the record; the contents of `cells` are then unspecified.
     pub fn decode(&self, payload: &[u8], cells: &mut Cells) -> Result<(), Rejection> {
         cells.reset(self.fields.len());
-        let read = |cells| {
+        let read = |cells: &mut Cells| {
             let text = utf8(payload)?;
             if !text.trim_ascii_start().starts_with('{') {
                 return Err(not_an_object(text));
             }
+            if fast::read(self, text, cells).is_some() {
+                return Ok(());
+            }
+            cells.reset(self.fields.len());
             record::read(self, text, cells)
         };
         read(cells).map_err(|rejection| wrapping::explain(rejection, payload))

@@ -16,6 +16,8 @@ const OFF: &str = "off";
 pub(super) struct Unavailable {
     /// Values of strings.
     texts: Vec<String>,
+    /// A bit for each length of a text, modulo 64.
+    lengths: u64,
     /// The same as JSON.
     quoted: Vec<String>,
     /// Arrays and objects, and how their JSON begins after the bracket.
@@ -45,13 +47,15 @@ impl Unavailable {
         if let Some(uuid) = uuid(placeholder) {
             nested.push((format!("\"{uuid}\""), json!([uuid])));
         }
-        Some(Self { texts, quoted, nested })
+        let lengths = texts.iter().fold(0, |lengths, text| lengths | 1 << (text.len() % 64));
+        Some(Self { texts, lengths, quoted, nested })
     }
 
     /// Whether a string has this value.
     #[inline]
     pub(super) fn is_text(&self, text: &str) -> bool {
-        self.texts.iter().any(|form| form == text)
+        // Asked for each string of each record.
+        self.lengths >> (text.len() % 64) & 1 == 1 && self.texts.iter().any(|form| form == text)
     }
 
     /// Whether JSON text is one of the forms.

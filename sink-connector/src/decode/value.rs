@@ -61,7 +61,7 @@ fn only_string(text: &str) -> &str {
 }
 
 /// Encodes a field from the JSON text of a value that is not an array.
-fn encode_scalar(
+pub(super) fn encode_scalar(
     text: &str,
     field: &Field,
     index: usize,
@@ -121,19 +121,17 @@ pub(super) fn encode_bare(
 }
 
 /// Stores what `encode` appends as the value of a field.
-fn put(
+#[inline]
+pub(super) fn put(
     cells: &mut Cells,
     index: usize,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    let start = cells.bytes().len();
-    encode(cells.bytes())?;
-    let end = cells.bytes().len();
-    if cells.set_value(index, start..end) { Ok(()) } else { Err(EncodeError::TooLong) }
+    if cells.put_with(index, encode)? { Ok(()) } else { Err(EncodeError::TooLong) }
 }
 
 /// Stores null, where the column takes it.
-fn put_null(field: &Field, index: usize, cells: &mut Cells) -> Result<(), Rejection> {
+pub(super) fn put_null(field: &Field, index: usize, cells: &mut Cells) -> Result<(), Rejection> {
     if field.not_null {
         return Err(Rejection {
             reason: Reason::NullValue,
@@ -165,7 +163,7 @@ impl<'de> ValueSeed<'_, '_, 'de> {
 
     #[inline]
     fn is_unavailable(&self, text: &str) -> bool {
-        self.decoder.unavailable.as_ref().is_some_and(|unavailable| unavailable.is_text(text))
+        self.decoder.is_unavailable_text(text)
     }
 
     #[cold]

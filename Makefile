@@ -54,7 +54,7 @@ words: ## words that this project does not use, and what it uses instead
 
 bench: setup ## throughput against `psql \copy` of the same rows in the same run
 	cargo build --release --workspace --bins
-	$${CARGO_TARGET_DIR:-target}/release/bench
+	$${CARGO_TARGET_DIR:-target}/release/bench --output docs/bench
 
 chart: ## check the Helm chart: lint, schemas, unit tests, every rendered object and configuration (needs Go and Python)
 	@tests/kubernetes/chart.sh

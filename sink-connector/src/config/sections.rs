@@ -154,8 +154,9 @@ pub struct Batch {
     #[default = 4_194_304]
     #[schemars(range(min = 1, max = 1_073_741_824), extend("x-unit" = "bytes"))]
     pub max_bytes: usize,
-    /// How long a batch that is not full waits for more records.
-    #[default(Duration::from_millis(50))]
+    /// How long a batch that is not full waits for more records while its writer is idle. While the writer is busy, the next
+    /// batch fills anyway. It bounds the commits per second: at most 1000 / `linger_ms` for each writer.
+    #[default(Duration::from_millis(5))]
     #[serde(rename = "linger_ms", with = "millis")]
     #[schemars(with = "u64", range(min = 0, max = 60_000), extend("x-unit" = "ms"))]
     pub linger: Duration,

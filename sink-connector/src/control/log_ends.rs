@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer as _;
 
 use crate::kafka::consumer::Consumer;
+use crate::kafka::list_offsets;
 use crate::kafka::query::QueryError;
 use crate::kafka::topic_ids::{DescribeError, Described, describe};
 use crate::kafka::topics::Topics;
@@ -79,16 +80,28 @@ impl LogEnds {
             trouble = self.goal(&topics).err();
         }
         let watched = self.watched.lock().clone();
+        let mut known = self.ends(&watched);
         let mut found = Vec::with_capacity(watched.len());
         for partition in watched {
             let timeout = if trouble.is_none() { KAFKA_TIMEOUT } else { TIMEOUT_AFTER_FAILURE };
-            match self.watermarks(&partition, timeout) {
+            let known = known.remove(&partition).map(Ok);
+            match known.unwrap_or_else(|| self.watermarks(&partition, timeout)) {
                 Ok(watermarks) => found.push((partition, watermarks)),
                 Err(error) => trouble = trouble.or(Some(error)),
             }
         }
         self.notify(Event::Watermarks(found));
         trouble.map_or(Ok(()), Err)
+    }
+
+    /// The ends of the partitions that have a leader. The others are queried one by one, which tells what is wrong.
+    fn ends(&self, partitions: &[TopicPartition]) -> HashMap<TopicPartition, Watermarks> {
+        let listed =
+            list_offsets::log_ends(&self.consumer, partitions, KAFKA_TIMEOUT).unwrap_or_else(|error| {
+                tracing::debug!(%error, "cannot list the log ends at once");
+                HashMap::new()
+            });
+        listed.into_iter().map(|(partition, (low, high))| (partition, Watermarks { low, high })).collect()
     }
 
     fn watermarks(&self, partition: &TopicPartition, timeout: Duration) -> Result<Watermarks, QueryError> {
@@ -100,7 +113,7 @@ impl LogEnds {
     }
 
     fn goal(&mut self, topics: &[String]) -> Result<(), QueryError> {
-        let mut ends = HashMap::new();
+        let mut all = Vec::new();
         for topic in topics {
             let metadata = self
                 .consumer
@@ -111,12 +124,16 @@ impl LogEnds {
             if partitions.is_empty() {
                 return Err(QueryError::NoTopic(topic.clone()));
             }
-            for partition in partitions {
-                let partition = TopicPartition::new(topic.as_str(), partition.id());
-                // Includes empty logs: a position before the end of one means that records were deleted unread.
-                let Watermarks { high, .. } = self.watermarks(&partition, KAFKA_TIMEOUT)?;
-                ends.insert(partition, high);
-            }
+            all.extend(partitions.iter().map(|p| TopicPartition::new(topic.as_str(), p.id())));
+        }
+        let mut known = self.ends(&all);
+        let mut ends = HashMap::with_capacity(all.len());
+        for partition in all {
+            let known = known.remove(&partition).map(Ok);
+            // Includes empty logs: a position before the end of one means that records were deleted unread.
+            let Watermarks { high, .. } =
+                known.unwrap_or_else(|| self.watermarks(&partition, KAFKA_TIMEOUT))?;
+            ends.insert(partition, high);
         }
         self.wants_goal = false;
         self.notify(Event::Goal(ends));

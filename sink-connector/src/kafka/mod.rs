@@ -5,6 +5,7 @@ pub(crate) mod commits;
 pub(crate) mod consumer;
 pub(crate) mod group;
 pub(crate) mod headers;
+pub(crate) mod list_offsets;
 mod native;
 pub(crate) mod packed_headers;
 pub(crate) mod query;

@@ -13,8 +13,16 @@ impl ColumnSet {
     /// All of so many columns.
     pub fn full(columns: usize) -> Self {
         let mut all = Self::new(columns);
-        (0..columns).for_each(|column| all.insert(column));
+        all.fill(columns);
         all
+    }
+
+    /// Makes it all of so many columns.
+    pub fn fill(&mut self, columns: usize) {
+        self.0.fill(u64::MAX);
+        if let Some(last) = self.0.last_mut().filter(|_| columns % 64 > 0) {
+            *last = (1 << (columns % 64)) - 1;
+        }
     }
 
     /// Adds a column.

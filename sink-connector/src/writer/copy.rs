@@ -38,19 +38,40 @@ pub fn stream(
     tuples: impl Iterator<Item = (u32, Tuple)>,
     buffer: &mut Vec<u8>,
 ) -> Result<u64, Failure> {
+    if plan.format == Format::Binary {
+        return stream_runs(copy, rows.runs(tuples.map(|(_, tuple)| tuple)), buffer);
+    }
     let mut text = Vec::new();
-    stream_lines(copy, plan.format, buffer, tuples, |(_, tuple), buffer| match plan.format {
-        Format::Binary => buffer.extend_from_slice(rows.bytes_of(tuple)),
-        Format::Text => {
-            for (n, (column, field)) in rows.fields(tuple).enumerate() {
-                if n > 0 {
-                    buffer.push(b'\t');
-                }
-                append_text(plan, column, field, &mut text, buffer);
+    stream_lines(copy, plan.format, buffer, tuples, |(_, tuple), buffer| {
+        for (n, (column, field)) in rows.fields(tuple).enumerate() {
+            if n > 0 {
+                buffer.push(b'\t');
             }
-            buffer.push(b'\n');
+            append_text(plan, column, field, &mut text, buffer);
         }
+        buffer.push(b'\n');
     })
+}
+
+/// Streams tuples that are in the format of COPY BINARY already. Long runs of them are not gathered first.
+fn stream_runs<'a>(
+    mut copy: CopyInWriter<'_>,
+    runs: impl Iterator<Item = &'a [u8]>,
+    buffer: &mut Vec<u8>,
+) -> Result<u64, Failure> {
+    begin(Format::Binary, buffer);
+    for run in runs {
+        if buffer.len() + run.len() < SEND_BYTES {
+            buffer.extend_from_slice(run);
+            continue;
+        }
+        send(&mut copy, buffer)?;
+        buffer.clear();
+        for piece in run.chunks(SEND_BYTES) {
+            send(&mut copy, piece)?;
+        }
+    }
+    end(copy, Format::Binary, buffer)
 }
 
 /// Streams what `append` makes of each line into a COPY that has begun, and ends it.
@@ -61,17 +82,26 @@ pub(super) fn stream_lines<T>(
     lines: impl Iterator<Item = T>,
     mut append: impl FnMut(T, &mut Vec<u8>),
 ) -> Result<u64, Failure> {
+    begin(format, buffer);
+    for line in lines {
+        append(line, buffer);
+        if buffer.len() >= SEND_BYTES {
+            send(&mut copy, buffer)?;
+            buffer.clear();
+        }
+    }
+    end(copy, format, buffer)
+}
+
+fn begin(format: Format, buffer: &mut Vec<u8>) {
     buffer.clear();
     if format == Format::Binary {
         buffer.extend_from_slice(SIGNATURE);
         buffer.extend_from_slice(&[0; 8]);
     }
-    for line in lines {
-        append(line, buffer);
-        if buffer.len() >= SEND_BYTES {
-            send(&mut copy, buffer)?;
-        }
-    }
+}
+
+fn end(mut copy: CopyInWriter<'_>, format: Format, buffer: &mut Vec<u8>) -> Result<u64, Failure> {
     if format == Format::Binary {
         buffer.extend_from_slice(&(-1_i16).to_be_bytes());
     }
@@ -101,10 +131,8 @@ pub(super) fn append_text(
     }
 }
 
-fn send(copy: &mut CopyInWriter<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure> {
-    copy.write_all(buffer).and_then(|()| copy.flush()).map_err(from_io)?;
-    buffer.clear();
-    Ok(())
+fn send(copy: &mut CopyInWriter<'_>, bytes: &[u8]) -> Result<(), Failure> {
+    copy.write_all(bytes).and_then(|()| copy.flush()).map_err(from_io)
 }
 
 /// The writer wraps the client's errors in io::Error, with the server's error inside.

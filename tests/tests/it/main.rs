@@ -40,6 +40,7 @@ mod keys;
 mod leaving_the_group;
 mod long_names;
 mod lost_positions;
+mod many_partitions;
 mod memory;
 mod metadata;
 mod monitoring;

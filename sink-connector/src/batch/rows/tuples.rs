@@ -7,6 +7,14 @@ use crate::table::plan::Plan;
 
 impl Rows {
     pub(super) fn encode(&mut self, plan: &Plan, cells: &Cells) -> Tuple {
+        if let Some(row) = cells.whole_row().filter(|_| cells.len() == plan.columns.len()) {
+            self.present.fill(cells.len());
+            let shape = self.shapes.intern(&self.present, plan);
+            let start = offset32(self.buffer.len());
+            put_count(&mut self.buffer, cells.len());
+            self.buffer.extend_from_slice(row);
+            return Tuple { start, end: offset32(self.buffer.len()), shape };
+        }
         self.present.clear();
         for i in 0..plan.columns.len() {
             if !matches!(cells.get(i), CellRef::Absent) {
@@ -78,6 +86,18 @@ impl Rows {
     /// A tuple as COPY BINARY wants it.
     pub fn bytes_of(&self, tuple: Tuple) -> &[u8] {
         &self.buffer[tuple.start as usize..tuple.end as usize]
+    }
+
+    /// The bytes of all these tuples, each run of neighbours in one piece.
+    pub fn runs<'a>(&'a self, tuples: impl Iterator<Item = Tuple> + 'a) -> impl Iterator<Item = &'a [u8]> {
+        let mut tuples = tuples.peekable();
+        std::iter::from_fn(move || {
+            let Tuple { start, mut end, .. } = tuples.next()?;
+            while let Some(next) = tuples.next_if(|next| next.start == end) {
+                end = next.end;
+            }
+            Some(&self.buffer[start as usize..end as usize])
+        })
     }
 }
 

@@ -24,7 +24,9 @@ fn fields() -> Vec<Field> {
         Kind::Int2,
         Kind::Date,
     ];
-    let name = |n: usize| ["t", "i", "f", "n", "b", "j", "z", "k", "o", "v", "long_name", "a", "e", "x", "s", "d"][n];
+    let name = |n: usize| {
+        ["t", "i", "f", "n", "b", "j", "z", "k", "o", "v", "long_name", "a", "e", "x", "s", "d"][n]
+    };
     let field = |(n, kind)| Field { name: name(n).into(), kind, not_null: n == 7, column: name(n).into() };
     kinds.into_iter().enumerate().map(field).collect()
 }
@@ -136,8 +138,12 @@ fn json() -> impl Strategy<Value = String> {
         any::<i64>().prop_map(|value| value.to_string()),
         any::<i16>().prop_map(|value| value.to_string()),
         any::<u64>().prop_map(|value| value.to_string()),
-        any::<f64>().prop_filter("JSON has none", |value| value.is_finite()).prop_map(|value| value.to_string()),
-        any::<f64>().prop_filter("JSON has none", |value| value.is_finite()).prop_map(|value| format!("{value:e}")),
+        any::<f64>()
+            .prop_filter("JSON has none", |value| value.is_finite())
+            .prop_map(|value| value.to_string()),
+        any::<f64>()
+            .prop_filter("JSON has none", |value| value.is_finite())
+            .prop_map(|value| format!("{value:e}")),
         "-?[0-9]{1,25}",
         r"-?[0-9]{1,17}\.[0-9]{1,17}",
         r"-?[0-9]{0,3}\.?[0-9]{0,3}([eE][+-]?[0-9]{0,4})?",

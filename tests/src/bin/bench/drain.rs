@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use postgres::Client;
 use tests::SinkConfig;
 
-use crate::load::Measured;
+use crate::load::{Measured, Meter};
 use crate::setting::{Setting, TABLE, Target};
 
 /// How often the positions are read. Eight rows: it costs PostgreSQL nothing that can be measured.
@@ -22,23 +22,63 @@ pub(crate) struct Scenario {
     mode: &'static str,
     settings: &'static [(&'static str, i64)],
     /// The rows are there already.
-    replay: bool,
+    exist: bool,
     synchronous_commit: bool,
 }
 
 const DEFAULT: Scenario =
-    Scenario { name: "", mode: "upsert", settings: &[], replay: false, synchronous_commit: true };
+    Scenario { name: "", mode: "upsert", settings: &[], exist: false, synchronous_commit: true };
+
+/// Upserts of keys that exist.
+pub(crate) const SINK_UPSERT: &str = "sink, upserts of existing keys";
+/// What the server does alone for the same.
+pub(crate) const SERVER_UPSERT: &str = "INSERT … SELECT … ON CONFLICT DO UPDATE from a loaded stage";
+
+/// The server alone updates all rows from a table that holds them already.
+pub(crate) fn server_upsert(setting: &Setting) -> Result<Measured> {
+    let target = setting.target()?;
+    let (file, rows) = (setting.rows_file(), setting.records as f64);
+    let mut client = target.client()?;
+    client.batch_execute(&format!(
+        "CREATE UNLOGGED TABLE stage (LIKE {TABLE}); COPY stage FROM '{0}'; COPY {TABLE} FROM '{0}'; \
+         ANALYZE stage; CHECKPOINT",
+        file.display()
+    ))?;
+    let columns: Vec<String> = client
+        .query(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = 'stage'::regclass AND attnum > 0",
+            &[],
+        )?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    let set: Vec<String> =
+        columns.iter().filter(|c| *c != "match_id").map(|c| format!("{c} = excluded.{c}")).collect();
+    let meter = Meter::start(setting)?;
+    let started = Instant::now();
+    let updated = client.execute(
+        &format!(
+            "INSERT INTO {TABLE} SELECT * FROM stage ON CONFLICT (match_id) DO UPDATE SET {}",
+            set.join(", ")
+        ),
+        &[],
+    )?;
+    let took = started.elapsed().as_secs_f64();
+    ensure!(updated == setting.records, "every row must be updated");
+    Ok(Measured { rows_per_second: rows / took, ..meter.per_row(setting, rows)? })
+}
 
 impl Scenario {
     /// All of them, the default configuration first.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self { name: "sink, as configured by default", ..DEFAULT },
         Self { name: "sink, insert", mode: "insert", ..DEFAULT },
         Self { name: "sink, one writer", settings: &[("postgres.writers", 1)], ..DEFAULT },
         Self { name: "sink, 500-row batches", settings: &[("batch.max_rows", 500)], ..DEFAULT },
         Self { name: "sink, 100-row batches", settings: &[("batch.max_rows", 100)], ..DEFAULT },
         Self { name: "sink, synchronous_commit = off", synchronous_commit: false, ..DEFAULT },
-        Self { name: "sink, replay (insert_ignore)", mode: "insert_ignore", replay: true, ..DEFAULT },
+        Self { name: "sink, replay (insert_ignore)", mode: "insert_ignore", exist: true, ..DEFAULT },
+        Self { name: SINK_UPSERT, exist: true, ..DEFAULT },
     ];
 
     fn config(&self, setting: &Setting, target: &Target<'_>) -> SinkConfig {
@@ -58,13 +98,13 @@ impl Scenario {
 /// how long the start takes is a figure of its own.
 pub(crate) fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured> {
     let target = setting.target()?;
-    if scenario.replay {
+    if scenario.exist {
         let load = format!("COPY {TABLE} FROM '{}'", setting.rows_file().display());
         target.client()?.batch_execute(&format!("{load}; CHECKPOINT"))?;
     }
     let rows = setting.records as f64;
-    let cpu = (setting.postgres().cpu_seconds(), setting.kafka().cpu_seconds());
     let mut client = target.client()?;
+    let meter = Meter::start(setting)?;
     let sink = scenario.config(setting, &target).start(&["run", "--until-end", "--summary", "json"]);
     let (mut first, mut last, mut peak) = (None, None, 0);
     let begin = Instant::now();
@@ -92,9 +132,8 @@ pub(crate) fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured
     Ok(Measured {
         rows_per_second: (rows - before as f64) / took,
         client_us: run.cpu_seconds * 1e6 / rows,
-        postgres_us: (setting.postgres().cpu_seconds() - cpu.0) * 1e6 / rows,
-        kafka_us: (setting.kafka().cpu_seconds() - cpu.1) * 1e6 / rows,
         peak_rss_bytes: peak,
+        ..meter.per_row(setting, rows)?
     })
 }
 

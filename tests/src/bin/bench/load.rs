@@ -1,15 +1,22 @@
-//! L1: `psql \copy` of the rows into the table with its primary key, the fastest that a careful person would do by hand.
+//! What a careful person would do by hand: `psql \copy` of the rows into the table with its primary key.
 
 use std::fmt;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
 
-use crate::setting::{Setting, TABLE};
+use crate::setting::{Setting, TABLE, Target};
+
+/// One stream in text, which all ratios refer to.
+pub(crate) const L1: &str = "L1: psql \\copy";
+/// Two streams.
+pub(crate) const L2: &str = "L2: two parallel psql \\copy, binary halves";
 
 /// One measurement.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Measured {
     /// Rows in the table per second.
     pub rows_per_second: f64,
@@ -19,6 +26,8 @@ pub(crate) struct Measured {
     pub postgres_us: f64,
     /// CPU time of the broker, in µs per row.
     pub kafka_us: f64,
+    /// Bytes of write-ahead log per row.
+    pub wal_bytes: f64,
     /// The client's peak resident memory, in bytes; 0 where it was not measured.
     pub peak_rss_bytes: u64,
 }
@@ -27,35 +36,87 @@ impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:>8.0} rows/s, µs of CPU per row: client {:.2}, PostgreSQL {:.2}, Kafka {:.2}; {:.0} MB",
+            "{:>8.0} rows/s, µs of CPU per row: client {:.2}, PostgreSQL {:.2}, Kafka {:.2}; WAL {:.0} B/row; {:.0} MB",
             self.rows_per_second,
             self.client_us,
             self.postgres_us,
             self.kafka_us,
+            self.wal_bytes,
             self.peak_rss_bytes as f64 / 1e6
         )
     }
 }
 
-/// Loads the file into an empty table.
-pub(crate) fn psql_copy(setting: &Setting) -> Result<Measured> {
+/// What the servers have used so far.
+pub(crate) struct Meter {
+    postgres: f64,
+    kafka: f64,
+    wal: i64,
+}
+
+impl Meter {
+    /// Begins to measure.
+    pub(crate) fn start(setting: &Setting) -> Result<Self> {
+        Ok(Self {
+            postgres: setting.postgres().cpu_seconds(),
+            kafka: setting.kafka().cpu_seconds(),
+            wal: written_wal(setting)?,
+        })
+    }
+
+    /// What they have used since, for each of `rows`.
+    pub(crate) fn per_row(&self, setting: &Setting, rows: f64) -> Result<Measured> {
+        let us = |now: f64, before: f64| (now - before) * 1e6 / rows;
+        Ok(Measured {
+            postgres_us: us(setting.postgres().cpu_seconds(), self.postgres),
+            kafka_us: us(setting.kafka().cpu_seconds(), self.kafka),
+            wal_bytes: (written_wal(setting)? - self.wal) as f64 / rows,
+            ..Measured::default()
+        })
+    }
+}
+
+fn written_wal(setting: &Setting) -> Result<i64> {
+    let sql = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
+    Ok(setting.postgres().client().query_one(sql, &[])?.get(0))
+}
+
+/// Loads all rows in one stream.
+pub(crate) fn one_stream(setting: &Setting) -> Result<Measured> {
+    load(setting, &[(setting.rows_file(), "text")])
+}
+
+/// Loads all rows in two streams at once.
+pub(crate) fn two_streams(setting: &Setting) -> Result<Measured> {
+    load(setting, &setting.half_files().map(|file| (file, "binary")))
+}
+
+fn load(setting: &Setting, files: &[(PathBuf, &str)]) -> Result<Measured> {
     let target = setting.target()?;
     let rows = setting.records as f64;
-    let (cpu, children) = (setting.postgres().cpu_seconds(), tests::signals::children_cpu_seconds());
+    let (meter, children) = (Meter::start(setting)?, tests::signals::children_cpu_seconds());
     let started = Instant::now();
-    let output = Command::new("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", &target.url, "-c"])
-        .arg(format!("\\copy {TABLE} from '{}'", setting.rows_file().display()))
-        .output()
-        .context("cannot run psql")?;
+    let streams: Vec<Child> =
+        files.iter().map(|(file, format)| psql(&target, file, format)).collect::<Result<_>>()?;
+    for stream in streams {
+        let output = stream.wait_with_output().context("cannot wait for psql")?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
     let took = started.elapsed().as_secs_f64();
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     ensure!(target.rows()? == setting.records, "\\copy must load every row");
     Ok(Measured {
         rows_per_second: rows / took,
         client_us: (tests::signals::children_cpu_seconds() - children) * 1e6 / rows,
-        postgres_us: (setting.postgres().cpu_seconds() - cpu) * 1e6 / rows,
-        kafka_us: 0.0,
-        peak_rss_bytes: 0,
+        ..meter.per_row(setting, rows)?
     })
+}
+
+fn psql(target: &Target<'_>, file: &std::path::Path, format: &str) -> Result<Child> {
+    Command::new("psql")
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", &target.url, "-c"])
+        .arg(format!("\\copy {TABLE} from '{}' with (format {format})", file.display()))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run psql")
 }

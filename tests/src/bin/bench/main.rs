@@ -1,19 +1,26 @@
-//! `make bench`: drains a preloaded topic in several ways and, in the same run, lets `psql \copy` load the same rows
-//! into the same table. Ratios within one run are what counts; load on the machine affects both sides equally.
+//! `make bench`: drains a preloaded topic in several ways and, in the same rounds, lets `psql \copy` load the same rows
+//! into the same table. Only ratios within one run on a quiet machine mean something: they are left out where `\copy` itself
+//! varies, or where the hypervisor gives processor time to others.
 
 mod drain;
 mod latency;
 mod load;
+mod machine;
+mod mixed;
+mod plot;
 mod report;
 mod setting;
 mod sparse;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use self::drain::Scenario;
+use self::drain::{SERVER_UPSERT, SINK_UPSERT, Scenario};
+use self::latency::RATES;
+use self::load::{L1, L2};
 use self::report::Report;
 use self::setting::Setting;
 
@@ -26,33 +33,39 @@ struct Arguments {
     #[arg(long, default_value_t = 1_000_000)]
     records: u64,
     /// Partitions of the topic.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 4)]
     partitions: i32,
     /// How often each is measured; the medians are printed.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Only scenarios whose name contains this, beside `psql \copy`.
     #[arg(long)]
     only: Option<String>,
-    /// Seconds of the latency measurement, at 10,000 records a second; 0 leaves it out.
+    /// Seconds of each latency measurement, at 10,000 and at 100 records a second; 0 leaves them out.
     #[arg(long, default_value_t = 15)]
     latency_seconds: u64,
-    /// Records of each comparison of sparse records with dense ones; 0 leaves it out.
+    /// Records of each comparison of sparse, bad and repeated records with others; 0 leaves it out.
     #[arg(long, default_value_t = 200_000)]
     sparse_records: u64,
+    /// Writes results.md, results.json and results.svg into this folder.
+    #[arg(long)]
+    output: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    match measure(&Arguments::parse()) {
-        Ok(report) => {
-            println!("\n{report}");
-            ExitCode::SUCCESS
-        }
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let report = measure(arguments)?;
+    println!("\n{report}");
+    arguments.output.as_ref().map_or(Ok(()), |folder| report.write(folder))
 }
 
 fn measure(arguments: &Arguments) -> Result<Report> {
@@ -63,13 +76,17 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     let setting = Setting::prepare(arguments.records, arguments.partitions)?;
     let mut report = Report::new(arguments.records, arguments.partitions, arguments.rounds, &setting);
     for round in 1..=arguments.rounds {
-        let load = load::psql_copy(&setting).context("psql \\copy")?;
-        eprintln!("round {round}: {:<36} {load}", "psql \\copy");
-        report.add("psql \\copy", load);
+        let mut note = |name, measured| {
+            eprintln!("round {round}: {name:<36} {measured}");
+            report.add(name, measured);
+        };
+        note(L1, load::one_stream(&setting).context(L1)?);
+        note(L2, load::two_streams(&setting).context(L2)?);
         for scenario in &scenarios {
-            let measured = drain::measure(&setting, scenario).context(scenario.name)?;
-            eprintln!("round {round}: {:<36} {measured}", scenario.name);
-            report.add(scenario.name, measured);
+            note(scenario.name, drain::measure(&setting, scenario).context(scenario.name)?);
+            if scenario.name == SINK_UPSERT {
+                note(SERVER_UPSERT, drain::server_upsert(&setting).context(SERVER_UPSERT)?);
+            }
         }
     }
     if arguments.sparse_records > 0 {
@@ -78,10 +95,15 @@ fn measure(arguments: &Arguments) -> Result<Report> {
             eprintln!("{compared}");
             report.sparse.push(compared);
         }
+        report.mixed = mixed::measure(&setting, arguments.sparse_records)?;
     }
     if arguments.latency_seconds > 0 {
-        report.latency = Some(latency::measure(&setting, arguments.latency_seconds)?);
+        for rate in RATES {
+            report.latency.push(latency::measure(&setting, rate, arguments.latency_seconds)?);
+        }
+        report.idle_share = latency::idle_share(&setting)?;
     }
     report.first_row_seconds = latency::first_row(&setting)?;
+    report.finish();
     Ok(report)
 }

@@ -1,95 +1,207 @@
-//! The medians, as a table.
+//! The medians, as a table, as JSON and as a plot; no ratios where the machine was not quiet.
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 
-use crate::latency::{Latency, RATE};
-use crate::load::Measured;
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::drain::{SERVER_UPSERT, SINK_UPSERT};
+use crate::latency::Latency;
+use crate::load::{L1, L2, Measured};
+use crate::machine::{Machine, ProcessorTime};
+use crate::mixed::{self, Mixed};
+use crate::plot;
 use crate::setting::Setting;
 use crate::sparse::{Compared, HEAD};
 
+/// How far the slowest and the fastest round of L1 may differ.
+const SPREAD: f64 = 0.15;
+/// The share of the processor time that a hypervisor may give to others.
+const STEAL: f64 = 0.01;
+
 /// All measurements of a run.
+#[derive(Serialize)]
 pub(crate) struct Report {
+    machine: Machine,
     title: String,
-    lines: Vec<(String, Vec<Measured>)>,
+    lines: Vec<Line>,
+    /// Why no ratios are given.
+    unsteady: Vec<String>,
     /// Sparse records against dense ones.
     pub sparse: Vec<Compared>,
-    /// Under a steady stream.
-    pub latency: Option<Latency>,
+    /// Bad records and duplicates.
+    pub mixed: Vec<Mixed>,
+    /// Under steady streams.
+    pub latency: Vec<Latency>,
     /// From the start of the process to the first row.
     pub first_row_seconds: f64,
+    /// The share of a core that an idle sink uses.
+    pub idle_share: f64,
+    #[serde(skip)]
+    began: ProcessorTime,
+}
+
+/// The rounds of one way to write.
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    rounds: Vec<Measured>,
+}
+
+impl Line {
+    fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.rounds.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        match values.len() {
+            0 => 0.0,
+            n if n % 2 == 1 => values[middle],
+            _ => f64::midpoint(values[middle - 1], values[middle]),
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        self.median(|m| m.rows_per_second)
+    }
 }
 
 impl Report {
     /// Nothing measured yet.
     pub(crate) fn new(records: u64, partitions: i32, rounds: usize, setting: &Setting) -> Self {
-        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         let bytes = fs::metadata(setting.rows_file()).map_or(0, |file| file.len()) / records.max(1);
         let title = format!(
-            "{records} records, {partitions} partitions, 28 columns, {bytes} bytes a row as text; medians of {rounds}; \
-             {cores} cores shared by broker, PostgreSQL and sink"
+            "{records} records, {partitions} partitions, 28 columns, {bytes} bytes a row as text; medians of {rounds} \
+             interleaved rounds"
         );
-        Self { title, lines: Vec::new(), sparse: Vec::new(), latency: None, first_row_seconds: 0.0 }
+        Self {
+            machine: Machine::read(setting),
+            title,
+            lines: Vec::new(),
+            unsteady: Vec::new(),
+            sparse: Vec::new(),
+            mixed: Vec::new(),
+            latency: Vec::new(),
+            first_row_seconds: 0.0,
+            idle_share: 0.0,
+            began: ProcessorTime::now(),
+        }
     }
 
     /// One more measurement under this name.
     pub(crate) fn add(&mut self, name: &str, measured: Measured) {
-        match self.lines.iter_mut().find(|(known, _)| known == name) {
-            Some((_, all)) => all.push(measured),
-            None => self.lines.push((name.to_owned(), vec![measured])),
+        match self.lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.rounds.push(measured),
+            None => self.lines.push(Line { name: name.to_owned(), rounds: vec![measured] }),
         }
+    }
+
+    /// Decides whether ratios mean something; after the last measurement.
+    pub(crate) fn finish(&mut self) {
+        let rates = self.lines.first().map_or(&[][..], |line| &line.rounds).iter().map(|m| m.rows_per_second);
+        let (least, most) = rates.fold((f64::MAX, 0.0_f64), |(a, b), rate| (a.min(rate), b.max(rate)));
+        if most > least * (1.0 + SPREAD) {
+            let why =
+                format!("L1 itself varied between {least:.0} and {most:.0} rows/s; {SPREAD} is allowed");
+            self.unsteady.push(why);
+        }
+        let stolen = ProcessorTime::now().stolen_since(&self.began);
+        if stolen > STEAL {
+            let percent = stolen * 100.0;
+            self.unsteady.push(format!("{percent:.1} % of the processor time was stolen (/proc/stat)"));
+        }
+    }
+
+    /// Writes the table, the JSON and the plot into a folder.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let rates: Vec<(&str, f64)> =
+            self.lines.iter().map(|line| (line.name.as_str(), line.rate())).collect();
+        let write = |name: &str, text: String| {
+            fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))
+        };
+        write("results.md", format!("# `make bench`\n\n{self}\n\n![rows per second](results.svg)\n"))?;
+        write("results.json", serde_json::to_string_pretty(self)? + "\n")?;
+        write("results.svg", plot::bars("rows per second", &rates))
+    }
+
+    fn line(&self, name: &str) -> Option<&Line> {
+        self.lines.iter().find(|line| line.name == name)
+    }
+
+    /// A rate by another, unless the machine was not quiet.
+    fn ratio(&self, rate: f64, base: &str) -> String {
+        match self.line(base).map(Line::rate) {
+            Some(base) if self.unsteady.is_empty() && base > 0.0 => format!("{:.2}", rate / base),
+            _ => "–".to_owned(),
+        }
+    }
+
+    fn write_rates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "| | rows/s | / L1 | / L2 | CPU µs/row | PostgreSQL µs/row | Kafka µs/row | WAL B/row | peak MB |"
+        )?;
+        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        for line in &self.lines {
+            writeln!(
+                f,
+                "| {} | {:.0} | {} | {} | {} | {:.2} | {} | {:.0} | {} |",
+                line.name,
+                line.rate(),
+                self.ratio(line.rate(), L1),
+                self.ratio(line.rate(), L2),
+                or_dash(line.median(|m| m.client_us), 2),
+                line.median(|m| m.postgres_us),
+                or_dash(line.median(|m| m.kafka_us), 2),
+                line.median(|m| m.wal_bytes),
+                or_dash(line.median(|m| m.peak_rss_bytes as f64) / 1e6, 0),
+            )?;
+        }
+        if let Some(upserts) = self.line(SINK_UPSERT) {
+            let ratio = self.ratio(upserts.rate(), SERVER_UPSERT);
+            writeln!(f, "\nupserts of existing keys, of what the server does alone: {ratio}")?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { processor, cores, memory_gb, kernel, postgres, kafka, commit, date } = &self.machine;
         writeln!(f, "{}\n", self.title)?;
-        writeln!(f, "| | rows/s | of `\\copy` | CPU µs/row | PostgreSQL µs/row | Kafka µs/row | peak MB |")?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|")?;
-        let base = self.lines.first().map_or(1.0, |(_, all)| median(all, |m| m.rows_per_second));
-        for (name, all) in &self.lines {
-            let rate = median(all, |m| m.rows_per_second);
-            let memory = median(all, |m| m.peak_rss_bytes as f64) / 1e6;
-            writeln!(
-                f,
-                "| {name} | {rate:.0} | {:.2} | {:.2} | {:.2} | {} | {} |",
-                rate / base,
-                median(all, |m| m.client_us),
-                median(all, |m| m.postgres_us),
-                or_dash(median(all, |m| m.kafka_us), 2),
-                or_dash(memory, 0),
-            )?;
+        writeln!(
+            f,
+            "commit {commit}, {date}; {processor}, {cores} cores shared by broker, PostgreSQL and sink, {memory_gb} GB, \
+             {kernel}; PostgreSQL {postgres}, Kafka {kafka}\n"
+        )?;
+        for why in &self.unsteady {
+            writeln!(f, "**No ratios:** the machine was not quiet. {why}.\n")?;
         }
+        self.write_rates(f)?;
         if !self.sparse.is_empty() {
             writeln!(f, "\n{HEAD}")?;
-            for compared in &self.sparse {
-                writeln!(f, "{compared}")?;
-            }
+            self.sparse.iter().try_for_each(|compared| writeln!(f, "{compared}"))?;
         }
-        if let Some(Latency { p50, p99 }) = self.latency {
-            let ms = |seconds: f64| seconds * 1e3;
+        if !self.mixed.is_empty() {
+            writeln!(f, "\n{}", mixed::HEAD)?;
+            self.mixed.iter().try_for_each(|mixed| writeln!(f, "{mixed}"))?;
+        }
+        for Latency { rate, p50, p99, commits_per_second } in &self.latency {
             writeln!(
                 f,
-                "\nrecord → commit at {RATE} records/s: half within {:.0} ms, 99 % within {:.0} ms",
-                ms(p50),
-                ms(p99)
+                "\nrecord → commit at {rate} records/s: half within {:.0} ms, 99 % within {:.0} ms; \
+                 {commits_per_second:.0} commits/s",
+                p50 * 1e3,
+                p99 * 1e3
             )?;
         }
-        write!(f, "start of the process → first row: {:.2} s", self.first_row_seconds)
+        writeln!(f, "\nstart of the process → first row: {:.2} s", self.first_row_seconds)?;
+        write!(f, "\nidle: {:.1} % of a core", self.idle_share * 100.0)
     }
 }
 
 fn or_dash(value: f64, digits: usize) -> String {
     if value > 0.0 { format!("{value:.digits$}") } else { "–".to_owned() }
-}
-
-fn median(all: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
-    let mut values: Vec<f64> = all.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
 }

@@ -59,10 +59,18 @@ impl Setting {
             .expect_code(0);
         ensure!(run.count("rows_written") == i64::try_from(self.records)?, "{}", run.stdout);
         // In no order of the key: Kafka has none either.
-        target.client()?.batch_execute(&format!(
+        let mut client = target.client()?;
+        client.batch_execute(&format!(
             "COPY (SELECT * FROM {TABLE} ORDER BY hashtext(match_id)) TO '{}'",
             self.rows_file().display()
         ))?;
+        for (half, file) in (0..).zip(self.half_files()) {
+            client.batch_execute(&format!(
+                "COPY (SELECT * FROM {TABLE} WHERE hashtext(match_id || 'half') & 1 = {half}
+                    ORDER BY hashtext(match_id)) TO '{}' WITH (FORMAT binary)",
+                file.display()
+            ))?;
+        }
         Ok(())
     }
 
@@ -79,6 +87,11 @@ impl Setting {
     /// The rows in COPY's text format.
     pub(crate) fn rows_file(&self) -> PathBuf {
         self.postgres().dir().join("rows.copy")
+    }
+
+    /// The same rows in two files, in COPY's binary format.
+    pub(crate) fn half_files(&self) -> [PathBuf; 2] {
+        ["half-1.copy", "half-2.copy"].map(|name| self.postgres().dir().join(name))
     }
 
     /// A new database with the empty table, after a checkpoint: no measurement pays for the one before.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use postgres::Client;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 use tests::{Record, SinkConfig};
 
 use crate::setting::Setting;
@@ -75,6 +76,7 @@ impl Case {
 }
 
 /// What a case came to.
+#[derive(Serialize)]
 pub(crate) struct Compared {
     name: &'static str,
     dense: Drained,
@@ -82,11 +84,14 @@ pub(crate) struct Compared {
 }
 
 /// One drain.
-#[derive(Clone, Copy, Debug)]
-struct Drained {
-    rows_per_second: f64,
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Drained {
+    /// Records that are done with per second.
+    pub rows_per_second: f64,
     /// Of the largest backend that wrote, at the end: memory that belongs to it alone.
-    backend_bytes: u64,
+    pub backend_bytes: u64,
+    /// Rows inserted or updated.
+    pub rows_written: i64,
 }
 
 impl fmt::Display for Compared {
@@ -119,17 +124,30 @@ pub(crate) fn measure(setting: &Setting, case: &Case, records: u64) -> Result<Co
 }
 
 fn drain(setting: &Setting, case: &Case, records: u64, share: f64) -> Result<Drained> {
-    let topic = setting.kafka().topic("sparse", PARTITIONS);
-    setting.kafka().produce(&topic, case.records(records, share));
+    let drained = drain_table(setting, "sparse", &case.ddl(records), case.records(records, share), records)?;
+    ensure!(drained.rows_written == i64::try_from(records)?, "only {} rows", drained.rows_written);
+    Ok(drained)
+}
+
+/// Drains `records` into the table of this DDL, whose statements are separated by `; `, with the key `id`.
+pub(crate) fn drain_table(
+    setting: &Setting,
+    table: &str,
+    ddl: &str,
+    values: impl Iterator<Item = Record>,
+    records: u64,
+) -> Result<Drained> {
+    let topic = setting.kafka().topic(table, PARTITIONS);
+    setting.kafka().produce(&topic, values);
     let target = setting.target()?;
     let mut client = target.client()?;
-    for statement in case.ddl(records).split("; ") {
+    for statement in ddl.split("; ") {
         client.batch_execute(statement)?;
     }
     client.batch_execute("CHECKPOINT")?;
     let sink = SinkConfig::new(setting.kafka().bootstrap(), &target.url)
         .topic(&topic)
-        .table("sparse")
+        .table(table)
         .pk_fields(&["id"])
         .start(&["run", "--idle-timeout", "2s", "--summary", "json"]);
     let (begin, mut first, mut backend_bytes) = (Instant::now(), None, 0);
@@ -146,8 +164,11 @@ fn drain(setting: &Setting, case: &Case, records: u64, share: f64) -> Result<Dra
         thread::sleep(LOOK);
     };
     let run = sink.wait(DEADLINE).expect_code(0);
-    ensure!(run.count("rows_written") == i64::try_from(records)?, "{}", run.stdout);
-    Ok(Drained { rows_per_second: (records - before) as f64 / took, backend_bytes })
+    Ok(Drained {
+        rows_per_second: (records - before) as f64 / took,
+        backend_bytes,
+        rows_written: run.count("rows_written"),
+    })
 }
 
 fn stored(client: &mut Client) -> Result<u64> {

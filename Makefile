@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test simulate mutants lint shape words bench chart packaging images images-arm64 compose cluster-test docs monitoring
+.PHONY: help setup demo down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test docs monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -55,6 +55,12 @@ words: ## words that this project does not use, and what it uses instead
 bench: setup ## throughput against `psql \copy` of the same rows in the same run
 	cargo build --release --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench --output docs/bench
+
+bench-peers: setup ## the sink beside what a user might write instead: Python with COPY, loops in Rust (needs PyPI)
+	cargo build --release --workspace --bins
+	python3 -m venv $${CARGO_TARGET_DIR:-target}/bench-python
+	$${CARGO_TARGET_DIR:-target}/bench-python/bin/pip install --quiet 'psycopg[binary]' confluent-kafka
+	$${CARGO_TARGET_DIR:-target}/release/bench --peers --output docs/bench/peers
 
 chart: ## check the Helm chart: lint, schemas, unit tests, every rendered object and configuration (needs Go and Python)
 	@tests/kubernetes/chart.sh

@@ -72,7 +72,7 @@ relations?; ^sink-connector/src/postgres/redact.rs$; relation ."; in messages of
 slots?; ^sink-connector/src/postgres/redact.rs$; slot; of replication, in messages of PostgreSQL
 silen(ce|t); ^tests/pipes.sh$; --silent; an option of grep
 relations?; ^tests/; l.relation|where relation|partition of relation|nonsystem_relation; of PostgreSQL: a column of pg_locks, a setting, a message
-chunks?; [.]rs$; chunks[(]|chunks_exact|split_first_chunk; of slices in the standard library
+chunks?; [.]rs$; chunks([(]|::<)|chunks_exact|(first|last)_chunk; of slices in the standard library
 (kafka|delete) events?; ^sink-connector/src/kafka/; rd_kafka_event; of the queues of librdkafka
 delays?; ^sink-connector/src/writer/waits.rs$; delay; of the crate backon
 delays?; ^(docker-compose.yaml|tests/src/kafka/settings.rs)$; rebalance.delay; a setting of the broker

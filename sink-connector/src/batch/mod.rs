@@ -47,6 +47,8 @@ pub(crate) struct Batch {
     skipped: BTreeMap<(u16, Skip), u64>,
     plans: HashMap<Arc<str>, Arc<Plan>>,
     last_span: usize,
+    /// The span and the plan of the last record.
+    last_plan: Option<(usize, Arc<Plan>)>,
     probe: bool,
     troubled: bool,
 }
@@ -72,8 +74,10 @@ impl Batch {
 
     /// Adds a record: its bytes, and the row or the rejection that it becomes.
     pub(crate) fn push(&mut self, span: usize, plan: &Arc<Plan>, incoming: &Incoming<'_>, cells: &mut Cells) {
-        if !self.plans.get(&self.spans[span].partition.topic).is_some_and(|known| Arc::ptr_eq(known, plan)) {
+        // Records come in runs of one partition: mostly, nothing has to be looked up.
+        if !self.last_plan.as_ref().is_some_and(|(of, last)| *of == span && Arc::ptr_eq(last, plan)) {
             self.plans.insert(Arc::clone(&self.spans[span].partition.topic), Arc::clone(plan));
+            self.last_plan = Some((span, Arc::clone(plan)));
         }
         let span16 = u16::try_from(span).expect("a batch has fewer than 65,536 partitions");
         let record = self.records.push(span16, incoming);
@@ -240,6 +244,7 @@ impl Batch {
         self.rejected.clear();
         self.skipped.clear();
         self.last_span = 0;
+        self.last_plan = None;
         self.probe = false;
         self.troubled = false;
         // The memory of a plan that has been replaced would never be used again.

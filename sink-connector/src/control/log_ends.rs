@@ -94,7 +94,7 @@ impl LogEnds {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// The ends of the partitions that have a leader. The others are queried one by one, which tells what is wrong.
+    /// The ends of the partitions that have a leader. The others are queried one by one, and the errors say what is wrong.
     fn ends(&self, partitions: &[TopicPartition]) -> HashMap<TopicPartition, Watermarks> {
         let listed =
             list_offsets::log_ends(&self.consumer, partitions, KAFKA_TIMEOUT).unwrap_or_else(|error| {

@@ -64,7 +64,7 @@ pub(super) fn quoted_name(name: &str) -> Box<[u8]> {
 
 /// Reads a member's name and colon: the field that it names, or `Some(None)` if no column takes it.
 fn look_up(decoder: &Decoder, json: &mut Scanner<'_>) -> Option<Option<usize>> {
-    let Text { raw: name, escaped } = json.string()?;
+    let Text { raw: name, escaped, .. } = json.string()?;
     if escaped {
         return None;
     }
@@ -117,12 +117,19 @@ fn read_scalar(
 ) -> Option<()> {
     let value = match first {
         b'"' => {
-            let Text { raw, escaped } = json.string()?;
+            let text @ Text { raw, escaped, .. } = json.string()?;
             if escaped {
                 return read_escaped(decoder, field, index, raw, cells);
             }
             if decoder.is_unavailable_text(raw) {
                 return Some(());
+            }
+            if matches!(field.kind, Kind::Text) {
+                return put(cells, index, |out| {
+                    text.append_to(out);
+                    Ok(())
+                })
+                .ok();
             }
             Value::Str(raw)
         }

@@ -19,6 +19,24 @@ pub(super) struct Text<'de> {
     pub raw: &'de str,
     /// It has escapes.
     pub escaped: bool,
+    /// The record from its first byte on.
+    from: &'de [u8],
+}
+
+impl Text<'_> {
+    /// Appends it as it is written.
+    #[inline]
+    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
+        // Most strings are short. Copying a fixed number of bytes and cutting them takes less than a call.
+        match self.from.first_chunk::<24>() {
+            Some(start) if self.raw.len() <= start.len() => {
+                let end = out.len() + self.raw.len();
+                out.extend_from_slice(start);
+                out.truncate(end);
+            }
+            _ => out.extend_from_slice(self.raw.as_bytes()),
+        }
+    }
 }
 
 /// A number.
@@ -94,14 +112,14 @@ impl<'de> Scanner<'de> {
         if !self.skip(b'"') {
             return None;
         }
-        let (start, mut escaped) = (self.at, false);
+        let (start, from, mut escaped) = (self.at, self.rest(), false);
         loop {
             self.at += plain_length(self.rest());
             match self.peek()? {
                 b'"' => {
                     let raw = &self.text[start..self.at];
                     self.at += 1;
-                    return Some(Text { raw, escaped });
+                    return Some(Text { raw, escaped, from });
                 }
                 b'\\' => {
                     escaped = true;
@@ -248,8 +266,8 @@ fn plain_length(bytes: &[u8]) -> usize {
     // The highest bit of each byte that is zero. A byte above such a byte may be marked as well: only the lowest counts.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
     let mut at = 0;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*eight);
         let controls = word.wrapping_sub(ONES * 0x20) & !word;
         let found = (controls | zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c))) & HIGHS;
         if found != 0 {
@@ -265,12 +283,13 @@ fn plain_length(bytes: &[u8]) -> usize {
 #[inline]
 fn starts_with(bytes: &[u8], expected: &[u8]) -> bool {
     let Some(bytes) = bytes.get(..expected.len()) else { return false };
-    match (bytes.last_chunk::<8>(), expected.last_chunk::<8>()) {
-        (Some(end), Some(expected_end)) => {
-            u64::from_ne_bytes(*end) == u64::from_ne_bytes(*expected_end)
-                && bytes.chunks_exact(8).zip(expected.chunks_exact(8)).all(|(a, b)| a == b)
-        }
-        _ => bytes.iter().zip(expected).all(|(a, b)| a == b),
+    let ((words, _), (expected_words, rest)) = (bytes.as_chunks::<8>(), expected.as_chunks::<8>());
+    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    let same = words.iter().zip(expected_words).all(|(a, b)| word(a) == word(b));
+    match (bytes.last_chunk(), expected.last_chunk()) {
+        // The last word covers the rest, and a part of the word before it again.
+        (Some(end), Some(expected_end)) => same && word(end) == word(expected_end),
+        _ => bytes.iter().zip(rest).all(|(a, b)| a == b),
     }
 }
 
@@ -312,6 +331,19 @@ mod tests {
         let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         assert!(Scanner::new(&nested(64)).value().is_some());
         assert!(Scanner::new(&nested(65)).value().is_none());
+    }
+
+    #[test]
+    fn a_string_is_appended_whole_and_alone() {
+        for length in [0, 1, 23, 24, 25, 100] {
+            for after in ["", ",\"what follows the string\":1}"] {
+                let string = "s".repeat(length);
+                let json = format!("\"{string}\"{after}");
+                let mut out = b"before ".to_vec();
+                Scanner::new(&json).string().unwrap().append_to(&mut out);
+                assert_eq!(out, format!("before {string}").into_bytes());
+            }
+        }
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! All assigned partitions, each with its writer. Pure.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::positions::partition::{AssignedPartition, Phase};
 use crate::positions::stopped::Stopped;

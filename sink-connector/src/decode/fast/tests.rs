@@ -51,7 +51,7 @@ fn decoders() -> [Decoder; 2] {
 }
 
 /// The cells of a record as serde_json reads it, or its rejection.
-fn judged(decoder: &Decoder, text: &str) -> Result<Cells, Rejection> {
+fn by_serde(decoder: &Decoder, text: &str) -> Result<Cells, Rejection> {
     let mut cells = Cells::new(decoder.fields.len());
     record::read(decoder, text, &mut cells).map(|()| cells)
 }
@@ -65,8 +65,11 @@ fn taken(decoder: &Decoder, text: &str, cells: &mut Cells) -> bool {
     cells.reset(decoder.fields.len());
     let taken = read(decoder, text, cells).is_some();
     if taken {
-        let judged = judged(decoder, text);
-        assert!(judged.as_ref().is_ok_and(|judged| same(cells, judged)), "{text}\n{cells:?}\n{judged:?}");
+        let by_serde = by_serde(decoder, text);
+        assert!(
+            by_serde.as_ref().is_ok_and(|by_serde| same(cells, by_serde)),
+            "{text}\n{cells:?}\n{by_serde:?}"
+        );
     }
     taken
 }
@@ -206,11 +209,11 @@ proptest! {
     fn a_record_comes_to_the_same_as_by_serde_json_alone(text in records()) {
         for decoder in &decoders() {
             let mut cells = Cells::default();
-            match (decoder.decode(text.as_bytes(), &mut cells), judged(decoder, &text)) {
-                (Ok(()), Ok(judged)) => prop_assert!(same(&cells, &judged)),
-                (decoded, judged) => prop_assert_eq!(
+            match (decoder.decode(text.as_bytes(), &mut cells), by_serde(decoder, &text)) {
+                (Ok(()), Ok(by_serde)) => prop_assert!(same(&cells, &by_serde)),
+                (decoded, by_serde) => prop_assert_eq!(
                     format!("{:?}", decoded.err()),
-                    format!("{:?}", judged.err()),
+                    format!("{:?}", by_serde.err()),
                 ),
             }
         }

@@ -7,6 +7,7 @@ mod latency;
 mod load;
 mod machine;
 mod mixed;
+mod peers;
 mod plot;
 mod report;
 mod setting;
@@ -16,11 +17,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use self::drain::{SERVER_UPSERT, SINK_UPSERT, Scenario};
 use self::latency::RATES;
 use self::load::{L1, L2};
+use self::peers::{LoopArguments, Peer};
 use self::report::Report;
 use self::setting::Setting;
 
@@ -47,9 +49,21 @@ struct Arguments {
     /// Records of each comparison of sparse, bad and repeated records with others; 0 leaves it out.
     #[arg(long, default_value_t = 200_000)]
     sparse_records: u64,
+    /// Compares the sink with what a user might write instead: Python with COPY, loops in Rust. Nothing else is measured.
+    #[arg(long)]
+    peers: bool,
     /// Writes results.md, results.json and results.svg into this folder.
     #[arg(long)]
     output: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One of the peers, which the bench starts as a process of its own.
+    #[command(hide = true)]
+    Loop(LoopArguments),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +77,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(Command::Loop(peer)) = &arguments.command {
+        return peers::run_loop(peer);
+    }
     let report = measure(arguments)?;
     println!("\n{report}");
     arguments.output.as_ref().map_or(Ok(()), |folder| report.write(folder))
@@ -75,17 +92,22 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     eprintln!("Kafka and PostgreSQL (durable) start, {} records are produced", arguments.records);
     let setting = Setting::prepare(arguments.records, arguments.partitions)?;
     let mut report = Report::new(arguments.records, arguments.partitions, arguments.rounds, &setting);
+    if arguments.peers {
+        measure_peers(arguments, &setting, &mut report)?;
+        report.finish();
+        return Ok(report);
+    }
     for round in 1..=arguments.rounds {
         let mut note = |name, measured| {
             eprintln!("round {round}: {name:<36} {measured}");
             report.add(name, measured);
         };
-        note(L1, load::one_stream(&setting).context(L1)?);
-        note(L2, load::two_streams(&setting).context(L2)?);
+        note(L1, load::one_stream(&setting)?);
+        note(L2, load::two_streams(&setting)?);
         for scenario in &scenarios {
             note(scenario.name, drain::measure(&setting, scenario).context(scenario.name)?);
             if scenario.name == SINK_UPSERT {
-                note(SERVER_UPSERT, drain::server_upsert(&setting).context(SERVER_UPSERT)?);
+                note(SERVER_UPSERT, drain::server_upsert(&setting)?);
             }
         }
     }
@@ -106,4 +128,24 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     report.first_row_seconds = latency::first_row(&setting)?;
     report.finish();
     Ok(report)
+}
+
+/// The sink as it is configured by default, and its peers. A peer that fails is left out, and the reason is printed.
+fn measure_peers(arguments: &Arguments, setting: &Setting, report: &mut Report) -> Result<()> {
+    let default = &Scenario::ALL[0];
+    for round in 1..=arguments.rounds {
+        let mut note = |name, measured| {
+            eprintln!("round {round}: {name:<36} {measured}");
+            report.add(name, measured);
+        };
+        note(L1, load::one_stream(setting)?);
+        note(default.name, drain::measure(setting, default).context(default.name)?);
+        for peer in Peer::ALL {
+            match peers::measure(setting, peer) {
+                Ok(measured) => note(peer.name(), measured),
+                Err(error) => eprintln!("round {round}: {} failed: {error:#}", peer.name()),
+            }
+        }
+    }
+    Ok(())
 }

@@ -197,8 +197,13 @@ impl fmt::Display for Report {
                 p99 * 1e3
             )?;
         }
-        writeln!(f, "\nstart of the process → first row: {:.2} s", self.first_row_seconds)?;
-        write!(f, "\nidle: {:.1} % of a core", self.idle_share * 100.0)
+        if self.first_row_seconds > 0.0 {
+            writeln!(f, "\nstart of the process → first row: {:.2} s", self.first_row_seconds)?;
+        }
+        if self.idle_share > 0.0 {
+            writeln!(f, "\nidle: {:.1} % of a core", self.idle_share * 100.0)?;
+        }
+        Ok(())
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) fn read(decoder: &Decoder, text: &str, cells: &mut Cells) -> Option<(
     let mut place = 0;
     loop {
         let expected = cells.order.expected(place);
-        let is_next = |name: &Box<[u8]>| !name.is_empty() && json.skip_all(name);
-        let field = if decoder.quoted_names.get(expected).is_some_and(is_next) {
+        let name = decoder.quoted_names.get(expected).map_or(&[][..], |name| name);
+        let field = if !name.is_empty() && json.skip_all(name) {
             json.space();
             Some(expected)
         } else {

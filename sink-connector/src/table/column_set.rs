@@ -20,8 +20,9 @@ impl ColumnSet {
     /// Makes it all of so many columns.
     pub fn fill(&mut self, columns: usize) {
         self.0.fill(u64::MAX);
-        if let Some(last) = self.0.last_mut().filter(|_| columns % 64 > 0) {
-            *last = (1 << (columns % 64)) - 1;
+        let rest = columns % 64;
+        if let Some(last) = self.0.last_mut().filter(|_| rest > 0) {
+            *last = (1 << rest) - 1;
         }
     }
 

@@ -35,9 +35,9 @@ pub(crate) fn bars(title: &str, rates: &[(&str, f64)]) -> String {
     }
     if let Some((_, first)) = rates.first() {
         let x = LABELS + BARS * first / most;
-        write!(
+        writeln!(
             svg,
-            "<line x1=\"{x:.0}\" x2=\"{x:.0}\" y1=\"{LINE}\" y2=\"{:.0}\" stroke=\"#c53030\" stroke-dasharray=\"4\"/>\n",
+            "<line x1=\"{x:.0}\" x2=\"{x:.0}\" y1=\"{LINE}\" y2=\"{:.0}\" stroke=\"#c53030\" stroke-dasharray=\"4\"/>",
             height - LINE / 2.0
         )
         .expect("writing to a String cannot fail");

@@ -18,6 +18,8 @@ use crate::sparse::{Compared, HEAD};
 
 /// How far the slowest and the fastest round of L1 may differ.
 const SPREAD: f64 = 0.15;
+/// The fewest rounds that show how far it varies.
+const ROUNDS: usize = 3;
 /// The share of the processor time that a hypervisor may give to others.
 const STEAL: f64 = 0.01;
 
@@ -106,6 +108,10 @@ impl Report {
                 format!("L1 itself varied between {least:.0} and {most:.0} rows/s; {SPREAD} is allowed");
             self.unsteady.push(why);
         }
+        let rounds = self.lines.first().map_or(0, |line| line.rounds.len());
+        if rounds < ROUNDS {
+            self.unsteady.push(format!("{rounds} rounds do not show whether it was; {ROUNDS} do"));
+        }
         let stolen = ProcessorTime::now().stolen_since(&self.began);
         if stolen > STEAL {
             let percent = stolen * 100.0;
@@ -177,7 +183,7 @@ impl fmt::Display for Report {
              {kernel}; PostgreSQL {postgres}, Kafka {kafka}\n"
         )?;
         for why in &self.unsteady {
-            writeln!(f, "**No ratios:** the machine was not quiet. {why}.\n")?;
+            writeln!(f, "**No ratios:** it is not certain that the machine was quiet. {why}.\n")?;
         }
         self.write_rates(f)?;
         if !self.sparse.is_empty() {

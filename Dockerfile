@@ -92,3 +92,4 @@ COPY --from=build /out/sink-connector /usr/local/bin/
 EXPOSE 9464
 HEALTHCHECK --interval=5s --timeout=6s --start-period=30s CMD ["/usr/local/bin/sink-connector", "health"]
 ENTRYPOINT ["/usr/local/bin/sink-connector"]
+CMD ["run"]

@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test docs monitoring
+.PHONY: help setup demo down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test dist docs book monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -77,12 +77,23 @@ compose: ## check docker-compose.yaml and the files that it mounts, without an e
 cluster-test: setup ## test images and chart on a real Kubernetes cluster, started for the test (root, Debian, Go; half an hour the first time)
 	@tests/kubernetes/cluster_test.sh
 
+dist: setup ## what a release holds: binaries, completions for shells, manual pages, configurations, in target/dist
+	cargo build --release -p sink-connector -p producer --bins
+	rm -rf $${CARGO_TARGET_DIR:-target}/dist && mkdir -p $${CARGO_TARGET_DIR:-target}/dist
+	cp $${CARGO_TARGET_DIR:-target}/release/sink-connector $${CARGO_TARGET_DIR:-target}/release/producer $${CARGO_TARGET_DIR:-target}/dist
+	cp -r config README.md CHANGELOG.md LICENSE $${CARGO_TARGET_DIR:-target}/dist
+	tests/dist.sh $${CARGO_TARGET_DIR:-target}/dist
+
+book: ## the documents as a book, target/book/index.html (needs mdbook: cargo install --locked mdbook)
+	@tests/book.sh --required
+
 docs: setup ## regenerate docs/reference.md from the code, and the configuration's part of the chart's schema
 	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins
 	mkdir -p docs
 	{ $${CARGO_TARGET_DIR:-target}/$(PROFILE)/sink-connector reference && \
 	  $${CARGO_TARGET_DIR:-target}/$(PROFILE)/producer reference; } > docs/reference.md
 	tests/kubernetes/config_schema.py
+	@tests/book.sh
 
 monitoring: ## regenerate monitoring/rules.yaml and the dashboards from their sources
 	cargo build --profile $(PROFILE) -p tests --bin monitoring

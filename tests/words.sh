@@ -75,6 +75,7 @@ relations?; ^tests/; l.relation|where relation|partition of relation|nonsystem_r
 chunks?; [.]rs$; chunks([(]|::<)|chunks_exact|(first|last)_chunk; of slices in the standard library
 (kafka|delete) events?; ^sink-connector/src/kafka/; rd_kafka_event; of the queues of librdkafka
 delays?; ^sink-connector/src/writer/waits.rs$; delay; of the crate backon
+delays?; ^sink-connector/src/commands/import_connect/; retry[.]delay; names of keys of Kafka Connect
 delays?; ^(docker-compose.yaml|tests/src/kafka/settings.rs)$; rebalance.delay; a setting of the broker
 origins?; ^(shared|producer|sink-connector/src/config)/; origin; of a setting: file, variable or flag
 away; ^producer/src/generate.rs$; away; the team that does not play at home

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use shared::settings::{Layers, SettingsErrors};
 
 use crate::config::{SCHEMA, Settings};
 use crate::pace::Rate;
 
-/// Publishes generated IPL live scores to a Kafka topic.
+/// Publishes records to a Kafka topic: generated IPL live scores, or the lines of a file.
 #[derive(Debug, Parser)]
 #[command(
+    name = "producer",
     version,
+    arg_required_else_help = true,
     after_help = "\
 Example: producer --config config/producer.toml run --interval 1s
 
@@ -46,9 +49,35 @@ Exit code 1 means that a record was not acknowledged; the error says how many. I
 the error comes within 5 s. If no broker is reachable, the cause is logged at once, and the records wait until
 message.timeout.ms (30 s) has passed.")]
     Once(OnceArgs),
+    /// Publish the JSON lines of a file, wait until they are acknowledged, and exit
+    #[command(after_help = "\
+Examples:
+  producer publish orders.jsonl --topic orders --key order_id
+  producer print --records 1000 | producer publish - --topic scores --key match_id
+
+Every line is one JSON value, and becomes the value of a record as it is; blank lines are skipped. The lines of a file are
+checked before the first is published: if one is not JSON, or has not the fields of its key, nothing is, and the exit code
+is 2. Lines of standard input and of pipes are published as they come, up to the first bad one (exit code 1). The topic must
+exist, unless the brokers create topics. Exit code 1 also means that a record was not acknowledged.")]
+    Publish(PublishArgs),
     /// Write records to standard output as JSON lines, without Kafka
     #[command(after_help = "Example: producer print --records 3 --seed 42")]
     Print(PrintArgs),
+    /// Print the effective configuration as TOML, secrets redacted
+    #[command(after_help = "Example: producer --config config/producer.toml config > effective.toml")]
+    Config,
+    /// Print the script that completes command lines in a shell
+    #[command(after_help = "Example: producer completions bash > /etc/bash_completion.d/producer")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages
+    #[command(hide = true, after_help = "Example: producer man-pages man")]
+    ManPages {
+        /// A directory that exists
+        directory: PathBuf,
+    },
     /// Ask the running producer whether it is ready; for health checks
     #[command(after_help = "\
 Example: producer --config config/producer.toml health
@@ -90,6 +119,24 @@ pub struct OnceArgs {
     /// Flags of every command that publishes.
     #[command(flatten)]
     pub kafka: KafkaArgs,
+}
+
+/// Flags of `publish`.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// File of JSON lines; - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Topic to publish to
+    #[arg(long, value_name = "NAME")]
+    pub topic: String,
+    /// Fields that give each record its key: of one field its text or JSON, of several an object with just them. Without
+    /// it records have no key
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub key: Vec<String>,
+    /// Bootstrap brokers, comma-separated
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap_servers: Option<String>,
 }
 
 /// Flags of `print`.
@@ -151,21 +198,25 @@ impl Command {
             Self::Run(RunArgs { source, .. })
             | Self::Once(OnceArgs { source, .. })
             | Self::Print(PrintArgs { source, .. }) => source,
-            Self::Health(_) | Self::Reference(_) => &SourceArgs { batch_size: None, seed: None, rate: None },
+            _ => &SourceArgs { batch_size: None, seed: None, rate: None },
         }
     }
 
-    fn kafka(&self) -> Option<&KafkaArgs> {
+    /// Brokers and topic, where they were given.
+    fn kafka(&self) -> (Option<&str>, Option<&str>) {
         match self {
-            Self::Run(RunArgs { kafka, .. }) | Self::Once(OnceArgs { kafka, .. }) => Some(kafka),
-            Self::Print(_) | Self::Health(_) | Self::Reference(_) => None,
+            Self::Run(RunArgs { kafka, .. }) | Self::Once(OnceArgs { kafka, .. }) => {
+                (kafka.bootstrap_servers.as_deref(), kafka.topic.as_deref())
+            }
+            Self::Publish(args) => (args.bootstrap_servers.as_deref(), Some(&args.topic)),
+            _ => (None, None),
         }
     }
 
     fn interval(&self) -> Option<Duration> {
         match self {
             Self::Run(run) => run.interval,
-            Self::Once(_) | Self::Print(_) | Self::Health(_) | Self::Reference(_) => None,
+            _ => None,
         }
     }
 }
@@ -182,17 +233,15 @@ impl Cli {
         }
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         let source = self.command.source();
+        let (bootstrap_servers, topic) = self.command.kafka();
         let interval_ms = self.command.interval().map(|interval| interval.as_millis().to_string());
         layers = layers
             .environment(std::env::vars_os())
             .flag("--batch-size", "producer.batch_size", number(source.batch_size).as_deref())
             .flag("--seed", "producer.seed", number(source.seed).as_deref())
-            .flag("--interval", "producer.interval_ms", interval_ms.as_deref());
-        if let Some(kafka) = self.command.kafka() {
-            layers = layers
-                .flag("--bootstrap-servers", "kafka.bootstrap_servers", kafka.bootstrap_servers.as_deref())
-                .flag("--topic", "kafka.topic", kafka.topic.as_deref());
-        }
+            .flag("--interval", "producer.interval_ms", interval_ms.as_deref())
+            .flag("--bootstrap-servers", "kafka.bootstrap_servers", bootstrap_servers)
+            .flag("--topic", "kafka.topic", topic);
         Settings::load(layers)
     }
 }
@@ -211,7 +260,9 @@ mod tests {
         let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
         for command in commands.chain([&Cli::command()]) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains("Example: producer "), "{}", command.get_name());
+            let example =
+                ["Example: producer ", "Examples:\n  producer "].iter().any(|words| help.contains(words));
+            assert!(example, "{}", command.get_name());
         }
     }
 

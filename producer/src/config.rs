@@ -47,6 +47,9 @@ const DEFAULT_PROPERTIES: [(&[&str], &str); 6] = [
 /// How long a record may wait for its acknowledgement by default.
 const DEFAULT_DELIVERY_TIMEOUT_MS: u64 = 30_000;
 
+/// librdkafka's default of `message.max.bytes`, which has no other name.
+const DEFAULT_MAX_BYTES: usize = 1_000_000;
+
 /// All settings.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -168,6 +171,13 @@ impl Kafka {
         created.err().map(|error| broken_client(&error, self.librdkafka())).into_iter().collect()
     }
 
+    /// The size of a record's key and value together, at most.
+    pub fn max_bytes(&self) -> usize {
+        let given = self.librdkafka().find(|(name, _)| *name == "message.max.bytes");
+        // librdkafka refuses anything but a number.
+        given.and_then(|(_, bytes)| bytes.parse().ok()).unwrap_or(DEFAULT_MAX_BYTES)
+    }
+
     /// How long a record may wait for its acknowledgement before it fails.
     pub fn delivery_timeout(&self) -> Duration {
         let given = DELIVERY_TIMEOUT.iter().find_map(|name| self.properties.get(*name));
@@ -188,6 +198,14 @@ impl Http {
 }
 
 impl Settings {
+    /// The effective settings as TOML, without secrets. They load again, to the same.
+    ///
+    /// # Errors
+    /// None that is known: every value has a TOML form.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
     /// Loads the settings of all layers and checks the rules between keys.
     ///
     /// # Errors

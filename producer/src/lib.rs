@@ -1,7 +1,7 @@
 //! The producer: generates IPL live scores and publishes them to a Kafka topic.
 //!
 //! [`generate`] and the modules that it uses are pure: no I/O and no clock. [`source`] adds seed, clock and pace,
-//! [`publish`] sends records to Kafka, and [`produce`] and [`print`] are the commands.
+//! [`publish`] sends records to Kafka, and [`produce`], [`file`] and [`print`](mod@print) are the commands.
 
 // `println!` panics on a write error; `shared::output` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
@@ -9,6 +9,7 @@
 mod cast;
 pub mod cli;
 pub mod config;
+pub mod file;
 pub mod generate;
 mod innings;
 mod match_ids;

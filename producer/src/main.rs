@@ -7,9 +7,10 @@ use std::io::{BufWriter, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use producer::cli::{Cli, Command, HealthArgs};
 use producer::config::Settings;
+use producer::file::{FileError, Input, Publication};
 use producer::metrics::Measured;
 use producer::print::print;
 use producer::produce::{Batches, Production};
@@ -26,6 +27,17 @@ fn main() -> ExitCode {
         Command::Reference(args) => {
             shared::out!("{}", producer::reference::text(args.json_schema)).map_err(Into::into)
         }
+        Command::Completions { shell } => {
+            let script = shared::manual::completions(Cli::command(), *shell);
+            shared::out!("{script}").map_err(Into::into)
+        }
+        Command::ManPages { directory } => {
+            shared::manual::write_pages(Cli::command(), directory).map_err(Into::into)
+        }
+        Command::Config => cli.settings().map_err(Into::into).and_then(|settings| {
+            shared::out!("{}", settings.to_toml()?)?;
+            Ok(())
+        }),
         Command::Health(args) => {
             cli.settings().map_err(Into::into).and_then(|settings| health(&settings, args))
         }
@@ -34,7 +46,8 @@ fn main() -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     shared::errln!("{error:#}");
     let usage = error.is::<shared::settings::SettingsErrors>()
-        || matches!(error.downcast_ref(), Some(PublishError::Configuration(_)));
+        || matches!(error.downcast_ref(), Some(PublishError::Configuration(_)))
+        || error.downcast_ref().is_some_and(FileError::is_usage);
     ExitCode::from(if usage { 2 } else { 1 })
 }
 
@@ -49,6 +62,12 @@ fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
     let shutdown = Shutdown::install()?;
     let status = Arc::new(Status::new(Measured::new()?, &settings.kafka, source.seed()));
     let publisher = Publisher::new(&settings.kafka, Arc::clone(&status), shutdown.clone())?;
+    if let Command::Publish(args) = command {
+        let key = args.key.clone();
+        let input = Input::from(args.file.as_path());
+        let publication = Publication { input, key, max_bytes: settings.kafka.max_bytes() };
+        return Ok(publication.run(publisher, &status, &shutdown)?);
+    }
     tracing::info!(topic = settings.kafka.topic, seed = source.seed(), "publishing");
     let production = Production::new(source, publisher, Arc::clone(&status), shutdown);
     match command {
@@ -62,7 +81,7 @@ fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
             production.run(batches)?;
         }
         Command::Once(args) => production.once(args.records.unwrap_or(size))?,
-        Command::Print(_) | Command::Health(_) | Command::Reference(_) => {}
+        _ => {}
     }
     Ok(())
 }

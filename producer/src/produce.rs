@@ -92,8 +92,7 @@ impl Production {
         let published = self.batch(records, true);
         self.publisher.drain();
         self.finish(published, records)?;
-        let seconds = began.elapsed().as_secs_f64();
-        tracing::info!(records, seconds, per_second = (records as f64 / seconds).round(), "acknowledged");
+        log_acknowledged(records, began);
         Ok(())
     }
 
@@ -194,22 +193,37 @@ impl Production {
 
     /// The result of a run that should have acknowledged `asked` records.
     fn finish(&self, published: Result<(), PublishError>, asked: u64) -> Result<(), ProduceError> {
-        let acknowledged = self.status.measured.acknowledged.get();
-        self.bar.set_position(acknowledged);
         self.bar.finish_and_clear();
-        published.map_err(|reason| ProduceError::Publish { acknowledged, reason })?;
-        let missing = asked.saturating_sub(acknowledged);
-        if missing == 0 {
-            return Ok(());
-        }
-        let stopped = || self.shutdown.requested().then(|| "a stop was requested".to_owned());
-        let reason = self.status.last_failure().or_else(stopped);
-        Err(ProduceError::Unacknowledged { missing, asked, reason })
+        outcome(&self.status, &self.shutdown, published, asked)
     }
 }
 
+/// The result of publishing that is over, and should have got `asked` records acknowledged.
+pub(crate) fn outcome(
+    status: &Status,
+    shutdown: &Shutdown,
+    published: Result<(), PublishError>,
+    asked: u64,
+) -> Result<(), ProduceError> {
+    let acknowledged = status.measured.acknowledged.get();
+    published.map_err(|reason| ProduceError::Publish { acknowledged, reason })?;
+    let missing = asked.saturating_sub(acknowledged);
+    if missing == 0 {
+        return Ok(());
+    }
+    let stopped = || shutdown.requested().then(|| "a stop was requested".to_owned());
+    let reason = status.last_failure().or_else(stopped);
+    Err(ProduceError::Unacknowledged { missing, asked, reason })
+}
+
+/// Logs that `records` records, published since `began`, are acknowledged.
+pub(crate) fn log_acknowledged(records: u64, began: Instant) {
+    let seconds = began.elapsed().as_secs_f64();
+    tracing::info!(records, seconds, per_second = (records as f64 / seconds).round(), "acknowledged");
+}
+
 /// A progress bar on standard error, visible only on a terminal.
-fn bar(records: Option<u64>) -> ProgressBar {
+pub(crate) fn bar(records: Option<u64>) -> ProgressBar {
     let (bar, template) = match records {
         Some(records) => (ProgressBar::new(records), "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}"),
         None => (ProgressBar::new_spinner(), "{spinner} {human_pos} records, {per_sec}"),

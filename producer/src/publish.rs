@@ -107,12 +107,27 @@ impl Publisher {
     /// # Errors
     /// See [`PublishError`]; the record is not queued.
     pub fn publish(&mut self, score: &LiveScore<&str>) -> Result<(), PublishError> {
-        self.json.clear();
-        serde_json::to_writer(&mut self.json, score)
+        let mut json = std::mem::take(&mut self.json);
+        json.clear();
+        serde_json::to_writer(&mut json, score)
             .expect("a live score is text and finite numbers, which always make JSON");
+        let sent = self.send(Some(score.match_id.as_bytes()), &json);
+        self.json = json;
+        sent
+    }
+
+    /// Queues one record. Waits while the queue is full, for the delivery time-out at most.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; the record is not queued.
+    pub fn send(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<(), PublishError> {
         let mut full_since = None;
         loop {
-            let record = BaseRecord::to(&self.topic).key(score.match_id).payload(self.json.as_slice());
+            let record = BaseRecord::to(&self.topic).payload(value);
+            let record = match key {
+                Some(key) => record.key(key),
+                None => record,
+            };
             match self.producer.send(record) {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {

@@ -3,10 +3,12 @@
 //! - [`live_score`]: the record, its topic, its table and its columns
 //! - [`settings`]: TOML files, environment variables and flags, merged
 //! - [`signal`]: SIGTERM and SIGINT as one request to stop
+//! - [`lines`]: JSON lines, and the keys of their records
 //! - [`log`]: text or JSON on standard error
 //! - [`http`]: `/metrics`, `/livez`, `/readyz`, `/status`
 //! - [`health`]: the client of the probes
 //! - [`kafka`]: why a Kafka client fails, and which properties it refuses
+//! - [`manual`]: completions for shells, and manual pages
 //! - [`metrics`]: a struct of metrics whose doc comments are the help texts
 //! - [`output`]: what commands print
 
@@ -16,8 +18,10 @@
 pub mod health;
 pub mod http;
 pub mod kafka;
+pub mod lines;
 pub mod live_score;
 pub mod log;
+pub mod manual;
 pub mod metrics;
 pub mod output;
 pub mod settings;

@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::commands::check::{self, CheckArgs};
 use crate::commands::config::{self, ConfigArgs};
 use crate::commands::dead_letters::{self, DeadLettersCommand};
 use crate::commands::health::{self, HealthArgs};
+use crate::commands::import_connect::{self, ImportConnectArgs};
 use crate::commands::infer_ddl::{self, InferDdlArgs};
 use crate::commands::offsets::{self, OffsetsCommand};
 use crate::commands::reference::ReferenceArgs;
+use crate::commands::try_file::{self, TryArgs};
 use crate::commands::{EXIT_CODES, Output};
 use crate::config::Flag;
 use crate::run;
@@ -18,7 +21,7 @@ use crate::run::args::RunArgs;
 
 const EXAMPLES: &str = "\
 Examples:
-  sink-connector                                      run with the bundled configuration
+  sink-connector run                                  run with the bundled configuration
   sink-connector --config sink.toml check             check everything that the sink needs
   sink-connector --config sink.toml run --until-end   write the records up to the current end, then exit
   SINK__LOG__FORMAT=json sink-connector config        print the effective configuration
@@ -32,14 +35,14 @@ fn after() -> String {
 
 /// Writes the JSON records of Kafka topics to PostgreSQL tables, exactly once in effect.
 #[derive(Clone, Debug, Parser, PartialEq)]
-#[command(name = "sink-connector", version, after_help = after())]
+#[command(name = "sink-connector", version, after_help = after(), arg_required_else_help = true, subcommand_required = true)]
 pub struct Cli {
     /// Flags that every command takes.
     #[command(flatten)]
     pub settings: SettingsArgs,
-    /// The command; `run` by default.
+    /// The command.
     #[command(subcommand)]
-    command: Option<Command>,
+    pub command: Command,
 }
 
 /// Flags that set the configuration; every command takes them.
@@ -78,23 +81,35 @@ pub enum Command {
     /// Propose a table from the newest records of a topic
     #[command(after_help = infer_ddl::AFTER)]
     InferDdl(InferDdlArgs),
+    /// Decode a file of JSON lines as the sink would, without Kafka
+    #[command(after_help = try_file::AFTER)]
+    Try(TryArgs),
+    /// Translate the configuration of a JDBC sink on Kafka Connect into one for this sink
+    #[command(after_help = import_connect::AFTER)]
+    ImportConnect(ImportConnectArgs),
     /// Print the effective configuration, secrets redacted
     #[command(after_help = config::AFTER)]
     Config(ConfigArgs),
     /// Ask the running sink whether it is ready; for health checks
     #[command(after_help = health::AFTER)]
     Health(HealthArgs),
+    /// Print the script that completes command lines in a shell
+    #[command(
+        after_help = "Example:\n  sink-connector completions bash > /etc/bash_completion.d/sink-connector"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages
+    #[command(hide = true)]
+    ManPages {
+        /// A directory that exists
+        directory: PathBuf,
+    },
     /// Print the reference, from which docs/reference.md is generated
     #[command(hide = true)]
     Reference(ReferenceArgs),
-}
-
-impl Cli {
-    /// The command; `run` without bounds by default.
-    #[must_use]
-    pub fn command(&self) -> Command {
-        self.command.clone().unwrap_or_else(|| Command::Run(RunArgs::default()))
-    }
 }
 
 impl Command {
@@ -137,9 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn no_command_is_run() {
-        let cli = parse("sink-connector --config a.toml --config b.toml").unwrap();
-        assert_eq!(cli.command(), Command::Run(RunArgs::default()));
+    fn without_a_command_the_help_is_printed() {
+        let help = parse("sink-connector").unwrap_err();
+        assert_eq!(help.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+        assert!(help.to_string().contains("Commands:"), "{help}");
+        assert_eq!(parse("sink-connector --config a.toml").unwrap_err().exit_code(), 2);
+        let cli = parse("sink-connector run --config a.toml --config b.toml").unwrap();
+        assert_eq!(cli.command, Command::Run(RunArgs::default()));
         assert_eq!(cli.settings.config, [PathBuf::from("a.toml"), PathBuf::from("b.toml")]);
     }
 
@@ -148,7 +167,7 @@ mod tests {
         let line = "sink-connector run --max-records 100 --until-end --idle-timeout 10s --deadline 10m \
                     --fail-on-dead-letters --summary json --name n --config a.toml";
         let cli = parse(line).unwrap();
-        let Command::Run(run) = cli.command() else { panic!("{cli:?}") };
+        let Command::Run(run) = cli.command else { panic!("{cli:?}") };
         let expected = RunArgs {
             max_records: Some(100),
             until_end: true,
@@ -185,6 +204,12 @@ mod tests {
             "dead-letters list --partition -1",
             "dead-letters replay --since yesterday",
             "dead-letters discard --output xml",
+            "try",
+            "try a b",
+            "import-connect",
+            "completions",
+            "completions cmd",
+            "",
         ] {
             assert_eq!(parse(&format!("sink-connector {line}")).unwrap_err().exit_code(), 2, "{line}");
         }
@@ -204,6 +229,9 @@ mod tests {
             "dead-letters list --help",
             "dead-letters replay --help",
             "dead-letters discard --help",
+            "try --help",
+            "import-connect --help",
+            "completions --help",
             "config --help",
             "health --help",
         ] {

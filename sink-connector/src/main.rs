@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use shared::signal::Shutdown;
 use sink_connector::cli::{Cli, Command};
 use sink_connector::commands;
@@ -13,7 +13,10 @@ use sink_connector::config::Config;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let checks = match cli.command() {
+    if let Some(outcome) = without_configuration(&cli) {
+        return outcome.unwrap_or_else(|error| commands::failed(&error));
+    }
+    let checks = match &cli.command {
         // Its output completes the configuration.
         Command::InferDdl(_) => commands::CHECKS_WITHOUT_TABLES,
         // It needs the address only, and may run without the files of the sink.
@@ -23,21 +26,44 @@ fn main() -> ExitCode {
     let (files, flags) = (&cli.settings.config, cli.settings.flags());
     let config = match Config::load_with(files, std::env::vars_os(), &flags, checks) {
         Ok(config) => config,
-        Err(errors) => return commands::invalid_configuration(cli.command().check_output(), &errors),
+        Err(errors) => return commands::invalid_configuration(cli.command.check_output(), &errors),
     };
-    let outcome = match cli.command() {
+    let outcome = match &cli.command {
         Command::Run(args) => {
-            start(&config).and_then(|shutdown| sink_connector::run::run(&config, &args, shutdown))
+            start(&config).and_then(|shutdown| sink_connector::run::run(&config, args, shutdown))
         }
-        Command::Check(args) => commands::check::run(&config, args),
-        Command::Offsets(command) => commands::offsets::run(&config, &command),
-        Command::DeadLetters(command) => commands::dead_letters::run(&config, &command),
-        Command::InferDdl(args) => commands::infer_ddl::run(&config, &args),
-        Command::Config(args) => commands::config::run(&config, args),
-        Command::Health(args) => commands::health::run(&config, args),
-        Command::Reference(args) => commands::reference::run(args),
+        Command::Check(args) => commands::check::run(&config, *args),
+        Command::Offsets(command) => commands::offsets::run(&config, command),
+        Command::DeadLetters(command) => commands::dead_letters::run(&config, command),
+        Command::InferDdl(args) => commands::infer_ddl::run(&config, args),
+        Command::Try(args) => commands::try_file::run(&config, args),
+        Command::Config(args) => commands::config::run(&config, *args),
+        Command::Health(args) => commands::health::run(&config, *args),
+        Command::ImportConnect(_)
+        | Command::Completions { .. }
+        | Command::ManPages { .. }
+        | Command::Reference(_) => Ok(ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| commands::failed(&error))
+}
+
+/// What a command that needs no configuration does.
+fn without_configuration(cli: &Cli) -> Option<anyhow::Result<ExitCode>> {
+    let done = |()| ExitCode::SUCCESS;
+    Some(match &cli.command {
+        Command::ImportConnect(args) => {
+            commands::import_connect::run(args, cli.settings.bootstrap_servers.as_deref())
+        }
+        Command::Completions { shell } => {
+            let script = shared::manual::completions(Cli::command(), *shell);
+            shared::out!("{script}").map(done).map_err(Into::into)
+        }
+        Command::ManPages { directory } => {
+            shared::manual::write_pages(Cli::command(), directory).map(done).map_err(Into::into)
+        }
+        Command::Reference(args) => commands::reference::run(*args),
+        _ => return None,
+    })
 }
 
 fn start(config: &Config) -> anyhow::Result<Shutdown> {

@@ -8,6 +8,9 @@ pub enum Problem {
     /// No such key. Another one may be meant.
     #[error("unknown key{}", meant(.0.as_ref()))]
     UnknownKey(Option<String>),
+    /// A key of another program, which has no meaning here.
+    #[error("unknown key: {0}")]
+    ForeignKey(&'static str),
     /// No such name in a map that has these only.
     #[error("unknown name; allowed: {}", .0.join(", "))]
     UnknownName(Vec<String>),

@@ -4,12 +4,14 @@ pub mod check;
 pub mod config;
 pub mod dead_letters;
 pub mod health;
+pub mod import_connect;
 pub mod infer_ddl;
 mod kafka;
 pub mod offsets;
 mod postgres;
 pub mod reference;
 mod sample;
+pub mod try_file;
 
 use std::process::ExitCode;
 
@@ -49,7 +51,8 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (2, "configuration or usage wrong; nothing was touched"),
     (
         3,
-        "a bounded run ended with dead letters and --fail-on-dead-letters, or dead letters still fail after a replay",
+        "a bounded run ended with dead letters and --fail-on-dead-letters, dead letters still fail after a replay, or `try` \
+         rejected a line, or `import-connect` met keys that are not supported",
     ),
     (4, "stopped by the error policy"),
     (5, "a bounded run passed its --deadline"),

@@ -55,6 +55,6 @@ pub(super) fn of_other_protocol(property: &str, consumer_protocol: bool) -> Opti
 }
 
 /// Why a property is refused, if it is.
-pub(super) fn owned(property: &str) -> Option<&'static str> {
+pub(crate) fn owned(property: &str) -> Option<&'static str> {
     OWNED.iter().find(|owned| owned.property == property).map(|owned| owned.instead)
 }

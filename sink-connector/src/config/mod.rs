@@ -3,6 +3,7 @@
 //! The structs of `sections` and `table` declare every key with its default, bounds and help; the reference and the
 //! schema of the chart are made from them. `rules` holds what one key demands of another.
 
+mod connect_keys;
 pub(crate) mod librdkafka;
 pub mod pattern;
 mod rules;
@@ -17,6 +18,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+pub(crate) use librdkafka::owned;
+pub(crate) use rules::is_topic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::settings::{Layers, RuleError, Schema, SettingsErrors, millis};
@@ -150,7 +153,7 @@ impl Config {
             let new: Vec<RuleError> = reported.into_iter().filter(|rule| !named(rule)).collect();
             broken.extend(new);
         }
-        loaded.finish(broken)
+        loaded.finish(broken).map_err(connect_keys::explain)
     }
 
     /// How the records of a topic go to their table: `[sink]` under `[topics."…"]`, with `${topic}` replaced and the

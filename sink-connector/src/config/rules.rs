@@ -251,7 +251,8 @@ fn too_long(name: &str) -> String {
     )
 }
 
-fn is_topic(name: &str) -> bool {
+/// Whether a topic may have this name.
+pub(crate) fn is_topic(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty()
         && name.len() <= TOPIC_MAX_CHARS

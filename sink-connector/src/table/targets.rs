@@ -32,7 +32,8 @@ pub(crate) fn target_of(config: &Config) -> Option<TargetOf> {
     Some(Box::new(move |topic| target(&config.topic(topic))))
 }
 
-fn target(table: &TableConfig) -> Result<Target, DdlError> {
+/// The target of a topic with this configuration.
+pub(crate) fn target(table: &TableConfig) -> Result<Target, DdlError> {
     let ddl = table.ddl()?.map(|sql| Ddl {
         file: table.ddl_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
         sql,

@@ -37,7 +37,7 @@ const ATTEMPTS: usize = 4;
 const STATEMENT_TIMEOUT: &str = "SET LOCAL statement_timeout = '30s'";
 
 /// Creates the target in the open transaction if it is missing and there is DDL for it.
-pub(super) fn prepare(client: &mut Client, target: &Target) -> Result<(), CommandError> {
+pub(in crate::commands) fn prepare(client: &mut Client, target: &Target) -> Result<(), CommandError> {
     let name = &target.wanted.table;
     let failed = |error: postgres::Error| {
         CommandError::new(Failure::from(error).to_string(), "see the server's message")
@@ -64,7 +64,7 @@ pub(super) fn prepare(client: &mut Client, target: &Target) -> Result<(), Comman
 }
 
 /// Reads the target from the catalog.
-pub(super) fn table_of(client: &mut Client, target: &Target) -> Result<Table, CommandError> {
+pub(in crate::commands) fn table_of(client: &mut Client, target: &Target) -> Result<Table, CommandError> {
     let name = &target.wanted.table;
     let read = catalog::read_table(client, name)
         .map_err(|error| CommandError::new(Failure::from(error).to_string(), "see the server's message"))?;

@@ -1,7 +1,7 @@
 //! `check`: checks everything that the sink needs. Then it writes the newest records as the sink would, and rolls them
 //! back. It joins no group and leaves nothing behind.
 
-mod dry_run;
+pub(super) mod dry_run;
 mod finding;
 mod lost_rows;
 mod privileges;

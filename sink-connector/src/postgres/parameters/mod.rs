@@ -23,6 +23,8 @@ pub(crate) enum Problem {
     Malformed(&'static str),
     #[error("is neither a URL (postgresql://…) nor keyword=value pairs: {0}")]
     Keywords(#[from] KeywordError),
+    #[error("is a URL of JDBC: leave out jdbc:; currentSchema=s is options=-csearch_path%3Ds")]
+    Jdbc,
     #[error("{name} is not supported: {reason}")]
     Refused { name: &'static str, reason: &'static str },
     #[error("{}", unknown(.name))]
@@ -39,6 +41,10 @@ pub(crate) enum Problem {
 }
 
 fn unknown(name: &str) -> String {
+    if name == "currentSchema" {
+        return "currentSchema is a parameter of JDBC: write options=-csearch_path%3D and the schema"
+            .to_owned();
+    }
     // Anything else may be a part of a password that is not percent-encoded.
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
         return "has a parameter whose name no parameter of libpq has; write %26 for & and %3D for = in values".to_owned();
@@ -161,6 +167,7 @@ impl Parameters {
     pub(crate) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         let pairs = match url::after_scheme(text) {
             Some(rest) => url::parameters(rest),
+            None if text.trim_start().starts_with("jdbc:") => Err(Problem::Jdbc),
             None => keyword_values(text).map_err(Problem::from),
         };
         apply::parameters(pairs.map_err(|problem| vec![problem])?)

@@ -1,5 +1,7 @@
 //! The types of a table's columns from the catalog: domains resolved to their base types, arrays to their elements.
 
+mod declared;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

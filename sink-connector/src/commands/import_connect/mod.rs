@@ -1,0 +1,163 @@
+//! `import-connect`: a configuration of a JDBC sink on Kafka Connect becomes one of ours.
+
+mod connection;
+mod consumer;
+mod formats;
+mod plain;
+mod render;
+mod report;
+mod table;
+mod transforms;
+mod translation;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
+
+use self::report::Outcome;
+use self::translation::Translation;
+use super::Usage;
+
+/// The end of `import-connect --help`.
+pub const AFTER: &str = "\
+Reads the configuration of a sink connector, as Kafka Connect takes and returns it (JSON) or as a file of properties, for \
+Confluent's, Aiven's and Debezium's JDBC sinks. Prints the configuration of this sink, with a comment for each key of the \
+input: taken, not needed, or not supported. Passwords are not copied. Nothing is contacted.
+
+Exit codes:
+  0  every key is taken or not needed
+  1  the file cannot be read
+  2  the file is not a connector's configuration
+  3  keys are not supported: the comments say what to do instead
+
+Examples:
+  sink-connector import-connect connector.json > sink.toml
+  curl -s http://connect:8083/connectors/orders | sink-connector import-connect - --output helm > values.yaml";
+
+/// The exit code if keys are not supported.
+const NOT_SUPPORTED: u8 = 3;
+
+/// Flags of `import-connect`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ImportConnectArgs {
+    /// File with the connector's configuration; - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Output format: a configuration file, or values of the Helm chart
+    #[arg(long, value_name = "FORMAT", default_value = "toml")]
+    pub output: Format,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A configuration file.
+    #[default]
+    Toml,
+    /// Values of the Helm chart.
+    Helm,
+}
+
+/// Prints the translation. `bootstrap_servers` is what the command line says: the input does not have it.
+///
+/// # Errors
+/// If the file is not a configuration.
+pub fn run(args: &ImportConnectArgs, bootstrap_servers: Option<&str>) -> anyhow::Result<ExitCode> {
+    let input = parse(&read(&args.file)?).map_err(|why| Usage(format!("{}: {why}", args.file.display())))?;
+    let translation = translate(input, bootstrap_servers);
+    match args.output {
+        Format::Toml => shared::out!("{}", render::toml(&translation)?)?,
+        Format::Helm => shared::out!("{}", render::helm(&translation))?,
+    }
+    let counts =
+        Outcome::ALL.map(|outcome| format!("{} {}", translation.report.count(outcome), outcome.as_str()));
+    shared::errln!("{} keys: {}", translation.input.len(), counts.join(", "));
+    for (key, why) in translation.report.with(Outcome::NotSupported) {
+        shared::errln!("not supported: {key}: {why}");
+    }
+    let all = translation.report.count(Outcome::NotSupported) == 0;
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(NOT_SUPPORTED) })
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if file.as_os_str() == "-" {
+        io::stdin().lock().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    Ok(fs::read_to_string(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?)
+}
+
+/// The keys of a configuration. Those around it, as Connect's REST interface returns them, count as well.
+fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let keys = match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(mut object)) => {
+            let config = match object.remove("config") {
+                Some(Value::Object(config)) => config,
+                Some(_) => return Err("config is not an object".to_owned()),
+                None => Map::new(),
+            };
+            // A name inside is the same name.
+            let mut keys = flat(object)?;
+            keys.extend(flat(config)?);
+            keys
+        }
+        Ok(_) => return Err("is not a JSON object".to_owned()),
+        Err(error) if text.trim_start().starts_with('{') => return Err(error.to_string()),
+        Err(_) => properties(text),
+    };
+    if keys.keys().any(|key| {
+        key == "connector.class" || key == "topics" || key == "topics.regex" || key == "connection.url"
+    }) {
+        return Ok(keys);
+    }
+    Err("is not the configuration of a sink connector: it has neither connector.class nor topics".to_owned())
+}
+
+fn flat(object: Map<String, Value>) -> Result<BTreeMap<String, String>, String> {
+    let text = |(key, value)| match value {
+        Value::String(text) => Ok((key, text)),
+        Value::Null => Ok((key, String::new())),
+        Value::Array(_) | Value::Object(_) if key != "tasks" => Err(format!("{key} is not a text")),
+        other => Ok((key, other.to_string())),
+    };
+    object.into_iter().map(text).collect()
+}
+
+/// `key=value` lines, as standalone workers read them.
+fn properties(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!']));
+    let pairs = lines.filter_map(|line| line.split_once(['=', ':']));
+    pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
+}
+
+fn translate(input: BTreeMap<String, String>, bootstrap_servers: Option<&str>) -> Translation {
+    let mut translation = Translation::new(input);
+    let t = &mut translation;
+    table::topics(t);
+    connection::convert(t);
+    formats::values(t);
+    table::table(t);
+    table::modes(t);
+    transforms::convert(t);
+    formats::keys(t);
+    formats::errors(t);
+    consumer::convert(t);
+    consumer::complete(t);
+    plain::convert(t);
+    plain::rest(t);
+    if let Some(servers) = bootstrap_servers {
+        t.set(&["kafka", "bootstrap_servers"], servers);
+    } else if t.value(&["kafka", "bootstrap_servers"]).is_none() {
+        t.todo.push("[kafka] bootstrap_servers = \"…\"   # those of the Connect workers".to_owned());
+    }
+    translation
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Our configuration as TOML or as Helm values, with the report above it.
+
+use std::fmt::Write as _;
+
+use toml::{Table, Value};
+
+use super::report::Report;
+use super::translation::Translation;
+
+/// What is to be done before the first start.
+const FIRST: &str = "\
+Before the first start:
+  1. Stop or delete the connector, so that its group has no members: its positions stay.
+  2. Run `sink-connector check`: it says at which offset each partition begins, from the group's offset.
+";
+
+/// The TOML file.
+pub(super) fn toml(t: &Translation) -> Result<String, toml::ser::Error> {
+    Ok(head(t) + "\n" + &toml::to_string(t.settings())?)
+}
+
+/// The chart's values: what all connectors share is set for this one only.
+pub(super) fn helm(t: &Translation) -> String {
+    let mut config = t.settings().clone();
+    let mut connector = Table::new();
+    let mut kafka = Table::new();
+    if let Some(Value::Table(own)) = config.get_mut("kafka") {
+        kafka.extend(own.remove("bootstrap_servers").map(|servers| ("bootstrapServers".to_owned(), servers)));
+    }
+    let mut postgres = Table::new();
+    if let Some(Value::Table(own)) = config.get_mut("postgres") {
+        postgres.extend(own.remove("url").map(|url| ("url".to_owned(), url)));
+    }
+    config.retain(|_, value| value.as_table().is_none_or(|table| !table.is_empty()));
+    for (name, table) in [("kafka", kafka), ("postgres", postgres), ("config", config)] {
+        if !table.is_empty() {
+            connector.insert(name.to_owned(), Value::Table(table));
+        }
+    }
+    let id = id(t.text(&["name"]));
+    let connectors = Table::from_iter([(id, Value::Table(connector))]);
+    let mut text = head(t) + "\n";
+    yaml(&Table::from_iter([("connectors".to_owned(), Value::Table(connectors))]), 0, &mut text);
+    text
+}
+
+/// A name as objects of Kubernetes may have it.
+fn id(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let id: String = name.chars().map(plain).take(30).collect();
+    let id = id.trim_matches('-');
+    if id.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        id.to_owned()
+    } else {
+        format!("c-{id}").trim_end_matches('-').to_owned()
+    }
+}
+
+/// The report and what is left to do, as comments.
+fn head(t: &Translation) -> String {
+    let mut text = String::from("Translated from a configuration of Kafka Connect.\n");
+    for part in [report(&t.report), FIRST.to_owned(), todo(t)] {
+        if !part.is_empty() {
+            text = text + "\n" + &part;
+        }
+    }
+    text.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
+}
+
+fn report(report: &Report) -> String {
+    report.to_string()
+}
+
+fn todo(t: &Translation) -> String {
+    if t.todo.is_empty() {
+        return String::new();
+    }
+    t.todo.iter().fold("To be completed:\n".to_owned(), |text, line| text + "  " + line + "\n")
+}
+
+fn yaml(table: &Table, depth: usize, out: &mut String) {
+    for (name, value) in table {
+        let indent = "  ".repeat(depth);
+        let name = json(name);
+        match value {
+            Value::Table(table) => {
+                writeln!(out, "{indent}{name}:").expect("writing to a String cannot fail");
+                yaml(table, depth + 1, out);
+            }
+            Value::Array(values) => {
+                let values: Vec<String> = values.iter().map(scalar).collect();
+                writeln!(out, "{indent}{name}: [{}]", values.join(", "))
+                    .expect("writing to a String cannot fail");
+            }
+            value => {
+                writeln!(out, "{indent}{name}: {}", scalar(value)).expect("writing to a String cannot fail");
+            }
+        }
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(text) => json(text),
+        other => other.to_string(),
+    }
+}
+
+/// Every JSON string is one in YAML, too. Plain names stay as they are.
+fn json(text: &str) -> String {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
+        && !["true", "false", "yes", "no", "on", "off", "null", "y", "n"]
+            .contains(&text.to_lowercase().as_str());
+    if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_texts_are_what_kubernetes_takes() {
+        assert_eq!(id("My Orders_sink"), "my-orders-sink");
+        assert_eq!(id("7"), "c-7");
+        assert_eq!(json("no"), "\"no\"");
+        assert_eq!(json("a.b"), "a.b");
+        assert_eq!(json("a: b"), "\"a: b\"");
+    }
+}

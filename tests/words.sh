@@ -72,13 +72,13 @@ relations?; ^sink-connector/src/postgres/redact.rs$; relation ."; in messages of
 slots?; ^sink-connector/src/postgres/redact.rs$; slot; of replication, in messages of PostgreSQL
 silen(ce|t); ^tests/pipes.sh$; --silent; an option of grep
 relations?; ^tests/; l.relation|where relation|partition of relation|nonsystem_relation; of PostgreSQL: a column of pg_locks, a setting, a message
-chunks?; [.]rs$; chunks([(]|::<)|chunks_exact|(first|last)_chunk; of slices in the standard library
+chunks?; [.]rs$; chunks([(]|::<)|chunk_by|chunks_exact|(first|last)_chunk; of slices in the standard library
 (kafka|delete) events?; ^sink-connector/src/kafka/; rd_kafka_event; of the queues of librdkafka
 delays?; ^sink-connector/src/writer/waits.rs$; delay; of the crate backon
 delays?; ^sink-connector/src/commands/import_connect/; retry[.]delay; names of keys of Kafka Connect
 delays?; ^(docker-compose.yaml|tests/src/kafka/settings.rs)$; rebalance.delay; a setting of the broker
 origins?; ^(shared|producer|sink-connector/src/config)/; origin; of a setting: file, variable or flag
-away; ^producer/src/generate.rs$; away; the team that does not play at home
+away; ^producer/src/(generate|live/game).rs$; away; the team that does not play at home
 away; ^sink-connector/src/encode/; away.(from|2000); rounding away from zero
 '
 

@@ -7,10 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use shared::settings::{Layers, SettingsErrors};
 
-use crate::config::{SCHEMA, Settings};
+use crate::config::{SCHEMA, Scenario, Settings};
 use crate::pace::Rate;
 
-/// Publishes records to a Kafka topic: generated IPL live scores, or the lines of a file.
+/// Publishes records to a Kafka topic: generated IPL live scores, live matches, or the lines of a file.
 #[derive(Debug, Parser)]
 #[command(
     name = "producer",
@@ -36,7 +36,12 @@ pub struct Cli {
 pub enum Command {
     /// Publish a batch every interval until stopped, and serve metrics and probes meanwhile
     #[command(after_help = "\
-Example: producer run --bootstrap-servers localhost:9092 --batch-size 100 --interval 5s
+Examples:
+  producer run --bootstrap-servers localhost:9092 --batch-size 100 --interval 5s
+  producer run --scenario live --topic live_scores --deliveries-topic live_deliveries --rate 50/s
+
+In the scenario live, four matches are played at the same time, and a ball counts as one record; --rate 0.1/s is the pace of real
+ones.
 
 If the topic does not exist at the start, the run fails within 5 s. SIGTERM and SIGINT end the run, which waits up to 10 s for outstanding acknowledgements. A second
 signal ends it immediately. Exit code 1 means that a record was not acknowledged.")]
@@ -60,8 +65,19 @@ checked before the first is published: if one is not JSON, or has not the fields
 is 2. Lines of standard input and of pipes are published as they come, up to the first bad one (exit code 1). The topic must
 exist, unless the brokers create topics. Exit code 1 also means that a record was not acknowledged.")]
     Publish(PublishArgs),
+    /// Publish a match from a file in cricsheet's JSON format, ball by ball, and exit
+    #[command(after_help = "\
+Example: producer replay 1426312.json --topic live_scores --deliveries-topic live_deliveries --rate 10/s
+
+The records are those of the scenario live; the name of the file is the id of the match. cricsheet.org has the files; the format
+is at https://cricsheet.org/format/json/ (1.x). Without --rate, the match is published as fast as possible. Exit code 1 means
+that the file cannot be replayed, or that a record was not acknowledged.")]
+    Replay(ReplayArgs),
     /// Write records to standard output as JSON lines, without Kafka
-    #[command(after_help = "Example: producer print --records 3 --seed 42")]
+    #[command(after_help = "\
+Examples:
+  producer print --records 3 --seed 42
+  producer print --scenario live --matches 1 --records 1000")]
     Print(PrintArgs),
     /// Print the effective configuration as TOML, secrets redacted
     #[command(after_help = "Example: producer --config config/producer.toml config > effective.toml")]
@@ -139,6 +155,20 @@ pub struct PublishArgs {
     pub bootstrap_servers: Option<String>,
 }
 
+/// Flags of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A match: a file such as 1426312.json
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Balls per second, evenly spread
+    #[arg(long, value_name = "N/s")]
+    pub rate: Option<Rate>,
+    /// Flags of every command that publishes.
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+}
+
 /// Flags of `print`.
 #[derive(Debug, Args)]
 pub struct PrintArgs {
@@ -166,9 +196,15 @@ pub struct ReferenceArgs {
     pub json_schema: bool,
 }
 
-/// Flags of every command.
-#[derive(Debug, Args)]
+/// Flags of every command that generates records.
+#[derive(Debug, Default, Args)]
 pub struct SourceArgs {
+    /// What is generated: matches, each of them once, or live matches, ball by ball
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Option<Scenario>,
+    /// Live matches in all, after which the command ends
+    #[arg(long, value_name = "N")]
+    pub matches: Option<u64>,
     /// Records per batch
     #[arg(long, value_name = "N")]
     pub batch_size: Option<u64>,
@@ -189,27 +225,57 @@ pub struct KafkaArgs {
     /// Topic to publish to
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
+    /// Topic for the single balls of live matches, one record for each
+    #[arg(long, value_name = "NAME")]
+    pub deliveries_topic: Option<String>,
 }
 
 impl Command {
-    /// The flags of every command.
-    pub fn source(&self) -> &SourceArgs {
+    /// The flags of every command that generates records.
+    fn source(&self) -> Option<&SourceArgs> {
         match self {
             Self::Run(RunArgs { source, .. })
             | Self::Once(OnceArgs { source, .. })
-            | Self::Print(PrintArgs { source, .. }) => source,
-            _ => &SourceArgs { batch_size: None, seed: None, rate: None },
+            | Self::Print(PrintArgs { source, .. }) => Some(source),
+            _ => None,
+        }
+    }
+
+    /// The pace, if a flag sets one.
+    pub fn rate(&self) -> Option<Rate> {
+        match self {
+            Self::Replay(replay) => replay.rate,
+            other => other.source().and_then(|source| source.rate),
+        }
+    }
+
+    /// The scenario, if a flag or the command itself sets one.
+    fn scenario(&self) -> Option<Scenario> {
+        match self {
+            Self::Replay(_) => Some(Scenario::Live),
+            other => other.source().and_then(|source| source.scenario),
         }
     }
 
     /// Brokers and topic, where they were given.
     fn kafka(&self) -> (Option<&str>, Option<&str>) {
         match self {
-            Self::Run(RunArgs { kafka, .. }) | Self::Once(OnceArgs { kafka, .. }) => {
+            Self::Run(RunArgs { kafka, .. })
+            | Self::Once(OnceArgs { kafka, .. })
+            | Self::Replay(ReplayArgs { kafka, .. }) => {
                 (kafka.bootstrap_servers.as_deref(), kafka.topic.as_deref())
             }
             Self::Publish(args) => (args.bootstrap_servers.as_deref(), Some(&args.topic)),
             _ => (None, None),
+        }
+    }
+
+    fn deliveries_topic(&self) -> Option<&str> {
+        match self {
+            Self::Run(RunArgs { kafka, .. })
+            | Self::Once(OnceArgs { kafka, .. })
+            | Self::Replay(ReplayArgs { kafka, .. }) => kafka.deliveries_topic.as_deref(),
+            _ => None,
         }
     }
 
@@ -234,14 +300,20 @@ impl Cli {
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         let source = self.command.source();
         let (bootstrap_servers, topic) = self.command.kafka();
+        let none = SourceArgs::default();
+        let source = source.unwrap_or(&none);
+        let scenario = self.command.scenario().map(Scenario::name);
         let interval_ms = self.command.interval().map(|interval| interval.as_millis().to_string());
         layers = layers
             .environment(std::env::vars_os())
             .flag("--batch-size", "producer.batch_size", number(source.batch_size).as_deref())
             .flag("--seed", "producer.seed", number(source.seed).as_deref())
+            .flag("--scenario", "producer.scenario", scenario)
+            .flag("--matches", "producer.matches", number(source.matches).as_deref())
             .flag("--interval", "producer.interval_ms", interval_ms.as_deref())
             .flag("--bootstrap-servers", "kafka.bootstrap_servers", bootstrap_servers)
-            .flag("--topic", "kafka.topic", topic);
+            .flag("--topic", "kafka.topic", topic)
+            .flag("--deliveries-topic", "kafka.deliveries_topic", self.command.deliveries_topic());
         Settings::load(layers)
     }
 }
@@ -275,5 +347,18 @@ mod tests {
         assert_eq!(settings.producer.interval, Duration::from_millis(1500));
         assert_eq!((settings.producer.batch_size, settings.producer.seed), (7, Some(3)));
         assert_eq!(settings.kafka.topic, "t");
+    }
+
+    #[test]
+    fn live_matches_can_be_asked_for_by_flags_alone() {
+        let cli = Cli::parse_from(
+            "producer once --scenario live --matches 3 --deliveries-topic balls".split_whitespace(),
+        );
+        let settings = cli.settings().unwrap();
+        assert_eq!((settings.producer.scenario, settings.producer.matches), (Scenario::Live, Some(3)));
+        assert_eq!(settings.kafka.deliveries_topic.as_deref(), Some("balls"));
+        let cli =
+            Cli::parse_from("producer replay 1.json --deliveries-topic balls --rate 5/s".split_whitespace());
+        assert!(cli.settings().is_ok() && cli.command.rate().is_some());
     }
 }

@@ -74,6 +74,10 @@ pub struct Kafka {
     /// Topic to publish to.
     #[default(TOPIC.to_owned())]
     pub topic: String,
+    /// Topic for the single balls of live matches, one record for each; unset: they are not published. In the scenario
+    /// `live` and in `replay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliveries_topic: Option<String>,
     /// Any librdkafka property that the producer does not own. `"sasl.password_file"` reads `sasl.password` from a file;
     /// so does any name with `_file` at its end.
     #[serde(serialize_with = "redacted::properties", skip_serializing_if = "BTreeMap::is_empty")]
@@ -101,17 +105,28 @@ pub struct Producing {
     /// from the current hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// What is generated. `matches`: every record is a match of its own.
+    /// What is generated. `matches`: every record is a match of its own; `live`: matches are played ball by ball, and each
+    /// ball publishes the record of its match again, with a higher `version`.
     #[default(Scenario::Matches)]
     pub scenario: Scenario,
+    /// Live matches that are played at the same time.
+    #[default = 4]
+    #[schemars(range(min = 1, max = 1000), extend("x-unit" = "matches"))]
+    pub concurrent_matches: usize,
+    /// Live matches in all, after which `run`, `once` and `print` end; unset: another one begins whenever one ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1), extend("x-unit" = "matches"))]
+    pub matches: Option<u64>,
 }
 
 /// What is generated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scenario {
     /// Every record is a match of its own.
     Matches,
+    /// Matches are played ball by ball, and each ball publishes the record of its match again.
+    Live,
 }
 
 /// `[http]`: metrics and probes.
@@ -129,6 +144,16 @@ pub struct Http {
 pub struct Log {
     /// Format of log lines, on standard error.
     pub format: LogFormat,
+}
+
+impl Scenario {
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Matches => "matches",
+            Self::Live => "live",
+        }
+    }
 }
 
 impl Kafka {
@@ -220,6 +245,19 @@ impl Settings {
                 ["http.listen"],
                 "is not an address and port such as 0.0.0.0:9465, or off",
             ));
+        }
+        let only_live = [
+            ("kafka.deliveries_topic", settings.kafka.deliveries_topic.is_some()),
+            ("producer.matches", settings.producer.matches.is_some()),
+        ];
+        for (key, given) in only_live {
+            if given && settings.producer.scenario != Scenario::Live {
+                broken.push(RuleError::new([key, "producer.scenario"], "needs producer.scenario = \"live\""));
+            }
+        }
+        if settings.kafka.deliveries_topic.as_ref() == Some(&settings.kafka.topic) {
+            let keys = ["kafka.deliveries_topic", "kafka.topic"];
+            broken.push(RuleError::new(keys, "must be another topic than kafka.topic"));
         }
         broken.extend(settings.kafka.broken_properties());
         for (name, why) in OWNED_PROPERTIES {
@@ -321,13 +359,29 @@ mod tests {
             "http.listen: expected a string, found an integer (file a.toml)",
             "producer.batch_size: 0 is out of range: 1 to 1000000000 (file a.toml)",
             "producer.intervalms: unknown key; did you mean producer.interval_ms? (file a.toml)",
-            "producer.scenario: \"match\" is not one of matches (file a.toml)",
+            "producer.scenario: \"match\" is not one of matches, live (file a.toml)",
             "producer.seed: -1 is too small: at least 0 (file a.toml)",
             "kafka.topics: unknown key; did you mean PRODUCER__KAFKA__TOPIC? (variable PRODUCER__KAFKA__TOPICS)",
             "producer.interval_ms: expected an integer, found \"1s\" (variable PRODUCER__PRODUCER__INTERVAL_MS)",
             "producer.seed: expected an integer, found \"x\" (flag --seed)",
         ];
         assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn keys_of_live_matches_need_the_scenario() {
+        let text = "[kafka]\ntopic = 'a'\ndeliveries_topic = 'a'\n[producer]\nmatches = 3";
+        let found = errors(text);
+        for part in [
+            "kafka.deliveries_topic: needs producer.scenario = \"live\"",
+            "producer.matches: needs producer.scenario = \"live\"",
+            "kafka.deliveries_topic: must be another topic",
+        ] {
+            assert!(found.contains(part), "{part} is missing in:\n{found}");
+        }
+        let text = format!("{}\nscenario = 'live'", text.replacen("'a'", "'b'", 1));
+        let settings = Settings::load(Layers::new(&SCHEMA).text("a.toml", &text)).unwrap();
+        assert_eq!((settings.producer.scenario, settings.producer.matches), (Scenario::Live, Some(3)));
     }
 
     #[test]

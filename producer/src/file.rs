@@ -170,7 +170,7 @@ impl Publication {
     ) -> Result<(), FileError> {
         let checked = if self.input.can_be_read_twice() { Some(self.check()?) } else { None };
         let lines = self.read_ahead()?;
-        publisher.find_topic().map_err(ProduceError::Topic)?;
+        publisher.find_topics().map_err(ProduceError::Topic)?;
         let bar = bar(checked);
         let began = Instant::now();
         let mut ended = Ok(());

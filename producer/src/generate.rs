@@ -11,7 +11,7 @@ use crate::seasons::SEASONS;
 use crate::teams::{TEAMS, teams_of};
 
 /// Times of the first ball: the evening match, and the afternoon match of a day with two.
-const START_TIMES: [&str; 3] = ["19:30:00", "19:30:00", "15:30:00"];
+pub(crate) const START_TIMES: [&str; 3] = ["19:30:00", "19:30:00", "15:30:00"];
 
 /// The milliseconds of the years 2020 to 2024, which the clock of a seeded run is taken from.
 const SEEDED_CLOCK_MS: (u64, u64) = (1_577_836_800_000, 1_735_689_600_000);
@@ -35,10 +35,10 @@ pub struct Generator {
 
 /// The sides of a match, as indexes into [`TEAMS`].
 #[derive(Clone, Copy)]
-struct Sides {
-    home: usize,
-    away: usize,
-    batting_first: usize,
+pub(crate) struct Sides {
+    pub(crate) home: usize,
+    pub(crate) away: usize,
+    pub(crate) batting_first: usize,
 }
 
 impl Generator {
@@ -103,7 +103,7 @@ impl Generator {
 }
 
 /// Two different teams of the first `teams`, the side that bats first, and who won the toss.
-fn sides(rng: &mut impl Rng, teams: usize) -> (Sides, usize) {
+pub(crate) fn sides(rng: &mut impl Rng, teams: usize) -> (Sides, usize) {
     let home = rng.random_range(0..teams);
     let other = rng.random_range(0..teams - 1);
     let away = other + usize::from(other >= home);

@@ -54,9 +54,13 @@ fn main() -> ExitCode {
 fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
     log::init(settings.log.format, "info")?;
     let size = settings.producer.batch_size;
-    let mut source = Source::new(settings.producer.seed, command.source().rate);
+    let mut source = match command {
+        Command::Replay(args) => Source::replay(&args.file, args.rate)?,
+        command => Source::new(&settings.producer, command.rate()),
+    };
     if let Command::Print(args) = command {
-        let records = args.records.unwrap_or(size);
+        let all = settings.producer.matches.map(|_| u64::MAX);
+        let records = args.records.or(all).unwrap_or(size);
         return Ok(print(&mut source, records, BufWriter::new(stdout().lock()))?);
     }
     let shutdown = Shutdown::install()?;
@@ -80,7 +84,12 @@ fn run(command: &Command, settings: &Settings) -> anyhow::Result<()> {
             let batches = Batches { size, interval: settings.producer.interval, records: args.records };
             production.run(batches)?;
         }
-        Command::Once(args) => production.once(args.records.unwrap_or(size))?,
+        Command::Once(args) => {
+            // So many matches are one batch.
+            let all = settings.producer.matches.is_some();
+            production.once(args.records.or_else(|| (!all).then_some(size)))?;
+        }
+        Command::Replay(_) => production.once(None)?,
         _ => {}
     }
     Ok(())

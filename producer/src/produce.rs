@@ -53,14 +53,14 @@ fn because(reason: Option<&String>) -> String {
     reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
-/// How `run` divides its records.
+/// How `run` divides its records. A ball of a live match counts as one, also if it is published to two topics.
 #[derive(Clone, Copy, Debug)]
 pub struct Batches {
     /// Records per batch.
     pub size: u64,
     /// From the start of one batch to the start of the next; ignored with a rate.
     pub interval: Duration,
-    /// Records in all; `None` until shutdown is requested.
+    /// Records in all; `None` until the source ends or shutdown is requested.
     pub records: Option<u64>,
 }
 
@@ -71,6 +71,10 @@ pub struct Production {
     status: Arc<Status>,
     shutdown: Shutdown,
     bar: ProgressBar,
+    /// Moments handed over.
+    moments: u64,
+    /// Whether the source has ended.
+    ended: bool,
     /// How many failed records were logged, and when.
     logged: (u64, Option<Instant>),
 }
@@ -78,20 +82,22 @@ pub struct Production {
 impl Production {
     /// A production that has not begun.
     pub fn new(source: Source, publisher: Publisher, status: Arc<Status>, shutdown: Shutdown) -> Self {
-        Self { source, publisher, status, shutdown, bar: ProgressBar::hidden(), logged: (0, None) }
+        let bar = ProgressBar::hidden();
+        Self { source, publisher, status, shutdown, bar, moments: 0, ended: false, logged: (0, None) }
     }
 
-    /// Publishes one batch of `records` and waits for all acknowledgements. The first failure ends it.
+    /// Publishes one batch of `records`, or all that the source has, and waits for all acknowledgements. The first failure
+    /// ends it.
     ///
     /// # Errors
     /// [`ProduceError`], with the number of missing records.
-    pub fn once(mut self, records: u64) -> Result<(), ProduceError> {
-        self.publisher.find_topic()?;
-        self.bar = bar(Some(records));
+    pub fn once(mut self, records: Option<u64>) -> Result<(), ProduceError> {
+        self.publisher.find_topics()?;
+        self.bar = self.bar(records);
         let began = Instant::now();
-        let published = self.batch(records, true);
+        let published = self.batch(records.unwrap_or(u64::MAX), true);
         self.publisher.drain();
-        self.finish(published, records)?;
+        let records = self.finish(published, records)?;
         log_acknowledged(records, began);
         Ok(())
     }
@@ -102,8 +108,8 @@ impl Production {
     /// # Errors
     /// [`ProduceError`] at the end, if a record was not acknowledged.
     pub fn run(mut self, batches: Batches) -> Result<(), ProduceError> {
-        self.publisher.find_topic()?;
-        self.bar = bar(batches.records);
+        self.publisher.find_topics()?;
+        self.bar = self.bar(batches.records);
         let mut left = batches.records.unwrap_or(u64::MAX);
         let published = loop {
             let began = Instant::now();
@@ -117,7 +123,7 @@ impl Production {
             }
             self.bar.set_position(self.status.measured.acknowledged.get());
             self.log_failures();
-            if left == 0 || self.shutdown.requested() {
+            if left == 0 || self.ended || self.shutdown.requested() {
                 break Ok(());
             }
             if !self.source.is_paced() {
@@ -125,26 +131,30 @@ impl Production {
             }
         };
         self.publisher.drain();
-        let asked = batches.records.filter(|_| left == 0).unwrap_or_else(|| self.publisher.handed_over());
-        self.finish(published, asked)?;
-        tracing::info!(records = asked, "stopped; every record is acknowledged");
+        let records = self.finish(published, batches.records.filter(|_| left == 0))?;
+        tracing::info!(records, "stopped; every record is acknowledged");
         Ok(())
     }
 
-    /// Publishes up to `records` records: fewer after a shutdown request or, with `all_or_nothing`, after a failure.
-    fn batch(&mut self, records: u64, all_or_nothing: bool) -> Result<(), PublishError> {
+    /// Publishes up to `moments` moments: fewer at the end of the source, after a shutdown request or, with
+    /// `all_or_nothing`, after a failure.
+    fn batch(&mut self, moments: u64, all_or_nothing: bool) -> Result<(), PublishError> {
         let began = Instant::now();
-        for _ in 0..records {
+        for _ in 0..moments {
             self.wait_until_due();
             if self.shutdown.requested() || all_or_nothing && self.status.measured.failed.get() > 0 {
                 break;
             }
-            match self.publisher.publish(&self.source.live_score()) {
-                Ok(()) => {}
+            let Some(moment) = self.source.next() else {
+                self.ended = true;
+                break;
+            };
+            match self.publisher.publish(&moment) {
+                Ok(()) => self.moments += 1,
                 Err(PublishError::Stopped) => break,
                 Err(error) => return Err(error),
             }
-            if self.publisher.handed_over().is_multiple_of(BAR_EVERY) {
+            if self.moments.is_multiple_of(BAR_EVERY) {
                 self.bar.set_position(self.status.measured.acknowledged.get());
             }
         }
@@ -191,10 +201,18 @@ impl Production {
         }
     }
 
-    /// The result of a run that should have acknowledged `asked` records.
-    fn finish(&self, published: Result<(), PublishError>, asked: u64) -> Result<(), ProduceError> {
+    /// The result of a run, and how many records were acknowledged. `asked` moments should have been published, or all
+    /// that the source has.
+    fn finish(&self, published: Result<(), PublishError>, asked: Option<u64>) -> Result<u64, ProduceError> {
         self.bar.finish_and_clear();
-        outcome(&self.status, &self.shutdown, published, asked)
+        let skipped = asked.filter(|_| !self.ended).map_or(0, |asked| asked.saturating_sub(self.moments));
+        let asked = self.publisher.handed_over() + skipped;
+        outcome(&self.status, &self.shutdown, published, asked).map(|()| asked)
+    }
+
+    /// The progress bar of so many moments.
+    fn bar(&self, moments: Option<u64>) -> ProgressBar {
+        bar(moments.map(|moments| moments.saturating_mul(self.publisher.records_per_moment())))
     }
 }
 

@@ -11,11 +11,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use shared::kafka::Causes;
-use shared::live_score::LiveScore;
 use shared::signal::Shutdown;
 use thiserror::Error;
 
 use crate::config::Kafka;
+use crate::source::Moment;
 use crate::status::Status;
 use crate::topic::{self, TopicError};
 
@@ -50,10 +50,19 @@ pub enum PublishError {
     Refused(KafkaError),
 }
 
+/// Which of the topics.
+#[derive(Clone, Copy)]
+enum To {
+    Scores,
+    Deliveries,
+}
+
 /// Publishes records and counts their outcomes.
 pub struct Publisher {
     producer: BaseProducer<Deliveries>,
     topic: String,
+    /// For the balls of live matches.
+    deliveries_topic: Option<String>,
     status: Arc<Status>,
     shutdown: Shutdown,
     delivery_timeout: Duration,
@@ -76,6 +85,7 @@ impl Publisher {
         Ok(Self {
             producer: kafka.client().create_with_context(context).map_err(PublishError::Configuration)?,
             topic: kafka.topic.clone(),
+            deliveries_topic: kafka.deliveries_topic.clone(),
             status,
             shutdown,
             delivery_timeout: kafka.delivery_timeout(),
@@ -86,14 +96,16 @@ impl Publisher {
         })
     }
 
-    /// Waits at most 5 s until the topic exists.
+    /// Waits at most 5 s for each topic until it exists.
     ///
     /// # Errors
-    /// It does not exist, or may not be written to.
-    pub fn find_topic(&self) -> Result<(), TopicError> {
-        topic::find(&self.producer, &self.topic, &self.shutdown, || {
-            self.producer.poll(Duration::ZERO);
-            self.status.turned();
+    /// One does not exist, or may not be written to.
+    pub fn find_topics(&self) -> Result<(), TopicError> {
+        [Some(&self.topic), self.deliveries_topic.as_ref()].into_iter().flatten().try_for_each(|topic| {
+            topic::find(&self.producer, topic, &self.shutdown, || {
+                self.producer.poll(Duration::ZERO);
+                self.status.turned();
+            })
         })
     }
 
@@ -102,18 +114,34 @@ impl Publisher {
         self.handed_over
     }
 
-    /// Queues one record with its match id as the key. Waits while the queue is full, for the delivery time-out at most.
+    /// Records of most moments.
+    pub fn records_per_moment(&self) -> u64 {
+        1 + u64::from(self.deliveries_topic.is_some())
+    }
+
+    /// Queues the records of one moment with the match id as their key: the live score and, if its topic is configured,
+    /// the ball. Waits while the queue is full, for the delivery time-out at most.
     ///
     /// # Errors
     /// See [`PublishError`]; the record is not queued.
-    pub fn publish(&mut self, score: &LiveScore<&str>) -> Result<(), PublishError> {
+    pub fn publish(&mut self, moment: &Moment<'_>) -> Result<(), PublishError> {
         let mut json = std::mem::take(&mut self.json);
-        json.clear();
-        serde_json::to_writer(&mut json, score)
-            .expect("a live score is text and finite numbers, which always make JSON");
-        let sent = self.send(Some(score.match_id.as_bytes()), &json);
+        let sent = self.send_moment(moment, &mut json);
         self.json = json;
         sent
+    }
+
+    fn send_moment(&mut self, moment: &Moment<'_>, json: &mut Vec<u8>) -> Result<(), PublishError> {
+        let key = Some(moment.match_id().as_bytes());
+        write(json, &moment.score);
+        self.send_to(To::Scores, key, json)?;
+        match &moment.delivery {
+            Some(delivery) if self.deliveries_topic.is_some() => {
+                write(json, delivery);
+                self.send_to(To::Deliveries, key, json)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Queues one record. Waits while the queue is full, for the delivery time-out at most.
@@ -121,9 +149,17 @@ impl Publisher {
     /// # Errors
     /// See [`PublishError`]; the record is not queued.
     pub fn send(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<(), PublishError> {
+        self.send_to(To::Scores, key, value)
+    }
+
+    fn send_to(&mut self, to: To, key: Option<&[u8]>, value: &[u8]) -> Result<(), PublishError> {
         let mut full_since = None;
         loop {
-            let record = BaseRecord::to(&self.topic).payload(value);
+            let topic = match to {
+                To::Scores => &self.topic,
+                To::Deliveries => self.deliveries_topic.as_ref().unwrap_or(&self.topic),
+            };
+            let record = BaseRecord::to(topic).payload(value);
             let record = match key {
                 Some(key) => record.key(key),
                 None => record,
@@ -142,7 +178,7 @@ impl Publisher {
                     self.poll();
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::UnknownTopic), _)) => {
-                    return Err(TopicError::Missing(self.topic.clone()).into());
+                    return Err(TopicError::Missing(topic.clone()).into());
                 }
                 Err((error, _)) => return Err(PublishError::Refused(error)),
             }
@@ -187,6 +223,12 @@ impl Publisher {
             self.poll();
         }
     }
+}
+
+/// Replaces the text by a record's JSON.
+fn write(json: &mut Vec<u8>, record: &impl serde::Serialize) {
+    json.clear();
+    serde_json::to_writer(json, record).expect("records are text and finite numbers, which always make JSON");
 }
 
 /// Counts delivery reports, and remembers why the brokers cannot be reached.

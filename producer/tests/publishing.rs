@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use producer::config::{SCHEMA, Settings};
+use producer::config::{Producing, SCHEMA, Settings};
 use producer::metrics::Measured;
 use producer::produce::{Batches, ProduceError, Production};
 use producer::publish::Publisher;
@@ -22,7 +22,8 @@ const NO_BROKER: &str =
 fn production(toml: &str, rate: Option<&str>) -> (Production, Arc<Status>, Shutdown) {
     let settings = Settings::load(Layers::new(&SCHEMA).text("test.toml", toml)).unwrap();
     let shutdown = Shutdown::new();
-    let source = Source::new(Some(1), rate.map(|rate| rate.parse().unwrap()));
+    let producing = Producing { seed: Some(1), ..settings.producer.clone() };
+    let source = Source::new(&producing, rate.map(|rate| rate.parse().unwrap()));
     let status = Arc::new(Status::new(Measured::new().unwrap(), &settings.kafka, source.seed()));
     let publisher = Publisher::new(&settings.kafka, Arc::clone(&status), shutdown.clone()).unwrap();
     (Production::new(source, publisher, Arc::clone(&status), shutdown.clone()), status, shutdown)
@@ -31,7 +32,7 @@ fn production(toml: &str, rate: Option<&str>) -> (Production, Arc<Status>, Shutd
 #[test]
 fn once_ends_with_every_record_acknowledged() {
     let (production, status, _) = production(BROKER_IN_MEMORY, None);
-    production.once(20_000).unwrap();
+    production.once(Some(20_000)).unwrap();
     assert_eq!((status.measured.acknowledged.get(), status.measured.failed.get()), (20_000, 0));
     let metrics = status.metrics();
     assert!(metrics.contains("producer_batch_seconds_count 1"), "{metrics}");
@@ -43,7 +44,7 @@ fn once_ends_with_every_record_acknowledged() {
 fn once_without_a_broker_ends_in_time_and_says_how_many_are_missing() {
     let (production, status, _) = production(NO_BROKER, None);
     let began = Instant::now();
-    let error = production.once(100).unwrap_err();
+    let error = production.once(Some(100)).unwrap_err();
     assert!(matches!(error, ProduceError::Unacknowledged { missing: 100, asked: 100, .. }), "{error}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(error.to_string().contains("127.0.0.1:1"), "the cause, not its symptom: {error}");
@@ -55,7 +56,7 @@ fn once_without_a_broker_ends_in_time_and_says_how_many_are_missing() {
 fn a_full_queue_without_a_broker_does_not_hang_either() {
     let toml = format!("{NO_BROKER}\n'queue.buffering.max.messages' = 50");
     let (production, ..) = production(&toml, None);
-    let error = production.once(1_000_000).unwrap_err().to_string();
+    let error = production.once(Some(1_000_000)).unwrap_err().to_string();
     assert!(error.starts_with("1000000 of 1000000 records were not acknowledged"), "{error}");
 }
 

@@ -53,7 +53,8 @@ pub const COLUMNS: [(&str, &str); 28] = [
 /// The JSON always has all 28 fields, in this order. Unknown ones are `null`: all figures before a match begins, winner and
 /// man of the match before it ends. An absent field is read as `null`.
 ///
-/// `S` is the type of text: `&str` where a record is only written and must not allocate.
+/// `S` is the type of text: `&str` where a record is only written and must not allocate, `Option<&str>` where a text may be
+/// unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LiveScore<S = String> {
     /// Unique: four random digits, then the epoch in milliseconds. Also the record's key.
@@ -119,6 +120,7 @@ mod tests {
     use super::*;
 
     const DDL: &str = include_str!("../../config/ipl_livescores.sql");
+    const SCOREBOARD: &str = include_str!("../../config/ipl_scoreboard.sql");
 
     /// A record in which every field has a value of its own kind.
     fn full() -> LiveScore {
@@ -197,6 +199,14 @@ mod tests {
             })
             .collect();
         assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn the_scoreboard_has_the_same_columns_and_the_version() {
+        let body = |ddl: &str| ddl.split_once(" (\n").unwrap().1.trim_end().to_owned();
+        let table = body(DDL);
+        let table = table.strip_suffix("\n);").unwrap();
+        assert_eq!(body(SCOREBOARD), format!("{table},\n    version          BIGINT\n);"));
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod kafka_unreachable;
 mod key_types;
 mod keys;
 mod leaving_the_group;
+mod live_matches;
 mod long_names;
 mod lost_positions;
 mod many_partitions;

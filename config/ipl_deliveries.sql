@@ -1,0 +1,27 @@
+-- The balls of live matches: one row for each, super overs included.
+CREATE TABLE IF NOT EXISTS ipl_deliveries (
+    match_id     TEXT,
+    delivery     INT,
+    innings      INT,
+    super_over   BOOLEAN,
+    over_number  INT,
+    ball         INT,
+    batting_team TEXT,
+    bowling_team TEXT,
+    batter       TEXT,
+    non_striker  TEXT,
+    bowler       TEXT,
+    runs_batter  INT,
+    runs_extras  INT,
+    runs_total   INT,
+    wides        INT,
+    noballs      INT,
+    byes         INT,
+    legbyes      INT,
+    penalty      INT,
+    wickets      INT,
+    wicket_kind  TEXT,
+    player_out   TEXT,
+    fielder      TEXT,
+    PRIMARY KEY (match_id, delivery)
+);

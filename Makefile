@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test dist docs book monitoring
+.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test dist docs book monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -14,6 +14,9 @@ setup: ## install what is missing, or name it: Java, Maven, PostgreSQL, a C tool
 
 demo: ## start Kafka and PostgreSQL, then produce, write and show 10,000 live scores; in containers if Docker is running
 	@tests/demo.sh
+
+demo-live: ## a live scoreboard in the terminal for 30 s: matches ball by ball, one row each; stops what it started
+	@tests/demo_live.sh
 
 down: ## stop the demo and delete its data
 	@tests/down.sh

@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test dist docs book monitoring
+.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test connect-test dist docs book monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -79,6 +79,10 @@ compose: ## check docker-compose.yaml and the files that it mounts, without an e
 
 cluster-test: setup ## test images and chart on a real Kubernetes cluster, started for the test (root, Debian, Go; half an hour the first time)
 	@tests/kubernetes/cluster_test.sh
+
+connect-test: setup ## a real Kafka Connect with Debezium's JDBC sink writes half of a topic, and the sink the rest (Maven Central)
+	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins
+	cargo test --profile $(PROFILE) -p tests --test it -- --ignored kafka_connect::
 
 dist: setup ## what a release holds: binaries, completions for shells, manual pages, configurations, in target/dist
 	cargo build --release -p sink-connector -p producer --bins

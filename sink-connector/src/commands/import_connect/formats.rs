@@ -25,6 +25,13 @@ pub(super) fn values(t: &mut Translation) {
                 (_, false) => "json",
             };
             t.take("value.converter", &VALUE_FORMAT, format);
+            if t.family == Family::Debezium {
+                let flat = if schemas { "json_schema" } else { "json" };
+                t.taken(
+                    "value.converter",
+                    format!("if the source flattens its events, set {flat:?} instead"),
+                );
+            }
             if t.input.contains_key("value.converter.schemas.enable") {
                 t.taken("value.converter.schemas.enable", format!("sink.value_format = {format:?}"));
             }

@@ -26,10 +26,20 @@ pub(super) fn helm(t: &Translation) -> String {
     let mut kafka = Table::new();
     if let Some(Value::Table(own)) = config.get_mut("kafka") {
         kafka.extend(own.remove("bootstrap_servers").map(|servers| ("bootstrapServers".to_owned(), servers)));
+        let properties = own.get_mut("properties").and_then(Value::as_table_mut);
+        if properties.is_some_and(|properties| properties.remove("sasl.password").is_some()) {
+            // The chart refuses a password in its values.
+            kafka.insert("existingSecret".to_owned(), "kafka-credentials".into());
+            let secret = Table::from_iter([("sasl.password".to_owned(), "password".into())]);
+            kafka.insert("secretProperties".to_owned(), Value::Table(secret));
+        }
     }
     let mut postgres = Table::new();
     if let Some(Value::Table(own)) = config.get_mut("postgres") {
         postgres.extend(own.remove("url").map(|url| ("url".to_owned(), url)));
+    }
+    if t.get("connection.password").is_some() {
+        postgres.insert("existingSecret".to_owned(), "postgres-credentials".into());
     }
     config.retain(|_, value| value.as_table().is_none_or(|table| !table.is_empty()));
     for (name, table) in [("kafka", kafka), ("postgres", postgres), ("config", config)] {

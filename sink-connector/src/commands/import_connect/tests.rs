@@ -146,13 +146,15 @@ fn helm_values_hold_the_same_configuration() {
     for line in [
         "connectors:\n  orders-sink:\n    config:\n",
         "    kafka:\n      bootstrapServers: \"broker-1:9093,broker-2:9093\"\n",
-        "    postgres:\n      url: \"postgresql://sink%40shop@",
+        "      existingSecret: kafka-credentials\n      secretProperties:\n        sasl.password: password\n",
+        "    postgres:\n      existingSecret: postgres-credentials\n      url: \"postgresql://sink%40shop@",
         "      sink:\n",
         "        insert_mode: upsert\n",
         "        pk_fields: [order_id]\n",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
+    assert!(!text.contains("CHANGE-ME"), "{text}");
 }
 
 /// Keys of all three connectors, with values of all kinds.

@@ -45,6 +45,11 @@ impl Ledger {
         self.partitions.get(partition)
     }
 
+    /// One partition with the name that all share.
+    pub(crate) fn entry(&self, partition: &TopicPartition) -> Option<(&TopicPartition, &AssignedPartition)> {
+        self.partitions.get_key_value(partition)
+    }
+
     /// One partition, for a transition.
     pub(crate) fn get_mut(&mut self, partition: &TopicPartition) -> Option<&mut AssignedPartition> {
         self.partitions.get_mut(partition)

@@ -77,12 +77,13 @@ impl Source {
 
     fn look_up(&mut self, record: &impl FetchedRecord) -> bool {
         let partition = TopicPartition::new(record.topic(), record.partition().0);
-        let (Some(entry), Some(plan)) =
-            (self.ledger.get(&partition), self.settings.plans.get(record.topic()))
+        let (Some((partition, entry)), Some(plan)) =
+            (self.ledger.entry(&partition), self.settings.plans.get(record.topic()))
         else {
             self.last = None;
             return false;
         };
+        let partition = partition.clone();
         self.last = Some(LastPartition { writer: entry.writer(), partition, plan, last_record: None });
         true
     }

@@ -27,10 +27,49 @@ pub(crate) fn rounds(plan: &Plan, rows: &Rows) -> Vec<Round> {
         }
     }
     if plan.key.is_some() {
-        let key = |n: &u32| rows.key(&rows.rows()[*n as usize]);
         for numbers in rounds.iter_mut().flat_map(|round| [&mut round.writes, &mut round.deletes]) {
-            numbers.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+            sort(numbers, |n| rows.key(&rows.rows()[n as usize]));
         }
     }
     rounds
+}
+
+/// Sorts rows by the value of their first key column, then by the whole key. An index compares values without their lengths:
+/// neighbours in this order are mostly neighbours there.
+fn sort<'a>(numbers: &mut [u32], key_of: impl Fn(u32) -> &'a [u8]) {
+    let mut keys: Vec<(&[u8], &[u8], u32)> = numbers
+        .iter()
+        .map(|n| {
+            let key = key_of(*n);
+            (first_field(key), key, *n)
+        })
+        .collect();
+    keys.sort_unstable();
+    numbers.iter_mut().zip(keys).for_each(|(number, (.., sorted))| *number = sorted);
+}
+
+/// The bytes of a key's first column.
+fn first_field(key: &[u8]) -> &[u8] {
+    let (length, rest) = key.split_first_chunk::<4>().expect("a key has a length for each of its columns");
+    let length = usize::try_from(i32::from_be_bytes(*length)).expect("a key has no nulls");
+    &rest[..length]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(fields: &[&str]) -> Vec<u8> {
+        let field = |text: &&str| [&(text.len() as i32).to_be_bytes(), text.as_bytes()].concat();
+        fields.iter().flat_map(field).collect()
+    }
+
+    #[test]
+    fn rows_are_in_the_order_of_their_values_not_of_their_lengths() {
+        let keys =
+            [key(&["b", "z"]), key(&["aa", "b"]), key(&["aa", "a"]), key(&["ab", ""]), key(&["a", "b"])];
+        let mut numbers = [0, 1, 2, 3, 4];
+        sort(&mut numbers, |n| &keys[n as usize]);
+        assert_eq!(numbers, [4, 2, 1, 3, 0]);
+    }
 }

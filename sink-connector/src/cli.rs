@@ -113,6 +113,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// The flags of `run`, if this is `run`.
+    #[must_use]
+    pub fn run_args(&self) -> Option<&RunArgs> {
+        if let Self::Run(args) = self { Some(args) } else { None }
+    }
+
     /// The output format of `check`, if this is `check`.
     #[must_use]
     pub fn check_output(&self) -> Option<Output> {
@@ -165,7 +171,7 @@ mod tests {
     #[test]
     fn every_flag_of_a_run_is_read() {
         let line = "sink-connector run --max-records 100 --until-end --idle-timeout 10s --deadline 10m \
-                    --fail-on-dead-letters --summary json --name n --config a.toml";
+                    --fail-on-dead-letters --summary json --summary-file s.json --name n --config a.toml";
         let cli = parse(line).unwrap();
         let Command::Run(run) = cli.command else { panic!("{cli:?}") };
         let expected = RunArgs {
@@ -175,6 +181,7 @@ mod tests {
             deadline: Some(Duration::from_secs(600)),
             fail_on_dead_letters: true,
             summary: Some(SummaryFormat::Json),
+            summary_file: Some("s.json".into()),
         };
         assert_eq!(run, expected);
         assert!(run.is_bounded() && !RunArgs::default().is_bounded());

@@ -4,12 +4,14 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{CommandFactory as _, Parser as _};
 use shared::signal::Shutdown;
 use sink_connector::cli::{Cli, Command};
-use sink_connector::commands;
 use sink_connector::config::Config;
+use sink_connector::run::args::RunArgs;
+use sink_connector::{commands, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -26,12 +28,13 @@ fn main() -> ExitCode {
     let (files, flags) = (&cli.settings.config, cli.settings.flags());
     let config = match Config::load_with(files, std::env::vars_os(), &flags, checks) {
         Ok(config) => config,
-        Err(errors) => return commands::invalid_configuration(cli.command.check_output(), &errors),
+        Err(errors) => {
+            let command = &cli.command;
+            return commands::invalid_configuration(command.run_args(), command.check_output(), &errors);
+        }
     };
     let outcome = match &cli.command {
-        Command::Run(args) => {
-            start(&config).and_then(|shutdown| sink_connector::run::run(&config, args, shutdown))
-        }
+        Command::Run(args) => return run_sink(&config, args),
         Command::Check(args) => commands::check::run(&config, *args),
         Command::Offsets(command) => commands::offsets::run(&config, command),
         Command::DeadLetters(command) => commands::dead_letters::run(&config, command),
@@ -66,7 +69,18 @@ fn without_configuration(cli: &Cli) -> Option<anyhow::Result<ExitCode>> {
     })
 }
 
+/// The summary is the last that is printed, also for readers of both outputs together.
+fn run_sink(config: &Config, args: &RunArgs) -> ExitCode {
+    let started = Instant::now();
+    let outcome = start(config).and_then(|shutdown| run::run(config, args, shutdown));
+    outcome.unwrap_or_else(|error| {
+        let code = commands::failed(&error);
+        run::print_failure(args, started, &error, commands::exit_code(&error));
+        code
+    })
+}
+
 fn start(config: &Config) -> anyhow::Result<Shutdown> {
     shared::log::init(config.log.format, "info")?;
-    Ok(sink_connector::run::prepare()?)
+    Ok(run::prepare()?)
 }

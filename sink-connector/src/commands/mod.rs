@@ -22,6 +22,8 @@ use shared::settings::SettingsErrors;
 
 use crate::config::{Check, Config, DdlError};
 use crate::postgres::handshake::ConnectError;
+use crate::run;
+use crate::run::args::RunArgs;
 
 /// What is checked of the configuration before any command begins.
 pub const CHECKS: &[Check] = &[
@@ -58,20 +60,38 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (5, "a bounded run passed its --deadline"),
 ];
 
-/// The exit code for a configuration that does not load. Prints the errors; `check --output json` prints JSON as well.
-pub fn invalid_configuration(check: Option<Output>, errors: &SettingsErrors) -> ExitCode {
+/// Exit code of a configuration error.
+const CONFIGURATION: u8 = 2;
+/// Exit code of any other failure.
+const FAILED: u8 = 1;
+
+/// The exit code for a configuration that does not load. Prints the errors; `check --output json` and `run --summary json`
+/// print JSON as well.
+pub fn invalid_configuration(
+    args: Option<&RunArgs>,
+    check: Option<Output>,
+    errors: &SettingsErrors,
+) -> ExitCode {
     shared::errln!("{errors}");
+    if let Some(args) = args {
+        run::print_invalid_configuration(args, errors, CONFIGURATION);
+    }
     if check == Some(Output::Json)
         && let Err(error) = shared::outln!("{}", check::invalid_configuration(errors))
     {
         shared::errln!("error: {error}");
     }
-    ExitCode::from(2)
+    ExitCode::from(CONFIGURATION)
 }
 
-/// The exit code of a command that failed: 2 for a configuration error, otherwise 1. Prints the error.
+/// Prints the error of a command that failed, and returns its exit code.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     shared::errln!("error: {error:#}");
+    ExitCode::from(exit_code(error))
+}
+
+/// The exit code of a command that failed: 2 for a configuration error, otherwise 1.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
     let configuration = error.chain().any(|cause| {
         let kafka = matches!(
             cause.downcast_ref(),
@@ -79,7 +99,7 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
         );
         kafka || cause.is::<ConnectError>() || cause.is::<DdlError>() || cause.is::<Usage>()
     });
-    ExitCode::from(if configuration { 2 } else { 1 })
+    if configuration { CONFIGURATION } else { FAILED }
 }
 
 /// Flags that contradict the configuration.

@@ -88,6 +88,11 @@ impl HealthState {
         (parked == 0 || parked < self.tables) && (stopped == 0 || stopped < self.partitions)
     }
 
+    fn list(&self) -> Vec<Value> {
+        let problem = |(component, problem): (&Component, &Problem)| json!({"component": component.name(), "reason": problem.reason, "since": problem.since});
+        self.problems.iter().map(problem).collect()
+    }
+
     /// A component's problem is over. The error counts as the last one if it lasted.
     fn end(&mut self, component: &Component, problem: &Problem, until: f64) {
         if until - problem.since >= LASTED_SECONDS {
@@ -192,13 +197,7 @@ impl Health {
     /// The body of /readyz; `Err` if a component has failed, other than some of the tables and some of the partitions.
     pub fn ready(&self) -> Result<Value, Value> {
         let state = self.lock();
-        let problems: Vec<Value> = state
-            .problems
-            .iter()
-            .map(
-                |(component, p)| json!({"component": component.name(), "reason": p.reason, "since": p.since}),
-            )
-            .collect();
+        let problems = state.list();
         if problems.is_empty() {
             Ok(json!({"ready": true}))
         } else if state.something_goes_on() {
@@ -206,6 +205,11 @@ impl Health {
         } else {
             Err(json!({"ready": false, "reason": problems[0]["reason"], "problems": problems}))
         }
+    }
+
+    /// The problems of all components, with reason and beginning.
+    pub(crate) fn problems(&self) -> Vec<Value> {
+        self.lock().list()
     }
 
     /// The last error that lasted at least [`LASTED_SECONDS`], for /status.

@@ -1,5 +1,6 @@
 //! The flags of `run`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -30,9 +31,12 @@ pub struct RunArgs {
     /// Exit with code 3 if there were dead letters
     #[arg(long)]
     pub fail_on_dead_letters: bool,
-    /// Print a summary on standard output at the end
+    /// Print a summary as the last line of standard output, also if the run fails
     #[arg(long, value_name = "FORMAT")]
     pub summary: Option<SummaryFormat>,
+    /// Write the same JSON to this file as well, such as /airflow/xcom/return.json
+    #[arg(long, value_name = "FILE")]
+    pub summary_file: Option<PathBuf>,
 }
 
 /// The format of the summary of a run.

@@ -3,17 +3,28 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::observe::health::Component;
 use crate::run::args::{RunArgs, SummaryFormat};
-use crate::run::summary::summary;
+use crate::run::summary::{failure, problem, summary};
 use crate::source::Totals;
 use crate::source::bounds::StoppedBy;
 
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
 const DEAD_LETTERS: u8 = 3;
 const ERROR_POLICY: u8 = 4;
 const DEADLINE: u8 = 5;
 
-/// Logs and prints the result of a run, and returns its exit code.
-pub(super) fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, took: Duration) -> ExitCode {
+/// Logs and prints the result of a run, and returns its exit code. `problems` are those of its components at its end.
+pub(super) fn finish(
+    args: &RunArgs,
+    stopped_by: StoppedBy,
+    totals: &Totals,
+    problems: Vec<Value>,
+    took: Duration,
+) -> ExitCode {
     tracing::info!(
         stopped_by = stopped_by.as_str(),
         records = totals.records,
@@ -22,31 +33,84 @@ pub(super) fn finish(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals, too
         dead_letters = totals.dead_letters,
         "stopped"
     );
+    let code = exit_code(args, stopped_by, totals);
+    match code {
+        ERROR_POLICY => log_error_policy(totals),
+        FAILED => {
+            for (partition, why) in &totals.stopped {
+                tracing::error!(%partition, reason = why.as_str(), "partition not read to the end: {why}");
+            }
+        }
+        _ => {}
+    }
+    let problems = with_totals(problems, totals);
+    // After the last line of the log: readers of both outputs together take the last line.
+    let printed = print(args, || summary(totals, stopped_by, took, code, &problems));
+    if printed { ExitCode::from(code) } else { ExitCode::FAILURE }
+}
+
+/// Prints the summary of a run that failed with these problems. `began`: it may have written records.
+pub(super) fn print_failure(args: &RunArgs, began: bool, took: Duration, code: u8, problems: &[Value]) {
+    // A lost summary changes nothing: the run has failed.
+    print(args, || failure(began, took, code, problems));
+}
+
+/// Prints a summary, and writes it to a file, where wanted. Returns whether it is not lost.
+fn print(args: &RunArgs, summary: impl FnOnce() -> Value) -> bool {
+    if args.summary.is_none() && args.summary_file.is_none() {
+        return true;
+    }
+    let summary = summary().to_string();
+    let mut kept = true;
+    if let Some(path) = &args.summary_file
+        && let Err(error) = std::fs::write(path, &summary)
+    {
+        tracing::error!(%error, path = %path.display(), "cannot write the summary to the file");
+        kept = false;
+    }
     if args.summary == Some(SummaryFormat::Json)
-        && let Err(error) = shared::outln!("{}", summary(totals, stopped_by, took))
+        && let Err(error) = shared::outln!("{summary}")
     {
         tracing::error!(%error, "the summary is lost; the records are written");
-        return ExitCode::FAILURE;
+        kept = false;
     }
+    kept
+}
+
+fn exit_code(args: &RunArgs, stopped_by: StoppedBy, totals: &Totals) -> u8 {
     if stopped_by == StoppedBy::Deadline {
-        return ExitCode::from(DEADLINE);
+        return DEADLINE;
     }
     // Before the signal: the operator must see a record that was not tolerated.
     if stopped_by == StoppedBy::ErrorPolicy || !totals.rejected.is_empty() {
-        log_error_policy(totals);
-        return ExitCode::from(ERROR_POLICY);
+        return ERROR_POLICY;
     }
     // A signal may end a run at any position, but a bound is not reached while a partition is stopped.
     if stopped_by != StoppedBy::Signal && !totals.stopped.is_empty() {
-        for (partition, why) in &totals.stopped {
-            tracing::error!(%partition, reason = why.as_str(), "partition not read to the end: {why}");
+        return FAILED;
+    }
+    if args.fail_on_dead_letters && totals.dead_letters > 0 { DEAD_LETTERS } else { DONE }
+}
+
+/// Adds what the totals know to the problems of components, which end with the assignment of partitions.
+fn with_totals(mut problems: Vec<Value>, totals: &Totals) -> Vec<Value> {
+    for (partition, why) in &totals.stopped {
+        let component = Component::Stopped(partition.clone()).name();
+        if problems.iter().all(|problem| problem["component"] != component) {
+            problems.push(problem(&component, why));
         }
-        return ExitCode::FAILURE;
     }
-    if args.fail_on_dead_letters && totals.dead_letters > 0 {
-        return ExitCode::from(DEAD_LETTERS);
+    for record in &totals.rejected {
+        let rejected = format!("{} at offset {}: {}", record.partition, record.offset, record.reason);
+        problems.push(problem("error policy", rejected));
     }
-    ExitCode::SUCCESS
+    let breaker = Component::Breaker.name();
+    if let Some(reason) = &totals.open_breaker
+        && problems.iter().all(|problem| problem["component"] != breaker)
+    {
+        problems.push(problem(&breaker, reason));
+    }
+    problems
 }
 
 /// Logs why the error policy ended the run, and how to continue.

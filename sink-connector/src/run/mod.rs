@@ -10,7 +10,10 @@ pub mod summary;
 mod supervise;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use shared::settings::SettingsErrors;
 use shared::signal::{Shutdown, SignalError};
 
 use crate::config::Config;
@@ -36,6 +39,25 @@ pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Resul
     let mut threads = start::start(&sink)?;
     let ended = supervise::supervise(&mut threads, &sink.heartbeats.supervisor);
     let started = sink.started;
-    let (stopped_by, totals) = stop::stop(sink, ended)?;
-    Ok(exit::finish(args, stopped_by, &totals, started.elapsed()))
+    let health = Arc::clone(&sink.writer_context.health);
+    let (stopped_by, totals) = stop::stop(sink, ended).map_err(AfterStart)?;
+    Ok(exit::finish(args, stopped_by, &totals, health.problems(), started.elapsed()))
+}
+
+/// An error after the threads had started: records may have been written.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct AfterStart(anyhow::Error);
+
+/// Prints the summary of a run that failed with this error, if one is wanted.
+pub fn print_failure(args: &RunArgs, started: Instant, error: &anyhow::Error, exit_code: u8) {
+    let began = error.is::<AfterStart>();
+    let problems = [summary::problem("run", format_args!("{error:#}"))];
+    exit::print_failure(args, began, started.elapsed(), exit_code, &problems);
+}
+
+/// Prints the summary of a run that did not begin because of its configuration, if one is wanted.
+pub fn print_invalid_configuration(args: &RunArgs, errors: &SettingsErrors, exit_code: u8) {
+    let problems: Vec<_> = errors.0.iter().map(|error| summary::problem("configuration", error)).collect();
+    exit::print_failure(args, false, Duration::ZERO, exit_code, &problems);
 }

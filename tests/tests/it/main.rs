@@ -79,6 +79,7 @@ mod sparse;
 mod special_tables;
 mod sqlstates;
 mod statement_timeout;
+mod summaries;
 mod tolerance;
 mod topics;
 mod transactions;

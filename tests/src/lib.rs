@@ -30,6 +30,7 @@ pub mod runner;
 pub mod scratch;
 pub mod services;
 pub mod signals;
+pub mod small_disk;
 pub mod wait;
 pub mod world;
 

@@ -33,6 +33,7 @@ pub(super) fn check(config: &Config) -> Vec<RuleError> {
         broken.extend(of_table(&keys, &config.topic(topic), config.has_table(topic)));
     }
     broken.extend(missing_table(config));
+    broken.extend(shared_table(config));
     // One line per key: what several topics inherit is one mistake.
     let mut seen = BTreeSet::new();
     broken.retain(|rule| seen.insert(rule.keys.first().cloned()));
@@ -64,6 +65,26 @@ fn missing_table(config: &Config) -> Option<RuleError> {
         names.join(", ")
     );
     Some(RuleError::new(["sink.table", "kafka.topics", "kafka.topics_regex"], problem))
+}
+
+/// A table of the sink's own that has the name of another.
+fn shared_table(config: &Config) -> Option<RuleError> {
+    let (offsets, letters) = (&config.offsets.table, &config.errors.dead_letter_table);
+    let letters = (config.errors.dead_letters == DeadLetters::Table).then_some(letters);
+    if letters == Some(offsets) {
+        let keys = ["errors.dead_letter_table", "offsets.table"];
+        return Some(RuleError::new(keys, "are the same table: each needs one of its own"));
+    }
+    let topics = config.kafka.topics.iter().filter(|topic| is_topic(topic));
+    let targets: BTreeSet<String> = topics.map(|topic| config.topic(topic).table).collect();
+    let own = [("offsets.table", Some(offsets)), ("errors.dead_letter_table", letters)];
+    let (key, table) =
+        own.into_iter().find(|(_, table)| table.is_some_and(|table| targets.contains(table)))?;
+    let problem = format!(
+        "{:?} is the table of a topic: the sink needs one of its own",
+        table.map_or("", String::as_str)
+    );
+    Some(RuleError::new([key, "sink.table"], problem))
 }
 
 fn of_sink(config: &Config) -> Vec<RuleError> {

@@ -253,6 +253,8 @@ fn rules_between_keys_say_what_to_do() {
         ("http.listen = '9464'", "http.listen", "is not host:port"),
         ("http.listen = 'h:99999'", "http.listen", "is not host:port"),
         ("errors.dead_letter_topic = 'livescores_topic'", "errors.dead_letter_topic", "would go round"),
+        ("offsets.table = 'sink_dead_letters'", "errors.dead_letter_table", "are the same table"),
+        ("offsets.table = 'ipl_livescores'", "offsets.table", "is the table of a topic"),
         ("batch.max_rows = 0", "batch.max_rows", "0 is out of range: 1 to 1000000"),
         ("postgres.writers = 65", "postgres.writers", "65 is out of range: 1 to 64"),
         ("shutdown_timeout_ms = -1", "shutdown_timeout_ms", "out of range"),

@@ -18,6 +18,7 @@ use crate::messages::progress::{AllProgress, Phase, Progress};
 use crate::messages::requests::{PositionQuery, Request};
 use crate::observe::health::Component;
 use crate::postgres::failure::Failure;
+use crate::postgres::own_table::ForeignTable;
 use crate::postgres::session::{self, Connection};
 use crate::types::{Offset, TopicPartition};
 use crate::writer::WriterContext;
@@ -208,6 +209,9 @@ impl PostgresControl {
                 return Err(Failure::configuration(format!("{}; {}", session::POOLER, session::NO_POOLER)));
             }
             shared.offsets.create(connection)?;
+            if let Some(foreign) = shared.offsets.foreign(connection)? {
+                return Err(foreign_table("offsets.table", &foreign));
+            }
             if !shared.offsets.migrate(connection)? {
                 tracing::warn!(
                     "offsets.table has no column target_id, and this role may not add it: a target table that is dropped and \
@@ -215,6 +219,9 @@ impl PostgresControl {
                 );
             }
             shared.dead_letters.create(connection)?;
+            if let Some(foreign) = shared.dead_letters.foreign(connection)? {
+                return Err(foreign_table("errors.dead_letter_table", &foreign));
+            }
             self.prepared = true;
         }
         let without_plan = self.renew_plans()?;
@@ -312,4 +319,11 @@ impl PostgresControl {
             tracing::debug!("the source has ended");
         }
     }
+}
+
+/// A table of somebody else has the name that this key sets.
+fn foreign_table(key: &str, foreign: &ForeignTable) -> Failure {
+    Failure::configuration(format!(
+        "{key}: the table {foreign}; set another name, and the sink creates the table"
+    ))
 }

@@ -4,6 +4,7 @@ use postgres::{Client, GenericClient};
 
 use crate::positions::span::Span;
 use crate::positions::target_id::{Scope, TargetId};
+use crate::postgres::own_table::ForeignTable;
 use crate::postgres::sql::{TableName, int_array, literal, text_array};
 use crate::types::{Offset, TopicPartition};
 
@@ -95,6 +96,11 @@ impl Offsets {
                 self.table
             ),
         )
+    }
+
+    /// A table of somebody else that has its name.
+    pub(crate) fn foreign(&self, client: &mut Client) -> Result<Option<ForeignTable>, postgres::Error> {
+        ForeignTable::find(client, &self.table, Self::COLUMNS)
     }
 
     /// Adds what earlier versions did not store, if the role owns the table. False if a column is missing and the role may

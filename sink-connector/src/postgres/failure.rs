@@ -14,7 +14,8 @@ pub struct Failure {
     pub sqlstate: Option<String>,
     pub constraint: Option<String>,
     pub table: Option<String>,
-    /// The server refused a COPY before it read a row. No record is at fault, and the connection cannot be used again.
+    /// The server refused a COPY before it read a row, for example because a column's default fails. No record is at fault, and
+    /// the connection cannot be used again.
     pub before_rows: bool,
     /// A record fails, and nothing shows whether it or its table is at fault.
     pub undecided: bool,
@@ -84,6 +85,9 @@ impl Failure {
 
     /// An error that may be the trouble of one table, while others can be written.
     pub fn may_be_a_tables(&self) -> bool {
+        if self.before_rows {
+            return true;
+        }
         match &self.sqlstate {
             Some(state) => sqlstate::may_be_a_tables(state),
             None => self.class == Class::Configuration && !self.connection_lost,
@@ -102,9 +106,9 @@ impl Failure {
             .any(|state| self.sqlstate.as_deref() == Some(state.code()))
     }
 
-    /// An internal error, of which the code says no more.
-    pub fn internal(&self) -> bool {
-        self.sqlstate.as_deref() == Some(SqlState::INTERNAL_ERROR.code())
+    /// An error whose code says that a value is not in the syntax of its type.
+    pub fn is_syntax_of_a_value(&self) -> bool {
+        self.sqlstate.as_deref().is_some_and(sqlstate::is_syntax_of_a_value)
     }
 
     /// One statement met the same row twice (`INSERT … ON CONFLICT DO UPDATE`).

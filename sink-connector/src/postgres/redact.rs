@@ -61,6 +61,9 @@ pub(crate) fn message(error: &DbError) -> String {
     if let Some(function) = raised_by(error) {
         return format!("{function} has raised an exception ({code})");
     }
+    if is_of_a_value(error) {
+        return format!("the type of a column refuses a value ({code})");
+    }
     let mut message = format!("{} ({code})", without_values(error.message()));
     // 42601 is also what types with a grammar of their own (ltree, tsquery) raise for a value.
     if code != "42601" && OF_THE_SERVER.contains(&&code[..2]) {
@@ -70,6 +73,16 @@ pub(crate) fn message(error: &DbError) -> String {
         }
     }
     message
+}
+
+/// Whether the error comes from the input function of a type for a value that names an object, such as a `regclass`: its
+/// message names what the value does. The context quotes the value then.
+fn is_of_a_value(error: &DbError) -> bool {
+    let naming = ["0A", "3F", "42"].contains(&&error.code().code()[..2]);
+    // "COPY t, line 1, column v: "x"", in the language of the server.
+    let copied = |line: &str| line.contains("COPY ") && line.ends_with(['"', '»', '“', '”']);
+    let first = error.where_().and_then(|context| context.lines().next());
+    naming && first.is_some_and(|line| copied(line) || line.contains("parameter $"))
 }
 
 /// The whole report of an error, for a dead letter.

@@ -132,11 +132,18 @@ pub(crate) fn may_be_a_tables(sqlstate: &str) -> bool {
     !any(&whole) && (any(&of_one) || again(sqlstate, None, "") == Configuration)
 }
 
-/// Whether the input function of a type may raise it for a value. What it raises because a library, a function or a
-/// privilege is missing hits every value.
+/// Whether the input function of a type may raise it for a value. A missing privilege is for the operator.
 #[must_use]
 pub(crate) fn may_be_a_values(sqlstate: &str) -> bool {
-    ["22", "42601", "42602", "42704", "54", "XX000"].iter().any(|code| sqlstate.starts_with(code))
+    let any = ["0A", "22", "3F", "42", "54", "XX000"].iter().any(|code| sqlstate.starts_with(code));
+    any && sqlstate != "42501"
+}
+
+/// Whether the input function of a type raises it for a value only. Any other error it may also raise because a library or a
+/// function is missing, and then for every value.
+#[must_use]
+pub(crate) fn is_syntax_of_a_value(sqlstate: &str) -> bool {
+    ["22", "42601", "42602", "42622", "42704", "54"].iter().any(|code| sqlstate.starts_with(code))
 }
 
 fn find(sqlstate: &str, constraint: Option<&str>, source: &str, again: bool) -> Class {
@@ -232,8 +239,10 @@ mod tests {
 
     #[test]
     fn a_missing_function_is_no_fault_of_a_value() {
-        assert!("22P02 42601 XX000 54001".split_whitespace().all(may_be_a_values));
-        assert!(!"42883 42501 42P01 58P01 XX001 0A000".split_whitespace().any(may_be_a_values));
+        assert!("22P02 42601 42883 42P01 3F000 0A000 XX000 54001".split_whitespace().all(may_be_a_values));
+        assert!(!"42501 58P01 XX001 57014".split_whitespace().any(may_be_a_values));
+        assert!("22P02 42601 42622 54001".split_whitespace().all(is_syntax_of_a_value));
+        assert!(!"42883 42P01 58P01 XX000 XX001 0A000".split_whitespace().any(is_syntax_of_a_value));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::kafka::packed_headers;
 use crate::kafka::record::Incoming;
 use crate::positions::span::Span;
 use crate::postgres::failure::Failure;
+use crate::postgres::own_table::ForeignTable;
 use crate::postgres::sql::TableName;
 use crate::postgres::sqlstate::Class;
 use crate::rejects::dead_letter_topic::DeadLetterTopic;
@@ -104,6 +105,14 @@ impl DeadLetters {
 
     pub(crate) fn table(&self) -> &str {
         &self.table
+    }
+
+    /// A table of somebody else that has its name.
+    pub(crate) fn foreign(&self, client: &mut Client) -> Result<Option<ForeignTable>, postgres::Error> {
+        if !matches!(self.place, LedgerEntry::Table) {
+            return Ok(None);
+        }
+        ForeignTable::find(client, &self.table, Self::COLUMNS)
     }
 
     /// Creates the table if it is used and missing.

@@ -1,27 +1,42 @@
 //! Partitions that stop: the reasons that the log ends give, and the removal of their records from open batches.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use super::{Command, Source};
 use crate::messages::events::Watermarks;
 use crate::positions::stopped::Stopped;
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
-/// A partition stops only after its position was beyond the end this often and for this long: a broker that has just
-/// become leader may not know the end yet.
+/// A partition stops only after the same position was beyond the end this often and for this long: a broker that has just
+/// become leader may not know the end yet, and an end may be older than the position. Behind the end of a log, no record moves
+/// the position.
 const CONFIRM: (u32, Duration) = (3, Duration::from_secs(10));
 
-/// Observations of positions beyond the ends of their logs: how often in a row, and since when.
+/// A position beyond the end of its log.
+#[derive(Debug)]
+struct BeyondLogEnd {
+    position: Offset,
+    /// How often in a row it was observed.
+    times: u32,
+    since: Instant,
+}
+
+/// The positions beyond the ends of their logs.
 #[derive(Default, Debug)]
-pub(super) struct BeyondLogEnds(HashMap<TopicPartition, (u32, Instant)>);
+pub(super) struct BeyondLogEnds(HashMap<TopicPartition, BeyondLogEnd>);
 
 impl BeyondLogEnds {
     /// One more observation. True when it is confirmed.
-    fn observe(&mut self, partition: &TopicPartition, now: Instant) -> bool {
-        let (times, since) = self.0.entry(partition.clone()).or_insert((0, now));
-        *times += 1;
-        *times >= CONFIRM.0 && now - *since >= CONFIRM.1
+    fn observe(&mut self, partition: &TopicPartition, position: Offset, now: Instant) -> bool {
+        let first = BeyondLogEnd { position, times: 0, since: now };
+        let observed = match self.0.entry(partition.clone()) {
+            Entry::Occupied(entry) if entry.get().position == position => entry.into_mut(),
+            entry => entry.insert_entry(first).into_mut(),
+        };
+        observed.times += 1;
+        observed.times >= CONFIRM.0 && now - observed.since >= CONFIRM.1
     }
 
     /// The position is within the log, or the partition is another member's.
@@ -55,7 +70,7 @@ impl Source {
                 );
                 self.stop(&partition, Stopped::BelowLogStart(why));
             } else if stored > high {
-                if self.beyond_log_ends.observe(&partition, now) {
+                if self.beyond_log_ends.observe(&partition, stored, now) {
                     let why = format!(
                         "{partition}: the position is {stored}, but the log ends at {high}: it was truncated, or the \
                          topic was recreated. Set a position with `sink-connector offsets reset`"

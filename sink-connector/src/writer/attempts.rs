@@ -13,6 +13,10 @@ use crate::postgres::failure::Failure;
 use crate::postgres::sqlstate::Class;
 use crate::rejects::policy::RejectedRecord;
 
+/// So many failures with one SQLSTATE in a row, all of them after the fence, are the trouble of a table: the server can be
+/// reached and takes transactions.
+const MET_TOO_OFTEN: u32 = 3;
+
 /// What the decisions need to know about the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchFacts {
@@ -148,6 +152,8 @@ pub(super) struct Attempts {
     was_cut: bool,
     waits: Waits,
     last_sqlstate: Option<String>,
+    /// How often the last SQLSTATE came in a row, after the fence.
+    met: u32,
     encoding: Encoding,
     /// What is waited out.
     failure: Option<Failure>,
@@ -165,6 +171,7 @@ impl Attempts {
             was_cut: false,
             waits: returned.unwrap_or_default(),
             last_sqlstate: None,
+            met: 0,
             encoding: Encoding::BeforeFirstAttempt,
             failure: None,
         }
@@ -281,6 +288,8 @@ impl Attempts {
         let met_before = failure.sqlstate.is_some() && failure.sqlstate == self.last_sqlstate;
         let failure =
             if met_before && failure.class == Class::Transient { failure.met_again() } else { failure };
+        let goes_on = met_before && now.past_the_fence;
+        self.met = if goes_on { self.met + 1 } else { u32::from(now.past_the_fence) };
         self.last_sqlstate.clone_from(&failure.sqlstate);
         if self.batch.troubled && !self.is_too_large(&failure, now) && self.may_park(&failure, now) {
             // The wait is the source's, and other tables are written meanwhile.
@@ -328,7 +337,10 @@ impl Attempts {
 
     /// Whether the failure may be that of one table, while the sink can write others.
     fn may_park(&self, failure: &Failure, now: Signals) -> bool {
-        let of_a_table = failure.may_be_a_tables() || failure.statement_timeout() || now.overdue;
+        let of_a_table = failure.may_be_a_tables()
+            || failure.statement_timeout()
+            || now.overdue
+            || self.met >= MET_TOO_OFTEN;
         of_a_table && now.several_tables && self.batch.tables > 0 && self.unanswered.is_none()
     }
 

@@ -10,6 +10,7 @@ use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
 use crate::postgres::session::{self, Backend, Connection};
 use crate::postgres::sql::TableName;
+use crate::postgres::sqlstate::Class;
 use crate::table::catalog;
 use crate::table::plan::Plan;
 use crate::writer::copy;
@@ -166,7 +167,10 @@ impl WriterConnection {
         tuples: &[(u32, Tuple)],
     ) -> Result<u64, Failure> {
         let statement = self.prepared(sql)?;
-        let refused = |error| Failure { before_rows: true, ..Failure::from(error) };
+        let refused = |error| {
+            let failure = Failure { before_rows: true, ..Failure::from(error) };
+            if failure.class == Class::Record { failure.into_configuration() } else { failure }
+        };
         let writer = self.connection.copy_in(&statement).map_err(refused)?;
         copy::stream(writer, plan, rows, tuples.iter().copied(), &mut self.buffer)
     }

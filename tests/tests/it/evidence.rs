@@ -67,6 +67,7 @@ impl World {
     fn assert_rejected(&mut self, code: &str, offsets: &[i64], rows: i64) {
         let run = self.config.finish(&TO_THE_END, PATIENCE).expect_code(0);
         run.assert_accounted();
+        assert!(!run.stderr.to_lowercase().contains("canary"), "a value is in the log: {}", run.stderr);
         self.assert_dead_letters(code, offsets);
         assert_eq!(self.rows(), rows, "{code}");
     }
@@ -98,6 +99,20 @@ fn a_value_that_its_type_refuses_is_a_dead_letter_also_alone_in_an_empty_table()
             }));
             world.assert_rejected(code, &(0..bad).collect::<Vec<_>>(), 0);
         }
+    }
+}
+
+#[test]
+fn a_value_that_names_what_does_not_exist_is_a_dead_letter_also_alone_in_an_empty_table() {
+    for (kind, value, code) in [
+        ("regclass", "canary", "42P01"),
+        ("regproc", "canary", "42883"),
+        ("regnamespace", "canary", "3F000"),
+        ("regclass", "canary.public.t", "0A000"),
+    ] {
+        let mut world = World::new(&format!("CREATE TABLE t (id int PRIMARY KEY, v {kind}, w {kind}[])"));
+        world.produce([json!({"id": 0, "v": value}), json!({"id": 1, "w": [value]})]);
+        world.assert_rejected(code, &[0, 1], 0);
     }
 }
 

@@ -6,7 +6,7 @@ use tests::{Record, World};
 /// A type, two keys of it, and the first of them in another spelling.
 type Keys = (&'static str, &'static str, &'static str, &'static str);
 
-const TYPES: [Keys; 32] = [
+const TYPES: [Keys; 33] = [
     ("smallint", "1", "2", "\"1\""),
     ("bigint", "1", "9223372036854775807", "1.0"),
     ("real", "1.5", "NaN", "1.50"),
@@ -18,6 +18,7 @@ const TYPES: [Keys; 32] = [
     ("varchar(3)", "abc", "a", "abc  "),
     ("char(4)", "ab", "a", "ab "),
     ("name", "a", "b", "\"a\""),
+    ("\"char\"", "a", "b", "ab"),
     (
         "uuid",
         "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",

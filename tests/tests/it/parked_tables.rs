@@ -1,13 +1,11 @@
 //! One table cannot be written: the others go on, with one writer as with many, and it goes on by itself once it can.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use postgres::Client;
 use serde_json::{Value, json};
+use tests::small_disk::SmallDisk;
 use tests::{Record, Services, Sink, SinkConfig, names, wait};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -238,6 +236,11 @@ fn a_table_whose_triggers_fail_holds_back_no_other() {
     for (when, stumble, reason) in [
         ("BEFORE", "RAISE EXCEPTION 'stumbled' USING ERRCODE = 'XX000'", "(XX000)"),
         ("AFTER", "INSERT INTO audits VALUES (NEW.id)", "(42P01)"),
+        // Codes of the connection and of the whole server, from one table again and again.
+        ("BEFORE", "RAISE EXCEPTION 'stumbled' USING ERRCODE = '40001'", "(40001)"),
+        ("BEFORE", "RAISE EXCEPTION 'stumbled' USING ERRCODE = '08006'", "(08006)"),
+        ("BEFORE", "RAISE EXCEPTION 'stumbled' USING ERRCODE = '28000'", "(28000)"),
+        ("AFTER", "PERFORM pg_terminate_backend(pg_backend_pid())", "(57P01)"),
     ] {
         let mut world = World::new("triggers", 1);
         world.execute(&format!(
@@ -248,6 +251,15 @@ fn a_table_whose_triggers_fail_holds_back_no_other() {
         world.execute("DROP TRIGGER stumble ON sick");
         world.assert_recovered();
     }
+}
+
+#[test]
+fn a_table_with_a_default_that_fails_holds_back_no_other() {
+    let mut world = World::new("default", 1);
+    world.execute("ALTER TABLE sick ADD d int DEFAULT 1; ALTER TABLE sick ALTER d SET DEFAULT 1 / 0");
+    world.assert_parked("division by zero (22012)");
+    world.execute("ALTER TABLE sick ALTER d SET DEFAULT 1");
+    world.assert_recovered();
 }
 
 #[test]
@@ -265,32 +277,11 @@ fn a_table_whose_trigger_never_ends_holds_back_no_other() {
     world.assert_recovered();
 }
 
-/// A file system of a few megabytes, unmounted when it goes.
-struct Small(PathBuf);
-
-impl Small {
-    /// None when this user may not mount.
-    fn mount(at: &Path) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let owner = fs::metadata(at.parent().expect("a directory above")).unwrap();
-        let options = format!("size=3m,mode=700,uid={},gid={}", owner.uid(), owner.gid());
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: the server may have the table open.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_table_whose_disk_is_full_holds_back_no_other() {
     let place = Services::shared().postgres.dir().join(names::unique("parked"));
     let mut world = World::new("full", 1);
-    let Some(small) = Small::mount(&place) else {
+    let Some(small) = SmallDisk::mount(&place) else {
         eprintln!("mount is refused here: a trigger raises 53100 instead");
         world.execute(
             "CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS \

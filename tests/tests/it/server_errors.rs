@@ -2,12 +2,10 @@
 //! written twice, and it recovers by itself.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
+use tests::small_disk::SmallDisk;
 use tests::{Record, Services, Sink, World, names, wait};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -92,31 +90,10 @@ impl Flow {
     }
 }
 
-/// A file system of a few megabytes, unmounted when it goes.
-struct Small(PathBuf);
-
-impl Small {
-    /// None when this user may not mount. It belongs to the owner of the directory above it: the server's user.
-    fn mount(at: &Path) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let owner = fs::metadata(at.parent().expect("a directory above")).unwrap();
-        let options = format!("size=3m,mode=700,uid={},gid={}", owner.uid(), owner.gid());
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: the server may have the table open.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn the_sink_waits_while_the_disk_is_full() {
     let place = Services::shared().postgres.dir().join(names::unique("small"));
-    let Some(small) = Small::mount(&place) else {
+    let Some(small) = SmallDisk::mount(&place) else {
         eprintln!("mount is refused here: 53100 is proven by a trigger only, in sqlstates");
         return full_by_trigger();
     };

@@ -3,6 +3,7 @@
 use postgres::Client;
 
 use super::finding::Report;
+use crate::postgres::own_table::ForeignTable;
 use crate::postgres::session::exists;
 use crate::postgres::sql::{TableName, ident, literal};
 use crate::table::plan::{Mode, Wanted};
@@ -11,37 +12,6 @@ use crate::table::plan::{Mode, Wanted};
 pub(super) struct OwnTable<'a> {
     pub key: &'static str,
     pub columns: &'a [&'a str],
-}
-
-/// Reports a table that has the name of one of the sink's, but is something else.
-fn is_foreign(
-    client: &mut Client,
-    subject: &str,
-    table: &TableName,
-    own: &OwnTable<'_>,
-    report: &mut Report,
-) -> Result<bool, postgres::Error> {
-    let row = client.query_one(
-        "SELECT coalesce(array_agg(attname::text ORDER BY attnum), '{}') FROM pg_catalog.pg_attribute \
-         WHERE attrelid = pg_catalog.to_regclass($1) AND attnum > 0 AND NOT attisdropped",
-        &[&table.sql()],
-    )?;
-    let columns: Vec<String> = row.get(0);
-    let lacks = |wanted: &&&str| !columns.iter().any(|column| column == **wanted);
-    let missing: Vec<&str> = own.columns.iter().filter(lacks).copied().collect();
-    if missing.is_empty() {
-        return Ok(false);
-    }
-    report.error(
-        subject,
-        format!(
-            "{table} exists, but is not a table of the sink: it has no column {}; its columns are {}",
-            missing.join(", "),
-            columns.join(", ")
-        ),
-        format!("set {} to another name: the sink creates the table", own.key),
-    );
-    Ok(true)
 }
 
 /// Checks a table that the sink creates itself if it is missing; false if the sink cannot use it.
@@ -54,7 +24,12 @@ pub(super) fn own_table(
 ) -> Result<bool, postgres::Error> {
     let wanted = &["SELECT", "INSERT", "UPDATE"];
     if exists(client, &table.sql())? {
-        if is_foreign(client, subject, table, own, report)? {
+        if let Some(foreign) = ForeignTable::find(client, &table.sql(), own.columns)? {
+            report.error(
+                subject,
+                format!("{table} {foreign}"),
+                format!("set {} to another name: the sink creates the table", own.key),
+            );
             return Ok(false);
         }
         let missing = missing_privileges(client, table, wanted)?;

@@ -81,6 +81,18 @@ fn a_position_beyond_the_log_stops_the_partition_when_it_was_seen_three_times_ov
 }
 
 #[test]
+fn an_end_that_is_older_than_the_position_does_not_stop_the_partition() {
+    let mut fixture = Fixture::fetching(&[0]);
+    for offset in 10..20 {
+        let batch = fixture.send(0, [offset]);
+        fixture.committed(batch);
+        fixture.log_ends(0, 0, offset);
+        fixture.now += Duration::from_secs(10);
+    }
+    assert!(fixture.source.ledger.stopped().is_empty(), "records still arrive");
+}
+
+#[test]
 fn records_of_a_recreated_topic_are_dropped() {
     let mut fixture = Fixture::fetching(&[0]);
     fixture.take(0, [10]);

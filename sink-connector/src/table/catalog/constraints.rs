@@ -2,9 +2,9 @@
 
 use postgres::Client;
 
-/// Types (`pg_type.oid`) whose values the server takes for equal only if their bytes are: bool, bytea, char, name,
-/// int8, int2, int4, text, oid, varchar, date, time, timestamp, timestamptz, uuid. Enums as well.
-const EXACT_TYPES: &str = "16, 17, 18, 19, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950";
+/// Types (`pg_type.oid`) whose values the server takes for equal only if their bytes are: bool, bytea, int8, int2, int4, text,
+/// oid, varchar, date, time, timestamp, timestamptz, uuid. Enums as well. Not `"char"` and `name`, which cut a text off.
+const EXACT_TYPES: &str = "16, 17, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950";
 
 /// What may refuse or change a row of a table.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -32,13 +32,13 @@ impl Bisection<'_> {
         Ok(false)
     }
 
-    /// Whether the type of a column takes NULL and, after an internal error, any other value: that may also be the error of a
-    /// library that cannot be loaded.
+    /// Whether the type of a column takes NULL and, unless the code says that it is the value's, any other value: a function or
+    /// a library that is missing hits every value.
     fn can_be_read(&mut self, column: &Column, failure: &Failure) -> Result<bool, Failure> {
         if self.refused(column, None)?.is_some() {
             return Ok(false);
         }
-        if !failure.internal() {
+        if failure.is_syntax_of_a_value() {
             return Ok(true);
         }
         for text in PLAIN_VALUES {

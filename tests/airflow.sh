@@ -26,7 +26,7 @@ addresses=$("${services[@]}" up)
 BOOTSTRAP_SERVERS=$(sed -n 's/^BOOTSTRAP_SERVERS=//p' <<<"$addresses")
 POSTGRES_URL=$(sed -n 's/^POSTGRES_URL=//p' <<<"$addresses")
 
-rm -rf "$home/home"
+rm -rf "${home:?}/home"
 export AIRFLOW_HOME=$home/home AIRFLOW__CORE__DAGS_FOLDER=$PWD/examples/airflow/dags AIRFLOW__CORE__LOAD_EXAMPLES=False
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$AIRFLOW__CORE__DAGS_FOLDER PATH=$bin:$home/venv/bin:$PATH
 export PRODUCER__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS SINK__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS

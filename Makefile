@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test connect-test airflow dist docs book monitoring
+.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test connect-test airflow dist docs book screenshots monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -104,6 +104,10 @@ docs: setup ## regenerate docs/reference.md from the code, and the configuration
 	  $${CARGO_TARGET_DIR:-target}/$(PROFILE)/producer reference; } > docs/reference.md
 	tests/kubernetes/config_schema.py
 	@tests/book.sh
+
+screenshots: setup ## make the pictures of docs/images again: the page at / in Chromium, and the demo's terminal (three minutes)
+	cargo build --profile $(PROFILE) --workspace --bins
+	$${CARGO_TARGET_DIR:-target}/$(PROFILE)/screenshots
 
 monitoring: ## regenerate monitoring/rules.yaml and the dashboards from their sources
 	cargo build --profile $(PROFILE) -p tests --bin monitoring

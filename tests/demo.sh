@@ -19,9 +19,13 @@ tests/setup.sh
 
 STREAM=3000
 
-step "Building"
-cargo build --release --workspace --bins
-bin=${CARGO_TARGET_DIR:-target}/release
+# With BIN, a folder with the binaries, nothing is built.
+bin=${BIN:-}
+if [ -z "$bin" ]; then
+  step "Building"
+  cargo build --release --workspace --bins
+  bin=${CARGO_TARGET_DIR:-target}/release
+fi
 
 step "Kafka and PostgreSQL"
 addresses=$("$bin/services" up)
@@ -96,6 +100,7 @@ cat <<EOF
   look at the table      psql $POSTGRES_URL
   keep the sink running  SINK__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS SINK__POSTGRES__URL=$POSTGRES_URL \\
                          $bin/sink-connector --config config/sink-connector.toml run
+  what it does           http://localhost:9464/ in a browser, or curl localhost:9464/status
   its metrics            curl localhost:9464/metrics
   keep producing         PRODUCER__KAFKA__BOOTSTRAP_SERVERS=$BOOTSTRAP_SERVERS \\
                          $bin/producer --config config/producer.toml run

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . tests/demo_common.sh
 
 stopped=
-services=${CARGO_TARGET_DIR:-target}/release/services
+services=${BIN:-${CARGO_TARGET_DIR:-target}/release}/services
 if [ -d .services ]; then
   stopped=yes
   if [ -x "$services" ]; then

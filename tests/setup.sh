@@ -58,6 +58,19 @@ if [ ${#packages[@]} -gt 0 ]; then
   apt-get install -q -y --no-install-recommends "${packages[@]}" </dev/null
 fi
 
+# For the tests of the page at /, which say that they did not run without it. Some distributions have no such package.
+has_browser() {
+  [ -n "${CHROMIUM:-}" ] || has chromium || has chromium-browser || has google-chrome || has google-chrome-stable
+}
+if ! has_browser; then
+  if [ "$(id -u)" -eq 0 ] && has apt-get; then
+    echo "Installing: chromium"
+    { apt-cache show chromium >/dev/null 2>&1 || apt-get update -q </dev/null; } &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium </dev/null || true
+  fi
+  has_browser || echo "Chromium is missing: the page at / will NOT be tested in a browser (apt-get install chromium)." >&2
+fi
+
 if ! has cargo; then
   echo "Missing: cargo. Install Rust with rustup (https://rustup.rs); the version is in rust-toolchain.toml." >&2
   exit 1

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::signal::Shutdown;
+use shared::time;
 use thiserror::Error;
 
 use crate::publish::{PublishError, Publisher};
@@ -236,8 +237,9 @@ pub(crate) fn outcome(
 
 /// Logs that `records` records, published since `began`, are acknowledged.
 pub(crate) fn log_acknowledged(records: u64, began: Instant) {
-    let seconds = began.elapsed().as_secs_f64();
-    tracing::info!(records, seconds, per_second = (records as f64 / seconds).round(), "acknowledged");
+    let took = began.elapsed();
+    let per_second = (records as f64 / took.as_secs_f64()).round();
+    tracing::info!(records, seconds = time::seconds(took), per_second, "acknowledged");
 }
 
 /// A progress bar on standard error, visible only on a terminal.

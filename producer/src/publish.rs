@@ -37,7 +37,7 @@ pub enum PublishError {
     #[error("kafka.properties: {0}")]
     Configuration(KafkaError),
     /// The queue stayed full for longer than a record may wait.
-    #[error("the queue of records stayed full for {0:?}")]
+    #[error("the queue of records stayed full for {} s", .0.as_secs())]
     QueueFull(Duration),
     /// Shutdown was requested while the queue was full.
     #[error("stopped")]

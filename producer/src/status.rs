@@ -1,13 +1,14 @@
 //! The producer's state behind `/livez`, `/readyz` and `/status`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde_json::{Value, json};
 use shared::http::{Endpoints, Stuck};
+use shared::time;
 
 use crate::config::Kafka;
 use crate::metrics::Measured;
@@ -39,7 +40,7 @@ pub struct Status {
 struct Failure {
     reason: String,
     at: Instant,
-    epoch_seconds: u64,
+    time: SystemTime,
 }
 
 impl Status {
@@ -103,9 +104,8 @@ impl Status {
 
     /// Records a cause, such as a failed connection to one broker. Records may still reach another broker.
     pub fn cause(&self, reason: &str) {
-        let epoch_seconds =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-        *self.lock() = Some(Failure { reason: reason.to_owned(), at: Instant::now(), epoch_seconds });
+        let (at, time) = (Instant::now(), SystemTime::now());
+        *self.lock() = Some(Failure { reason: reason.to_owned(), at, time });
     }
 
     /// The reason of the last failure.
@@ -145,7 +145,15 @@ impl Endpoints for Status {
 
     fn status(&self) -> Value {
         let failure = self.lock().clone();
+        let failing = self.failing.load(Ordering::Relaxed);
+        let summary = match &failure {
+            Some(failure) if failing => format!("Records are not acknowledged: {}.", failure.reason),
+            _ => format!("{} records are acknowledged.", self.measured.acknowledged.get()),
+        };
         json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "state": if failing { "waiting" } else { "publishing" },
+            "summary": summary,
             "bootstrap_servers": self.bootstrap_servers,
             "topic": self.topic,
             "seed": self.seed,
@@ -157,7 +165,7 @@ impl Endpoints for Status {
             },
             "last_failure": failure.map(|failure| json!({
                 "reason": failure.reason,
-                "epoch_seconds": failure.epoch_seconds,
+                "timestamp": time::text(failure.time),
             })),
         })
     }

@@ -1,4 +1,5 @@
-//! The HTTP server of both binaries: metrics, probes and status. It runs on its own thread, and no request changes state.
+//! The HTTP server of both binaries: metrics, probes, status and a page for people. It runs on its own thread, and no request
+//! changes state.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
@@ -21,11 +22,13 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use crate::page;
+
 /// The value of `http.listen` for a process that serves no HTTP.
 pub const OFF: &str = "off";
 
 /// The paths that [`serve`] answers. The 404 response lists them.
-pub const PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/status"];
+pub const PATHS: [&str; 6] = ["/", "/metrics", "/livez", "/readyz", "/status", "/runbook"];
 
 /// Time-out of running requests when the server stops.
 const GRACE: Duration = Duration::from_millis(400);
@@ -192,6 +195,8 @@ async fn serve_until(mut stopping: oneshot::Receiver<()>, listener: tokio::net::
 
 fn router(endpoints: Arc<dyn Endpoints>) -> Router {
     Router::new()
+        .route("/", get(page::page))
+        .route("/runbook", get(page::runbook))
         .route("/metrics", get(metrics))
         .route("/livez", get(live))
         .route("/readyz", get(ready))
@@ -288,6 +293,11 @@ mod tests {
         let (head, body) = ask(&server, "GET", "/status");
         assert!(head.contains("content-type: application/json"), "{head}");
         assert_eq!(body, r#"{"connector":"x"}"#);
+        let (head, body) = ask(&server, "GET", "/");
+        assert!(head.contains("content-type: text/html"), "{head}");
+        assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+        assert!(body.starts_with("<!doctype html>"), "{body}");
+        assert!(ask(&server, "GET", "/runbook").1.starts_with("# Runbook"));
     }
 
     #[test]

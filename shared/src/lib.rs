@@ -5,12 +5,13 @@
 //! - [`signal`]: SIGTERM and SIGINT as one request to stop
 //! - [`lines`]: JSON lines, and the keys of their records
 //! - [`log`]: text or JSON on standard error
-//! - [`http`]: `/metrics`, `/livez`, `/readyz`, `/status`
+//! - [`http`]: `/metrics`, `/livez`, `/readyz`, `/status`, and the page of `page.html` at `/`
 //! - [`health`]: the client of the probes
 //! - [`kafka`]: why a Kafka client fails, and which properties it refuses
 //! - [`manual`]: completions for shells, and manual pages
 //! - [`metrics`]: a struct of metrics whose doc comments are the help texts
 //! - [`output`]: what commands print
+//! - [`time`]: times as text
 
 // `println!` panics on a write error; `shared::output` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
@@ -24,5 +25,7 @@ pub mod log;
 pub mod manual;
 pub mod metrics;
 pub mod output;
+mod page;
 pub mod settings;
 pub mod signal;
+pub mod time;

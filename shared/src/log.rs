@@ -1,18 +1,25 @@
 //! Logs of both binaries: to standard error, as text for people or as JSON for collectors.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
+use parking_lot::RwLock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+use crate::time;
 
 /// How a log line is written; `log.format` in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// A line to read, coloured when standard error is a terminal.
+    /// A line to read, coloured when standard error is a terminal and the variable `NO_COLOR` is unset or empty.
     #[default]
     Text,
     /// One JSON object per line, the fields beside the message at the top level.
@@ -37,6 +44,16 @@ pub enum LogError {
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 
+/// Clears the last line of the terminal, calls what it gets, and draws the line again.
+pub type MakeRoom = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+
+static ROOM: RwLock<Option<MakeRoom>> = RwLock::new(None);
+
+/// Sets what makes room on the terminal for a log line, such as a progress bar; `None`: nothing does any more.
+pub fn make_room(room: Option<MakeRoom>) {
+    *ROOM.write() = room;
+}
+
 /// The number of log lines that could not be written: standard error is closed, or its disk is full.
 pub fn lost_lines() -> u64 {
     LOST.load(Ordering::Relaxed)
@@ -47,8 +64,14 @@ struct Lossy<W>(W);
 
 impl<W: Write> Write for Lossy<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.write_all(line).is_err() {
-            LOST.fetch_add(1, Ordering::Relaxed);
+        let mut write = || {
+            if self.0.write_all(line).is_err() {
+                LOST.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        match &*ROOM.read() {
+            Some(room) => room(&mut write),
+            None => write(),
         }
         Ok(line.len())
     }
@@ -66,14 +89,31 @@ pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
     let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_filter)?;
     // `log_internal_errors` would report them on standard error, and panic.
     let log = tracing_subscriber::fmt()
+        .with_timer(Timestamps)
         .with_env_filter(filter)
         .log_internal_errors(false)
         .with_writer(|| Lossy(stderr()));
     let installed = match format {
-        LogFormat::Text => log.with_ansi(stderr().is_terminal()).try_init(),
+        LogFormat::Text => log
+            .with_ansi(is_coloured(std::env::var_os("NO_COLOR").as_deref(), stderr().is_terminal()))
+            .try_init(),
         LogFormat::Json => log.json().flatten_event(true).with_ansi(false).try_init(),
     };
     installed.map_err(|_| LogError::Installed)
+}
+
+/// The timestamps of log lines, in the format of every other time.
+struct Timestamps;
+
+impl FormatTime for Timestamps {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        line.write_str(&time::text(SystemTime::now()))
+    }
+}
+
+/// Whether text is coloured; <https://no-color.org> describes the variable.
+fn is_coloured(no_color: Option<&OsStr>, terminal: bool) -> bool {
+    terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
 /// The filter of `RUST_LOG` unless it is unset or empty.
@@ -102,6 +142,13 @@ mod tests {
         assert_eq!(filter(Some("debug"), "info").unwrap().to_string(), "debug");
         assert_eq!(filter(Some(" "), "info").unwrap().to_string(), "info");
         assert_eq!(filter(None, "info").unwrap().to_string(), "info");
+    }
+
+    #[test]
+    fn colours_are_for_terminals_without_no_color() {
+        let coloured = |no_color: Option<&str>, terminal| is_coloured(no_color.map(OsStr::new), terminal);
+        assert!(coloured(None, true) && coloured(Some(""), true));
+        assert!(!coloured(Some("1"), true) && !coloured(None, false));
     }
 
     #[test]

@@ -192,7 +192,7 @@ runtime "$runtime"
 [ -n "$cross" ] || companions
 
 # The last commit that changed the sources of the images, so that other commits do not compile anything again.
-sources=(Cargo.toml Cargo.lock Dockerfile .dockerignore config shared producer sink-connector)
+sources=(Cargo.toml Cargo.lock Dockerfile .dockerignore config docs/runbook.md shared producer sink-connector)
 revision=$(git log -1 --format=%H -- "${sources[@]}" 2>/dev/null || true)
 [ -z "$revision" ] || git diff --quiet HEAD -- "${sources[@]}" || revision+=-dirty
 

@@ -7,6 +7,7 @@
 //! that was started ends with the process that started it, however that process ends (see [`reaper`]).
 
 pub mod background;
+pub mod browser;
 pub mod certificates;
 pub mod config;
 pub mod exporter;
@@ -31,6 +32,7 @@ pub mod scratch;
 pub mod services;
 pub mod signals;
 pub mod small_disk;
+pub mod terminal;
 pub mod wait;
 pub mod world;
 

@@ -19,7 +19,7 @@ pub(crate) struct BatchCounts {
     pub skipped: Vec<(TopicPartition, Skip, u64)>,
     /// Dead letters: partition, reason.
     pub dead_letters: Vec<(TopicPartition, &'static str)>,
-    /// The last rejected record of each reason.
+    /// For people: the last rejected record of each reason, and the last of all.
     pub rejections: Vec<LatestRejection>,
 }
 

@@ -1,16 +1,18 @@
 //! Health by component, for /readyz and /status.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
 use serde_json::{Value, json};
+use shared::time;
 
+use super::last_errors::{LASTED, LastError, LastErrors};
 use crate::types::TopicPartition;
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Component {
+pub(crate) enum Component {
     Kafka,
     /// The membership of the consumer group.
     Group,
@@ -57,15 +59,26 @@ impl Component {
 #[derive(Clone, Debug)]
 struct Problem {
     reason: String,
-    since: f64,
+    since: SystemTime,
     /// Set until the first connection, which is not an error yet.
     starting: bool,
+}
+
+impl Problem {
+    fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.since).unwrap_or_default()
+    }
+
+    fn error(&self, component: &Component, until: Option<SystemTime>) -> LastError {
+        let error = format!("{}: {}", component.name(), self.reason);
+        LastError { error, since: self.since, until }
+    }
 }
 
 #[derive(Default, Debug)]
 struct HealthState {
     problems: BTreeMap<Component, Problem>,
-    last_error: Option<LastError>,
+    last_errors: LastErrors,
     /// How many target tables there are.
     tables: usize,
     /// How many partitions are assigned.
@@ -89,46 +102,43 @@ impl HealthState {
     }
 
     fn list(&self) -> Vec<Value> {
-        let problem = |(component, problem): (&Component, &Problem)| json!({"component": component.name(), "reason": problem.reason, "since": problem.since});
+        let problem = |(component, problem): (&Component, &Problem)| {
+            json!({"component": component.name(), "reason": problem.reason, "since": time::text(problem.since)})
+        };
         self.problems.iter().map(problem).collect()
     }
 
-    /// A component's problem is over. The error counts as the last one if it lasted.
-    fn end(&mut self, component: &Component, problem: &Problem, until: f64) {
-        if until - problem.since >= LASTED_SECONDS {
-            let error = format!("{}: {}", component.name(), problem.reason);
-            self.last_error = Some(LastError { error, since: problem.since, until: Some(until) });
+    /// A component's problem is over. The error counts as a last one if it lasted.
+    fn end(&mut self, component: &Component, problem: &Problem, until: SystemTime) {
+        if problem.age(until) >= LASTED {
+            self.last_errors.push(problem.error(component, Some(until)));
         }
+    }
+
+    /// The last errors, the latest first; those that last before those that have ended.
+    fn errors(&self) -> Vec<LastError> {
+        let now = SystemTime::now();
+        let lasts = |problem: &Problem| !problem.starting && problem.age(now) >= LASTED;
+        let lasting = self.problems.iter().filter(|(_, problem)| lasts(problem));
+        self.last_errors.with(lasting.map(|(component, problem)| problem.error(component, None)).collect())
     }
 }
 
-/// Times are seconds since the epoch.
-#[derive(Clone, Debug)]
-struct LastError {
-    error: String,
-    since: f64,
-    /// When the component recovered.
-    until: Option<f64>,
-}
-
-/// Shorter errors do not count as the last error: a retry that succeeded, a connection that was replaced.
-const LASTED_SECONDS: f64 = 1.0;
-
 /// The state of all components. A component without a problem is healthy.
 #[derive(Default, Debug)]
-pub struct Health(Mutex<HealthState>);
+pub(crate) struct Health(Mutex<HealthState>);
 
 impl Health {
     /// Not ready until Kafka and PostgreSQL have answered once.
-    pub fn starting() -> Self {
-        let since = seconds();
+    pub(crate) fn starting() -> Self {
+        let since = SystemTime::now();
         let starting = || Problem { reason: "not connected yet".to_owned(), since, starting: true };
         let problems = [(Component::Kafka, starting()), (Component::Postgres, starting())].into();
         Self(Mutex::new(HealthState { problems, ..HealthState::default() }))
     }
 
     /// Sets the reason why a component fails, and logs it if it is new.
-    pub fn fail(&self, component: Component, reason: impl Into<String>) {
+    pub(crate) fn fail(&self, component: Component, reason: impl Into<String>) {
         let reason = reason.into();
         let mut state = self.lock();
         match state.problems.get_mut(&component) {
@@ -139,25 +149,23 @@ impl Health {
             }
             _ => {
                 tracing::warn!(component = component.name(), %reason, "waiting");
-                state.problems.insert(component, Problem { reason, since: seconds(), starting: false });
+                state
+                    .problems
+                    .insert(component, Problem { reason, since: SystemTime::now(), starting: false });
             }
         }
     }
 
-    pub fn recovered(&self, component: &Component) {
+    pub(crate) fn recovered(&self, component: &Component) {
         let mut state = self.lock();
         let Some(problem) = state.problems.remove(component) else { return };
-        let until = seconds();
+        let until = SystemTime::now();
         if problem.starting {
             tracing::info!(component = component.name(), "connected");
             return;
         }
-        let lasted = until - problem.since;
-        tracing::info!(
-            component = component.name(),
-            after_seconds = (lasted * 10.0).round() / 10.0,
-            "recovered"
-        );
+        let after_seconds = time::seconds(problem.age(until));
+        tracing::info!(component = component.name(), after_seconds, "recovered");
         state.end(component, &problem, until);
     }
 
@@ -165,7 +173,7 @@ impl Health {
     pub(crate) fn partitions(&self, assigned: usize, stopped: Vec<(TopicPartition, String)>) {
         let mut state = self.lock();
         state.partitions = assigned;
-        let now = seconds();
+        let now = SystemTime::now();
         let over = |component: &Component| match component {
             Component::Stopped(partition) => stopped.iter().all(|(stopped, _)| stopped != partition),
             _ => false,
@@ -190,12 +198,12 @@ impl Health {
         self.lock().problems.keys().all(|component| matches!(component, Component::Stopped(_)))
     }
 
-    pub fn is_ok(&self, component: &Component) -> bool {
+    pub(crate) fn is_ok(&self, component: &Component) -> bool {
         !self.lock().problems.contains_key(component)
     }
 
     /// The body of /readyz; `Err` if a component has failed, other than some of the tables and some of the partitions.
-    pub fn ready(&self) -> Result<Value, Value> {
+    pub(crate) fn ready(&self) -> Result<Value, Value> {
         let state = self.lock();
         let problems = state.list();
         if problems.is_empty() {
@@ -212,25 +220,20 @@ impl Health {
         self.lock().list()
     }
 
-    /// The last error that lasted at least [`LASTED_SECONDS`], for /status.
-    pub fn last_error(&self) -> Value {
+    /// The last errors that lasted, for /status: the latest first, and those before them that have not ended.
+    pub(crate) fn last_errors(&self) -> Vec<Value> {
+        self.lock().errors().iter().map(LastError::json).collect()
+    }
+
+    /// Why a component fails, if it does.
+    pub(crate) fn reason(&self, component: &Component) -> Option<String> {
+        self.lock().problems.get(component).map(|problem| problem.reason.clone())
+    }
+
+    /// Whether the first connections are still being made, and nothing has failed.
+    pub(crate) fn is_starting(&self) -> bool {
         let state = self.lock();
-        let lasts = |problem: &Problem| !problem.starting && seconds() - problem.since >= LASTED_SECONDS;
-        let latest = state.problems.iter().filter(|(_, problem)| lasts(problem));
-        let latest =
-            latest.max_by(|(_, a), (_, b)| a.since.total_cmp(&b.since)).map(|(component, problem)| {
-                LastError {
-                    error: format!("{}: {}", component.name(), problem.reason),
-                    since: problem.since,
-                    until: None,
-                }
-            });
-        match latest.as_ref().or(state.last_error.as_ref()) {
-            Some(LastError { error, since, until }) => {
-                json!({"error": error, "timestamp": since, "recovered_timestamp": until})
-            }
-            None => Value::Null,
-        }
+        !state.problems.is_empty() && state.problems.values().all(|problem| problem.starting)
     }
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, HealthState> {
@@ -238,27 +241,23 @@ impl Health {
     }
 }
 
-fn seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn error(health: &Health) -> Option<String> {
-        health.last_error()["error"].as_str().map(str::to_owned)
+        health.last_errors().first().and_then(|last| last["error"].as_str()).map(str::to_owned)
     }
 
     /// Makes the present problem of `component` older.
-    fn age(health: &Health, component: &Component, seconds: f64) {
-        health.lock().problems.get_mut(component).unwrap().since -= seconds;
+    fn age(health: &Health, component: &Component, seconds: u64) {
+        health.lock().problems.get_mut(component).unwrap().since -= Duration::from_secs(seconds);
     }
 
     #[test]
     fn it_is_not_ready_before_the_first_connection_and_that_is_no_error() {
         let health = Health::starting();
-        age(&health, &Component::Kafka, 60.0);
+        age(&health, &Component::Kafka, 60);
         assert!(health.ready().is_err());
         assert_eq!(error(&health), None);
         health.recovered(&Component::Kafka);
@@ -272,12 +271,12 @@ mod tests {
         let health = Health::default();
         health.fail(Component::Writer(0), "deadlock detected");
         assert_eq!(error(&health), None);
-        age(&health, &Component::Writer(0), 2.0);
+        age(&health, &Component::Writer(0), 2);
         assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
-        assert_eq!(health.last_error()["recovered_timestamp"], Value::Null);
+        assert_eq!(health.last_errors()[0]["recovered_timestamp"], Value::Null);
         health.recovered(&Component::Writer(0));
         assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
-        assert!(health.last_error()["recovered_timestamp"].is_f64());
+        assert!(health.last_errors()[0]["recovered_timestamp"].is_string());
         health.fail(Component::Kafka, "a short one");
         health.recovered(&Component::Kafka);
         assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
@@ -287,7 +286,7 @@ mod tests {
     fn a_reason_that_changes_keeps_the_beginning() {
         let health = Health::default();
         health.fail(Component::Kafka, "refused");
-        age(&health, &Component::Kafka, 9.0);
+        age(&health, &Component::Kafka, 9);
         let since = health.ready().unwrap_err()["problems"][0]["since"].clone();
         health.fail(Component::Kafka, "timed out");
         let problem = health.ready().unwrap_err()["problems"][0].clone();
@@ -325,7 +324,7 @@ mod tests {
         assert_eq!(body["problems"][0]["component"], "partition t[0]");
         health.partitions(2, stopped(2));
         assert_eq!(health.ready().unwrap_err()["reason"], "why");
-        age(&health, &Component::Stopped(TopicPartition::new("t", 1)), 2.0);
+        age(&health, &Component::Stopped(TopicPartition::new("t", 1)), 2);
         health.partitions(2, stopped(1));
         assert!(health.ready().is_ok());
         assert_eq!(error(&health).as_deref(), Some("partition t[1]: why"));

@@ -1,17 +1,20 @@
 //! Rejected records, made visible: a warning at most once a minute, and counts with the latest ones for /status.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use shared::time;
 
 use crate::types::{Offset, TopicPartition};
 
 /// The shortest time between two warnings.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// How many of the latest are shown.
+pub(crate) const LATEST: usize = 5;
 
-/// The last rejected record of a reason, without its values.
+/// A rejected record, without its values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct LatestRejection {
     pub partition: TopicPartition,
@@ -33,6 +36,8 @@ struct OfReason {
 #[derive(Debug, Default)]
 struct RejectionState {
     reasons: BTreeMap<&'static str, OfReason>,
+    /// The last ones and when they were committed, the latest first.
+    latest: VecDeque<(SystemTime, LatestRejection)>,
     logged: Option<Instant>,
 }
 
@@ -41,7 +46,7 @@ struct RejectionState {
 pub(crate) struct Rejections(Mutex<RejectionState>);
 
 impl Rejections {
-    /// Records became dead letters: the reason of each, and the last one of each reason.
+    /// Records became dead letters: the reason of each, and some of them: the last of each reason, and the last of all.
     pub(crate) fn add(
         &self,
         reasons: impl Iterator<Item = &'static str>,
@@ -59,9 +64,12 @@ impl Rejections {
         if !any {
             return;
         }
+        let committed = SystemTime::now();
         for latest in latest {
             state.reasons.entry(latest.reason).or_default().latest = Some(latest.clone());
+            state.latest.push_front((committed, latest.clone()));
         }
+        state.latest.truncate(LATEST);
         log(&mut state, now);
     }
 
@@ -75,10 +83,12 @@ impl Rejections {
         let state = self.0.lock();
         let by_reason: BTreeMap<_, _> =
             state.reasons.iter().map(|(reason, of)| (*reason, of.total)).collect();
-        let latest = state.reasons.values().filter_map(|of| of.latest.as_ref());
-        let latest: Vec<Value> = latest
-            .map(|latest| {
+        let latest: Vec<Value> = state
+            .latest
+            .iter()
+            .map(|(committed, latest)| {
                 json!({
+                    "timestamp": time::text(*committed),
                     "topic": &*latest.partition.topic,
                     "partition": latest.partition.partition.0,
                     "offset": latest.offset.0,
@@ -125,7 +135,7 @@ fn summary(state: &RejectionState) -> Option<(u64, String)> {
 mod tests {
     use super::*;
 
-    fn latest(offset: i64) -> LatestRejection {
+    fn latest_at(offset: i64) -> LatestRejection {
         let summary = "wrong_type for column \"age\"".to_owned();
         LatestRejection {
             partition: TopicPartition::new("t", 1),
@@ -139,9 +149,9 @@ mod tests {
     fn the_first_one_is_logged_at_once_and_the_others_once_a_minute() {
         let (rejections, start) = (Rejections::default(), Instant::now());
         let unlogged = || summary(&rejections.0.lock());
-        rejections.add(["wrong_type"].into_iter(), &[latest(5)], start);
+        rejections.add(["wrong_type"].into_iter(), &[latest_at(5)], start);
         assert_eq!(unlogged(), None);
-        rejections.add(["wrong_type"; 11].into_iter(), &[latest(17)], start + INTERVAL / 2);
+        rejections.add(["wrong_type"; 11].into_iter(), &[latest_at(17)], start + INTERVAL / 2);
         rejections.tick(start + INTERVAL / 2);
         let (records, text) = unlogged().expect("they wait for the end of the minute");
         assert_eq!(records, 11);
@@ -152,6 +162,13 @@ mod tests {
         let status = rejections.status();
         assert_eq!(status["total"], 12);
         assert_eq!(status["by_reason"], json!({"wrong_type": 12}));
-        assert_eq!(status["latest"][0]["offset"], 17);
+        let latest: Vec<_> = status["latest"].as_array().unwrap().iter().map(|l| &l["offset"]).collect();
+        assert_eq!(latest, [17, 5], "the latest first");
+        for offset in 20..40 {
+            rejections.add(["wrong_type"].into_iter(), &[latest_at(offset)], start);
+        }
+        let status = rejections.status();
+        let latest: Vec<_> = status["latest"].as_array().unwrap().iter().map(|l| &l["offset"]).collect();
+        assert_eq!(latest, [39, 38, 37, 36, 35]);
     }
 }

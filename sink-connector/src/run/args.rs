@@ -31,7 +31,8 @@ pub struct RunArgs {
     /// Exit with code 3 if there were dead letters
     #[arg(long)]
     pub fail_on_dead_letters: bool,
-    /// Print a summary as the last line of standard output, also if the run fails
+    /// Print a summary at the end of standard output, also if the run fails. A bounded run on a terminal prints the text on
+    /// standard error anyway
     #[arg(long, value_name = "FORMAT")]
     pub summary: Option<SummaryFormat>,
     /// Write the same JSON to this file as well, such as /airflow/xcom/return.json
@@ -44,6 +45,8 @@ pub struct RunArgs {
 pub enum SummaryFormat {
     /// One JSON object.
     Json,
+    /// Some lines for people.
+    Text,
 }
 
 impl RunArgs {

@@ -2,7 +2,7 @@
 
 use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
 use rdkafka::consumer::Consumer as _;
@@ -16,7 +16,8 @@ use crate::messages::board::Board;
 use crate::messages::heartbeat::Heartbeat;
 use crate::messages::wakeup::WakeUp;
 use crate::observe::health::Health;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{LATENCY_SECONDS, Metrics};
+use crate::observe::throughput::Throughput;
 use crate::positions::stored::Offsets;
 use crate::postgres::connect::Connector;
 use crate::postgres::session::Connections;
@@ -39,6 +40,7 @@ pub(super) struct Sink<'a> {
     pub postgres: Arc<Connector>,
     pub writer_context: Arc<WriterContext>,
     pub board: Arc<Board>,
+    pub throughput: Arc<Throughput>,
     pub heartbeats: Heartbeats,
     pub kafka: KafkaClients,
     /// `None` if `http.listen` is `off`.
@@ -61,13 +63,14 @@ pub(super) struct KafkaClients {
 pub(super) fn build<'a>(config: &'a Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Result<Sink<'a>> {
     let started = Instant::now();
     let board = Arc::new(Board::default());
+    let throughput = Arc::new(Throughput::new(LATENCY_SECONDS));
     let heartbeats = Heartbeats {
         poll_loop: Arc::new(Heartbeat::new(started)),
         supervisor: Arc::new(Heartbeat::new(started)),
     };
     let postgres = Arc::new(Connector::new(config, &format!("kafka-sink:{}", config.name))?);
     let writer_context = Arc::new(writer_context(config, &postgres, shutdown)?);
-    let server = serve(config, &writer_context, &board, &heartbeats)?;
+    let server = serve(config, &writer_context, &board, &throughput, &heartbeats)?;
     let http = server.as_ref().map_or_else(|| OFF.to_owned(), |server| server.local_addr().to_string());
     tracing::info!(connector = config.name, %http, "started");
     let kafka = kafka_clients(config, &writer_context.metrics)?;
@@ -77,7 +80,18 @@ pub(super) fn build<'a>(config: &'a Config, args: &RunArgs, shutdown: Shutdown) 
         idle_timeout: args.idle_timeout,
         deadline: args.deadline,
     };
-    Ok(Sink { config, started, bounds, postgres, writer_context, board, heartbeats, kafka, server })
+    Ok(Sink {
+        config,
+        started,
+        bounds,
+        postgres,
+        writer_context,
+        board,
+        throughput,
+        heartbeats,
+        kafka,
+        server,
+    })
 }
 
 fn writer_context(
@@ -123,6 +137,7 @@ fn serve(
     config: &Config,
     context: &WriterContext,
     board: &Arc<Board>,
+    throughput: &Arc<Throughput>,
     heartbeats: &Heartbeats,
 ) -> anyhow::Result<Option<Server>> {
     if config.http.listen == OFF {
@@ -130,11 +145,15 @@ fn serve(
     }
     let status = Status {
         connector: config.name.clone(),
+        started: SystemTime::now(),
         metrics: Arc::clone(&context.metrics),
         health: Arc::clone(&context.health),
         rejections: Arc::clone(&context.rejections),
+        throughput: Arc::clone(throughput),
+        plans: Arc::clone(&context.plans),
         board: Arc::clone(board),
         connections: context.connections.clone(),
+        shutdown: context.shutdown.clone(),
         heartbeats: [
             ("poll loop", Arc::clone(&heartbeats.poll_loop)),
             ("supervisor", Arc::clone(&heartbeats.supervisor)),

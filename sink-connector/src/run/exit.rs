@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::observe::health::Component;
 use crate::run::args::{RunArgs, SummaryFormat};
-use crate::run::summary::{failure, problem, summary};
+use crate::run::summary::{failed_text, failure, problem, summary, text};
 use crate::source::Totals;
 use crate::source::bounds::StoppedBy;
 
@@ -18,12 +18,14 @@ const ERROR_POLICY: u8 = 4;
 const DEADLINE: u8 = 5;
 
 /// Logs and prints the result of a run, and returns its exit code. `problems` are those of its components at its end.
+/// `watched`: somebody has seen its progress on a terminal.
 pub(super) fn finish(
     args: &RunArgs,
     stopped_by: StoppedBy,
     totals: &Totals,
     problems: Vec<Value>,
     took: Duration,
+    watched: bool,
 ) -> ExitCode {
     tracing::info!(
         stopped_by = stopped_by.as_str(),
@@ -44,19 +46,24 @@ pub(super) fn finish(
         _ => {}
     }
     let problems = with_totals(problems, totals);
+    if watched && args.summary.is_none() {
+        // A terminal that is gone is no failure of the run.
+        let _ = shared::errln!("{}", text(totals, stopped_by, took).trim_end());
+    }
     // After the last line of the log: readers of both outputs together take the last line.
-    let printed = print(args, || summary(totals, stopped_by, took, code, &problems));
+    let printed =
+        print(args, || summary(totals, stopped_by, took, code, &problems), || text(totals, stopped_by, took));
     if printed { ExitCode::from(code) } else { ExitCode::FAILURE }
 }
 
 /// Prints the summary of a run that failed with these problems. `began`: it may have written records.
 pub(super) fn print_failure(args: &RunArgs, began: bool, took: Duration, code: u8, problems: &[Value]) {
     // A lost summary changes nothing: the run has failed.
-    print(args, || failure(began, took, code, problems));
+    print(args, || failure(began, took, code, problems), || failed_text(began, took));
 }
 
 /// Prints a summary, and writes it to a file, where wanted. Returns whether it is not lost.
-fn print(args: &RunArgs, summary: impl FnOnce() -> Value) -> bool {
+fn print(args: &RunArgs, summary: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> bool {
     if args.summary.is_none() && args.summary_file.is_none() {
         return true;
     }
@@ -68,9 +75,12 @@ fn print(args: &RunArgs, summary: impl FnOnce() -> Value) -> bool {
         tracing::error!(%error, path = %path.display(), "cannot write the summary to the file");
         kept = false;
     }
-    if args.summary == Some(SummaryFormat::Json)
-        && let Err(error) = shared::outln!("{summary}")
-    {
+    let printed = match args.summary {
+        Some(SummaryFormat::Json) => shared::outln!("{summary}"),
+        Some(SummaryFormat::Text) => shared::out!("{}", text()),
+        None => Ok(()),
+    };
+    if let Err(error) = printed {
         tracing::error!(%error, "the summary is lost; the records are written");
         kept = false;
     }

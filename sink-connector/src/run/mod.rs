@@ -1,10 +1,14 @@
 //! `run`: builds the sink, starts its threads, supervises them, and stops.
 
+mod activity;
 pub mod args;
+mod bar;
 mod build;
 mod exit;
+mod minutes;
+mod overview;
 mod start;
-pub mod status;
+mod status;
 mod stop;
 pub mod summary;
 mod supervise;
@@ -18,6 +22,7 @@ use shared::signal::{Shutdown, SignalError};
 
 use crate::config::Config;
 use crate::postgres::contained::exit_on_panic;
+use crate::run::activity::Activity;
 use crate::run::args::RunArgs;
 
 /// Prepares the process: a panic in any thread ends it, and signals stop the run.
@@ -37,11 +42,13 @@ pub fn prepare() -> Result<Shutdown, SignalError> {
 pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Result<ExitCode> {
     let sink = build::build(config, args, shutdown)?;
     let mut threads = start::start(&sink)?;
-    let ended = supervise::supervise(&mut threads, &sink.heartbeats.supervisor);
+    let mut activity = Activity::new(&sink, Instant::now());
+    let ended = supervise::supervise(&mut threads, &sink.heartbeats.supervisor, &mut activity);
+    let watched = activity.end();
     let started = sink.started;
     let health = Arc::clone(&sink.writer_context.health);
     let (stopped_by, totals) = stop::stop(sink, ended).map_err(AfterStart)?;
-    Ok(exit::finish(args, stopped_by, &totals, health.problems(), started.elapsed()))
+    Ok(exit::finish(args, stopped_by, &totals, health.problems(), started.elapsed(), watched))
 }
 
 /// An error after the threads had started: records may have been written.

@@ -1,7 +1,9 @@
-//! The JSON object that `run --summary json` prints, also when the run fails.
+//! What `run --summary` prints, also when the run fails: a JSON object, or lines for people.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
+use indicatif::HumanCount;
 use serde_json::{Value, json};
 
 use crate::source::Totals;
@@ -9,6 +11,8 @@ use crate::source::bounds::StoppedBy;
 
 /// `stopped_by` of a run that failed.
 const ERROR: &str = "error";
+/// How many partitions the text names.
+const PARTITIONS: usize = 16;
 
 /// The summary of a run that ended. `problems` are those that it had at its end.
 pub fn summary(
@@ -38,6 +42,50 @@ pub fn summary(
     })
 }
 
+/// The same for people.
+pub(super) fn text(totals: &Totals, stopped_by: StoppedBy, took: Duration) -> String {
+    let why = match stopped_by {
+        StoppedBy::MaxRecords => "as many records as --max-records allows",
+        StoppedBy::End => "the end of the topics is reached",
+        StoppedBy::Idle => "no more records have arrived",
+        StoppedBy::Signal => "a signal asked it to stop",
+        StoppedBy::Deadline => "the deadline has passed",
+        StoppedBy::ErrorPolicy => "the error policy ended it",
+    };
+    let seconds = took.as_secs_f64();
+    let per_second = (totals.records as f64 / seconds.max(0.001)).round() as u64;
+    let mut text = format!(
+        "{} records in {} s, {} a second: {why}.\n",
+        HumanCount(totals.records),
+        shared::time::seconds(took),
+        HumanCount(per_second)
+    );
+    let mut line = |name: &str, value: u64, hint: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<13}{:>12}{hint}", HumanCount(value).to_string());
+    };
+    line("rows written", totals.rows_written, "");
+    line("rows deleted", totals.rows_deleted, "");
+    line("skipped", totals.skipped, "");
+    let hint = if totals.dead_letters > 0 { "  see `sink-connector dead-letters list`" } else { "" };
+    line("dead letters", totals.dead_letters, hint);
+    let mut positions: Vec<_> = totals.positions.iter().collect();
+    positions.sort_unstable();
+    for (partition, next) in positions.iter().take(PARTITIONS) {
+        let _ = writeln!(text, "  {partition}: position {next}");
+    }
+    if positions.len() > PARTITIONS {
+        let _ = writeln!(text, "  and {} more partitions", positions.len() - PARTITIONS);
+    }
+    text
+}
+
+/// The text for a run that failed; what failed is on standard error.
+pub(super) fn failed_text(began: bool, took: Duration) -> String {
+    let written = if began { "some records may have been written" } else { "nothing was written" };
+    format!("failed after {} s: {written}.\n", shared::time::seconds(took))
+}
+
 /// The summary of a run that failed. `began`: it may have written records, and nobody knows how many.
 pub fn failure(began: bool, took: Duration, exit_code: u8, problems: &[Value]) -> Value {
     let count = if began { Value::Null } else { json!(0) };
@@ -62,4 +110,23 @@ pub fn problem(component: &str, reason: impl std::fmt::Display) -> Value {
 
 fn millis(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Offset, TopicPartition};
+
+    #[test]
+    fn the_text_names_what_became_of_the_records_and_some_partitions() {
+        let positions = (0..20).map(|n| (TopicPartition::new("t", n), Offset(5))).collect();
+        let totals =
+            Totals { records: 12_345, rows_written: 12_340, dead_letters: 5, positions, ..Totals::default() };
+        let text = text(&totals, StoppedBy::End, Duration::from_millis(2_040));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "12,345 records in 2 s, 6,051 a second: the end of the topics is reached.");
+        assert_eq!(lines[1], "  rows written       12,340");
+        assert_eq!(lines[4], "  dead letters            5  see `sink-connector dead-letters list`");
+        assert_eq!((lines[5], lines[21]), ("  t[0]: position 5", "  and 4 more partitions"));
+    }
 }

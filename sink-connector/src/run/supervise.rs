@@ -1,11 +1,12 @@
 //! Waits for the end of the source, and replaces writers that hang meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 use rdkafka::error::KafkaError;
 
 use crate::messages::heartbeat::Heartbeat;
+use crate::run::activity::Activity;
 use crate::run::start::Threads;
 use crate::source::Totals;
 use crate::source::bounds::StoppedBy;
@@ -24,7 +25,7 @@ pub(super) enum Ended {
     WritersHang,
 }
 
-pub(super) fn supervise(threads: &mut Threads, heartbeat: &Heartbeat) -> Ended {
+pub(super) fn supervise(threads: &mut Threads, heartbeat: &Heartbeat, activity: &mut Activity) -> Ended {
     loop {
         match threads.source.recv_timeout(CHECK_INTERVAL) {
             Ok(Ok((stopped_by, totals))) => return Ended::Finished(stopped_by, totals),
@@ -33,6 +34,7 @@ pub(super) fn supervise(threads: &mut Threads, heartbeat: &Heartbeat) -> Ended {
             Err(RecvTimeoutError::Disconnected) => return Ended::SourceLost,
         }
         heartbeat.beat();
+        activity.tick(Instant::now());
         if !threads.supervisor.check() {
             return Ended::WritersHang;
         }

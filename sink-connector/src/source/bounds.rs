@@ -89,6 +89,19 @@ impl Ends {
         })
     }
 
+    /// How many records of assigned partitions are before the ends that the logs had at the start; `None` until those and
+    /// the positions are known.
+    pub(crate) fn left(&self, ledger: &Ledger) -> Option<u64> {
+        if ledger.count() == 0 || ledger.iter().any(|(_, entry)| *entry.phase() == Phase::Resolving) {
+            return None;
+        }
+        let left = |(partition, end): (&TopicPartition, &Offset)| {
+            let entry = ledger.get(partition).filter(|entry| entry.is_known() && !entry.has_stopped())?;
+            u64::try_from(end.0 - entry.stored().0).ok()
+        };
+        self.goal.as_ref().map(|goal| goal.iter().filter_map(left).sum())
+    }
+
     /// The topics that the run reads to the end.
     pub(crate) fn topics(&self) -> BTreeSet<String> {
         self.goal.iter().flat_map(HashMap::keys).map(|partition| partition.topic.to_string()).collect()

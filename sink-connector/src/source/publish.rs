@@ -3,6 +3,7 @@
 use super::shell::Shell;
 use crate::decode::Reason;
 use crate::kafka::client::Client;
+use crate::messages::board::TowardsEnd;
 use crate::observe::health::Component;
 use crate::positions::partition::{HeldBy, Phase};
 use crate::positions::stopped::Stopped;
@@ -25,6 +26,9 @@ impl<C: Client> Shell<C> {
                     None => waiting += i64::from(self.source.lanes[entry.writer()].paused),
                 },
                 Phase::Stopped(why) => {
+                    let number = partition.partition.to_string();
+                    let labels = [&*partition.topic, number.as_str(), why.as_str()];
+                    metrics.partition_stopped.with_label_values(&labels).set(1);
                     for (name, n) in Stopped::ALL.iter().zip(&mut stopped) {
                         *n += i64::from(why.as_str() == *name);
                     }
@@ -50,7 +54,9 @@ impl<C: Client> Shell<C> {
         let stopped = self.source.ledger.stopped().into_iter().map(|(name, why)| (name, why.to_string()));
         self.shared.health.partitions(self.source.ledger.count(), stopped.collect());
         let paused: Vec<bool> = self.source.lanes.iter().map(|lane| lane.paused).collect();
-        self.shared.board.publish(&self.source.ledger, &paused);
+        let left = self.source.ends.left(&self.source.ledger);
+        let towards_end = left.map(|left| TowardsEnd { done: self.source.totals.records, left });
+        self.shared.board.publish(&self.source.ledger, &paused, towards_end);
     }
 
     /// Creates the counters of a newly assigned partition at 0: Prometheus sees an increase only from an existing value.
@@ -65,14 +71,18 @@ impl<C: Client> Shell<C> {
         }
     }
 
-    /// Removes position and lag of a revoked partition.
+    /// Removes position, lag and stop of a revoked partition.
     pub(super) fn end_metrics(&self, partition: &TopicPartition) {
         let number = partition.partition.to_string();
-        let labels = [&*partition.topic, number.as_str()];
-        for gauge in [&self.shared.metrics.lag_records, &self.shared.metrics.position] {
-            if let Err(error) = gauge.remove_label_values(&labels) {
-                tracing::trace!(%error, "the gauge does not exist");
-            }
+        let of_partition = [&*partition.topic, number.as_str()];
+        let metrics = &self.shared.metrics;
+        let of_reasons = Stopped::ALL.map(|reason| [&*partition.topic, number.as_str(), reason]);
+        let removed = [&metrics.lag_records, &metrics.position]
+            .map(|gauge| gauge.remove_label_values(&of_partition))
+            .into_iter()
+            .chain(of_reasons.iter().map(|labels| metrics.partition_stopped.remove_label_values(labels)));
+        for error in removed.filter_map(Result::err) {
+            tracing::trace!(%error, "the gauge does not exist");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::config::DdlError;
 use crate::observe::health::{Component, Health};
 use crate::postgres::failure::Failure;
 use crate::table::catalog;
-use crate::table::plan::{Plan, Wanted};
+use crate::table::plan::{Mode, Plan, Wanted};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -80,6 +80,15 @@ impl Plans {
         let mut tables = targets.values().map(|target| &target.wanted.table);
         let first = tables.next();
         tables.any(|table| Some(table) != first)
+    }
+
+    /// Each topic with a target, the table and the write mode.
+    pub(crate) fn targets(&self) -> Vec<(String, String, Mode)> {
+        let targets = self.targets.read();
+        let parts = |(topic, target): (&String, &Arc<Target>)| {
+            (topic.clone(), target.wanted.table.to_string(), target.wanted.mode)
+        };
+        targets.iter().map(parts).collect()
     }
 
     /// The topics with a target.

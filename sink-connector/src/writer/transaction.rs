@@ -1,6 +1,6 @@
 //! One attempt to commit a batch: fence, check of the tables, rows, dead letters, COMMIT.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use postgres::error::Severity;
@@ -15,7 +15,7 @@ use crate::batch::{Batch, TableRows};
 use crate::decode::Reason;
 use crate::messages::progress::Phase;
 use crate::messages::report::BatchCounts;
-use crate::observe::rejections::LatestRejection;
+use crate::observe::rejections::{LATEST, LatestRejection};
 use crate::postgres::failure::Failure;
 use crate::rejects::dead_letters::{DeadLetter, DeadLetters};
 use crate::rejects::policy::{Decision, RejectedRecord};
@@ -230,21 +230,24 @@ fn breaks_off(error: &postgres::Error) -> bool {
         .is_none_or(|db| matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)))
 }
 
-/// The last rejections of a batch of each reason, for people.
+/// Rejections of a batch for people, in the order of its records: the last of each reason, and the last of all.
 fn latest_rejections(batch: &Batch, rejected: &[bisect::RejectedRecord]) -> Vec<LatestRejection> {
-    let mut latest: BTreeMap<Reason, LatestRejection> = BTreeMap::new();
-    for rejected in rejected.iter().rev() {
-        latest.entry(rejected.rejection.reason).or_insert_with(|| {
-            let record = batch.records().get(rejected.record);
-            LatestRejection {
-                partition: batch.spans()[usize::from(record.span)].partition.clone(),
-                offset: Offset(record.offset),
-                reason: rejected.rejection.reason.as_str(),
-                summary: rejected.summary(),
-            }
+    let mut reasons: BTreeSet<Reason> = BTreeSet::new();
+    let mut latest = Vec::new();
+    for (from_end, rejected) in rejected.iter().rev().enumerate() {
+        if !reasons.insert(rejected.rejection.reason) && from_end >= LATEST {
+            continue;
+        }
+        let record = batch.records().get(rejected.record);
+        latest.push(LatestRejection {
+            partition: batch.spans()[usize::from(record.span)].partition.clone(),
+            offset: Offset(record.offset),
+            reason: rejected.rejection.reason.as_str(),
+            summary: rejected.summary(),
         });
     }
-    latest.into_values().collect()
+    latest.reverse();
+    latest
 }
 
 fn count(batch: &Batch, records: &RecordOutcomes) -> BatchCounts {

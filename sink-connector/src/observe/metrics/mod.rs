@@ -3,6 +3,7 @@
 //! A counter moves once its outcome is certain: rows that were rolled back never count. Keys and offsets are never
 //! labels.
 
+mod counters;
 mod weighted;
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGauge
 pub(crate) use weighted::WeightedHistogram;
 
 /// The revision that the binary was built from, if the build set it.
-const REVISION: &str = match option_env!("SINK_REVISION") {
+pub(crate) const REVISION: &str = match option_env!("SINK_REVISION") {
     Some(revision) => revision,
     None => "unknown",
 };
@@ -25,7 +26,7 @@ const ROWS: &[f64] =
 const WRITE_SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// 5 ms to an hour: from the steady state to a backlog. Finest around the goals for p99, 25 to 100 ms.
-const LATENCY_SECONDS: &[f64] = &[
+pub(crate) const LATENCY_SECONDS: &[f64] = &[
     0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
     900.0, 3600.0,
 ];
@@ -71,6 +72,8 @@ shared::metrics! {
         partitions_paused: IntGaugeVec = "sink_partitions_paused", ["cause"];
         /// Connections of the pool, by state: busy or idle.
         postgres_connections: IntGaugeVec = "sink_postgres_connections", ["state"];
+        /// 1 while a partition has stopped, by reason. Absent otherwise.
+        partition_stopped: IntGaugeVec = "sink_partition_stopped", ["topic", "partition", "reason"];
         /// 1 while the breaker of a topic is open, else 0.
         breaker_open: IntGaugeVec = "sink_breaker_open", ["topic"];
         /// Partitions that stopped for good and wait for `offsets reset`, by reason.

@@ -27,6 +27,7 @@ const CONTRACT: &[(&str, &str, &[&str])] = &[
     ("sink_partitions_assigned", "gauge", &[]),
     ("sink_partitions_paused", "gauge", &["cause"]),
     ("sink_postgres_connections", "gauge", &["state"]),
+    ("sink_partition_stopped", "gauge", &["topic", "partition", "reason"]),
     ("sink_breaker_open", "gauge", &["topic"]),
     ("sink_partitions_stopped", "gauge", &["reason"]),
     ("sink_last_commit_timestamp_seconds", "gauge", &[]),
@@ -46,6 +47,7 @@ fn touched() -> Metrics {
     for gauge in [&metrics.lag_records, &metrics.position] {
         gauge.with_label_values(&["a", "b"]).set(1);
     }
+    metrics.partition_stopped.with_label_values(&["a", "b", "c"]).set(1);
     let one_label = [
         &metrics.partitions_paused,
         &metrics.postgres_connections,

@@ -45,6 +45,11 @@ impl WeightedHistogram {
         counts.buckets[bucket] += count;
         counts.sum += value * count as f64;
     }
+
+    /// How many observations are in each bucket, the last of which has no bound.
+    pub(crate) fn buckets(&self) -> Vec<u64> {
+        self.counts.lock().buckets.clone()
+    }
 }
 
 impl Family for WeightedHistogram {

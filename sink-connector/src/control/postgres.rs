@@ -2,6 +2,7 @@
 //! plans, finds and stores first positions, notices when PostgreSQL is unreachable or back, and ends sessions of a frozen
 //! sink that hold positions. The supervisor replaces it like a writer when its connection stops answering.
 
+mod lock_waits;
 mod positions;
 
 use std::collections::{BTreeSet, HashMap};
@@ -112,6 +113,7 @@ impl PostgresControl {
                 self.probe();
             }
             self.end_frozen_owners();
+            self.note_lock_waits();
         }
     }
 

@@ -26,6 +26,7 @@ struct ProgressState {
     past_the_fence: bool,
     overdue: bool,
     abandoned: bool,
+    lock_wait: Option<String>,
 }
 
 /// The progress of a writer or of the PostgreSQL control thread.
@@ -45,6 +46,7 @@ impl Default for Progress {
             past_the_fence: false,
             overdue: false,
             abandoned: false,
+            lock_wait: None,
         }))
     }
 }
@@ -105,6 +107,31 @@ impl Progress {
     pub(crate) fn waiting_again(&self) -> Option<i32> {
         let state = self.lock();
         if state.locked_out && state.phase == Phase::Fence { state.backend } else { None }
+    }
+
+    /// The backend, if its transaction has been open for as long as `limit`: it may wait for a lock.
+    pub(crate) fn open_for(&self, limit: Duration) -> Option<i32> {
+        let state = self.lock();
+        let open = !matches!(state.phase, Phase::Idle | Phase::Session) && state.since.elapsed() >= limit;
+        if open { state.backend } else { None }
+    }
+
+    /// Another session has found who keeps this one's backend from a lock.
+    pub(crate) fn waits_for_lock(&self, backend: i32, what: String) {
+        let mut state = self.lock();
+        if state.backend == Some(backend) {
+            state.lock_wait = Some(what);
+        }
+    }
+
+    /// Which lock was waited for last, and who had it, since the last transaction that needed no such wait.
+    pub(crate) fn lock_wait(&self) -> Option<String> {
+        self.lock().lock_wait.clone()
+    }
+
+    /// A transaction has got all of its locks.
+    pub(crate) fn got_locks(&self) {
+        self.lock().lock_wait = None;
     }
 
     pub(crate) fn backend(&self) -> Option<i32> {

@@ -95,6 +95,15 @@ impl Database for WriterDatabase {
         {
             failure.message = format!("ended after postgres.deadline_ms: {}", failure.message);
         }
+        match &mut outcome {
+            Err(failure) if failure.lock_timeout() || failure.statement_timeout() => {
+                if let Some(lock) = self.progress.lock_wait() {
+                    failure.message = format!("{}: {lock}", failure.message);
+                }
+            }
+            Err(_) => {}
+            Ok(_) => self.progress.got_locks(),
+        }
         if let Ok(Attempt::Committed(counts)) = &outcome {
             self.last_written.committed(batch, counts, strategy);
         }

@@ -43,6 +43,7 @@ mod key_types;
 mod keys;
 mod leaving_the_group;
 mod live_matches;
+mod lock_waits;
 mod long_names;
 mod lost_positions;
 mod many_partitions;

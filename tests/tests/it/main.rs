@@ -11,6 +11,7 @@ mod breaker_refusals;
 mod canaries;
 mod check;
 mod check_beginnings;
+mod check_disk;
 mod check_mistakes;
 mod closed_outputs;
 mod column_grants;

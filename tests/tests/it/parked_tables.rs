@@ -295,8 +295,7 @@ fn a_table_whose_disk_is_full_holds_back_no_other() {
     let space = names::unique("parked").replace('-', "_");
     world.execute(&format!("CREATE TABLESPACE {space} LOCATION '{}'", place.display()));
     world.execute(&format!("ALTER TABLE sick SET TABLESPACE {space}"));
-    let filler = place.join("filler");
-    fs::write(&filler, vec![0_u8; 2_900_000]).unwrap();
+    let filler = small.fill(2_900_000);
     for _ in 0..12 {
         world.produce(|_| json!("x".repeat(1_000)));
     }

@@ -102,9 +102,8 @@ fn the_sink_waits_while_the_disk_is_full() {
     let location = place.display();
     flow.execute(&format!("CREATE TABLESPACE {space} LOCATION '{location}'"));
     flow.execute(&format!("ALTER TABLE t SET TABLESPACE {space}"));
-    let filler = place.join("filler");
     // All that is left, but for a page or two.
-    fs::write(&filler, vec![0_u8; 2_400_000]).unwrap();
+    let filler = small.fill(2_400_000);
     for _ in 0..12 {
         flow.produce();
     }

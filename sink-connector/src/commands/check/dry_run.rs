@@ -36,6 +36,14 @@ const ATTEMPTS: usize = 4;
 /// A table that is locked must not block the command for long.
 const STATEMENT_TIMEOUT: &str = "SET LOCAL statement_timeout = '30s'";
 
+/// Failures that the sink retries, and that do not end before somebody acts.
+const LASTING: [(&str, &str); 4] = [
+    ("25006", "let the server accept writes; until then the sink would wait"),
+    ("53100", "free space on the server's disk; until then the sink would wait"),
+    ("53400", "raise the limit that the message names; until then the sink would wait"),
+    ("58030", "repair the server's disk; until then the sink would wait"),
+];
+
 /// Creates the target in the open transaction if it is missing and there is DDL for it.
 pub(in crate::commands) fn prepare(client: &mut Client, target: &Target) -> Result<(), CommandError> {
     let name = &target.wanted.table;
@@ -290,11 +298,16 @@ fn failed(subject: &str, failure: &Failure, report: &mut Report) {
             format!("the server refused a record of the sample: {failure}"),
             "the record would become a dead letter; correct the producer or the table",
         ),
-        Class::Transient => report.warning(
-            subject,
-            format!("the dry run failed: {failure}"),
-            "run check again; the sink would wait and retry",
-        ),
+        Class::Transient => {
+            let text = format!("the dry run failed: {failure}");
+            let lasting = failure.sqlstate.as_deref().and_then(|state| {
+                LASTING.iter().find(|(lasting, _)| *lasting == state).map(|(_, action)| *action)
+            });
+            match lasting {
+                Some(action) => report.error(subject, text, action),
+                None => report.warning(subject, text, "run check again; the sink would wait and retry"),
+            }
+        }
         Class::Configuration => {
             report.error(subject, failure.to_string(), "fix this; the sink would wait until it is fixed");
         }

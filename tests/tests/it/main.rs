@@ -45,6 +45,7 @@ mod keys;
 mod leaving_the_group;
 mod live_matches;
 mod lock_waits;
+mod logs;
 mod long_names;
 mod lost_positions;
 mod many_partitions;

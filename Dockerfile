@@ -49,6 +49,8 @@ RUN mkdir -p shared/src producer/src sink-connector/src tests/src tests/tests/it
     && cargo build --locked --release -p sink-connector -p producer
 
 COPY config config
+# The binaries serve it.
+COPY docs/runbook.md docs/
 COPY shared shared
 COPY producer producer
 COPY sink-connector sink-connector
@@ -80,6 +82,8 @@ LABEL org.opencontainers.image.title="producer" \
       org.opencontainers.image.description="Publishes generated IPL live scores to a Kafka topic."
 COPY config/producer.toml config/
 COPY --from=build /out/producer /usr/local/bin/
+# All addresses of the container; the default is loopback. This overrides a file: set the variable to change it.
+ENV PRODUCER__HTTP__LISTEN=0.0.0.0:9465
 EXPOSE 9465
 HEALTHCHECK --interval=5s --timeout=6s --start-period=30s CMD ["/usr/local/bin/producer", "health"]
 ENTRYPOINT ["/usr/local/bin/producer"]
@@ -89,6 +93,8 @@ LABEL org.opencontainers.image.title="sink-connector" \
       org.opencontainers.image.description="Writes the JSON records of Kafka topics to PostgreSQL tables, exactly once in effect."
 COPY config/sink-connector.toml config/ipl_livescores.sql config/
 COPY --from=build /out/sink-connector /usr/local/bin/
+# As for the producer.
+ENV SINK__HTTP__LISTEN=0.0.0.0:9464
 EXPOSE 9464
 HEALTHCHECK --interval=5s --timeout=6s --start-period=30s CMD ["/usr/local/bin/sink-connector", "health"]
 ENTRYPOINT ["/usr/local/bin/sink-connector"]

@@ -111,7 +111,12 @@ def takes(binaries: pathlib.Path, services: dict, name: str):
     output = subprocess.run(command, cwd=ROOT, env=clean | ours, capture_output=True, text=True)
     if output.returncode != 0:
         yield f"exit code {output.returncode}: {output.stderr.strip()}"
-    elif name == "sink":
+    if environment := [key for key in ours if key.endswith("__HTTP__LISTEN")]:
+        if ours[environment[0]] != f"0.0.0.0:{port}":
+            yield f"{environment[0]} is {ours[environment[0]]}, which the published port does not reach"
+    else:
+        yield "http.listen is loopback, which the published port does not reach"
+    if output.returncode == 0 and name == "sink":
         for line in (f'bootstrap_servers = "{ours["SINK__KAFKA__BOOTSTRAP_SERVERS"]}"', 'table = "ipl_livescores"', f'listen = "0.0.0.0:{port}"'):
             if line not in output.stdout:
                 yield f"the configuration lacks {line}"

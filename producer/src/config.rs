@@ -133,8 +133,9 @@ pub enum Scenario {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Address of metrics and probes in `run`, or `off`.
-    #[default = "0.0.0.0:9465"]
+    /// Address of the page at `/`, metrics and probes in `run`, or `off`. The images and the chart set `0.0.0.0:9465`: all
+    /// addresses of the container.
+    #[default = "127.0.0.1:9465"]
     pub listen: String,
 }
 
@@ -243,7 +244,7 @@ impl Settings {
         if settings.http.listen().is_err() {
             broken.push(RuleError::new(
                 ["http.listen"],
-                "is not an address and port such as 0.0.0.0:9465, or off",
+                "is not an address and port such as 127.0.0.1:9465, or off",
             ));
         }
         let only_live = [

@@ -125,6 +125,7 @@ expect "no shell" in_root shells
 expect "user 65532:65532" same "$(config .Config.User)" 65532:65532
 expect "entry point" same "$(config 'json .Config.Entrypoint')" "[\"/usr/local/bin/$target\"]"
 expect "labels" labels
+expect "HTTP on all addresses" prints '__HTTP__LISTEN=0.0.0.0:94[0-9]*' config 'json .Config.Env'
 expect "port" prints '"94[0-9]*/tcp"' config 'json .Config.ExposedPorts'
 expect "CA certificates" in_root too_few_ca_certificates
 expect "TLS uses them" trusts

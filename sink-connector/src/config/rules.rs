@@ -121,7 +121,7 @@ fn of_sink(config: &Config) -> Vec<RuleError> {
     if listen != shared::http::OFF && !address {
         broken.push(RuleError::new(
             ["http.listen"],
-            format!("{listen:?} is not host:port, such as 0.0.0.0:9464, or off"),
+            format!("{listen:?} is not host:port, such as 127.0.0.1:9464, or off"),
         ));
     }
     broken

@@ -227,8 +227,9 @@ pub enum DeadLetters {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Address of `/metrics`, `/livez`, `/readyz` and `/status`: `host:port`, or `off`. Port 0 takes a free port.
-    #[default = "0.0.0.0:9464"]
+    /// Address of the page at `/`, `/metrics`, `/livez`, `/readyz`, `/status` and `/runbook`: `host:port`, or `off`. Port 0
+    /// takes a free port. The images and the chart set `0.0.0.0:9464`: all addresses of the container.
+    #[default = "127.0.0.1:9464"]
     pub listen: String,
 }
 

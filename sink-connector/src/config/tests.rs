@@ -282,7 +282,7 @@ fn every_mistake_is_reported_at_once() {
         found,
         [
             "batch.max_rows: expected an integer, found a string",
-            "http.listen: \"x\" is not host:port, such as 0.0.0.0:9464, or off",
+            "http.listen: \"x\" is not host:port, such as 127.0.0.1:9464, or off",
             "kafka.topic: unknown key; did you mean kafka.topics?",
             "log.format: \"xml\" is not one of text, json",
             "nmae: unknown key; did you mean name?",

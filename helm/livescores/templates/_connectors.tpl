@@ -1,3 +1,18 @@
+{{/* The connectors of the values, with that of the demo, as JSON. */}}
+{{- define "livescores.declared" -}}
+{{- $declared := dict }}
+{{- if .Values.demo }}
+{{- $declared = (.Files.Get "files/demo.yaml" | fromYaml).connectors }}
+{{- end }}
+{{- include "livescores.merge" (dict "base" $declared "over" (.Values.connectors | default dict)) }}
+{{- toJson $declared -}}
+{{- end }}
+
+{{/* "true" if the producer is installed, else nothing. */}}
+{{- define "livescores.produces" -}}
+{{- if or .Values.producer.enabled .Values.demo }}true{{ end }}
+{{- end }}
+
 {{/*
 Every enabled connector with all values that its templates need, as JSON {"<id>": {…}}: the values of .Values.sink, overridden
 by the connector's own, and these:
@@ -17,7 +32,7 @@ Rejects values that Kubernetes would accept but that cannot work, and says how t
 {{- $all := dict }}
 {{- $names := dict }}
 {{- $groups := dict }}
-{{- range $id, $own := .Values.connectors }}
+{{- range $id, $own := include "livescores.declared" . | fromJson }}
 {{- $own = $own | default dict }}
 {{- if dig "enabled" true $own }}
 {{- $where := printf "connectors.%s" $id }}
@@ -32,9 +47,11 @@ Rejects values that Kubernetes would accept but that cannot work, and says how t
 {{- $_ := set $c "fullname" (printf "%s-%s" (include "livescores.fullname" $root) $id) }}
 {{- $_ := set $c "labels" (include "livescores.selectorLabels" (dict "root" $root "component" "sink" "connector" $id)) }}
 {{- $config := include "livescores.sinkConfig" (merge (dict "connector" $c) $context) | fromJson }}
+{{- $listen := dig "http" "listen" "0.0.0.0:9464" $config }}
+{{- include "livescores.merge" (dict "base" $config "over" (dict "http" (dict "listen" $listen))) }}
+{{- $_ := set $c "env" (include "livescores.listenEnv" (dict "pod" $c "variable" "SINK__HTTP__LISTEN" "listen" $listen) | fromJsonArray) }}
 {{- $_ := set $c "config" $config }}
 {{- $_ := set $c "toml" (include "livescores.toml" (dict "table" $config "path" "")) }}
-{{- $listen := dig "http" "listen" "0.0.0.0:9464" $config }}
 {{- $_ := set $c "port" (include "livescores.listenPort" (dict "listen" $listen "where" $where "default" 9464) | int) }}
 {{- include "livescores.refuse" (dict "connector" $c "where" $where) }}
 {{- $group := printf "%s at %s" $config.kafka.group_id $config.kafka.bootstrap_servers }}
@@ -173,9 +190,13 @@ The producer's values, and, as for a connector, "config", "toml", "fullname", "l
 {{- else if $kafka.secretProperties }}
 {{- fail "producer: kafka.secretProperties needs kafka.existingSecret or kafka.secretData" }}
 {{- end }}
+{{- $listen := dig "http" "listen" "0.0.0.0:9465" $config }}
+{{- include "livescores.merge" (dict "base" $config "over" (dict "http" (dict "listen" $listen))) }}
+{{- if eq $p.mode "deployment" }}
+{{- $_ := set $p "env" (include "livescores.listenEnv" (dict "pod" $p "variable" "PRODUCER__HTTP__LISTEN" "listen" $listen) | fromJsonArray) }}
+{{- end }}
 {{- $_ := set $p "config" $config }}
 {{- $_ := set $p "toml" (include "livescores.toml" (dict "table" $config "path" "")) }}
-{{- $listen := dig "http" "listen" "0.0.0.0:9465" $config }}
 {{- $_ := set $p "port" (include "livescores.listenPort" (dict "listen" $listen "where" "producer" "default" 9465) | int) }}
 {{- toJson $p -}}
 {{- end }}

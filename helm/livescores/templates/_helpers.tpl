@@ -248,6 +248,19 @@ endpoint. Another handler replaces that endpoint, because Kubernetes allows one 
 {{- end }}
 {{- end }}
 
+{{/*
+Environment variables as JSON: those of the pod, then the address that its configuration says. The images set this variable, and
+variables override files. Takes (dict "pod" (settings) "variable" "…" "listen" "…").
+*/}}
+{{- define "livescores.listenEnv" -}}
+{{- $env := .pod.env | default list }}
+{{- $given := false }}
+{{- range $env }}
+{{- if eq .name $.variable }}{{ $given = true }}{{ end }}
+{{- end }}
+{{- $given | ternary $env (append $env (dict "name" .variable "value" .listen)) | toJson -}}
+{{- end }}
+
 {{/* Environment of a container. Takes (dict "pod" (settings)). */}}
 {{- define "livescores.env" -}}
 {{- with .pod.env }}

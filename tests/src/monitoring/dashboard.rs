@@ -1,6 +1,6 @@
 //! Builds a dashboard from rows of panels. Positions, ids and the fields that all panels have in common are generated.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Grafana's grid.
 const COLUMNS: u64 = 24;
@@ -18,6 +18,8 @@ pub struct Dashboard {
     pub description: &'static str,
     /// Variables besides the data source: name, label and query.
     pub variables: Vec<(&'static str, &'static str, &'static str)>,
+    /// Marks on all graphs.
+    pub annotations: Vec<Annotation>,
     /// From the top down.
     pub rows: Vec<Row>,
 }
@@ -45,6 +47,8 @@ pub enum Kind {
     Graph,
     /// A histogram over time.
     Heatmap,
+    /// The labels of the series that are there now, as rows.
+    Table,
 }
 
 /// One panel.
@@ -60,6 +64,8 @@ pub struct Panel {
     section: Option<&'static str>,
     /// The first value that is shown in red.
     threshold: Option<f64>,
+    /// The text in place of values, when there are none.
+    empty: &'static str,
 }
 
 impl Panel {
@@ -70,7 +76,17 @@ impl Panel {
         unit: &'static str,
         description: &'static str,
     ) -> Self {
-        Self { kind, title, description, unit, width, targets: Vec::new(), section: None, threshold: None }
+        Self {
+            kind,
+            title,
+            description,
+            unit,
+            width,
+            targets: Vec::new(),
+            section: None,
+            threshold: None,
+            empty: "no data in this time range",
+        }
     }
 
     /// A number that is bad from `red` on.
@@ -103,6 +119,18 @@ impl Panel {
         Self::new(Kind::Heatmap, 8, title, unit, description)
     }
 
+    /// The labels of the series that are there now.
+    pub fn table(title: &'static str, width: u64, description: &'static str) -> Self {
+        Self::new(Kind::Table, width, title, "short", description)
+    }
+
+    /// What the panel says without values.
+    #[must_use]
+    pub fn empty(mut self, text: &'static str) -> Self {
+        self.empty = text;
+        self
+    }
+
     /// Adds a series with its legend.
     #[must_use]
     pub fn shows(mut self, legend: &'static str, expression: &'static str) -> Self {
@@ -129,7 +157,12 @@ impl Panel {
     }
 
     fn to_json(&self, id: u64, x: u64, y: u64) -> Value {
-        let heatmap = self.kind == Kind::Heatmap;
+        let table = self.kind == Kind::Table;
+        let format = match self.kind {
+            Kind::Heatmap => "heatmap",
+            Kind::Table => "table",
+            Kind::Stat { .. } | Kind::Graph => "time_series",
+        };
         let targets: Vec<Value> = self
             .targets
             .iter()
@@ -140,17 +173,12 @@ impl Panel {
                     "datasource": datasource(),
                     "expr": expression,
                     "legendFormat": legend,
-                    "format": if heatmap { "heatmap" } else { "time_series" },
-                    "instant": false,
-                    "range": true,
+                    "format": format,
+                    "instant": table,
+                    "range": !table,
                 })
             })
             .collect();
-        let mut links = Vec::new();
-        if let Some(section) = self.section {
-            let url = format!("{}#{section}", super::RUNBOOK_URL);
-            links.push(json!({"title": "Runbook", "url": url, "targetBlank": true}));
-        }
         let (kind, options) = match self.kind {
             Kind::Stat { .. } => (
                 "stat",
@@ -168,22 +196,41 @@ impl Panel {
                     "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
                     "tooltip": {"show": true, "yHistogram": false}, "legend": {"show": true}}),
             ),
+            Kind::Table => {
+                ("table", json!({"showHeader": true, "cellHeight": "sm", "footer": {"show": false}}))
+            }
         };
-        json!({
+        let mut panel = json!({
             "id": id,
             "type": kind,
             "title": self.title,
             "description": self.description,
             "datasource": datasource(),
             "gridPos": {"x": x, "y": y, "w": self.width, "h": self.height()},
-            "links": links,
+            "links": [],
             "options": options,
             "fieldConfig": {
-                "defaults": {"unit": self.unit, "min": 0, "thresholds": self.thresholds(), "custom": self.custom()},
+                "defaults": {"unit": self.unit, "min": 0, "thresholds": self.thresholds(), "custom": self.custom(),
+                    "noValue": self.empty},
                 "overrides": [],
             },
             "targets": targets,
-        })
+        });
+        if table {
+            let excluded =
+                ["Time", "Value", "__name__", "job", "instance", "endpoint", "service", "container"];
+            let excluded: Map<String, Value> =
+                excluded.iter().map(|name| ((*name).to_owned(), json!(true))).collect();
+            panel["transformations"] = json!([{"id": "organize", "options": {"excludeByName": excluded}}]);
+            panel["fieldConfig"]["overrides"] = json!([{
+                "matcher": {"id": "byName", "options": "partition"},
+                "properties": [{"id": "links", "value": [{
+                    "title": "This partition alone",
+                    "url": "?${__url_time_range}&var-topic=${__data.fields.topic}&var-partition=${__data.fields.partition}",
+                }]}],
+            }]);
+        }
+        panel
     }
 
     fn thresholds(&self) -> Value {
@@ -211,7 +258,52 @@ fn datasource() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
 
+/// Marks on all graphs: where a series begins, or when what its value says.
+#[derive(Clone, Copy, Debug)]
+pub struct Annotation {
+    /// Its name.
+    pub name: &'static str,
+    /// The series.
+    pub expression: &'static str,
+    /// The text of a mark.
+    pub text: &'static str,
+    /// A value is the time of the mark, in milliseconds since 1970.
+    pub time_is_value: bool,
+}
+
+impl Annotation {
+    fn to_json(self) -> Value {
+        json!({
+            "name": self.name,
+            "datasource": datasource(),
+            "enable": true,
+            "hide": false,
+            "iconColor": if self.time_is_value { "blue" } else { "purple" },
+            "expr": self.expression,
+            "titleFormat": self.name,
+            "textFormat": self.text,
+            "useValueForTime": self.time_is_value,
+        })
+    }
+}
+
 impl Dashboard {
+    /// The section of the runbook for each panel that has one, by the panel's id. The chart makes links of them.
+    pub fn sections(&self) -> Value {
+        let mut id = 0;
+        let mut sections = Map::new();
+        for row in &self.rows {
+            id += 1;
+            for panel in &row.panels {
+                id += 1;
+                if let Some(section) = panel.section {
+                    sections.insert(id.to_string(), json!(section));
+                }
+            }
+        }
+        Value::Object(sections)
+    }
+
     /// The JSON that Grafana imports.
     ///
     /// # Panics
@@ -258,8 +350,8 @@ impl Dashboard {
             "graphTooltip": 1,
             "time": {"from": "now-1h", "to": "now"},
             "refresh": "30s",
-            "links": [{"title": "Runbook", "type": "link", "icon": "doc", "url": super::RUNBOOK_URL, "targetBlank": true}],
-            "annotations": {"list": []},
+            "links": [],
+            "annotations": {"list": self.annotations.iter().map(|mark| mark.to_json()).collect::<Vec<_>>()},
             "templating": {"list": variables},
             "panels": panels,
         });

@@ -1,6 +1,6 @@
 //! The dashboards. Their rows are in the order of the questions that an on-call engineer asks.
 
-use super::dashboard::{Dashboard, Panel, Row};
+use super::dashboard::{Annotation, Dashboard, Panel, Row};
 
 /// The sink's dashboard.
 pub fn sink_connector() -> Dashboard {
@@ -16,8 +16,27 @@ pub fn sink_connector() -> Dashboard {
                 "Topic",
                 "label_values(sink_position{namespace=~\"$namespace\", connector=~\"$connector\"}, topic)",
             ),
+            (
+                "partition",
+                "Partition",
+                "label_values(sink_position{namespace=~\"$namespace\", connector=~\"$connector\", topic=~\"$topic\"}, partition)",
+            ),
         ],
-        rows: vec![healthy(), keeping_up(), fast(), rejected(), cost()],
+        annotations: vec![
+            Annotation {
+                name: "Starts",
+                expression: r#"process_start_time_seconds{namespace=~"$namespace", connector=~"$connector"} * 1000"#,
+                text: "{{connector}} {{instance}} started",
+                time_is_value: true,
+            },
+            Annotation {
+                name: "Versions",
+                expression: r#"count by (connector, version, revision) (sink_build_info{namespace=~"$namespace", connector=~"$connector"}) unless count by (connector, version, revision) (sink_build_info{namespace=~"$namespace", connector=~"$connector"} offset 2m)"#,
+                text: "{{connector}} {{version}} {{revision}}",
+                time_is_value: false,
+            },
+        ],
+        rows: vec![healthy(), keeping_up(), fast(), rejected(), partitions(), cost()],
     }
 }
 
@@ -25,31 +44,42 @@ fn healthy() -> Row {
     Row {
         title: "Is it healthy?",
         panels: vec![
-            Panel::stat_at_least("Sinks", "short", 1, "Processes that Prometheus can scrape.").runbook("sinktargetdown").shows(
+            Panel::stat_at_least("Sinks", "short", 1, "Processes that Prometheus can scrape.").runbook("sinktargetdown").empty("no sink is scraped")
+                .shows(
                 "",
                 r#"count(sink_build_info{namespace=~"$namespace", connector=~"$connector"})"#,
             ),
             Panel::stat("Ready pods", "short", None, "Pods that answer 200 on /readyz, from kube-state-metrics. /readyz of a pod that is not ready shows why.")
                 .runbook("sinkwaitingfordatabase")
+                .empty("kube-state-metrics is not scraped")
                 .shows("", r#"sum(kube_pod_status_ready{condition="true", namespace=~"$namespace"} and on (namespace, pod) sink_build_info{connector=~"$connector"})"#),
-            Panel::stat("Partitions assigned", "short", None, "Sum over all members. If the topics have more, the group is rebalancing or has no member.").shows(
+            Panel::stat("Partitions assigned", "short", None, "Sum over all members. If the topics have more, the group is rebalancing or has no member.").empty("no sink is scraped")
+                .shows(
                 "",
                 r#"sum(sink_partitions_assigned{namespace=~"$namespace", connector=~"$connector"})"#,
             ),
             Panel::stat("Partitions waiting", "short", Some(1), "Partitions that are paused because a writer or a position waits for PostgreSQL, or because a breaker is open.")
                 .runbook("sinkwaitingfordatabase")
+                .empty("no sink is scraped")
                 .shows("", r#"sum(sink_partitions_paused{namespace=~"$namespace", connector=~"$connector"})"#),
             Panel::stat("Partitions stopped", "short", Some(1), "Partitions whose position does not match the log; they wait for `offsets reset`.")
                 .runbook("sinkpartitionstopped")
+                .empty("no sink is scraped")
                 .shows("", r#"sum(sink_partitions_stopped{namespace=~"$namespace", connector=~"$connector"})"#),
             Panel::stat("Breakers open", "short", Some(1), "Topics that are paused because too many of their records are rejected.")
                 .runbook("sinkbreakeropen")
+                .empty("no sink is scraped")
                 .shows("", r#"sum(sink_breaker_open{namespace=~"$namespace", connector=~"$connector", topic=~"$topic"})"#),
+            Panel::table("Stopped partitions", 24, "Each partition that waits for an operator, and why. A click on the partition shows it alone.")
+                .runbook("sinkpartitionstopped")
+                .empty("no partition has stopped")
+                .shows("", r#"sink_partition_stopped{namespace=~"$namespace", connector=~"$connector", topic=~"$topic", partition=~"$partition"} == 1"#),
             Panel::graph("Waiting for", "short", "Paused partitions by cause: `writer` and `position` wait for PostgreSQL, `breaker` waits until the topic's records succeed. If few records arrive, an unreachable database pauses nothing: see Retries.")
                 .runbook("sinkwaitingfordatabase")
                 .shows("{{connector}} {{cause}}", r#"sum by (connector, cause) (sink_partitions_paused{namespace=~"$namespace", connector=~"$connector"})"#),
             Panel::graph("Since the last commit", "s", "Seconds since the last transaction. It also grows while there are no new records; check the lag.")
                 .runbook("sinknoprogress")
+                .empty("nothing was committed")
                 .shows("{{connector}}", r#"time() - max by (connector) (sink_last_commit_timestamp_seconds{namespace=~"$namespace", connector=~"$connector"} > 0)"#),
             Panel::graph("Versions", "short", "Number of processes by version. During a rollout there are two lines.")
                 .shows("{{connector}} {{version}} {{revision}}", r#"count by (connector, version, revision) (sink_build_info{namespace=~"$namespace", connector=~"$connector"})"#),
@@ -67,9 +97,11 @@ fn keeping_up() -> Row {
             Panel::graph("Lag in seconds, estimated", "s", "Lag divided by the rate at which records arrive. If they arrive evenly, this is the age of the oldest waiting record. Empty if no records arrive. The alert needs no estimate: it compares the position with the log end of some time ago.")
                 .runbook("sinklagging")
                 .red_from(300.0)
+                .empty("no records arrive")
                 .shows("{{connector}} {{topic}}", r#"sum by (connector, topic) (sink_lag_records{namespace=~"$namespace", connector=~"$connector", topic=~"$topic"}) / (sum by (connector, topic) (deriv(sink_position{namespace=~"$namespace", connector=~"$connector", topic=~"$topic"}[$__rate_interval]) + deriv(sink_lag_records{namespace=~"$namespace", connector=~"$connector", topic=~"$topic"}[$__rate_interval])) > 0)"#),
             Panel::graph("Time to catch up", "s", "Lag divided by the rate at which it shrinks. Empty while it does not shrink.")
                 .runbook("sinklagging")
+                .empty("no lag that shrinks")
                 .shows("{{connector}} {{topic}}", r#"sum by (connector, topic) (sink_lag_records{namespace=~"$namespace", connector=~"$connector", topic=~"$topic"}) / (- sum by (connector, topic) (deriv(sink_lag_records{namespace=~"$namespace", connector=~"$connector", topic=~"$topic"}[$__rate_interval])) > 0)"#),
             Panel::graph("Records in", "cps", "Growth of the log ends, in offsets: the change of the position plus the change of the lag.")
                 .shows("{{connector}} {{topic}}", r#"sum by (connector, topic) (deriv(sink_position{namespace=~"$namespace", connector=~"$connector", topic=~"$topic"}[$__rate_interval]) + deriv(sink_lag_records{namespace=~"$namespace", connector=~"$connector", topic=~"$topic"}[$__rate_interval]))"#),
@@ -127,11 +159,27 @@ fn rejected() -> Row {
     }
 }
 
+fn partitions() -> Row {
+    Row {
+        title: "Which partition?",
+        panels: vec![
+            Panel::graph("Lag by partition", "short", "Of the partitions that are chosen above.")
+                .runbook("sinklagging")
+                .shows("{{topic}} {{partition}}", r#"sum by (topic, partition) (sink_lag_records{namespace=~"$namespace", connector=~"$connector", topic=~"$topic", partition=~"$partition"})"#),
+            Panel::graph("Records by partition", "cps", "Committed records. An uneven distribution of keys shows here.")
+                .shows("{{topic}} {{partition}}", r#"sum by (topic, partition) (rate(sink_records_consumed_total{namespace=~"$namespace", connector=~"$connector", topic=~"$topic", partition=~"$partition"}[$__rate_interval]))"#),
+            Panel::graph("Position", "short", "The offset of the next record. A line that stays level although there is lag is a partition that does not move.")
+                .runbook("sinknoprogress")
+                .shows("{{topic}} {{partition}}", r#"max by (topic, partition) (sink_position{namespace=~"$namespace", connector=~"$connector", topic=~"$topic", partition=~"$partition"})"#),
+        ],
+    }
+}
+
 fn cost() -> Row {
     Row {
         title: "What does it cost?",
         panels: vec![
-            Panel::graph("CPU", "short", "Cores used by each process.")
+            Panel::graph("CPU", "suffix: cores", "CPU time that each process used in a second.")
                 .shows("{{instance}}", r#"rate(process_cpu_seconds_total{namespace=~"$namespace", connector=~"$connector"}[$__rate_interval])"#),
             Panel::graph("Memory", "bytes", "Resident memory of each process. The configuration bounds it.")
                 .shows("{{instance}}", r#"process_resident_memory_bytes{namespace=~"$namespace", connector=~"$connector"}"#),
@@ -163,18 +211,27 @@ pub fn producer() -> Dashboard {
         uid: "livescores-producer",
         title: "Live scores producer",
         description: "A producer that runs continuously is scraped. One that a CronJob starts is visible only in kube-state-metrics.",
+        annotations: vec![Annotation {
+            name: "Starts",
+            expression: r#"process_start_time_seconds{namespace=~"$namespace"} * 1000 and on (job, instance) producer_queue_records"#,
+            text: "{{instance}} started",
+            time_is_value: true,
+        }],
         variables: vec![("namespace", "Namespace", "label_values({__name__=~\"producer_queue_records|kube_cronjob_created\"}, namespace)")],
         rows: vec![
             Row {
                 title: "Is it healthy?",
                 panels: vec![
                     Panel::stat("Producers", "short", None, "Processes that Prometheus can scrape. With a CronJob there are none.")
-                        .shows("", r#"count(producer_queue_records{namespace=~"$namespace"})"#),
+                        .empty("no producer is scraped")
+                .shows("", r#"count(producer_queue_records{namespace=~"$namespace"})"#),
                     Panel::stat("Not acknowledged", "short", Some(1), "Records that failed within the displayed time range.")
-                        .shows("", r#"sum(increase(producer_records_total{outcome="failed", namespace=~"$namespace"}[$__range]))"#),
+                        .empty("no producer is scraped")
+                .shows("", r#"sum(increase(producer_records_total{outcome="failed", namespace=~"$namespace"}[$__range]))"#),
                     Panel::stat("Since the CronJob's last success", "s", Some(7200), "Seconds since the CronJob last succeeded, from kube-state-metrics.")
                         .runbook("producercronjobnotsucceeded")
-                        .shows("{{cronjob}}", r#"time() - max by (cronjob) (kube_cronjob_status_last_successful_time{namespace=~"$namespace"})"#),
+                        .empty("kube-state-metrics is not scraped")
+                .shows("{{cronjob}}", r#"time() - max by (cronjob) (kube_cronjob_status_last_successful_time{namespace=~"$namespace"})"#),
                 ],
             },
             Row {
@@ -192,7 +249,7 @@ pub fn producer() -> Dashboard {
             Row {
                 title: "What does it cost?",
                 panels: vec![
-                    Panel::graph("CPU", "short", "Cores used by each process.")
+                    Panel::graph("CPU", "suffix: cores", "CPU time that each process used in a second.")
                         .shows("{{instance}}", r#"rate(process_cpu_seconds_total{namespace=~"$namespace"}[$__rate_interval]) and on (job, instance) producer_queue_records"#),
                     Panel::graph("Memory", "bytes", "Resident memory of each process.")
                         .shows("{{instance}}", r#"process_resident_memory_bytes{namespace=~"$namespace"} and on (job, instance) producer_queue_records"#),

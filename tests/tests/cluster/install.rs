@@ -8,16 +8,17 @@ use crate::kubectl::{self, run};
 use crate::release::{POD, Release};
 use crate::world::World;
 
-/// The pipeline of the defaults: only the addresses are given.
-fn defaults(release: &Release) -> Value {
+/// The pipeline of the demo: only the addresses are given.
+fn demo(release: &Release) -> Value {
     let mut values = release.services();
+    values["demo"] = json!(true);
     values["producer"] = json!({"cronJob": {"schedule": "* * * * *"}});
     values
 }
 
 #[test]
-fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
-    let release = Release::new("defaults");
+fn an_installation_of_the_demo_writes_live_scores_and_passes_its_test() {
+    let release = Release::new("demo");
     World::shared().kafka().create_topic("livescores_topic", 3, &[]);
     // The namespace is what it says: a pod that is not restricted does not come in.
     let loose = kubectl::attempt(
@@ -26,7 +27,7 @@ fn an_installation_with_the_defaults_writes_live_scores_and_passes_its_test() {
     );
     assert!(!loose.succeeded && loose.text.contains("restricted"), "{}", loose.text);
 
-    let notes = release.install(&defaults(&release));
+    let notes = release.install(&demo(&release));
     assert!(notes.contains("STATUS: deployed") && !notes.contains("would violate PodSecurity"), "{notes}");
     let sinks = release.wait_sinks(1);
     let ask = notes.lines().find(|line| line.contains("kubectl get --raw")).expect("how to see its state");
@@ -59,7 +60,8 @@ fn a_failed_test_of_the_release_says_why() {
     let release = Release::new("untested");
     let topic = World::shared().kafka().topic("untested", 1);
     let mut values = release.rows(&topic);
-    values["producer"] = json!({"config": {"kafka": {"topic": topic}}, "cronJob": {"suspend": true}});
+    values["producer"] =
+        json!({"enabled": true, "config": {"kafka": {"topic": topic}}, "cronJob": {"suspend": true}});
     values["tests"] = json!({"timeoutSeconds": 10});
     release.install(&values);
     release.sql("ALTER TABLE rows RENAME TO gone");

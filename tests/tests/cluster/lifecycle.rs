@@ -29,8 +29,7 @@ fn everything(release: &Release, topic: &str) -> Value {
         release.namespace
     ));
     let mut values = release.services();
-    values["producer"] =
-        json!({"mode": "deployment", "config": {"kafka": {"topic": "elsewhere"}}, "replicas": 0});
+    values["producer"] = json!({"enabled": true, "mode": "deployment", "config": {"kafka": {"topic": "elsewhere"}}, "replicas": 0});
     values["migration"] = json!({
         "enabled": true,
         "url": world.url(&owner, &release.namespace),
@@ -43,7 +42,6 @@ fn everything(release: &Release, topic: &str) -> Value {
     values["prometheusRule"] = json!({"enabled": true});
     values["dashboards"] = json!({"enabled": true});
     values["connectors"] = json!({
-        "ipl": {"enabled": false},
         "rows": {
             "config": {
                 "kafka": {"topics": [topic]},

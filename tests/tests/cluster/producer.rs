@@ -11,6 +11,7 @@ fn the_producer_as_a_deployment_publishes_batches_and_stops_with_all_of_them() {
     let release = Release::new("producing");
     let topic = World::shared().kafka().topic("producing", 2);
     let mut values = release.services();
+    values["demo"] = json!(true);
     values["producer"] = json!({
         "mode": "deployment",
         "config": {"kafka": {"topic": topic}, "producer": {"batch_size": 50, "interval_ms": 200}},
@@ -44,6 +45,7 @@ fn a_run_that_fails_is_tried_again_and_keeps_its_logs() {
     let mut values = release.rows(&topic);
     let nobody = World::shared().nobody();
     values["producer"] = json!({
+        "enabled": true,
         "kafka": {"bootstrapServers": nobody, "properties": {"message.timeout.ms": "2000"}},
         "cronJob": {"suspend": true, "backoffLimit": 1},
     });
@@ -67,6 +69,7 @@ fn a_run_that_takes_too_long_is_not_overtaken_and_ends_at_its_deadline() {
     let mut values = release.rows(&topic);
     // Its broker does not answer, and it waits for it longer than it may run.
     values["producer"] = json!({
+        "enabled": true,
         "kafka": {"bootstrapServers": World::shared().nobody(), "properties": {"message.timeout.ms": "200000"}},
         "cronJob": {"schedule": "* * * * *", "backoffLimit": 0, "activeDeadlineSeconds": 75},
     });

@@ -61,8 +61,7 @@ impl Release {
             "sink": {"table": "rows", "insert_mode": "insert", "pk_mode": "none"},
         });
         let mut values = self.services();
-        values["producer"] = json!({"enabled": false});
-        values["connectors"] = json!({"ipl": {"enabled": false}, "rows": {"config": connector}});
+        values["connectors"] = json!({"rows": {"config": connector}});
         values
     }
 

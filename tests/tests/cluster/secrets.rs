@@ -31,6 +31,7 @@ fn a_release_with_secrets_of_others_logs_in_to_kafka_and_postgresql_and_makes_no
     secret("kafka-login", "word", "s3cret");
     secret("database-login", "word", PASSWORD);
     let values = json!({
+        "demo": true,
         "kafka": {
             "bootstrapServers": address,
             "existingSecret": "kafka-login",

@@ -14,7 +14,8 @@ use tests::{ProducerConfig, Prometheus, Record, Services, SinkConfig, Target, pa
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Expressions of the dashboards that have nothing to show in this test, and why.
-const ABSENT: [(&str, &str); 4] = [
+const ABSENT: [(&str, &str); 5] = [
+    ("sink_partition_stopped", "no partition of this test has stopped"),
     ("kube_pod_status_ready", "kube-state-metrics needs a Kubernetes"),
     ("kube_cronjob_status_last_successful_time", "kube-state-metrics needs a Kubernetes"),
     ("sink_rows_deleted_total", "no record of this test deletes a row"),
@@ -67,6 +68,12 @@ fn asked(dashboard: &Value) -> Vec<Asked> {
                 expression: text(target, "/expr").to_owned(),
             });
         }
+    }
+    for annotation in list(dashboard, "/annotations/list") {
+        all.push(Asked {
+            place: format!("annotation {}", text(annotation, "/name")),
+            expression: text(annotation, "/expr").to_owned(),
+        });
     }
     all
 }
@@ -167,6 +174,9 @@ fn selectors(expression: &str) -> Vec<String> {
 #[test]
 fn dashboards_have_ids_units_places_and_variables_in_order() {
     let sections = sections();
+    let linked = fs::read_to_string(paths::workspace("helm/livescores/files/runbook.json")).unwrap();
+    let linked: Value = serde_json::from_str(&linked).unwrap();
+    let mut links = 0;
     let mut uids = BTreeSet::new();
     for (file, dashboard) in dashboards() {
         assert!(dashboard["id"].is_null() && uids.insert(text(&dashboard, "/uid").to_owned()), "{file}");
@@ -185,7 +195,7 @@ fn dashboards_have_ids_units_places_and_variables_in_order() {
             if panel["type"] == "row" {
                 continue;
             }
-            let known = ["stat", "timeseries", "heatmap"].contains(&text(panel, "/type"));
+            let known = ["stat", "timeseries", "heatmap", "table"].contains(&text(panel, "/type"));
             assert!(known, "{file}: {title} is of a type that not every Grafana has");
             assert!(
                 !text(panel, "/description").is_empty()
@@ -196,9 +206,15 @@ fn dashboards_have_ids_units_places_and_variables_in_order() {
             for target in list(panel, "/targets") {
                 assert_eq!(text(target, "/datasource/uid"), "${datasource}", "{file}: {title}");
             }
-            for link in list(panel, "/links") {
-                let (_, section) = text(link, "/url").split_once('#').expect(title);
+            assert!(
+                list(panel, "/links").is_empty(),
+                "{file}: {title} has a link, to what only the chart knows"
+            );
+            assert!(!text(panel, "/fieldConfig/defaults/noValue").is_empty(), "{file}: {title}");
+            let name = file.rsplit('/').next().unwrap_or_default();
+            if let Some(section) = linked[name][panel["id"].to_string()].as_str() {
                 assert!(sections.contains(section), "{file}: {title} links to {section}, which is not there");
+                links += 1;
             }
         }
         for Asked { place, expression } in asked(&dashboard) {
@@ -213,6 +229,8 @@ fn dashboards_have_ids_units_places_and_variables_in_order() {
         }
     }
     assert_eq!(uids.len(), 2);
+    let all = linked.as_object().unwrap().values().filter_map(Value::as_object).map(serde_json::Map::len);
+    assert_eq!(all.sum::<usize>(), links, "a section of the runbook is that of no panel");
 }
 
 /// The anchors of the runbook's sections.
@@ -262,7 +280,9 @@ fn every_alert_has_a_section_of_the_runbook_and_unit_tests_that_fire_it_and_that
     };
     let alerts: Vec<String> = rules.lines().filter_map(|line| after(line, "alert:")).collect();
     assert_eq!(alerts.len(), 12);
-    let urls: Vec<String> = rules.lines().filter_map(|line| after(line, "runbook_url:")).collect();
+    assert!(!rules.contains("runbook_url") && !rules.contains("example.com"), "a link that leads nowhere");
+    let source = fs::read_to_string(paths::workspace("helm/livescores/files/rules.yaml")).unwrap();
+    let urls: Vec<String> = source.lines().filter_map(|line| after(line, "runbook_url:")).collect();
     for (alert, url) in alerts.iter().zip(&urls) {
         let section = alert.to_lowercase();
         assert!(url.ends_with(&format!("#{section}")) && sections.contains(&section), "{alert}: {url}");

@@ -45,16 +45,16 @@ impl Activity {
     fn sample(&mut self, now: Instant) {
         let (counters, lag) = (self.metrics.counters(), self.board.lag());
         let records = counters.records;
-        match (&self.bar, self.minutes.ended(&counters, now)) {
-            (None, Some(minute)) => tracing::info!(
+        let minute = self.minutes.ended(&counters, now);
+        if let Some(minute) = minute.filter(|_| self.bar.is_none()) {
+            tracing::info!(
                 records = minute.records,
                 rows = minute.rows,
                 rows_per_second = minute.rows_per_second,
                 dead_letters = minute.dead_letters,
                 lag,
                 "written in the last minute"
-            ),
-            (Some(_), _) | (None, None) => {}
+            );
         }
         self.throughput.sample(counters, lag, now);
         if let Some(bar) = &self.bar {

@@ -1,6 +1,7 @@
 //! `make screenshots`: the pictures of docs/images, made of a running sink and of the demo.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tests::browser::{Browser, Look};
+use tests::scratch::Scratch;
 use tests::{ProducerConfig, Record, Services, SinkConfig, paths, terminal, wait};
 
 /// As long as the page's history is.
@@ -43,7 +45,7 @@ fn page(file: &Path) -> Result<()> {
     sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows > 0.0);
     let bad = (0..3).map(|n| Record::json(&json!({"match_id": format!("m{n}"), "season": [n, n]})));
     kafka.produce("livescores_topic", bad.chain([Record::new("not JSON").partition(2)]));
-    sink.wait_metric(PATIENCE, "sink_dead_letters_total", |letters| letters >= 1.0);
+    sink.wait_metric(PATIENCE, "sink_dead_letters_total", |records| records >= 1.0);
     wait::let_pass(HISTORY);
     browser.screenshot(
         &format!("http://{}/", sink.http()),
@@ -63,14 +65,21 @@ fn demo(file: &Path) -> Result<()> {
     let binaries = own.parent().context("a folder")?;
     // As a reader would write it, if it is inside of the workspace.
     let binaries = binaries.strip_prefix(workspace.canonicalize()?).unwrap_or(binaries).to_owned();
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", "stty cols 120 rows 50; tests/demo.sh", "/dev/null"]);
-    // In containers it would print other things.
-    let output = command.env("DEMO", "local").env("BIN", &binaries).current_dir(&workspace).output()?;
-    ensure!(output.status.success(), "the demo failed:\n{}", String::from_utf8_lossy(&output.stdout));
+    let scratch = Scratch::new("demo")?;
+    let printed = scratch.path().join("printed");
+    let output = File::create(&printed)?;
+    // Into a file: the services, which outlive the demo, would keep a pipe open.
+    let status = Command::new("tests/demo.sh")
+        .envs([("DEMO", OsStr::new("local")), ("BIN", binaries.as_os_str())])
+        .current_dir(&workspace)
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .status()?;
+    let printed = fs::read_to_string(printed)?;
+    ensure!(status.success(), "the demo failed:\n{printed}");
     let down = Command::new("tests/down.sh").env("BIN", &binaries).current_dir(&workspace).status()?;
     ensure!(down.success(), "tests/down.sh failed");
-    fs::write(file, terminal::svg(&String::from_utf8_lossy(&output.stdout)))?;
+    fs::write(file, terminal::svg(&printed))?;
     println!("{}", file.display());
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use prometheus::IntCounterVec;
 use prometheus::core::Collector as _;
+use prometheus::proto::MetricFamily;
 
 use super::Metrics;
 use crate::observe::throughput::Counters;
@@ -23,7 +24,7 @@ impl Metrics {
 /// The sum over all labels.
 fn sum(counter: &IntCounterVec) -> u64 {
     let families = counter.collect();
-    let counts = families.iter().flat_map(|family| family.get_metric());
+    let counts = families.iter().flat_map(MetricFamily::get_metric);
     // The library has no other way to the children of a counter. Their values are whole.
     counts.map(|count| count.get_counter().get_value() as u64).sum()
 }

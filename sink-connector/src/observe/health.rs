@@ -102,9 +102,7 @@ impl HealthState {
     }
 
     fn list(&self) -> Vec<Value> {
-        let problem = |(component, problem): (&Component, &Problem)| {
-            json!({"component": component.name(), "reason": problem.reason, "since": time::text(problem.since)})
-        };
+        let problem = |(component, problem): (&Component, &Problem)| json!({"component": component.name(), "reason": problem.reason, "since": time::text(problem.since)});
         self.problems.iter().map(problem).collect()
     }
 

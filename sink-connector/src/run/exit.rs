@@ -47,8 +47,7 @@ pub(super) fn finish(
     }
     let problems = with_totals(problems, totals);
     if watched && args.summary.is_none() {
-        // A terminal that is gone is no failure of the run.
-        let _ = shared::errln!("{}", text(totals, stopped_by, took).trim_end());
+        shared::errln!("{}", text(totals, stopped_by, took).trim_end());
     }
     // After the last line of the log: readers of both outputs together take the last line.
     let printed =

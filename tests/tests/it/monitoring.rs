@@ -103,6 +103,7 @@ fn every_expression_returns_data_of_a_loaded_sink_and_producer() {
         ("namespace", "test"),
         ("connector", config.connector()),
         ("topic", &*topic),
+        ("partition", ".*"),
         ("__rate_interval", "20s"),
         ("__range", "1m"),
     ]);

@@ -36,7 +36,11 @@ fn on_a_terminal(world: &World<'_>, args: &str, environment: &[(&str, &str)]) ->
 #[test]
 fn a_bounded_run_on_a_terminal_shows_its_progress_and_a_summary() {
     let world = world();
-    // Small batches, so that it takes long enough to be seen.
+    // Small batches that take a while, so that it takes long enough to be seen.
+    world.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN NULL; END $$; \
+         CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+    );
     let world = world.set("batch.max_rows", 200).set("postgres.writers", 1);
     let output = on_a_terminal(&world, "run --until-end --deadline 60s", &[("TERM", "xterm")]);
     let shown = String::from_utf8_lossy(&output.stdout);

@@ -320,7 +320,7 @@ fn mistakes_of_all_layers_are_reported_with_their_origin() {
     assert_eq!(&found[..expected.len()], expected, "{found:#?}");
     let rules: BTreeSet<&str> = found[expected.len()..].iter().map(String::as_str).collect();
     let expected = [
-        "http.listen: \"x\" is not host:port, such as 0.0.0.0:9464, or off (flag --listen)",
+        "http.listen: \"x\" is not host:port, such as 127.0.0.1:9464, or off (flag --listen)",
         "sink.rename: column \"c\" has two sources in rename and metadata (file sink.toml)",
         "topics.\"a.b\".pk_fields: must name the key columns of table \"x\" with pk_mode = \"record_value\"; for a \
          table without a key set pk_mode = \"none\" and insert_mode = \"insert\" (file sink.toml)",

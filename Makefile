@@ -44,7 +44,7 @@ packaging:
 
 lint: setup ## format, clippy (warnings are errors), the floors, the words; actionlint, cargo-deny and typos where installed
 	cargo fmt --all --check
-	cargo clippy --profile $(PROFILE) --workspace --all-targets --features tests/cluster -- -D warnings
+	cargo clippy --profile $(PROFILE) --workspace --all-targets --features tests/cluster,tests/connect -- -D warnings
 	tests/shape.sh
 	tests/words.sh
 	tests/lint_extra.sh
@@ -82,7 +82,7 @@ cluster-test: setup ## test images and chart on a real Kubernetes cluster, start
 
 connect-test: setup ## a real Kafka Connect with Debezium's JDBC sink writes half of a topic, and the sink the rest (Maven Central)
 	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins
-	cargo test --profile $(PROFILE) -p tests --test it -- --ignored kafka_connect::
+	cargo test --profile $(PROFILE) -p tests --features connect --test connect
 
 airflow: setup ## run the DAGs of examples/airflow in a real Airflow from PyPI, with a Kafka and a PostgreSQL of their own (Python with venv)
 	@tests/airflow.sh

@@ -15,7 +15,7 @@ case ${DEMO:-} in
   "") ! has_docker || exec tests/demo_compose.sh ;;
   *) echo "DEMO must be local, compose or empty, not $DEMO" >&2 && exit 2 ;;
 esac
-tests/setup.sh
+tests/setup.sh --demo
 
 STREAM=3000
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 SHOW=${SHOW:-30}   # seconds
 RATE=${RATE:-40/s} # balls of all matches together
-tests/setup.sh
+tests/setup.sh --demo
 
 step "Building"
 cargo build --release --workspace --bins

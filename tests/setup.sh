@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need (Debian packages, as root), or names what is missing. Rust itself comes from rustup, in
-# the version of rust-toolchain.toml. Takes no time if everything is installed.
+# the version of rust-toolchain.toml. Takes no time if everything is installed. With --demo, without what only tests need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+tests=yes
+if [ "${1:-}" = --demo ]; then tests=; fi
 
 # The PostgreSQL server is often not on the PATH: Debian installs each version into its own folder.
 has_postgres() {
@@ -18,13 +20,15 @@ has_java || packages+=(java)
 has mvn || packages+=(maven)
 has_postgres || packages+=(postgresql)
 has psql || packages+=(postgresql-client)
-[ -x /usr/sbin/pgbouncer ] || packages+=(pgbouncer)
 has gcc || packages+=(gcc)
 has g++ || packages+=(g++)
 has make || packages+=(make)
 has perl || packages+=(perl)
 has curl || packages+=(curl)
-{ has prometheus && has promtool; } || packages+=(prometheus)
+if [ -n "$tests" ]; then
+  { has prometheus && has promtool; } || packages+=(prometheus)
+  { has pgbouncer || [ -x /usr/sbin/pgbouncer ]; } || packages+=(pgbouncer)
+fi
 
 if [ ${#packages[@]} -gt 0 ]; then
   if [ "$(id -u)" -ne 0 ] || ! has apt-get; then
@@ -62,7 +66,7 @@ fi
 has_browser() {
   [ -n "${CHROMIUM:-}" ] || has chromium || has chromium-browser || has google-chrome || has google-chrome-stable
 }
-if ! has_browser; then
+if [ -n "$tests" ] && ! has_browser; then
   if [ "$(id -u)" -eq 0 ] && has apt-get; then
     echo "Installing: chromium"
     { apt-cache show chromium >/dev/null 2>&1 || apt-get update -q </dev/null; } &&

@@ -79,10 +79,15 @@ pub(crate) fn message(error: &DbError) -> String {
 /// message names what the value does. The context quotes the value then.
 fn is_of_a_value(error: &DbError) -> bool {
     let naming = ["0A", "3F", "42"].contains(&&error.code().code()[..2]);
-    // "COPY t, line 1, column v: "x"", in the language of the server.
-    let copied = |line: &str| line.contains("COPY ") && line.ends_with(['"', '»', '“', '”']);
-    let first = error.where_().and_then(|context| context.lines().next());
-    naming && first.is_some_and(|line| copied(line) || line.contains("parameter $"))
+    naming && error.where_().and_then(|context| context.lines().next()).is_some_and(is_at_a_value)
+}
+
+/// Whether a line of context is that of a value: `COPY t, line 1, column v: "x"` in the language of the server. That of a
+/// row has no column: `COPY t, line 1: "x"`.
+fn is_at_a_value(line: &str) -> bool {
+    let place = line.split(['"', '«', '»', '„', '“', '「']).next().unwrap_or_default();
+    let copied = line.contains("COPY") && place.len() < line.len() && place.matches([',', '、']).count() >= 2;
+    copied || line.contains("parameter $")
 }
 
 /// The whole report of an error, for a dead letter.
@@ -172,6 +177,21 @@ mod tests {
             ("ltree syntax error at character 3", "ltree syntax error at character 3"),
         ] {
             assert_eq!(without_values(message), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_of_context_is_that_of_a_value_if_it_names_a_column() {
+        for line in [
+            "COPY t, line 1, column v: \"x\"",
+            "COPY t, Zeile 1, Spalte v: »x«",
+            "COPY t, ligne 1, colonne v : « x »",
+            "unnamed portal parameter $1 = 'x'",
+        ] {
+            assert!(is_at_a_value(line), "{line}");
+        }
+        for line in ["COPY t, line 1: \"1\tx\"", "COPY t, line 1", "PL/pgSQL function f() line 1 at RAISE"] {
+            assert!(!is_at_a_value(line), "{line}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ impl Pooler {
         );
         fs::write(at("users"), "\"postgres\" \"\"\n").context("users")?;
         fs::write(at("settings"), settings).context("settings")?;
-        let mut command = Command::new("/usr/sbin/pgbouncer");
+        let debian = Path::new("/usr/sbin/pgbouncer");
+        let mut command = Command::new(if debian.exists() { debian } else { Path::new("pgbouncer") });
         command.arg("-q").arg(at("settings"));
         if let Some((user, group)) = install::owner()? {
             chown(dir.path(), Some(user), Some(group)).context("owner")?;

@@ -84,3 +84,35 @@ fn after_a_batch_was_given_up_nothing_more_is_handed_over() {
     assert_eq!(next, Next::End(StoppedBy::Signal));
     assert!(sent(commands).is_none());
 }
+
+/// Three records at most; the writer of the first `records` of partition 0 is replaced, and both partitions are fetched again.
+fn replaced_after(records: i64) -> (Fixture, Batch) {
+    let mut fixture = Fixture::bounded(Bounds { max_records: Some(3), ..Bounds::default() }, &[0, 1]);
+    let batch = fixture.send(0, 10..10 + records);
+    let (batches, _receiver) = crossbeam_channel::bounded(1);
+    let queries = fixture.event(Event::Replaced { writer: 0, batches, generation: 1, took_too_long: false });
+    let commands = fixture.answer(&queries, 10);
+    fixture.move_client(&commands);
+    (fixture, batch)
+}
+
+#[test]
+fn records_that_a_replaced_writer_may_still_commit_are_not_exceeded() {
+    let (mut fixture, batch) = replaced_after(2);
+    assert_eq!(fixture.take(1, [10]).0, Taken::Done);
+    assert_eq!(fixture.take(1, [11]).0, Taken::Enough, "two others may be committed");
+    fixture.committed(batch);
+    assert_eq!(fixture.take(1, [11]).0, Taken::Done, "it was interrupted");
+    assert_eq!(fixture.source.lanes[0].open.records().count(), 1);
+}
+
+#[test]
+fn records_that_a_replaced_writer_has_given_up_are_taken_again() {
+    let (mut fixture, _) = replaced_after(3);
+    assert_eq!(fixture.take(1, [10]).0, Taken::Enough);
+    fixture.report(Report::Abandoned { writer: 0, generation: 0 });
+    let (_, commands) = fixture.after(Duration::from_secs(1));
+    fixture.move_client(&commands);
+    assert_eq!(fixture.take(1, [10]).0, Taken::Done);
+    assert_eq!(fixture.source.lanes[0].open.records().count(), 1);
+}

@@ -99,7 +99,6 @@ fn start_connect(world: &World<'_>, dir: &Path, connector: &Value) -> Process {
 }
 
 #[test]
-#[ignore = "it fetches Debezium's JDBC sink from Maven Central: `make connect-test` runs it"]
 fn the_sink_goes_on_where_kafka_connect_stopped_and_every_record_is_applied_once() {
     let world = World::new("connect_real").table(DDL);
     let name = names::unique("orders");

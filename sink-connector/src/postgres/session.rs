@@ -144,8 +144,9 @@ pub(crate) struct Backend {
 
 /// The backend of a connection.
 pub(crate) fn backend(client: &mut Client) -> Result<Backend, postgres::Error> {
-    let row = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[])?;
-    Ok(Backend { pid: row.get(0) })
+    // Without a name: behind a pooler, the statement of another session may have that name.
+    let rows = client.query_typed("SELECT pg_catalog.pg_backend_pid()", &[])?;
+    Ok(Backend { pid: rows.first().expect("a SELECT without FROM has one row").get(0) })
 }
 
 /// What is wrong if two open sessions share a backend.

@@ -30,6 +30,9 @@ fn a_pooler_that_assigns_by_transaction_is_refused_at_the_start_with_the_words_o
     sink.assert_live();
     let bounded = world.config.finish(&["run", "--until-end", "--deadline", "5s"], PATIENCE).expect_code(5);
     assert!(bounded.stderr.contains(REFUSED), "{}", bounded.stderr);
+    // By now, backends have statements of these sessions.
+    let again = world.config.finish(&["check"], PATIENCE).expect_code(1);
+    assert!(again.stdout.contains(REFUSED) && again.stdout.contains(ACTION), "{}", again.stdout);
     sink.wait_not_ready(PATIENCE, &[REFUSED]);
     assert_eq!(world.rows(), 0);
     let positions: bool = world.one("SELECT to_regclass('sink_offsets') IS NOT NULL");

@@ -75,6 +75,12 @@ fn server(
     client: &mut Client,
     report: &mut Report,
 ) -> Result<(), postgres::Error> {
+    // First: behind such a pooler, the statements of other sessions are in the way of ours.
+    if let Ok(mut other) = connect::open(connections, config)
+        && share_backend(client, &mut other)?
+    {
+        report.error("postgres", POOLER, NO_POOLER);
+    }
     let row = client.query_one(
         "SELECT current_setting('server_version'), pg_catalog.pg_is_in_recovery(), \
                 current_setting('transaction_read_only') = 'on', current_user::text, current_database()::text, \
@@ -117,11 +123,6 @@ fn server(
             ),
             format!("set postgres.deadline_ms above {lock_timeout}, or a smaller lock_timeout in the options of postgres.url"),
         );
-    }
-    if let Ok(mut other) = connect::open(connections, config)
-        && share_backend(client, &mut other)?
-    {
-        report.error("postgres", POOLER, NO_POOLER);
     }
     Ok(())
 }

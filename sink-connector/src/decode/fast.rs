@@ -2,6 +2,7 @@
 //! what it is certain about. [`super::record`] reads every other record and decides what is wrong with it; a property holds
 //! both equal.
 
+use super::record::reads_raw;
 use super::scan::{Number, Scanner, Text};
 use super::value::{encode_raw, encode_scalar, put, put_null};
 use super::{Cells, Decoder, Field};
@@ -88,13 +89,7 @@ fn read_value(decoder: &Decoder, index: usize, json: &mut Scanner<'_>, cells: &m
             let number = json.number()?;
             put_float(field, index, number, cells)
         }
-        Kind::Json
-        | Kind::Jsonb
-        | Kind::Numeric { .. }
-        | Kind::Float4
-        | Kind::Float8
-        | Kind::Array(_)
-        | Kind::Input(_) => {
+        kind if reads_raw(kind) => {
             let raw = json.value()?;
             if decoder.is_unavailable(raw) {
                 return Some(());

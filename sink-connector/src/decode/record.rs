@@ -142,7 +142,8 @@ impl<'de> Visitor<'de> for RecordVisitor<'_, '_, 'de> {
 }
 
 /// Whether a kind takes nested values, or needs the text of a number more often than its value.
-fn reads_raw(kind: &Kind) -> bool {
+#[inline]
+pub(super) fn reads_raw(kind: &Kind) -> bool {
     matches!(
         kind,
         Kind::Json

@@ -77,7 +77,8 @@ fn list(
             rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
         );
         if !refused.is_null() {
-            rd::rd_kafka_error_destroy(refused);
+            let refused = Owned(refused, rd::rd_kafka_error_destroy);
+            return Err(ListOffsetsError::Refused(text(rd::rd_kafka_error_string(refused.0))));
         }
         rd::rd_kafka_ListOffsets(client, wanted.ptr(), options.0, queue.0);
         let event = rd::rd_kafka_queue_poll(queue.0, millis);

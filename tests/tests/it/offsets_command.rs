@@ -1,7 +1,7 @@
 //! `offsets`: prints positions and lag, and resets the position of a partition that has stopped.
 
 use serde_json::{Value, json};
-use tests::{Output, Record, SinkConfig};
+use tests::{Output, Record, SinkConfig, World};
 
 use crate::lost_positions::{self, SOON, Scene};
 
@@ -193,4 +193,12 @@ fn a_changed_target_table_is_taken_on_by_a_reset() {
         client.query("SELECT n FROM t2 ORDER BY n", &[]).unwrap().iter().map(|row| row.get(0)).collect();
     assert_eq!(numbers, [3, 4, 5, 6]);
     scene.assert_numbers(0, 0, 0..5);
+}
+
+#[test]
+fn a_position_that_was_never_stored_cannot_be_kept() {
+    let world = World::new("unstored").table("CREATE TABLE t (id int PRIMARY KEY)").upsert("id");
+    let kept = run(&world.config, &["reset", "--to-stored", "--execute"], 1);
+    assert!(kept.stderr.contains("no partition has a stored position"), "{}", kept.stderr);
+    assert!(kept.stderr.contains("--to-earliest"), "{}", kept.stderr);
 }

@@ -37,8 +37,10 @@ pub(super) fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode>
     let mut client = postgres::open(&connections, config)?;
     let statuses = partition_status::read(config, &kafka, &mut client, &topics)?;
     let plan = plan(&kafka, statuses, &args.to)?;
-    let members =
-        kafka.members(&plan.first().context("a topic has a partition")?.partition_status.partition)?;
+    let first = plan.first().context(
+        "no partition has a stored position that it could keep; choose another one, for instance --to-earliest",
+    )?;
+    let members = kafka.members(&first.partition_status.partition)?;
     if args.execute && !members.is_empty() {
         print(config, args, &plan, false)?;
         bail!(

@@ -174,22 +174,9 @@ impl From<&postgres::Row> for Type {
 
 #[cfg(test)]
 mod tests {
+    use super::declared::other as plain;
     use super::*;
     use crate::encode::oid;
-
-    fn plain(name: &str) -> Type {
-        Type {
-            name: name.into(),
-            is_enum: false,
-            base: None,
-            element: None,
-            delimiter: b',',
-            not_null: false,
-            default: None,
-            is_text: false,
-            labels: Vec::new(),
-        }
-    }
 
     fn types() -> Types {
         let types = [

@@ -49,7 +49,8 @@ impl Types {
     }
 }
 
-fn other(name: &str) -> Type {
+/// A type of which nothing but its name is known.
+pub(super) fn other(name: &str) -> Type {
     Type {
         name: name.to_owned(),
         is_enum: false,

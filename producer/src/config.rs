@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::http;
-use shared::kafka::{broken_client, broken_properties};
+use shared::kafka::{LoginSource, broken_client, broken_properties, broken_token_command};
 use shared::live_score::TOPIC;
 use shared::log::LogFormat;
 use shared::settings::properties::{self, property_key, property_of};
@@ -78,6 +78,15 @@ pub struct Kafka {
     /// `live` and in `replay`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deliveries_topic: Option<String>,
+    /// Program and arguments that print a token for `sasl.mechanism=OAUTHBEARER`, a JWT with `exp`. It is run at the start, and
+    /// again when 80 % of the token's time have passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauthbearer_token_command: Option<Vec<String>>,
+    /// Longest time of `oauthbearer_token_command`; after that it is killed.
+    #[default(Duration::from_secs(10))]
+    #[serde(rename = "oauthbearer_token_command_timeout_ms", with = "millis")]
+    #[schemars(with = "u64", range(min = 100, max = 600_000), extend("x-unit" = "ms"))]
+    pub oauthbearer_token_command_timeout: Duration,
     /// Any librdkafka property that the producer does not own. `"sasl.password_file"` reads `sasl.password` from a file;
     /// so does any name with `_file` at its end.
     #[serde(serialize_with = "redacted::properties", skip_serializing_if = "BTreeMap::is_empty")]
@@ -163,6 +172,12 @@ impl Kafka {
         properties::librdkafka(&self.properties, &self.secrets)
     }
 
+    /// Where the login comes from, if it may change while the producer runs.
+    pub(crate) fn login(&self) -> Option<LoginSource> {
+        let command = self.oauthbearer_token_command.as_ref();
+        LoginSource::of(&self.properties, command, self.oauthbearer_token_command_timeout)
+    }
+
     /// The settings of the client. Secrets are in clear text.
     #[must_use]
     pub fn client(&self) -> ClientConfig {
@@ -184,7 +199,8 @@ impl Kafka {
 
     /// Why librdkafka refuses the properties. No broker is contacted.
     fn broken_properties(&self) -> Vec<RuleError> {
-        let broken = broken_properties(&self.properties, &self.secrets);
+        let mut broken = broken_properties(&self.properties, &self.secrets);
+        broken.extend(broken_token_command(self.oauthbearer_token_command.as_ref(), self.librdkafka()));
         if !broken.is_empty() {
             return broken;
         }

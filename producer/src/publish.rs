@@ -1,6 +1,7 @@
 //! Publishes records to Kafka: idempotent, acknowledged by all replicas, compressed, with a bounded queue.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
-use shared::kafka::Causes;
+use shared::kafka::{Causes, RenewedLogin};
 use shared::signal::Shutdown;
 use thiserror::Error;
 
@@ -36,6 +37,9 @@ pub enum PublishError {
     /// librdkafka refused the properties.
     #[error("kafka.properties: {0}")]
     Configuration(KafkaError),
+    /// The thread that renews the login cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
     /// The queue stayed full for longer than a record may wait.
     #[error("the queue of records stayed full for {} s", .0.as_secs())]
     QueueFull(Duration),
@@ -59,7 +63,8 @@ enum To {
 
 /// Publishes records and counts their outcomes.
 pub struct Publisher {
-    producer: BaseProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
+    _login: Option<RenewedLogin>,
     topic: String,
     /// For the balls of live matches.
     deliveries_topic: Option<String>,
@@ -81,9 +86,13 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::Configuration`].
     pub fn new(kafka: &Kafka, status: Arc<Status>, shutdown: Shutdown) -> Result<Self, PublishError> {
-        let context = Deliveries { status: Arc::clone(&status), causes: Causes::default() };
+        let (config, login) = (kafka.client(), kafka.login());
+        let causes = Causes::default().explaining(&config, login.clone());
+        let context = Deliveries { status: Arc::clone(&status), causes };
+        let producer = Arc::new(config.create_with_context(context).map_err(PublishError::Configuration)?);
         Ok(Self {
-            producer: kafka.client().create_with_context(context).map_err(PublishError::Configuration)?,
+            _login: login.map(|login| login.renew(&producer)).transpose().map_err(PublishError::Thread)?,
+            producer,
             topic: kafka.topic.clone(),
             deliveries_topic: kafka.deliveries_topic.clone(),
             status,

@@ -68,6 +68,18 @@ impl Issued {
         self.write_with(dir, name, &key)
     }
 
+    /// Writes the key and the certificate into `name.pem`, as Kafka takes them, and returns the path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_together(&self, dir: &Path, name: &str) -> PathBuf {
+        let path = dir.join(format!("{name}.pem"));
+        let key = self.key.private_key_to_pem_pkcs8().expect("a key in PEM format");
+        let certificate = self.certificate.to_pem().expect("a certificate in PEM format");
+        fs::write(&path, [key, certificate].concat()).expect("a file");
+        path
+    }
+
     /// The same as [`write`](Self::write), with the key encrypted.
     ///
     /// # Panics

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::RepeatedFailures;
+use super::certificate::Verifier;
+use super::{LoginSource, RepeatedFailures};
 
 /// The errors of one client, from its callbacks.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Causes {
     failures: RepeatedFailures,
     /// Errors are logged at debug level: another client of the process reports the same ones.
     quiet: bool,
+    verifier: Option<Verifier>,
+    login: Option<LoginSource>,
 }
 
 impl Causes {
@@ -24,6 +27,12 @@ impl Causes {
         Self { quiet: true, ..Self::default() }
     }
 
+    /// Says more of the refused certificates and logins of a client with these properties.
+    #[must_use]
+    pub fn explaining(self, config: &ClientConfig, login: Option<LoginSource>) -> Self {
+        Self { verifier: Some(Verifier::new(config)), login, ..self }
+    }
+
     /// The last error, which names the address and the reason.
     pub fn last(&self) -> Option<String> {
         self.last.lock().clone()
@@ -31,7 +40,7 @@ impl Causes {
 
     /// The error callback of a client. Returns the error's text without counters.
     pub fn error(&self, error: &KafkaError, reason: &str) -> String {
-        let reason = plain(reason);
+        let reason = self.explained(plain(reason));
         self.warn(&reason);
         // "All brokers down" follows the error of a single broker, which has more detail.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -49,9 +58,29 @@ impl Causes {
             | RDKafkaLogLevel::Error => {
                 // The error callback gets most of these as well, without the name of the thread.
                 let thread = message.starts_with("[thrd:").then(|| message.split_once("]: ")).flatten();
-                self.warn(&plain(thread.map_or(message, |(_, message)| message)));
+                self.warn(&self.explained(plain(thread.map_or(message, |(_, message)| message))));
             }
             _ => tracing::debug!(facility, message, "librdkafka"),
+        }
+    }
+
+    /// An error with what librdkafka does not know of it: the reason why a certificate is refused, the files of a login.
+    fn explained(&self, error: String) -> String {
+        if let Some(explained) = self.verifier.as_ref().and_then(|verifier| verifier.explain(&error)) {
+            return explained;
+        }
+        if refuses_client_certificate(&error) {
+            return format!(
+                "{error}; the broker demands a client certificate that it trusts (ssl.certificate.location, ssl.key.location)"
+            );
+        }
+        match &self.login {
+            Some(login)
+                if error.contains("SASL authentication error") || error.contains("Authentication failed") =>
+            {
+                format!("{error}; {}", login.described())
+            }
+            _ => error,
         }
     }
 
@@ -69,6 +98,18 @@ impl Causes {
             None => {}
         }
     }
+}
+
+/// Whether an error is a broker's answer to a client certificate: a TLS alert.
+fn refuses_client_certificate(error: &str) -> bool {
+    let alerts = [
+        "bad certificate",
+        "certificate required",
+        "certificate expired",
+        "certificate unknown",
+        "unknown ca",
+    ];
+    error.split_once("alert ").is_some_and(|(_, alert)| alerts.iter().any(|known| alert.starts_with(known)))
 }
 
 /// Removes from an error text of librdkafka what differs between attempts and connections to one address: the counters at
@@ -103,6 +144,18 @@ mod tests {
         assert_eq!(plain("ssl://h:9093/12: SSL handshake failed"), "ssl://h:9093: SSL handshake failed");
         assert_eq!(plain("ssl://h:9093: SSL handshake failed"), "ssl://h:9093: SSL handshake failed");
         assert_eq!(plain("1/1 brokers are down"), "1/1 brokers are down");
+    }
+
+    #[test]
+    fn a_refused_or_missing_client_certificate_is_named_with_its_properties() {
+        let error = "ssl://h:9093: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42";
+        let explained = Causes::default().explained(error.to_owned());
+        assert!(
+            explained.starts_with(error) && explained.contains("ssl.certificate.location"),
+            "{explained}"
+        );
+        let other = "ssl://h:9093: SSL handshake failed: alert handshake failure";
+        assert_eq!(Causes::default().explained(other.to_owned()), other);
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What both binaries need of librdkafka: why it cannot reach its brokers, and which properties it refuses.
 
 mod causes;
+mod certificate;
+mod login;
 mod properties;
 mod repeated;
+mod token;
 
 pub use causes::Causes;
+pub use login::{LoginClient, LoginSource, RenewedLogin, broken_token_command};
 pub use properties::{broken_client, broken_properties};
 pub use repeated::RepeatedFailures;

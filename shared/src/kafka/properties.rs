@@ -119,6 +119,11 @@ pub fn broken_client<'a>(
         KafkaError::ClientConfig(_, _, property, _) => format!("librdkafka refuses {property}"),
         other => other.to_string(),
     };
+    if text.contains("SASL mechanism GSSAPI") {
+        let problem = "GSSAPI (Kerberos) is not in this build, whose librdkafka has no libsasl2: set another sasl.mechanism, \
+                       or build it in (docs/credentials.md)";
+        return RuleError::new([property_key("sasl.mechanism")], problem);
+    }
     let shown = properties
         .into_iter()
         .any(|(name, value)| is_secret_property(name) && !value.is_empty() && text.contains(value));
@@ -139,6 +144,11 @@ fn refusal(property: &str, error: &KafkaError) -> String {
     let after = |words: &str| text.find(words).map(|at| text[at..].trim_end_matches(['\n', '.']).to_owned());
     // Both texts go on with constants of librdkafka.
     match (after("not supported in this build"), after("outside allowed range")) {
+        (Some(_), _) if property.contains("oauthbearer") => {
+            "OIDC is not in this build, whose librdkafka has no libcurl: use kafka.oauthbearer_token_command, or build it in \
+             (docs/credentials.md)"
+                .to_owned()
+        }
         (Some(unsupported), _) => unsupported,
         (_, Some(range)) => format!("the value is {range}"),
         _ => "librdkafka does not accept the value".to_owned(),
@@ -172,7 +182,7 @@ mod tests {
         let expected = [
             "kafka.properties.debug: librdkafka does not accept the value",
             "kafka.properties.nonsense: librdkafka has no such property",
-            "kafka.properties.\"sasl.oauthbearer.client.secret\": not supported in this build: OAuth/OIDC depends on",
+            "kafka.properties.\"sasl.oauthbearer.client.secret\": OIDC is not in this build",
             "kafka.properties.\"sasl.pasword\": librdkafka has no such property; did you mean sasl.password?",
             "kafka.properties.\"security.protocol\": librdkafka does not accept the value",
             "kafka.properties.\"session.timeout.ms\": the value is outside allowed range 1..3600000",

@@ -1,7 +1,7 @@
 //! The Kafka consumer: its properties, and a rebalance callback without I/O.
 
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceP
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
-use shared::kafka::Causes;
+use shared::kafka::{Causes, LoginSource, RenewedLogin};
 
 use crate::config::Kafka;
 use crate::config::librdkafka::consumer_protocol;
@@ -39,6 +39,7 @@ pub struct Context {
     rebalances: Mutex<Vec<Rebalanced>>,
     causes: Causes,
     metrics: Arc<Metrics>,
+    login: OnceLock<RenewedLogin>,
 }
 
 impl Context {
@@ -124,19 +125,19 @@ pub(crate) struct ClientSettings<'a> {
 impl ClientSettings<'_> {
     /// Creates the consumer of `run`.
     pub(crate) fn consumer(self) -> KafkaResult<Consumer> {
-        with_context(&self.properties(), self.metrics, Causes::default())
+        with_context(&self.properties(), self.kafka.login(), self.metrics, Causes::default())
     }
 
     /// Creates a consumer for commands. It never joins the group, and reports the end of each assigned partition.
     pub(crate) fn observer(self) -> KafkaResult<Consumer> {
         let mut properties = self.properties();
         properties.set("enable.partition.eof", "true");
-        with_context(&properties, self.metrics, Causes::default())
+        with_context(&properties, self.kafka.login(), self.metrics, Causes::default())
     }
 
     /// Creates a client for queries only. Its errors are logged at debug level: the consumer of the process reports them.
     pub(crate) fn query_client(self) -> KafkaResult<Consumer> {
-        with_context(&self.properties(), self.metrics, Causes::quiet())
+        with_context(&self.properties(), self.kafka.login(), self.metrics, Causes::quiet())
     }
 
     /// The user's properties, over defaults of ours and under those that the sink needs.
@@ -175,10 +176,21 @@ impl ClientSettings<'_> {
     }
 }
 
-fn with_context(config: &ClientConfig, metrics: Arc<Metrics>, causes: Causes) -> KafkaResult<Consumer> {
-    let context = Context { rebalances: Mutex::default(), causes, metrics };
-    let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
-    Ok(Arc::new(consumer))
+fn with_context(
+    config: &ClientConfig,
+    login: Option<LoginSource>,
+    metrics: Arc<Metrics>,
+    causes: Causes,
+) -> KafkaResult<Consumer> {
+    let causes = causes.explaining(config, login.clone());
+    let context = Context { rebalances: Mutex::default(), causes, metrics, login: OnceLock::new() };
+    let consumer: Consumer = Arc::new(config.create_with_context(context)?);
+    if let Some(login) = login {
+        let renewed =
+            login.renew(&consumer).map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        consumer.context().login.get_or_init(|| renewed);
+    }
+    Ok(consumer)
 }
 
 /// Waits for pending commits and leaves the group. It may never return if Kafka does not answer.

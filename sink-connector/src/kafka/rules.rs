@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaType;
-use shared::kafka::{broken_client, broken_properties};
+use shared::kafka::{broken_client, broken_properties, broken_token_command};
 use shared::settings::RuleError;
 
 use crate::config::Config;
@@ -15,7 +15,8 @@ use crate::observe::metrics::Metrics;
 /// Every error. No broker is contacted.
 pub(crate) fn broken(config: &Config) -> Vec<RuleError> {
     let kafka = &config.kafka;
-    let broken = broken_properties(&kafka.properties, kafka.secrets());
+    let mut broken = broken_properties(&kafka.properties, kafka.secrets());
+    broken.extend(broken_token_command(kafka.oauthbearer_token_command.as_ref(), kafka.librdkafka()));
     if !broken.is_empty() {
         return broken;
     }

@@ -1,11 +1,10 @@
 //! Where a password comes from. It is read again for each new connection, so that a rotation needs no restart.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use shared::settings::{Secret, SecretCommandError, SecretFileError, run_secret_command};
+use shared::settings::{Secret, SecretCommandError, SecretFileError, run_secret_command, with_age};
 use thiserror::Error;
 
 use crate::config::Config;
@@ -102,15 +101,4 @@ impl Current {
         let found = found.map_err(|source| PasswordError::Passfile { path: path.clone(), source })?;
         Ok(found.map(Secret::new))
     }
-}
-
-/// A path, and when the file was changed.
-fn with_age(path: &Path) -> String {
-    let changed = fs::metadata(path).and_then(|file| file.modified());
-    let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
-    let seconds = age.map(|age| Duration::from_secs(age.as_secs()));
-    seconds.map_or_else(
-        || path.display().to_string(),
-        |age| format!("{}, which was changed {} ago", path.display(), humantime::format_duration(age)),
-    )
 }

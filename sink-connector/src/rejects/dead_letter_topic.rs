@@ -15,6 +15,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use shared::kafka::{LoginSource, RenewedLogin};
 use shared::signal::Shutdown;
 
 use crate::batch::Batch;
@@ -42,6 +43,7 @@ pub(crate) struct DeadLetterTopic {
     topic: String,
     connector: String,
     config: ClientConfig,
+    login: Option<LoginSource>,
     shutdown: Shutdown,
     state: Mutex<TopicState>,
 }
@@ -49,7 +51,7 @@ pub(crate) struct DeadLetterTopic {
 #[derive(Default)]
 struct TopicState {
     /// Replaced after every failure, so that nothing of a failed attempt stays in its queue.
-    producer: Option<Arc<Producer>>,
+    producer: Option<(Arc<Producer>, Option<RenewedLogin>)>,
     /// Acknowledged dead letters of batches that are not committed yet. Another attempt does not send them again.
     acknowledged: HashSet<(TopicPartition, i64)>,
     /// Dead letters that were read back, and when.
@@ -92,6 +94,7 @@ impl DeadLetterTopic {
         connector: &str,
         bootstrap_servers: &str,
         properties: impl IntoIterator<Item = (String, String)>,
+        login: Option<LoginSource>,
         shutdown: Shutdown,
     ) -> Self {
         let mut config = ClientConfig::new();
@@ -109,7 +112,7 @@ impl DeadLetterTopic {
         config.set("message.timeout.ms", ACKNOWLEDGED.as_millis().to_string());
         config.set_log_level(RDKafkaLogLevel::Error);
         let (topic, connector) = (topic.to_owned(), connector.to_owned());
-        Self { topic, connector, config, shutdown, state: Mutex::default() }
+        Self { topic, connector, config, login, shutdown, state: Mutex::default() }
     }
 
     /// Sends the dead letters of `batch` and waits for their acknowledgements. After an error, some may be stored.
@@ -137,8 +140,8 @@ impl DeadLetterTopic {
     pub(crate) fn below(&self, partition: &TopicPartition, position: Offset, window: i64) -> Vec<i64> {
         let stale = self.lock().tail.as_ref().is_none_or(|(read, _)| read.elapsed() > FRESH);
         if stale {
-            let tail =
-                tail::read(&self.config, &self.topic, &self.connector, window).unwrap_or_else(|error| {
+            let tail = tail::read(&self.config, self.login.as_ref(), &self.topic, &self.connector, window)
+                .unwrap_or_else(|error| {
                     tracing::warn!(
                         topic = self.topic,
                         %error,
@@ -156,13 +159,16 @@ impl DeadLetterTopic {
     }
 
     fn producer(&self) -> Result<Arc<Producer>, Failure> {
-        if let Some(producer) = &self.lock().producer {
+        if let Some((producer, _)) = &self.lock().producer {
             return Ok(Arc::clone(producer));
         }
         let producer: Producer = self
             .config
             .create_with_context(Reports)
             .map_err(|error| self.configuration(&error.to_string()))?;
+        let producer = Arc::new(producer);
+        let login = self.login.clone().map(|login| login.renew(&producer)).transpose();
+        let login = login.map_err(|error| Failure::transient(self.text(&error.to_string())))?;
         // Checked first: librdkafka needs half a minute to report a missing topic, and rows are locked meanwhile.
         let metadata = producer
             .client()
@@ -175,8 +181,7 @@ impl DeadLetterTopic {
         if topic.is_none_or(|t| t.partitions().is_empty()) {
             return Err(self.configuration("it does not exist; create it"));
         }
-        let producer = Arc::new(producer);
-        self.lock().producer = Some(Arc::clone(&producer));
+        self.lock().producer = Some((Arc::clone(&producer), login));
         Ok(producer)
     }
 

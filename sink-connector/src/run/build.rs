@@ -125,8 +125,14 @@ fn dead_letters(config: &Config, shutdown: &Shutdown) -> DeadLetters {
     match (&config.errors.dead_letters, &config.errors.dead_letter_topic) {
         (config::DeadLetters::Topic, Some(topic)) => {
             let servers = &config.kafka.bootstrap_servers;
-            let topic =
-                DeadLetterTopic::new(topic, &config.name, servers, properties(config), shutdown.clone());
+            let topic = DeadLetterTopic::new(
+                topic,
+                &config.name,
+                servers,
+                properties(config),
+                config.kafka.login(),
+                shutdown.clone(),
+            );
             dead_letters.into_topic(topic)
         }
         (config::DeadLetters::Topic | config::DeadLetters::Table, _) => dead_letters,

@@ -153,6 +153,19 @@ impl Kafka {
         super::install::tool("org.apache.kafka.tools.AclCommand", &args).expect("kafka-acls");
     }
 
+    /// Changes the password of a user of SCRAM-SHA-512.
+    ///
+    /// # Panics
+    /// When the tool fails.
+    #[track_caller]
+    pub fn change_password(&self, user: &str, password: &str) {
+        let (bootstrap, change) = (self.bootstrap(), format!("SCRAM-SHA-512=[password={password}]"));
+        let args =
+            ["--bootstrap-server", &bootstrap, "--alter", "--entity-type", "users", "--entity-name", user];
+        let args = [&args[..], &["--add-config", &change]].concat();
+        super::install::tool("kafka.admin.ConfigCommand", &args).expect("kafka-configs");
+    }
+
     /// How many partitions of `topic` have a leader: 0 when the topic is unknown.
     fn leaders(&self, topic: &str) -> usize {
         let client: BaseConsumer = self.client().create().expect("a client");

@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod groups;
+pub mod guarded;
 pub mod install;
 mod produce;
 mod read;

@@ -38,6 +38,10 @@ pub struct KafkaOptions {
     pub heap: Heap,
     /// A name under which clients elsewhere reach a second listener of 127.0.0.1, and its port.
     pub elsewhere: Option<(String, u16)>,
+    /// Further listeners: names, ports of 127.0.0.1, and protocols.
+    pub listeners: Vec<(String, u16, String)>,
+    /// Users of SCRAM-SHA-512, with their passwords.
+    pub users: Vec<(String, String)>,
     /// Broker properties that are added to, and win over, the harness's.
     pub properties: Vec<(String, String)>,
 }
@@ -48,6 +52,20 @@ impl KafkaOptions {
     #[must_use]
     pub fn elsewhere(mut self, host: &str, port: u16) -> Self {
         self.elsewhere = Some((host.to_owned(), port));
+        self
+    }
+
+    /// Adds a listener on `port` of 127.0.0.1 that sends its clients to `localhost`.
+    #[must_use]
+    pub fn listener(mut self, name: &str, port: u16, protocol: &str) -> Self {
+        self.listeners.push((name.to_owned(), port, protocol.to_owned()));
+        self
+    }
+
+    /// Adds a user of SCRAM-SHA-512.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned()));
         self
     }
 
@@ -65,7 +83,12 @@ pub(super) fn format(dir: &Path, port: u16, options: &KafkaOptions) -> Result<St
     fs::write(&file, properties(dir, port, options)).context("cannot write server.properties")?;
     let file = file.display().to_string();
     let cluster = cluster_id();
-    install::tool("kafka.tools.StorageTool", &["format", "-t", &cluster, "-c", &file, "--standalone"])?;
+    let user =
+        |(name, password): &(String, String)| format!("SCRAM-SHA-512=[name={name},password={password}]");
+    let users: Vec<String> = options.users.iter().map(user).collect();
+    let mut arguments = vec!["format", "-t", &cluster, "-c", &file, "--standalone"];
+    arguments.extend(users.iter().flat_map(|user| ["--add-scram", user]));
+    install::tool("kafka.tools.StorageTool", &arguments)?;
     Ok(cluster)
 }
 
@@ -79,6 +102,12 @@ fn properties(dir: &Path, port: u16, options: &KafkaOptions) -> String {
         listeners = format!(",ELSEWHERE://127.0.0.1:{port}");
         advertised = format!(",ELSEWHERE://{host}:{port}");
     }
+    let mut protocols = String::new();
+    for (name, port, protocol) in &options.listeners {
+        let _ = write!(listeners, ",{name}://127.0.0.1:{port}");
+        let _ = write!(advertised, ",{name}://localhost:{port}");
+        let _ = write!(protocols, ",{name}:{protocol}");
+    }
     let mut text = format!(
         "\
 process.roles=broker,controller
@@ -86,7 +115,7 @@ node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,ELSEWHERE:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,ELSEWHERE:PLAINTEXT{protocols}
 controller.listener.names=CONTROLLER
 log.dirs={dir}/data
 num.partitions=4

@@ -38,6 +38,7 @@ mod hung_database;
 mod import_connect;
 mod infer_ddl;
 mod infer_ddl_shapes;
+mod kafka_credentials;
 mod kafka_unreachable;
 mod key_types;
 mod keys;

@@ -1,6 +1,7 @@
 //! The newest dead letters of a topic, read back for the breakers' windows.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -9,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message as _};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use shared::kafka::LoginSource;
 
 use crate::rejects::dead_letter_topic::{METADATA, PREFIX};
 use crate::types::TopicPartition;
@@ -25,17 +27,22 @@ pub(super) type Tail = HashMap<TopicPartition, BTreeSet<i64>>;
 /// The topic cannot be read: this client may only be allowed to write to it.
 pub(super) fn read(
     config: &ClientConfig,
+    login: Option<&LoginSource>,
     topic: &str,
     connector: &str,
     wanted: i64,
 ) -> Result<Tail, KafkaError> {
     // librdkafka polls nothing without a group; this one has no members and no positions.
-    let consumer: BaseConsumer = config
-        .clone()
-        .set("group.id", format!("kafka-sink-{connector}-dead-letters"))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .create()?;
+    let consumer: Arc<BaseConsumer> = Arc::new(
+        config
+            .clone()
+            .set("group.id", format!("kafka-sink-{connector}-dead-letters"))
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()?,
+    );
+    let renewed = login.cloned().map(|login| login.renew(&consumer)).transpose();
+    let _renewed = renewed.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
     let metadata = consumer.fetch_metadata(Some(topic), METADATA)?;
     let partitions =
         metadata.topics().iter().filter(|t| t.name() == topic).flat_map(MetadataTopic::partitions);

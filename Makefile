@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test connect-test airflow dist docs book screenshots monitoring
+.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes airflow dist docs book screenshots monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -83,6 +83,9 @@ cluster-test: setup ## test images and chart on a real Kubernetes cluster, start
 connect-test: setup ## a real Kafka Connect with Debezium's JDBC sink writes half of a topic, and the sink the rest (Maven Central)
 	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins
 	cargo test --profile $(PROFILE) -p tests --features connect --test connect
+
+golden-envelopes: ## random schemas and values through Kafka Connect's JsonConverter and the sink; SEED=N repeats a run (Maven Central)
+	@tests/peer-suites/golden.sh
 
 airflow: setup ## run the DAGs of examples/airflow in a real Airflow from PyPI, with a Kafka and a PostgreSQL of their own (Python with venv)
 	@tests/airflow.sh

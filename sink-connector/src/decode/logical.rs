@@ -30,6 +30,8 @@ pub(super) struct Schema<'a> {
     #[serde(borrow, default)]
     items: Option<Box<Schema<'a>>>,
     #[serde(borrow, default)]
+    keys: Option<Box<Schema<'a>>>,
+    #[serde(borrow, default)]
     values: Option<Box<Schema<'a>>>,
     #[serde(borrow, default)]
     parameters: Option<Parameters<'a>>,
@@ -100,7 +102,8 @@ impl<'a> Schema<'a> {
 
     /// Whether a value of it may have to be changed.
     fn changes(&self) -> bool {
-        let inner = [&self.items, &self.values].into_iter().flatten().any(|schema| schema.changes());
+        let inner =
+            [&self.items, &self.keys, &self.values].into_iter().flatten().any(|schema| schema.changes());
         inner || self.logical().is_some() || self.fields.iter().flatten().any(Schema::changes)
     }
 }
@@ -129,20 +132,21 @@ fn put(value: &str, schema: Option<&Schema<'_>>, kind: Option<&Kind>, out: &mut 
             Some(text) => out.push_str(&text),
             None => out.push_str(value),
         }
-    } else if let (Some(items), Ok(elements)) = (&schema.items, serde_json::from_str::<Vec<&RawValue>>(value))
-    {
+    } else if let (Some(items), Some(elements)) = (schema.items.as_deref(), elements(value)) {
         let element_kind = match kind {
             Some(Kind::Array(of)) => Some(&of.element),
             _ => None,
         };
-        out.push('[');
-        for (index, element) in elements.iter().enumerate() {
-            if index > 0 {
-                out.push(',');
+        put_array(&elements, out, |_, element, out| put(element, Some(items), element_kind, out));
+    } else if let (Some(_), Some(pairs)) = (&schema.values, elements(value)) {
+        // A map whose keys are no strings is an array of pairs.
+        let member = [schema.keys.as_deref(), schema.values.as_deref()];
+        put_array(&pairs, out, |_, pair, out| match elements(pair) {
+            Some(pair) if pair.len() == member.len() => {
+                put_array(&pair, out, |index, part, out| put(part, member[index], None, out));
             }
-            put(element.get(), Some(items), element_kind, out);
-        }
-        out.push(']');
+            _ => out.push_str(pair),
+        });
     } else if let Ok(members) = members(value) {
         put_object(members.iter(), out, |name, value, out| {
             put(value, schema.values.as_deref().or_else(|| schema.field(name)), None, out);
@@ -150,6 +154,26 @@ fn put(value: &str, schema: Option<&Schema<'_>>, kind: Option<&Kind>, out: &mut 
     } else {
         out.push_str(value);
     }
+}
+
+/// The elements of the array that `value` is.
+fn elements(value: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(value).ok()
+}
+
+fn put_array(
+    elements: &[&RawValue],
+    out: &mut String,
+    mut put_element: impl FnMut(usize, &str, &mut String),
+) {
+    out.push('[');
+    for (index, element) in elements.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        put_element(index, element.get(), out);
+    }
+    out.push(']');
 }
 
 fn put_object<'m, 'a: 'm>(

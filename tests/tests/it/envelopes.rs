@@ -168,3 +168,41 @@ fn a_deletion_finds_the_part_of_its_key_that_comes_from_metadata() {
     assert_eq!((run.count("rows_deleted"), run.count("dead_letters")), (1, 0), "{}", run.summary());
     assert_eq!(texts(&world), ["(1,other)".to_owned(), format!("(2,{})", world.topic())]);
 }
+
+#[test]
+fn the_members_of_a_map_whose_keys_are_no_strings_are_read_by_their_schemas() {
+    let world = world("pairs", "CREATE TABLE t (id int PRIMARY KEY, m jsonb)", "json_schema");
+    let plain = |schema_type: &str| json!({"type": schema_type, "optional": false});
+    let logical = |name: &str| {
+        let name = format!("org.apache.kafka.connect.data.{name}");
+        json!({"type": "int32", "optional": true, "name": name})
+    };
+    // As Connect's JsonConverter writes it: only a map whose keys are strings is an object.
+    let map =
+        |keys: &Value, values: &Value| json!({"field": "m", "type": "map", "keys": keys, "values": values});
+    let record = |id: u32, map: Value, payload: Value| {
+        let fields = json!([{"field": "id", "type": "int32", "optional": false}, map]);
+        let schema = json!({"type": "struct", "optional": false, "fields": fields});
+        Record::json(&json!({"schema": schema, "payload": {"id": id, "m": payload}}))
+    };
+    let (date, time) = (logical("Date"), logical("Time"));
+    let nested = json!({"type": "map", "keys": plain("int32"), "values": date});
+    world.drain([
+        record(1, map(&plain("int32"), &date), json!([[7, 19_859], [8, null]])),
+        record(2, map(&date, &time), json!([[0, 70_200_123]])),
+        record(3, map(&plain("string"), &nested), json!({"a": [[1, 0]]})),
+        record(4, map(&plain("int32"), &date), json!([])),
+        record(5, map(&plain("string"), &date), json!({"a": 0})),
+    ]);
+    let maps = world.column::<String>("SELECT m::text FROM t ORDER BY id");
+    assert_eq!(
+        maps,
+        [
+            r#"[[7, "2024-05-16"], [8, null]]"#,
+            r#"[["1970-01-01", "19:30:00.123"]]"#,
+            r#"{"a": [[1, "1970-01-01"]]}"#,
+            "[]",
+            r#"{"a": "1970-01-01"}"#,
+        ]
+    );
+}

@@ -1,10 +1,12 @@
-//! A TCP proxy that fails as networks do: it stops forwarding, accepts without an answer, or resets connections.
+//! A TCP proxy that fails as networks do: it stops forwarding, accepts without an answer, resets connections, or is slow.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::sync_channel;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -34,13 +36,21 @@ impl Proxy {
     /// # Errors
     /// No port to listen on.
     pub fn start(port: u16) -> Result<Self> {
+        Self::delaying(port, Duration::ZERO)
+    }
+
+    /// Starts a proxy to `port` through which every byte takes `delay`, in each direction.
+    ///
+    /// # Errors
+    /// No port to listen on.
+    pub fn delaying(port: u16, delay: Duration) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if let Err(error) = accept(&accepting, client, port) {
+                if let Err(error) = accept(&accepting, client, port, delay) {
                     eprintln!("proxy: {error}");
                 }
             }
@@ -90,7 +100,7 @@ impl Proxy {
     }
 }
 
-fn accept(shared: &Arc<Shared>, client: TcpStream, port: u16) -> Result<()> {
+fn accept(shared: &Arc<Shared>, client: TcpStream, port: u16, delay: Duration) -> Result<()> {
     let frozen = Arc::new(AtomicBool::new(false));
     let mut pairs = shared.pairs.lock().unwrap_or_else(PoisonError::into_inner);
     if shared.unanswering.load(Ordering::SeqCst) {
@@ -99,8 +109,15 @@ fn accept(shared: &Arc<Shared>, client: TcpStream, port: u16) -> Result<()> {
         return Ok(());
     }
     let server = TcpStream::connect(("127.0.0.1", port))?;
-    pump(client.try_clone()?, server.try_clone()?, Arc::clone(&frozen));
-    pump(server.try_clone()?, client.try_clone()?, Arc::clone(&frozen));
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    for (from, to) in [(&client, &server), (&server, &client)] {
+        if delay.is_zero() {
+            pump(from.try_clone()?, to.try_clone()?, Arc::clone(&frozen));
+        } else {
+            pump_late(from.try_clone()?, to.try_clone()?, delay);
+        }
+    }
     pairs.push(Pair { client, server: Some(server), frozen });
     Ok(())
 }
@@ -120,5 +137,29 @@ fn pump(mut from: TcpStream, mut to: TcpStream, frozen: Arc<AtomicBool>) {
                 return;
             }
         }
+    });
+}
+
+/// Copies one direction, each piece `delay` after it came; at most 4 MiB are on their way.
+fn pump_late(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+    let (sent, arriving) = sync_channel::<(Instant, Vec<u8>)>(64);
+    thread::spawn(move || {
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            let read = from.read(&mut buffer).unwrap_or(0);
+            // Without a reader, the other direction has ended as well.
+            if sent.send((Instant::now() + delay, buffer[..read].to_vec())).is_err() || read == 0 {
+                return;
+            }
+        }
+    });
+    thread::spawn(move || {
+        for (at, bytes) in arriving {
+            thread::sleep(at.saturating_duration_since(Instant::now()));
+            if bytes.is_empty() || to.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        drop(to.shutdown(Shutdown::Both));
     });
 }

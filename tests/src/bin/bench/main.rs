@@ -3,15 +3,18 @@
 //! varies, or where the hypervisor gives processor time to others.
 
 mod drain;
+mod drain_table;
 mod latency;
 mod load;
 mod machine;
 mod mixed;
 mod peers;
 mod plot;
+mod producing;
 mod report;
 mod setting;
 mod sparse;
+mod sweeps;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,7 +46,7 @@ struct Arguments {
     /// Only scenarios whose name contains this, beside `psql \copy`.
     #[arg(long)]
     only: Option<String>,
-    /// Seconds of each latency measurement, at 10,000 and at 100 records a second; 0 leaves them out.
+    /// Seconds of each latency measurement, at 10,000 and at 100 records a second; 0 leaves them and the producer out.
     #[arg(long, default_value_t = 15)]
     latency_seconds: u64,
     /// Records of each comparison of sparse, bad and repeated records with others; 0 leaves it out.
@@ -52,6 +55,10 @@ struct Arguments {
     /// Compares the sink with what a user might write instead: Python with COPY, loops in Rust. Nothing else is measured.
     #[arg(long)]
     peers: bool,
+    /// Measures how the rate depends on the size of records, on columns, partitions, processes, the size of the table and
+    /// the distance of the server. Nothing else is measured.
+    #[arg(long, conflicts_with = "peers")]
+    sweeps: bool,
     /// Writes results.md, results.json and results.svg into this folder.
     #[arg(long)]
     output: Option<PathBuf>,
@@ -97,6 +104,11 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         report.finish();
         return Ok(report);
     }
+    if arguments.sweeps {
+        report.sweeps = sweeps::measure(&setting)?;
+        report.many_partitions = Some(sweeps::many_partitions(&setting)?);
+        return Ok(report);
+    }
     for round in 1..=arguments.rounds {
         let mut note = |name, measured| {
             eprintln!("round {round}: {name:<36} {measured}");
@@ -124,6 +136,7 @@ fn measure(arguments: &Arguments) -> Result<Report> {
             report.latency.push(latency::measure(&setting, rate, arguments.latency_seconds)?);
         }
         report.idle_share = latency::idle_share(&setting)?;
+        report.producing = Some(producing::measure(&setting)?);
     }
     report.first_row_seconds = latency::first_row(&setting)?;
     report.finish();

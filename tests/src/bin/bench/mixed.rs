@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use tests::Record;
 
+use crate::drain_table::{Drain, Drained};
 use crate::setting::Setting;
-use crate::sparse::{Drained, drain_table};
 
 const TABLE: &str = "mixed";
 const COLUMNS: usize = 16;
@@ -75,7 +75,7 @@ pub(crate) fn measure(setting: &Setting, records: u64) -> Result<Vec<Mixed>> {
     [Mix::Clean, Mix::Bad, Mix::Duplicates]
         .into_iter()
         .map(|mix| {
-            let drained = drain_table(setting, TABLE, &mix.ddl(records), mix.records(records), records)?;
+            let drained = Drain::new(TABLE, mix.ddl(records)).run(setting, mix.records(records), records)?;
             let clean = *clean.get_or_insert(drained.rows_per_second);
             Ok(Mixed { mix, drained, of_clean: drained.rows_per_second / clean })
         })

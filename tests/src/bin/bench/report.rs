@@ -13,8 +13,10 @@ use crate::load::{L1, L2, Measured};
 use crate::machine::{Machine, ProcessorTime};
 use crate::mixed::{self, Mixed};
 use crate::plot;
+use crate::producing::Producing;
 use crate::setting::Setting;
 use crate::sparse::{Compared, HEAD};
+use crate::sweeps::{self, ManyPartitions, Swept};
 
 /// How far the slowest and the fastest round of L1 may differ.
 const SPREAD: f64 = 0.15;
@@ -37,6 +39,12 @@ pub(crate) struct Report {
     pub mixed: Vec<Mixed>,
     /// Under steady streams.
     pub latency: Vec<Latency>,
+    /// The producer and its peer.
+    pub producing: Option<Producing>,
+    /// One thing that varies at a time.
+    pub sweeps: Vec<Swept>,
+    /// A topic of very many partitions.
+    pub many_partitions: Option<ManyPartitions>,
     /// From the start of the process to the first row.
     pub first_row_seconds: f64,
     /// The share of a core that an idle sink uses.
@@ -85,6 +93,9 @@ impl Report {
             sparse: Vec::new(),
             mixed: Vec::new(),
             latency: Vec::new(),
+            producing: None,
+            sweeps: Vec::new(),
+            many_partitions: None,
             first_row_seconds: 0.0,
             idle_share: 0.0,
             began: ProcessorTime::now(),
@@ -185,7 +196,16 @@ impl fmt::Display for Report {
         for why in &self.unsteady {
             writeln!(f, "**No ratios:** it is not certain that the machine was quiet. {why}.\n")?;
         }
-        self.write_rates(f)?;
+        if !self.lines.is_empty() {
+            self.write_rates(f)?;
+        }
+        if !self.sweeps.is_empty() {
+            writeln!(f, "{}", sweeps::HEAD)?;
+            self.sweeps.iter().try_for_each(|swept| writeln!(f, "{swept}"))?;
+        }
+        if let Some(many) = &self.many_partitions {
+            writeln!(f, "\n{many}")?;
+        }
         if !self.sparse.is_empty() {
             writeln!(f, "\n{HEAD}")?;
             self.sparse.iter().try_for_each(|compared| writeln!(f, "{compared}"))?;
@@ -202,6 +222,9 @@ impl fmt::Display for Report {
                 p50 * 1e3,
                 p99 * 1e3
             )?;
+        }
+        if let Some(producing) = &self.producing {
+            writeln!(f, "\n{producing}")?;
         }
         if self.first_row_seconds > 0.0 {
             writeln!(f, "\nstart of the process → first row: {:.2} s", self.first_row_seconds)?;

@@ -105,6 +105,7 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         return Ok(report);
     }
     if arguments.sweeps {
+        report.title = sweeps::TITLE.to_owned();
         report.sweeps = sweeps::measure(&setting)?;
         report.many_partitions = Some(sweeps::many_partitions(&setting)?);
         return Ok(report);

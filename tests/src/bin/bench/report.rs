@@ -29,7 +29,8 @@ const STEAL: f64 = 0.01;
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: Machine,
-    title: String,
+    /// What was measured.
+    pub title: String,
     lines: Vec<Line>,
     /// Why no ratios are given.
     unsteady: Vec<String>,

@@ -105,7 +105,8 @@ pub(crate) fn measure(setting: &Setting, case: &Case, records: u64) -> Result<Co
 }
 
 fn drain(setting: &Setting, case: &Case, records: u64, share: f64) -> Result<Drained> {
-    let drained = Drain::new("sparse", case.ddl(records)).run(setting, case.records(records, share), records)?;
+    let drained =
+        Drain::new("sparse", case.ddl(records)).run(setting, case.records(records, share), records)?;
     ensure!(drained.rows_written == i64::try_from(records)?, "only {} rows", drained.rows_written);
     Ok(drained)
 }

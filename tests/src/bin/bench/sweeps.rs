@@ -1,4 +1,4 @@
-//! `bench --sweeps`: how the rate depends on the size of records, the number of columns, partitions and processes, the size
+//! `make bench-sweeps`: how the rate depends on the size of records, the number of columns, partitions and processes, the size
 //! of the table, and the distance of the server. One thing varies at a time.
 
 use std::fmt;
@@ -11,6 +11,10 @@ use tests::Record;
 
 use crate::drain_table::{Drain, Drained};
 use crate::setting::Setting;
+
+/// What was measured.
+pub(crate) const TITLE: &str = "One drain each, of at most 500,000 records and 100 MB, into a table with a primary key, from 2 \
+     partitions unless they are what varies; otherwise as configured by default";
 
 const TABLE: &str = "sweep";
 /// About as many bytes of JSON in every drain, so that each takes seconds.
@@ -84,7 +88,12 @@ impl Fields {
 impl Point {
     fn new(name: impl Into<String>, fields: Fields) -> Self {
         let ddl = format!("CREATE TABLE {TABLE} (id int PRIMARY KEY{})", fields.columns());
-        Self { name: name.into(), drain: Drain::new(TABLE, ddl), fields, records: fields.records().min(500_000) }
+        Self {
+            name: name.into(),
+            drain: Drain::new(TABLE, ddl),
+            fields,
+            records: fields.records().min(500_000),
+        }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Drain)) -> Self {
@@ -183,9 +192,8 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Swept>> {
 pub(crate) fn many_partitions(setting: &Setting) -> Result<ManyPartitions> {
     let topic = setting.kafka().topic("many", MANY_PARTITIONS);
     let records = |round: i32| {
-        (0..MANY_PARTITIONS).map(move |n| {
-            Record::new(format!("{{\"id\":{}}}", round * MANY_PARTITIONS + n)).partition(n)
-        })
+        (0..MANY_PARTITIONS)
+            .map(move |n| Record::new(format!("{{\"id\":{}}}", round * MANY_PARTITIONS + n)).partition(n))
     };
     setting.kafka().produce(&topic, records(0));
     let target = setting.target()?;

@@ -44,7 +44,7 @@ packaging:
 
 lint: setup ## format, clippy (warnings are errors), the floors, the words; actionlint, cargo-deny and typos where installed
 	cargo fmt --all --check
-	cargo clippy --profile $(PROFILE) --workspace --all-targets --features tests/cluster,tests/connect -- -D warnings
+	cargo clippy --profile $(PROFILE) --workspace --all-targets --features tests/cluster,tests/connect,tests/logins -- -D warnings
 	tests/shape.sh
 	tests/words.sh
 	tests/lint_extra.sh
@@ -78,6 +78,10 @@ images: ## build and check the container images without an engine (needs root; b
 images-arm64: ## the same for arm64, compiled on amd64 and run in an emulator (also needs qemu-user-static)
 	@tests/kubernetes/images.sh --arm64 $${CARGO_TARGET_DIR:-target}/images
 
+.PHONY: images-kerberos-oidc logins-test
+images-kerberos-oidc: ## the same for the images with Kerberos and OIDC
+	@tests/kubernetes/images.sh --kerberos-oidc $${CARGO_TARGET_DIR:-target}/images
+
 compose: ## check docker-compose.yaml and the files that it mounts, without an engine (needs Python)
 	@tests/compose.sh
 
@@ -90,6 +94,13 @@ connect-test: setup ## a real Kafka Connect with Debezium's JDBC sink writes hal
 
 golden-envelopes: ## random schemas and values through Kafka Connect's JsonConverter and the sink; SEED=N repeats a run (Maven Central)
 	@tests/peer-suites/golden.sh
+
+# The same folder as without the features: only what depends on librdkafka is compiled again.
+logins-test: setup ## Kerberos and OIDC, with a real KDC and a token server (root, or the packages that it names)
+	@tests/setup.sh --logins
+	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins --features gssapi,oidc
+	cargo test --profile $(PROFILE) -p shared --features gssapi,oidc --lib kafka::
+	cargo test --profile $(PROFILE) -p tests --features logins --test logins
 
 airflow: setup ## run the DAGs of examples/airflow in a real Airflow from PyPI, with a Kafka and a PostgreSQL of their own (Python with venv)
 	@tests/airflow.sh

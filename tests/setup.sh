@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need (Debian packages, as root), or names what is missing. Rust itself comes from rustup, in
-# the version of rust-toolchain.toml. Takes no time if everything is installed. With --demo, without what only tests need.
+# the version of rust-toolchain.toml. Takes no time if everything is installed. With --demo, without what only tests need; with
+# --logins, also what `make logins-test` needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tests=yes
-if [ "${1:-}" = --demo ]; then tests=; fi
+tests=yes logins=
+case ${1:-} in
+  --demo) tests= ;;
+  --logins) logins=yes ;;
+esac
 
 # The PostgreSQL server is often not on the PATH: Debian installs each version into its own folder.
 has_postgres() {
@@ -28,6 +32,15 @@ has curl || packages+=(curl)
 if [ -n "$tests" ]; then
   { has prometheus && has promtool; } || packages+=(prometheus)
   { has pgbouncer || [ -x /usr/sbin/pgbouncer ]; } || packages+=(pgbouncer)
+fi
+if [ -n "$logins" ]; then
+  has pkg-config || packages+=(pkg-config)
+  [ -e /usr/include/sasl/sasl.h ] || packages+=(libsasl2-dev)
+  compgen -G '/usr/include/*/curl/curl.h' >/dev/null || [ -e /usr/include/curl/curl.h ] || packages+=(libcurl4-openssl-dev)
+  compgen -G '/usr/lib/*/sasl2/libgssapiv2.so*' >/dev/null || packages+=(libsasl2-modules-gssapi-mit)
+  has kinit || packages+=(krb5-user)
+  [ -x /usr/sbin/krb5kdc ] || has krb5kdc || packages+=(krb5-kdc)
+  [ -x /usr/sbin/kadmin.local ] || has kadmin.local || packages+=(krb5-admin-server)
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then

@@ -6,6 +6,8 @@
 #   images.sh --check FOLDER    also checks and runs the images of sink-connector and producer
 #   images.sh --arm64 FOLDER    writes FOLDER/{sink-connector,producer}-arm64.tar, compiled on this amd64 machine, and checks and
 #                               runs them in an emulator
+#   images.sh --kerberos-oidc FOLDER   writes FOLDER/{sink-connector,producer}-kerberos-oidc.tar, the variant with shared libraries, and
+#                               checks and runs them
 #
 # buildah builds the unchanged Dockerfile. Its base images are replaced by substitutes, built once from Debian's packages and the Rust
 # toolchain of this machine, so that no registry is needed; RUST_IMAGE and RUNTIME_IMAGE name real base images instead. Needs root,
@@ -13,12 +15,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-check='' cross=''
+check='' cross='' variant=static
 case ${1:-} in
     --check) check=yes; shift ;;
     --arm64) check=yes cross=arm64; shift ;;
+    --kerberos-oidc) check=yes variant=kerberos-oidc; shift ;;
 esac
-folder=${1:?usage: images.sh [--check|--arm64] FOLDER}
+folder=${1:?usage: images.sh [--check|--arm64|--kerberos-oidc] FOLDER}
 
 SUITE=bookworm
 MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -188,15 +191,16 @@ else
     # The buildah of Debian 12 does not set BUILDPLATFORM.
     suffix=-$cross runtime=runtime-$cross:3 platform=(--platform "linux/$cross" --build-arg "BUILDPLATFORM=linux/$own")
 fi
+[ "$variant" = static ] || suffix=-$variant
 runtime "$runtime"
-[ -n "$cross" ] || companions
+[ -n "$suffix" ] || companions
 
 # The last commit that changed the sources of the images, so that other commits do not compile anything again.
 sources=(Cargo.toml Cargo.lock Dockerfile .dockerignore config docs/runbook.md shared producer sink-connector)
 revision=$(git log -1 --format=%H -- "${sources[@]}" 2>/dev/null || true)
 [ -z "$revision" ] || git diff --quiet HEAD -- "${sources[@]}" || revision+=-dirty
 
-arguments=("${platform[@]}" --build-arg REVISION="$revision")
+arguments=("${platform[@]}" --build-arg REVISION="$revision" --build-arg VARIANT="$variant")
 if [ -n "${RUST_IMAGE:-}" ]; then
     arguments+=(--build-arg RUST_IMAGE="$RUST_IMAGE")
 else
@@ -237,7 +241,7 @@ save() {
 for target in sink-connector producer; do
     save "$target$suffix" "$(image "$target")" "docker.io/livescores/$target:$chart_version"
 done
-if [ -z "$cross" ]; then
+if [ -z "$suffix" ]; then
     save pause "localhost/pause:1" localhost/pause:local
     save busybox "localhost/busybox:3" docker.io/library/busybox:1.37.0
     save psql "localhost/psql:1" docker.io/library/postgres:17-alpine
@@ -250,6 +254,6 @@ pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
     die "Dockerfile and rust-toolchain.toml differ"
 failed=0
 for target in sink-connector producer; do
-    tests/kubernetes/images_check.sh "$(image "$target")" "$folder/$target$suffix.tar" "$arch" "$version" "$revision" || failed=1
+    tests/kubernetes/images_check.sh "$(image "$target")" "$folder/$target$suffix.tar" "$arch" "$version" "$revision" "$variant" || failed=1
 done
 exit "$failed"

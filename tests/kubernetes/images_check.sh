@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Checks an image of this project: its contents, and how it runs.
 #
-#   images_check.sh IMAGE ARCHIVE ARCHITECTURE VERSION REVISION
+#   images_check.sh IMAGE ARCHIVE ARCHITECTURE VERSION REVISION VARIANT
 #
 # Called by images.sh, whose storage contains the image. An image for another architecture is run by qemu.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-image=$1 archive=$2 arch=$3 version=$4 revision=$5
+image=$1 archive=$2 arch=$3 version=$4 revision=$5 variant=$6
 target=${image##*/}
 target=${target%:*}
 limit=40000000
+[ "$variant" = static ] || limit=80000000
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -68,8 +69,32 @@ wrong_binary() {
     local machine file=$root/usr/local/bin/$target
     case $arch in amd64) machine=X86-64 ;; arm64) machine=AArch64 ;; esac
     grep -q "Machine: .*$machine" <<<"$(readelf --file-header "$file")" || echo "it is not for $machine"
-    readelf --program-headers "$file" | grep INTERP || true
-    readelf --dynamic "$file" | grep NEEDED || true
+    if [ "$variant" = static ]; then
+        readelf --program-headers "$file" | grep INTERP || true
+        readelf --dynamic "$file" | grep NEEDED || true
+    else
+        local dynamic library
+        dynamic=$(readelf --dynamic "$file")
+        for library in libcurl libsasl2; do grep -q "NEEDED.*$library" <<<"$dynamic" || echo "it does not use $library"; done
+        # libcurl and libsasl2 have an OpenSSL of their own, and must not find that of the binary.
+        readelf --dyn-syms --wide "$file" | grep -E ' [0-9]+ (SSL|EVP)_' | grep -v UND || true
+    fi
+}
+# Prints shared libraries without a package that a scanner could find.
+unknown_libraries() {
+    [ "$variant" = static ] || [ "$(find "$root/var/lib/dpkg/status.d" -type f | wc -l)" -gt 10 ] || echo "no packages"
+}
+# A configuration that needs the shared libraries is accepted by the variant that has them only.
+logins() {
+    local prefix=SINK output properties
+    [ "$target" = sink-connector ] || prefix=PRODUCER
+    for properties in SASL_MECHANISM=GSSAPI SASL_OAUTHBEARER_METHOD=oidc; do
+        if output=$(confined --env "${prefix}__KAFKA__PROPERTIES__$properties" "$image" config 2>&1); then
+            [ "$variant" != static ] || { echo "$properties is accepted"; return 1; }
+        else
+            [ "$variant" = static ] && grep -q kerberos-oidc <<<"$output" || { echo "$output"; return 1; }
+        fi
+    done
 }
 
 # A TLS server with a certificate of a test CA: the binary must reject it with the image's CA certificates, and accept it once the test
@@ -118,9 +143,11 @@ labels() {
 
 size=$(config .Size)
 echo "$target, $arch: $((size / 1000)) kB, compressed $(($(stat -c %s "$archive") / 1000)) kB"
-expect "smaller than 40 MB" smaller "$size" "$limit"
+expect "smaller than $((limit / 1000000)) MB" smaller "$size" "$limit"
 expect "architecture" same "$(config .Architecture)" "$arch"
-expect "static binary" in_root wrong_binary
+expect "binary: $variant" in_root wrong_binary
+expect "libraries have packages" in_root unknown_libraries
+expect "Kerberos and OIDC" logins
 expect "no shell" in_root shells
 expect "user 65532:65532" same "$(config .Config.User)" 65532:65532
 expect "entry point" same "$(config 'json .Config.Entrypoint')" "[\"/usr/local/bin/$target\"]"

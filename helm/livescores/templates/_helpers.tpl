@@ -79,7 +79,8 @@ annotations:
 {{- if and .ours .root.Values.image.registry -}}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .root.Values.image.registry) $repository -}}
 {{- end -}}
-{{- $tag := .image.tag | default (.ours | ternary .root.Chart.AppVersion "") -}}
+{{- $ours := printf "%s%s" .root.Chart.AppVersion .root.Values.image.tagSuffix -}}
+{{- $tag := .image.tag | default (.ours | ternary $ours "") -}}
 {{- $repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .image.digest }}@{{ . }}{{ end -}}
 {{- end }}
 

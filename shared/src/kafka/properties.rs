@@ -7,6 +7,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
+use super::builds::{missing_default, missing_mechanism, unsupported};
 use crate::settings::properties::{property_key, property_of};
 use crate::settings::{RuleError, Secret, is_secret_property, nearest};
 
@@ -90,20 +91,26 @@ pub fn broken_properties(
     secrets: &BTreeMap<String, Secret>,
 ) -> Vec<RuleError> {
     let mut broken = Vec::new();
+    let mechanism_given =
+        given.keys().any(|entry| matches!(property_of(entry), "sasl.mechanism" | "sasl.mechanisms"));
     for (entry, value) in given {
         let property = property_of(entry);
         // The file of a secret that could not be read is an error of its own.
         let value =
             if property == entry { Some(value.as_str()) } else { secrets.get(property).map(Secret::expose) };
-        let refused = match value {
-            Some(value) => ClientConfig::new().set(property, value).create_native_config().err(),
-            None => None,
-        };
-        if let Some(error) = refused {
-            broken.push(RuleError::new([property_key(entry)], refusal(property, &error)));
-        }
+        let Some(value) = value else { continue };
+        let problem = missing_mechanism(property, value).or_else(|| refused(property, value));
+        let problem =
+            problem.or_else(|| if mechanism_given { None } else { missing_default(property, value) });
+        broken.extend(problem.map(|problem| RuleError::new([property_key(entry)], problem)));
     }
     broken
+}
+
+/// Why librdkafka refuses a value, if it does.
+fn refused(property: &str, value: &str) -> Option<String> {
+    let error = ClientConfig::new().set(property, value).create_native_config().err()?;
+    Some(refusal(property, &error))
 }
 
 /// Why a client cannot be created with these properties, if `error` says so: properties that contradict each other, files
@@ -119,11 +126,6 @@ pub fn broken_client<'a>(
         KafkaError::ClientConfig(_, _, property, _) => format!("librdkafka refuses {property}"),
         other => other.to_string(),
     };
-    if text.contains("SASL mechanism GSSAPI") {
-        let problem = "GSSAPI (Kerberos) is not in this build, whose librdkafka has no libsasl2: set another sasl.mechanism, \
-                       or build it in (docs/credentials.md)";
-        return RuleError::new([property_key("sasl.mechanism")], problem);
-    }
     let shown = properties
         .into_iter()
         .any(|(name, value)| is_secret_property(name) && !value.is_empty() && text.contains(value));
@@ -141,14 +143,12 @@ fn refusal(property: &str, error: &KafkaError) -> String {
         let suggestion = suggestion.map_or_else(String::new, |near| format!("; did you mean {near}?"));
         return format!("librdkafka has no such property{suggestion}");
     }
+    if let Some(missing) = unsupported(text) {
+        return missing;
+    }
     let after = |words: &str| text.find(words).map(|at| text[at..].trim_end_matches(['\n', '.']).to_owned());
     // Both texts go on with constants of librdkafka.
     match (after("not supported in this build"), after("outside allowed range")) {
-        (Some(_), _) if property.contains("oauthbearer") => {
-            "OIDC is not in this build, whose librdkafka has no libcurl: use kafka.oauthbearer_token_command, or build it in \
-             (docs/credentials.md)"
-                .to_owned()
-        }
         (Some(unsupported), _) => unsupported,
         (_, Some(range)) => format!("the value is {range}"),
         _ => "librdkafka does not accept the value".to_owned(),
@@ -179,20 +179,44 @@ mod tests {
             ("debug", canary),
             ("nonsense", canary),
         ]);
-        let expected = [
+        let mut expected = vec![
             "kafka.properties.debug: librdkafka does not accept the value",
             "kafka.properties.nonsense: librdkafka has no such property",
-            "kafka.properties.\"sasl.oauthbearer.client.secret\": OIDC is not in this build",
+            "kafka.properties.\"sasl.oauthbearer.client.secret\": needs OIDC, which this build does not have",
             "kafka.properties.\"sasl.pasword\": librdkafka has no such property; did you mean sasl.password?",
             "kafka.properties.\"security.protocol\": librdkafka does not accept the value",
             "kafka.properties.\"session.timeout.ms\": the value is outside allowed range 1..3600000",
             "kafka.properties.\"socket.timeout.ms\": librdkafka does not accept the value",
         ];
+        if cfg!(feature = "oidc") {
+            expected.retain(|expected| !expected.contains("OIDC"));
+        }
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.starts_with(expected), "{found}");
             assert!(!found.contains(canary) && !found.contains("7654321"), "{found}");
         }
+    }
+
+    #[test]
+    fn a_login_with_kerberos_is_refused_by_the_property_that_asks_for_it() {
+        let needs = |key: &str| {
+            let refused = format!("kafka.properties.\"{key}\": needs ");
+            if cfg!(feature = "gssapi") { vec![] } else { vec![refused] }
+        };
+        for (properties, key) in [
+            (&[("sasl.mechanism", "GSSAPI"), ("security.protocol", "SASL_SSL")][..], "sasl.mechanism"),
+            (&[("sasl.mechanisms", "GSSAPI")], "sasl.mechanisms"),
+            (&[("security.protocol", "sasl_plaintext")], "security.protocol"),
+        ] {
+            let found = broken(properties);
+            assert_eq!(found.len(), needs(key).len(), "{found:?}");
+            assert!(
+                found.iter().zip(needs(key)).all(|(found, needs)| found.starts_with(&needs)),
+                "{found:?}"
+            );
+        }
+        assert_eq!(broken(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN")]), [""; 0]);
     }
 
     #[test]

@@ -159,6 +159,7 @@ impl Kafka {
             .context("cannot write Kafka's log")?;
         let mut command: Command = install::java(self.options.heap.jvm_options())?;
         command
+            .args(&self.options.jvm)
             .arg("kafka.Kafka")
             .arg(self.dir.path().join("server.properties"))
             .stdout(log.try_clone()?)

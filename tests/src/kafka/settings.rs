@@ -42,6 +42,8 @@ pub struct KafkaOptions {
     pub listeners: Vec<(String, u16, String)>,
     /// Users of SCRAM-SHA-512, with their passwords.
     pub users: Vec<(String, String)>,
+    /// Options of its JVM beside those of [`Heap`].
+    pub jvm: Vec<String>,
     /// Broker properties that are added to, and win over, the harness's.
     pub properties: Vec<(String, String)>,
 }
@@ -66,6 +68,13 @@ impl KafkaOptions {
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Adds an option of the JVM.
+    #[must_use]
+    pub fn jvm_option(mut self, option: &str) -> Self {
+        self.jvm.push(option.to_owned());
         self
     }
 

@@ -102,3 +102,32 @@ fn the_producer_names_all_properties_that_are_refused() {
         assert_no_canary(&output);
     }
 }
+
+#[test]
+fn a_login_that_needs_another_build_is_refused_with_the_name_of_that_build() {
+    let sink = SinkConfig::new("127.0.0.1:1", "postgresql://u@127.0.0.1:1/x").topic("t").table("t").unkeyed();
+    let producer = ProducerConfig::new("127.0.0.1:1", "t");
+    for (name, value, feature) in [
+        ("sasl.mechanism", "GSSAPI", "gssapi"),
+        ("sasl.mechanisms", "GSSAPI", "gssapi"),
+        // Its mechanism is GSSAPI, unless another is given.
+        ("security.protocol", "SASL_SSL", "gssapi"),
+        ("sasl.oauthbearer.method", "oidc", "oidc"),
+    ] {
+        let sink = sink.clone().property(name, value);
+        let producer = producer.clone().property(name, value);
+        let outputs = [
+            sink.finish(&["run", "--until-end"], SOON),
+            sink.finish(&["check"], SOON),
+            producer.finish(&["once"], SOON),
+        ];
+        for output in outputs {
+            let output = output.expect_code(2);
+            let error = format!("kafka.properties.\"{name}\": needs ");
+            let builds =
+                format!("an image whose tag ends with -kerberos-oidc, or build with `--features {feature}`");
+            let named = output.stderr.lines().any(|line| line.contains(&error) && line.contains(&builds));
+            assert!(named, "{error}…{builds}:\n{}", output.stderr);
+        }
+    }
+}

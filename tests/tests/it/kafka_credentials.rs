@@ -223,19 +223,3 @@ fn a_token_command_is_run_again_before_its_token_ends() {
     }
     config.run().wait_not_ready(PATIENCE, &["kafka.oauthbearer_token_command", "ended with exit status 7"]);
 }
-
-#[test]
-fn what_this_build_cannot_do_is_a_configuration_error_that_names_the_way_out() {
-    let kerberos = given(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "GSSAPI")]);
-    let oidc = given(&[("sasl.oauthbearer.method", "oidc"), ("sasl.oauthbearer.client.secret", "s3cret")]);
-    for (properties, words) in
-        [(kerberos, "GSSAPI (Kerberos) is not in this build"), (oidc, "kafka.oauthbearer_token_command")]
-    {
-        let sink = sink("127.0.0.1:1", "t", &properties).finish(&["check"], PATIENCE).expect_code(2);
-        let producer = producer("127.0.0.1:1", "t", &properties).finish(&["once"], PATIENCE).expect_code(2);
-        for output in [sink, producer] {
-            assert!(output.stderr.contains(words), "{}", output.stderr);
-            assert!(!output.stderr.contains("s3cret"), "{}", output.stderr);
-        }
-    }
-}

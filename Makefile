@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers bench-sweeps chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes airflow dist docs book screenshots monitoring
+.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers bench-sweeps pgo chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes airflow dist docs book screenshots monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -58,6 +58,9 @@ words: ## words that this project does not use, and what it uses instead
 bench: setup ## throughput against `psql \copy` of the same rows in the same run
 	cargo build --release --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench --output docs/bench
+
+pgo: setup ## the sink, optimised with a profile of the bench
+	tests/pgo.sh
 
 bench-sweeps: setup ## how the rate depends on record size, columns, partitions, processes, table size, network delay
 	cargo build --release --workspace --bins

@@ -1,16 +1,18 @@
 //! Configuration files for our binaries, from dotted keys.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use crate::names;
 
-/// Dotted key → value, in a file; and environment variables.
+/// Dotted key → value, in a file; environment variables; and which binary gets them, if not the one just built.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     table: Table,
     env: BTreeMap<String, String>,
+    program: Option<PathBuf>,
 }
 
 impl Config {
@@ -53,6 +55,10 @@ impl Config {
     pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
         &self.env
     }
+
+    pub(crate) fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
+    }
 }
 
 // Both builders chain the same way.
@@ -79,6 +85,13 @@ macro_rules! builder {
             #[must_use]
             pub fn env(mut self, name: &str, value: &str) -> Self {
                 self.config.env.insert(name.to_owned(), value.to_owned());
+                self
+            }
+
+            /// Starts this binary.
+            #[must_use]
+            pub fn program(mut self, path: &Path) -> Self {
+                self.config.program = Some(path.to_owned());
                 self
             }
 

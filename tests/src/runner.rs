@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -106,7 +106,8 @@ impl Running {
         fs::write(&file, config.to_toml()).expect("the configuration file");
         let output = |name| File::create(dir.path().join(name)).expect("an output file");
 
-        let mut command = Command::new(paths::binary(binary, variable));
+        let program = config.program().map_or_else(|| paths::binary(binary, variable), Path::to_owned);
+        let mut command = Command::new(program);
         command.arg("--config").arg(&file).args(args).current_dir(paths::workspace(""));
         // A developer's own settings are not this test's.
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {

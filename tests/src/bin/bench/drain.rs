@@ -1,5 +1,6 @@
 //! The sink drains the whole topic.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,10 +71,12 @@ pub(crate) fn server_upsert(setting: &Setting) -> Result<Measured> {
 
 impl Scenario {
     /// All of them, the default configuration first.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self { name: "sink, as configured by default", ..DEFAULT },
         Self { name: "sink, insert", mode: "insert", ..DEFAULT },
         Self { name: "sink, one writer", settings: &[("postgres.writers", 1)], ..DEFAULT },
+        Self { name: "sink, four writers", settings: &[("postgres.writers", 4)], ..DEFAULT },
+        Self { name: "sink, 20,000-row batches", settings: &[("batch.max_rows", 20_000)], ..DEFAULT },
         Self { name: "sink, 500-row batches", settings: &[("batch.max_rows", 500)], ..DEFAULT },
         Self { name: "sink, 100-row batches", settings: &[("batch.max_rows", 100)], ..DEFAULT },
         Self { name: "sink, synchronous_commit = off", synchronous_commit: false, ..DEFAULT },
@@ -97,6 +100,11 @@ impl Scenario {
 /// Drains the topic into an empty (or, for a replay, a full) table. The rate counts from the first commit to the last:
 /// how long the start takes is a figure of its own.
 pub(crate) fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured> {
+    measure_with(setting, scenario, None)
+}
+
+/// The same, by another binary of the sink.
+pub(crate) fn measure_with(setting: &Setting, scenario: &Scenario, program: Option<&Path>) -> Result<Measured> {
     let target = setting.target()?;
     if scenario.exist {
         let load = format!("COPY {TABLE} FROM '{}'", setting.rows_file().display());
@@ -105,7 +113,9 @@ pub(crate) fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured
     let rows = setting.records as f64;
     let mut client = target.client()?;
     let meter = Meter::start(setting)?;
-    let sink = scenario.config(setting, &target).start(&["run", "--until-end", "--summary", "json"]);
+    let config = scenario.config(setting, &target);
+    let config = program.iter().fold(config, |config, path| config.program(path));
+    let sink = config.start(&["run", "--until-end", "--summary", "json"]);
     let (mut first, mut last, mut peak) = (None, None, 0);
     let begin = Instant::now();
     while last.is_none() {

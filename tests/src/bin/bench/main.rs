@@ -59,6 +59,9 @@ struct Arguments {
     /// the distance of the server. Nothing else is measured.
     #[arg(long, conflicts_with = "peers")]
     sweeps: bool,
+    /// Measures another binary of the sink beside ours, in its default configuration: one of another commit or build.
+    #[arg(long, value_name = "PATH")]
+    beside: Option<PathBuf>,
     /// Writes results.md, results.json and results.svg into this folder.
     #[arg(long)]
     output: Option<PathBuf>,
@@ -117,6 +120,10 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         };
         note(L1, load::one_stream(&setting)?);
         note(L2, load::two_streams(&setting)?);
+        if let Some(path) = &arguments.beside {
+            let measured = drain::measure_with(&setting, &Scenario::ALL[0], Some(path));
+            note("the other binary, as configured by default", measured.context("the other binary")?);
+        }
         for scenario in &scenarios {
             note(scenario.name, drain::measure(&setting, scenario).context(scenario.name)?);
             if scenario.name == SINK_UPSERT {

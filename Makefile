@@ -62,7 +62,7 @@ bench: setup ## throughput against `psql \copy` of the same rows in the same run
 pgo: setup ## the sink, optimised with a profile of the bench
 	tests/pgo.sh
 
-bench-sweeps: setup ## how the rate depends on record size, columns, partitions, processes, table size, network delay
+bench-sweeps: setup ## how the rate depends on record size, columns, partitions, processes, table size, network latency
 	cargo build --release --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench --sweeps --records 100000 --output docs/bench/sweeps
 

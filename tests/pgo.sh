@@ -16,7 +16,7 @@ fi
 work=$target/pgo
 rm -rf "$work/raw"
 mkdir -p "$work/raw"
-# --target keeps the flags away from build scripts.
+# --target keeps the flags out of build scripts.
 build() {
     RUSTFLAGS=$1 cargo build --release -p sink-connector --target "$host" --target-dir "$work/$2"
 }

@@ -20,7 +20,7 @@ libraries() {
   cp "$pom" "$work/$1/pom.xml"
 }
 
-# compile NAME CLASS_PATH ARGUMENT…: javac into $work/NAME/classes, anew.
+# compile NAME CLASS_PATH ARGUMENT…: javac into $work/NAME/classes, from scratch.
 compile() {
   local name=$1 path=$2
   shift 2

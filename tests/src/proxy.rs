@@ -36,21 +36,21 @@ impl Proxy {
     /// # Errors
     /// No port to listen on.
     pub fn start(port: u16) -> Result<Self> {
-        Self::delaying(port, Duration::ZERO)
+        Self::with_latency(port, Duration::ZERO)
     }
 
-    /// Starts a proxy to `port` through which every byte takes `delay`, in each direction.
+    /// Starts a proxy to `port` through which every byte takes `latency`, in each direction.
     ///
     /// # Errors
     /// No port to listen on.
-    pub fn delaying(port: u16, delay: Duration) -> Result<Self> {
+    pub fn with_latency(port: u16, latency: Duration) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if let Err(error) = accept(&accepting, client, port, delay) {
+                if let Err(error) = accept(&accepting, client, port, latency) {
                     eprintln!("proxy: {error}");
                 }
             }
@@ -100,7 +100,7 @@ impl Proxy {
     }
 }
 
-fn accept(shared: &Arc<Shared>, client: TcpStream, port: u16, delay: Duration) -> Result<()> {
+fn accept(shared: &Arc<Shared>, client: TcpStream, port: u16, latency: Duration) -> Result<()> {
     let frozen = Arc::new(AtomicBool::new(false));
     let mut pairs = shared.pairs.lock().unwrap_or_else(PoisonError::into_inner);
     if shared.unanswering.load(Ordering::SeqCst) {
@@ -112,10 +112,10 @@ fn accept(shared: &Arc<Shared>, client: TcpStream, port: u16, delay: Duration) -
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     for (from, to) in [(&client, &server), (&server, &client)] {
-        if delay.is_zero() {
+        if latency.is_zero() {
             pump(from.try_clone()?, to.try_clone()?, Arc::clone(&frozen));
         } else {
-            pump_late(from.try_clone()?, to.try_clone()?, delay);
+            pump_late(from.try_clone()?, to.try_clone()?, latency);
         }
     }
     pairs.push(Pair { client, server: Some(server), frozen });
@@ -140,15 +140,15 @@ fn pump(mut from: TcpStream, mut to: TcpStream, frozen: Arc<AtomicBool>) {
     });
 }
 
-/// Copies one direction, each piece `delay` after it came; at most 4 MiB are on their way.
-fn pump_late(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+/// Copies one direction, each piece `latency` after it came; at most 4 MiB are on their way.
+fn pump_late(mut from: TcpStream, mut to: TcpStream, latency: Duration) {
     let (sent, arriving) = sync_channel::<(Instant, Vec<u8>)>(64);
     thread::spawn(move || {
         let mut buffer = [0; 64 * 1024];
         loop {
             let read = from.read(&mut buffer).unwrap_or(0);
             // Without a reader, the other direction has ended as well.
-            if sent.send((Instant::now() + delay, buffer[..read].to_vec())).is_err() || read == 0 {
+            if sent.send((Instant::now() + latency, buffer[..read].to_vec())).is_err() || read == 0 {
                 return;
             }
         }

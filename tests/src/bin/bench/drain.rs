@@ -104,7 +104,11 @@ pub(crate) fn measure(setting: &Setting, scenario: &Scenario) -> Result<Measured
 }
 
 /// The same, by another binary of the sink.
-pub(crate) fn measure_with(setting: &Setting, scenario: &Scenario, program: Option<&Path>) -> Result<Measured> {
+pub(crate) fn measure_with(
+    setting: &Setting,
+    scenario: &Scenario,
+    program: Option<&Path>,
+) -> Result<Measured> {
     let target = setting.target()?;
     if scenario.exist {
         let load = format!("COPY {TABLE} FROM '{}'", setting.rows_file().display());

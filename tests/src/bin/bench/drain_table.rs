@@ -28,7 +28,7 @@ pub(crate) struct Drain {
     /// Sinks in the group.
     pub processes: usize,
     /// How long a byte takes between sink and PostgreSQL, in each direction.
-    pub delay: Duration,
+    pub latency: Duration,
 }
 
 /// What a drain came to.
@@ -51,7 +51,7 @@ pub(crate) struct Drained {
 impl Drain {
     /// By one sink, from two partitions.
     pub(crate) fn new(table: &'static str, ddl: String) -> Self {
-        Self { table, ddl, partitions: 2, processes: 1, delay: Duration::ZERO }
+        Self { table, ddl, partitions: 2, processes: 1, latency: Duration::ZERO }
     }
 
     /// Produces `values` to a new topic, so many `records`, and drains it.
@@ -70,9 +70,9 @@ impl Drain {
         }
         client.batch_execute("CHECKPOINT")?;
         let port = setting.postgres().port();
-        let url = match self.delay {
+        let url = match self.latency {
             Duration::ZERO => target.url.clone(),
-            delay => Proxy::delaying(port, delay)?.url(&target.url, port),
+            latency => Proxy::with_latency(port, latency)?.url(&target.url, port),
         };
         let config = SinkConfig::new(setting.kafka().bootstrap(), &url)
             .topic(&topic)

@@ -168,7 +168,7 @@ fn sweeps() -> Vec<Sweep> {
         Sweep {
             name: "ms to PostgreSQL, one way",
             points: [0, 1, 5]
-                .map(|n| point(named(&n), &|drain| drain.delay = Duration::from_millis(n)))
+                .map(|n| point(named(&n), &|drain| drain.latency = Duration::from_millis(n)))
                 .into(),
         },
     ]

@@ -79,7 +79,6 @@ delays?; ^sink-connector/src/writer/waits.rs$; delay; of the crate backon
 delays?; ^sink-connector/src/commands/import_connect/; retry[.]delay; names of keys of Kafka Connect
 watchers?; ^(examples/airflow/|tests/airflow_check.py); watcher; of assets, in Airflow
 delays?; ^examples/airflow/; retry_delay; a setting of Airflow
-delays?; ^tests/src/(proxy.rs|bin/bench/(drain_table|sweeps).rs)$; delay; of bytes on the way through a proxy
 delays?; ^(docker-compose.yaml|tests/src/kafka/settings.rs)$; rebalance.delay; a setting of the broker
 origins?; ^(shared|producer|sink-connector/src/config)/; origin; of a setting: file, variable or flag
 away; ^producer/src/(generate|live/game).rs$; away; the team that does not play at home

@@ -115,6 +115,16 @@ dist: setup ## what a release holds: binaries, completions for shells, manual pa
 	cp -r config README.md CHANGELOG.md LICENSE $${CARGO_TARGET_DIR:-target}/dist
 	tests/dist.sh $${CARGO_TARGET_DIR:-target}/dist
 
+.PHONY: deb deb-test
+# cargo-deb takes what lies in target/release.
+deb: setup ## Debian packages of both binaries with systemd units, in target/debian (needs cargo-deb: cargo install --locked cargo-deb)
+	cargo build --release -p sink-connector -p producer --bins
+	@tests/deb.sh build
+
+deb-test: ## install these packages here, run the services as their units say, and remove them again (root, Debian; about a minute)
+	cargo build --profile $(PROFILE) -p tests --bin services
+	@tests/deb.sh test
+
 book: ## the documents as a book, target/book/index.html (needs mdbook: cargo install --locked mdbook)
 	@tests/book.sh --required
 

@@ -17,6 +17,18 @@ mkdir -p "$source/helm/livescores"
 cp helm/livescores/*.md helm/livescores/values.yaml "$source/helm/livescores"
 # mdbook wants the summary at the top.
 sed -e 's|](\([^)]*\))|](docs/\1)|' -e 's|](docs/\.\./|](|' docs/SUMMARY.md >"$source/SUMMARY.md"
+# Below an index, the pages that it lists.
+for index in decisions bench; do
+  pages=$(for page in docs/"$index"/*.md; do
+    [ "${page##*/}" = README.md ] || echo "  - [$(sed -n '1s/^# *//p' "$page")]($page)"
+  done)
+  [ "$index" != bench ] || pages=$(sed 's/^/  /' <<<"$pages")
+  PAGES=$pages awk -v index_page="(docs/$index/README.md)" '{ print } index($0, index_page) && ENVIRON["PAGES"] != "" { print ENVIRON["PAGES"] }' \
+    "$source/SUMMARY.md" >"$source/SUMMARY.new"
+  mv "$source/SUMMARY.new" "$source/SUMMARY.md"
+done
+# mdbook makes an index.html of each README.md, and does not follow with the links.
+find "$source" -name '*.md' ! -name SUMMARY.md -exec sed -i -E 's|(\]\([^):]*)README\.md|\1index.md|g' {} +
 rm "$source/docs/SUMMARY.md"
 cat >"$source/book.toml" <<TOML
 [book]
@@ -28,4 +40,5 @@ build-dir = "$(realpath "$target")/book"
 create-missing = false
 TOML
 mdbook build "$source"
+if command -v python3 >/dev/null; then python3 tests/book_links.py "$target/book"; else echo "Its links were NOT checked: that needs Python 3."; fi
 echo "The book is in $target/book/index.html"

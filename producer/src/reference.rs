@@ -1,10 +1,12 @@
 //! The producer's part of docs/reference.md, from the code that acts on it.
 
 use prometheus::proto::Metric;
+use shared::fields::fields;
 use shared::settings::reference::keys;
 
 use crate::config::SCHEMA;
 use crate::metrics::Measured;
+use crate::status::Answer;
 
 /// The producer's part of docs/reference.md, or the JSON schema of a configuration file.
 ///
@@ -27,6 +29,8 @@ fn markdown() -> String {
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();
         text += &format!("| `{}` | {kind} | {} | {} |\n", family.name(), labels.join(", "), family.help());
     }
+    text += "\n## producer: /status\n\n";
+    text += &fields::<Answer<'_>>();
     text += "\n## producer: exit codes\n\n| code | meaning |\n|---|---|\n| 0 | done |\n| 1 | failed, or a record was not \
              acknowledged |\n| 2 | configuration or usage wrong |\n";
     text

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Mutex, MutexGuard};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use shared::http::{Endpoints, Stuck};
 use shared::time;
@@ -41,6 +43,49 @@ struct Failure {
     reason: String,
     at: Instant,
     time: SystemTime,
+}
+
+/// /status.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Answer<'a> {
+    /// Version of the producer.
+    version: &'static str,
+    /// `publishing`, or `waiting`: records are not acknowledged.
+    state: &'static str,
+    /// The state in a sentence, for people.
+    summary: String,
+    /// `kafka.bootstrap_servers`.
+    bootstrap_servers: &'a str,
+    /// `kafka.topic`.
+    topic: &'a str,
+    /// The seed of the records: a run with the same one makes the same records.
+    seed: u64,
+    /// Since the process started.
+    up_seconds: u64,
+    /// Records since the start.
+    records: RecordsStatus,
+    /// The last failure, also if it is over.
+    last_failure: Option<FailureStatus>,
+}
+
+/// Counters of records.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RecordsStatus {
+    /// The brokers have them.
+    acknowledged: u64,
+    /// The brokers did not acknowledge them in time.
+    failed: u64,
+    /// Not acknowledged yet.
+    queued: i64,
+}
+
+/// A failure.
+#[derive(Debug, Serialize, JsonSchema)]
+struct FailureStatus {
+    /// Why.
+    reason: String,
+    /// When.
+    timestamp: String,
 }
 
 impl Status {
@@ -150,23 +195,21 @@ impl Endpoints for Status {
             Some(failure) if failing => format!("Records are not acknowledged: {}.", failure.reason),
             _ => format!("{} records are acknowledged.", self.measured.acknowledged.get()),
         };
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "state": if failing { "waiting" } else { "publishing" },
-            "summary": summary,
-            "bootstrap_servers": self.bootstrap_servers,
-            "topic": self.topic,
-            "seed": self.seed,
-            "up_seconds": self.started.elapsed().as_secs(),
-            "records": {
-                "acknowledged": self.measured.acknowledged.get(),
-                "failed": self.measured.failed.get(),
-                "queued": self.measured.metrics.queue_records.get(),
+        json!(Answer {
+            version: env!("CARGO_PKG_VERSION"),
+            state: if failing { "waiting" } else { "publishing" },
+            summary,
+            bootstrap_servers: &self.bootstrap_servers,
+            topic: &self.topic,
+            seed: self.seed,
+            up_seconds: self.started.elapsed().as_secs(),
+            records: RecordsStatus {
+                acknowledged: self.measured.acknowledged.get(),
+                failed: self.measured.failed.get(),
+                queued: self.measured.metrics.queue_records.get(),
             },
-            "last_failure": failure.map(|failure| json!({
-                "reason": failure.reason,
-                "timestamp": time::text(failure.time),
-            })),
+            last_failure: failure
+                .map(|failure| FailureStatus { reason: failure.reason, timestamp: time::text(failure.time) }),
         })
     }
 }

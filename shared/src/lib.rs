@@ -6,6 +6,7 @@
 //! - [`lines`]: JSON lines, and the keys of their records
 //! - [`log`]: text or JSON on standard error
 //! - [`http`]: `/metrics`, `/livez`, `/readyz`, `/status`, and the page of `page.html` at `/`
+//! - [`fields`]: the fields of a JSON document, for the reference
 //! - [`health`]: the client of the probes
 //! - [`kafka`]: why a Kafka client fails, and which properties it refuses
 //! - [`manual`]: completions for shells, and manual pages
@@ -16,6 +17,7 @@
 // `println!` panics on a write error; `shared::output` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+pub mod fields;
 pub mod health;
 pub mod http;
 pub mod kafka;

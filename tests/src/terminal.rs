@@ -27,8 +27,7 @@ pub fn svg(output: &str) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\" aria-label=\"The output of make demo\">\n<rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"#14181d\"/>\n\
-         <g font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"{FONT_SIZE}\" fill=\"#e8ecf1\" \
-         xml:space=\"preserve\">\n"
+         <g font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"{FONT_SIZE}\" fill=\"#e8ecf1\">\n"
     );
     for (number, Line { text, bold }) in lines.iter().enumerate().filter(|(_, line)| !line.text.is_empty()) {
         let y = MARGIN + (number as f64 + 0.75) * CELL.1;
@@ -47,8 +46,9 @@ pub fn svg(output: &str) -> String {
     svg
 }
 
+/// As text of an SVG, in which columns stay aligned: of several spaces, browsers show one.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(' ', "\u{a0}")
 }
 
 fn lines(output: &str) -> Vec<Line> {
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(lines(output), expected);
         let svg = svg(output);
         assert!(
-            svg.contains("font-weight=\"bold\">Rows</text>") && svg.contains(">done &lt;1&gt;</text>"),
+            svg.contains("font-weight=\"bold\">Rows</text>") && svg.contains(">done\u{a0}&lt;1&gt;</text>"),
             "{svg}"
         );
     }

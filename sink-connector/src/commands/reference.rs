@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use shared::fields::fields;
 use shared::settings::reference::keys;
 
 use super::{EXIT_CODES, print_json};
@@ -10,8 +11,11 @@ use crate::batch::Skip;
 use crate::config::SCHEMA;
 use crate::decode::Reason;
 use crate::observe::metrics::Metrics;
+use crate::observe::problem::ProblemStatus;
 use crate::positions::stopped::Stopped;
 use crate::postgres::sqlstate::{RULES, When};
+use crate::run::answer::Answer;
+use crate::run::summary::Summary;
 
 /// Flags of `reference`.
 #[derive(Args, Clone, Copy, Debug, PartialEq)]
@@ -52,6 +56,13 @@ fn markdown() -> String {
     );
     text += &words("`reason` of `sink_records_skipped_total`", Skip::ALL.iter().map(|s| s.as_str()));
     text += &words("`reason` of `sink_partitions_stopped`", Stopped::ALL.iter().copied());
+    text += "\n## sink-connector: /status\n\nAll times are RFC 3339 in UTC. Fields may be added.\n\n";
+    text += &fields::<Answer>();
+    text += "\n## sink-connector: /readyz\n\nStatus 200 with `ready: true`, or 503 with `ready: false`, `reason` (that of the first problem) and \
+             `problems`. With 200, `problems` is there if a part of the tables or partitions is not written.\n\n";
+    text += &fields::<ProblemStatus>();
+    text += "\n## sink-connector: summary\n\n`run --summary json` prints it as the last line of standard output, also when the run fails.\n\n";
+    text += &fields::<Summary<'_>>();
     text += "\n## sink-connector: exit codes\n\n| code | meaning |\n|---|---|\n";
     for (code, meaning) in EXIT_CODES {
         text += &format!("| {code} | {meaning} |\n");

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use shared::time;
 
-use super::last_errors::{LASTED, LastError, LastErrors};
+use super::last_errors::{ErrorStatus, LASTED, LastError, LastErrors};
+use super::problem::ProblemStatus;
 use crate::types::TopicPartition;
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -102,8 +103,12 @@ impl HealthState {
     }
 
     fn list(&self) -> Vec<Value> {
-        let problem = |(component, problem): (&Component, &Problem)| json!({"component": component.name(), "reason": problem.reason, "since": time::text(problem.since)});
-        self.problems.iter().map(problem).collect()
+        let status = |(component, problem): (&Component, &Problem)| ProblemStatus {
+            component: component.name(),
+            reason: problem.reason.clone(),
+            since: Some(time::text(problem.since)),
+        };
+        self.problems.iter().map(|problem| json!(status(problem))).collect()
     }
 
     /// A component's problem is over. The error counts as a last one if it lasted.
@@ -219,8 +224,8 @@ impl Health {
     }
 
     /// The last errors that lasted, for /status: the latest first, and those before them that have not ended.
-    pub(crate) fn last_errors(&self) -> Vec<Value> {
-        self.lock().errors().iter().map(LastError::json).collect()
+    pub(crate) fn last_errors(&self) -> Vec<ErrorStatus> {
+        self.lock().errors().iter().map(LastError::status).collect()
     }
 
     /// Why a component fails, if it does.
@@ -244,7 +249,7 @@ mod tests {
     use super::*;
 
     fn error(health: &Health) -> Option<String> {
-        health.last_errors().first().and_then(|last| last["error"].as_str()).map(str::to_owned)
+        health.last_errors().first().map(|last| last.error.clone())
     }
 
     /// Makes the present problem of `component` older.
@@ -271,10 +276,10 @@ mod tests {
         assert_eq!(error(&health), None);
         age(&health, &Component::Writer(0), 2);
         assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
-        assert_eq!(health.last_errors()[0]["recovered_timestamp"], Value::Null);
+        assert_eq!(health.last_errors()[0].recovered_timestamp, None);
         health.recovered(&Component::Writer(0));
         assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
-        assert!(health.last_errors()[0]["recovered_timestamp"].is_string());
+        assert!(health.last_errors()[0].recovered_timestamp.is_some());
         health.fail(Component::Kafka, "a short one");
         health.recovered(&Component::Kafka);
         assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));

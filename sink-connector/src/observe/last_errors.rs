@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use shared::time;
 
 /// Shorter errors do not count: a retry that succeeded, a connection that was replaced.
@@ -21,13 +22,24 @@ pub(super) struct LastError {
     pub until: Option<SystemTime>,
 }
 
+/// The same in /status.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct ErrorStatus {
+    /// Component and reason.
+    pub error: String,
+    /// When it began.
+    pub timestamp: String,
+    /// When the component recovered. Null: it still lasts.
+    pub recovered_timestamp: Option<String>,
+}
+
 impl LastError {
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "error": self.error,
-            "timestamp": time::text(self.since),
-            "recovered_timestamp": self.until.map(time::text),
-        })
+    pub(super) fn status(&self) -> ErrorStatus {
+        ErrorStatus {
+            error: self.error.clone(),
+            timestamp: time::text(self.since),
+            recovered_timestamp: self.until.map(time::text),
+        }
     }
 }
 

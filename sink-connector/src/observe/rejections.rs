@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use shared::time;
 
 use crate::types::{Offset, TopicPartition};
@@ -19,6 +20,34 @@ pub(crate) const LATEST: usize = 5;
 pub(crate) struct LatestRejection {
     pub partition: TopicPartition,
     pub offset: Offset,
+    pub reason: &'static str,
+    /// Why, for people.
+    pub summary: String,
+}
+
+/// `dead_letters` in /status. It never has values of records.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DeadLettersStatus {
+    /// Dead letters since the start.
+    pub total: u64,
+    /// The same for each reason.
+    pub by_reason: BTreeMap<&'static str, u64>,
+    /// The latest five, the latest first.
+    pub latest: Vec<DeadLetterStatus>,
+}
+
+/// A dead letter in /status.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DeadLetterStatus {
+    /// When it was committed.
+    pub timestamp: String,
+    /// Where the record is.
+    pub topic: String,
+    /// Where the record is.
+    pub partition: i32,
+    /// Where the record is.
+    pub offset: i64,
+    /// Why it was rejected, in one word.
     pub reason: &'static str,
     /// Why, for people.
     pub summary: String,
@@ -79,25 +108,20 @@ impl Rejections {
     }
 
     /// `dead_letters` in /status.
-    pub(crate) fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> DeadLettersStatus {
         let state = self.0.lock();
         let by_reason: BTreeMap<_, _> =
             state.reasons.iter().map(|(reason, of)| (*reason, of.total)).collect();
-        let latest: Vec<Value> = state
-            .latest
-            .iter()
-            .map(|(committed, latest)| {
-                json!({
-                    "timestamp": time::text(*committed),
-                    "topic": &*latest.partition.topic,
-                    "partition": latest.partition.partition.0,
-                    "offset": latest.offset.0,
-                    "reason": latest.reason,
-                    "summary": latest.summary,
-                })
-            })
-            .collect();
-        json!({"total": by_reason.values().sum::<u64>(), "by_reason": by_reason, "latest": latest})
+        let latest = state.latest.iter().map(|(committed, latest)| DeadLetterStatus {
+            timestamp: time::text(*committed),
+            topic: latest.partition.topic.to_string(),
+            partition: latest.partition.partition.0,
+            offset: latest.offset.0,
+            reason: latest.reason,
+            summary: latest.summary.clone(),
+        });
+        let latest = latest.collect();
+        DeadLettersStatus { total: by_reason.values().sum(), by_reason, latest }
     }
 }
 
@@ -160,15 +184,15 @@ mod tests {
         assert_eq!(unlogged(), None);
         rejections.add(std::iter::empty(), &[], start + INTERVAL * 9);
         let status = rejections.status();
-        assert_eq!(status["total"], 12);
-        assert_eq!(status["by_reason"], json!({"wrong_type": 12}));
-        let latest: Vec<_> = status["latest"].as_array().unwrap().iter().map(|l| &l["offset"]).collect();
+        assert_eq!(status.total, 12);
+        assert_eq!(status.by_reason, [("wrong_type", 12)].into());
+        let latest: Vec<_> = status.latest.iter().map(|latest| latest.offset).collect();
         assert_eq!(latest, [17, 5], "the latest first");
         for offset in 20..40 {
             rejections.add(["wrong_type"].into_iter(), &[latest_at(offset)], start);
         }
         let status = rejections.status();
-        let latest: Vec<_> = status["latest"].as_array().unwrap().iter().map(|l| &l["offset"]).collect();
+        let latest: Vec<_> = status.latest.iter().map(|latest| latest.offset).collect();
         assert_eq!(latest, [39, 38, 37, 36, 35]);
     }
 }

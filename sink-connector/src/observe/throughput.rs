@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// How many seconds are kept.
 const SECONDS: usize = 120;
@@ -63,6 +64,43 @@ pub(crate) struct Rate {
     pub rows_per_second: f64,
 }
 
+/// `throughput` in /status.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ThroughputStatus {
+    /// Records committed per second: the mean of the last five seconds.
+    pub records_per_second: f64,
+    /// Rows written and deleted per second, likewise.
+    pub rows_per_second: f64,
+    /// From the timestamp of a record to its commit: the last ten seconds.
+    pub latency_seconds: LatencyStatus,
+    /// The last two minutes: a value for each interval, the oldest first.
+    pub history: HistoryStatus,
+}
+
+/// Latencies in seconds.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LatencyStatus {
+    /// Half of the records take no longer. Null: no record was committed.
+    pub p50: Option<f64>,
+    /// 99 % of the records take no longer.
+    pub p99: Option<f64>,
+}
+
+/// What each interval has written.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct HistoryStatus {
+    /// How long an interval is.
+    pub interval_seconds: u64,
+    /// Records committed per second.
+    pub records_per_second: Vec<f64>,
+    /// Rows written and deleted per second.
+    pub rows_per_second: Vec<f64>,
+    /// The lag at the end of the interval.
+    pub lag: Vec<Option<i64>>,
+    /// 99 % of the records of the interval took no longer.
+    pub latency_p99_seconds: Vec<Option<f64>>,
+}
+
 impl Throughput {
     pub(crate) fn new(bounds: &[f64]) -> Self {
         Self { bounds: bounds.into(), state: Mutex::default() }
@@ -104,7 +142,7 @@ impl Throughput {
     }
 
     /// `throughput` in /status.
-    pub(crate) fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> ThroughputStatus {
         let rate = self.rate();
         let state = self.state.lock();
         let latest = state.seconds.iter().rev().take(LATENCY);
@@ -112,20 +150,22 @@ impl Throughput {
             sum.iter_mut().zip(&second.latencies).for_each(|(sum, count)| *sum += count);
             sum
         });
-        let column = |of: fn(&Second) -> Value| state.seconds.iter().map(of).collect::<Vec<_>>();
-        let p99 = state.seconds.iter().map(|second| self.quantile(&second.latencies, 0.99));
-        json!({
-            "records_per_second": rounded(rate.records_per_second),
-            "rows_per_second": rounded(rate.rows_per_second),
-            "latency_seconds": {"p50": self.quantile(&latencies, 0.5), "p99": self.quantile(&latencies, 0.99)},
-            "history": {
-                "interval_seconds": INTERVAL.as_secs(),
-                "records_per_second": column(|second| json!(rounded(second.records_per_second))),
-                "rows_per_second": column(|second| json!(rounded(second.rows_per_second))),
-                "lag": column(|second| json!(second.lag)),
-                "latency_p99_seconds": p99.collect::<Vec<_>>(),
+        let seconds = || state.seconds.iter();
+        ThroughputStatus {
+            records_per_second: rounded(rate.records_per_second),
+            rows_per_second: rounded(rate.rows_per_second),
+            latency_seconds: LatencyStatus {
+                p50: self.quantile(&latencies, 0.5),
+                p99: self.quantile(&latencies, 0.99),
             },
-        })
+            history: HistoryStatus {
+                interval_seconds: INTERVAL.as_secs(),
+                records_per_second: seconds().map(|second| rounded(second.records_per_second)).collect(),
+                rows_per_second: seconds().map(|second| rounded(second.rows_per_second)).collect(),
+                lag: seconds().map(|second| second.lag).collect(),
+                latency_p99_seconds: seconds().map(|second| self.quantile(&second.latencies, 0.99)).collect(),
+            },
+        }
     }
 
     /// A quantile of the latencies in seconds, as Prometheus estimates it: evenly spread within the bucket that holds it.
@@ -173,9 +213,9 @@ mod tests {
         }
         assert_eq!(throughput.rate(), Rate { records_per_second: 100.0, rows_per_second: 100.0 });
         let status = throughput.status();
-        assert_eq!(status["rows_per_second"], 100.0);
-        assert_eq!(status["history"]["rows_per_second"].as_array().unwrap().len(), SECONDS);
-        assert_eq!(status["history"]["lag"][0], 7);
+        assert_eq!(status.rows_per_second.to_bits(), 100.0_f64.to_bits());
+        assert_eq!(status.history.rows_per_second.len(), SECONDS);
+        assert_eq!(status.history.lag[0], Some(7));
     }
 
     #[test]
@@ -192,11 +232,11 @@ mod tests {
         let (throughput, start) = (Throughput::new(&[0.1, 1.0]), Instant::now());
         throughput.sample(counters(0, [0, 0, 0]), None, start);
         throughput.sample(counters(9, [0, 9, 0]), None, start + INTERVAL);
-        assert!(throughput.status()["latency_seconds"]["p99"].is_f64());
+        assert!(throughput.status().latency_seconds.p99.is_some());
         for second in 2..20 {
             throughput.sample(counters(9, [0, 9, 0]), None, start + INTERVAL * second);
         }
-        assert_eq!(throughput.status()["latency_seconds"]["p99"], Value::Null);
-        assert_eq!(throughput.status()["rows_per_second"], 0.0);
+        assert_eq!(throughput.status().latency_seconds.p99, None);
+        assert_eq!(throughput.status().rows_per_second.to_bits(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! `run`: builds the sink, starts its threads, supervises them, and stops.
 
 mod activity;
+pub(crate) mod answer;
 pub mod args;
 mod bar;
 mod build;

@@ -15,6 +15,7 @@ use crate::observe::metrics::{Metrics, REVISION};
 use crate::observe::rejections::Rejections;
 use crate::observe::throughput::Throughput;
 use crate::postgres::session::Connections;
+use crate::run::answer::{Answer, PartitionAnswer, TopicStatus, TotalsStatus};
 use crate::run::overview::{Facts, Overview};
 use crate::table::plan_cache::Plans;
 
@@ -80,30 +81,30 @@ impl Endpoints for Status {
         let last_commit = self.last_commit();
         let Overview { word, sentence } = self.facts(ready, &problems, partitions.len(), lag).overview();
         let counters = self.metrics.counters();
-        json!({
-            "connector": self.connector,
-            "version": env!("CARGO_PKG_VERSION"),
-            "revision": REVISION,
-            "started": time::text(self.started),
-            "state": word,
-            "summary": sentence,
-            "ready": ready,
-            "problems": problems,
-            "last_error": last_errors.first(),
-            "last_errors": last_errors,
-            "last_commit": last_commit,
-            "topics": self.topics(),
-            "lag": lag,
-            "throughput": self.throughput.status(),
-            "totals": {
-                "records": counters.records,
-                "rows_written": counters.rows_written,
-                "rows_deleted": counters.rows_deleted,
-                "skipped": counters.skipped,
-                "dead_letters": counters.dead_letters,
+        json!(Answer {
+            connector: self.connector.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            revision: REVISION,
+            started: time::text(self.started),
+            state: word,
+            summary: sentence,
+            ready,
+            problems,
+            last_error: last_errors.first().cloned(),
+            last_errors,
+            last_commit,
+            topics: self.topics(),
+            lag,
+            throughput: self.throughput.status(),
+            totals: TotalsStatus {
+                records: counters.records,
+                rows_written: counters.rows_written,
+                rows_deleted: counters.rows_deleted,
+                skipped: counters.skipped,
+                dead_letters: counters.dead_letters,
             },
-            "dead_letters": self.rejections.status(),
-            "partitions": partitions.iter().map(|status| self.partition(status)).collect::<Vec<_>>(),
+            dead_letters: self.rejections.status(),
+            partitions: partitions.iter().map(|status| self.partition(status)).collect(),
         })
     }
 }
@@ -129,16 +130,16 @@ impl Status {
         (seconds > 0.0).then(|| time::text(UNIX_EPOCH + Duration::from_secs_f64(seconds)))
     }
 
-    fn topics(&self) -> Vec<Value> {
+    fn topics(&self) -> Vec<TopicStatus> {
         let mut targets = self.plans.targets();
         targets.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
         targets
             .into_iter()
-            .map(|(topic, table, mode)| json!({"topic": topic, "table": table, "insert_mode": mode}))
+            .map(|(topic, table, insert_mode)| TopicStatus { topic, table, insert_mode })
             .collect()
     }
 
-    fn partition(&self, status: &PartitionStatus) -> Value {
+    fn partition(&self, status: &PartitionStatus) -> PartitionAnswer {
         let (paused, detail) = match &status.paused {
             // It is not paused while its records fit into the next batch, but that does not go on either.
             None => (None, self.writer_reason(status).filter(|_| status.lag.is_none_or(|lag| lag > 0))),
@@ -152,14 +153,14 @@ impl Status {
                 (Some(*cause), Some(reason.clone()))
             }
         };
-        json!({
-            "topic": &*status.partition.topic,
-            "partition": status.partition.partition.0,
-            "position": status.position.map(|position| position.0),
-            "lag": status.lag,
-            "paused": paused,
-            "detail": detail,
-        })
+        PartitionAnswer {
+            topic: status.partition.topic.to_string(),
+            partition: status.partition.partition.0,
+            position: status.position.map(|position| position.0),
+            lag: status.lag,
+            paused,
+            detail,
+        }
     }
 
     fn writer_reason(&self, status: &PartitionStatus) -> Option<String> {

@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use indicatif::HumanCount;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::observe::problem::ProblemStatus;
 use crate::source::Totals;
 use crate::source::bounds::StoppedBy;
 
@@ -13,6 +16,43 @@ use crate::source::bounds::StoppedBy;
 const ERROR: &str = "error";
 /// How many partitions the text names.
 const PARTITIONS: usize = 16;
+
+/// What `run --summary json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Summary<'a> {
+    /// Records that were committed. Null: the run failed after its start, and nobody knows how many.
+    pub records: Option<u64>,
+    /// Rows inserted or updated.
+    pub rows_written: Option<u64>,
+    /// Rows deleted.
+    pub rows_deleted: Option<u64>,
+    /// Records without a row, by a rule: `sink_records_skipped_total` has the reasons.
+    pub skipped: Option<u64>,
+    /// Rejected records.
+    pub dead_letters: Option<u64>,
+    /// How long the run took.
+    pub duration_ms: u64,
+    /// Why it ended: `max_records`, `end`, `idle`, `signal`, `deadline`, `error_policy` or `error`.
+    pub stopped_by: &'static str,
+    /// The exit code of the process.
+    pub exit_code: u8,
+    /// What failed when it ended.
+    #[schemars(with = "Vec<ProblemStatus>")]
+    pub problems: &'a [Value],
+    /// The partitions that it read.
+    pub partitions: Vec<PositionSummary>,
+}
+
+/// A partition in the summary.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct PositionSummary {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Its stored position: the next offset to read.
+    pub next_offset: i64,
+}
 
 /// The summary of a run that ended. `problems` are those that it had at its end.
 pub fn summary(
@@ -24,21 +64,22 @@ pub fn summary(
 ) -> Value {
     let mut positions: Vec<_> = totals.positions.iter().collect();
     positions.sort_unstable();
-    let partitions: Vec<Value> = positions
-        .into_iter()
-        .map(|(p, next)| json!({"topic": &*p.topic, "partition": p.partition.0, "next_offset": next.0}))
-        .collect();
-    json!({
-        "records": totals.records,
-        "rows_written": totals.rows_written,
-        "rows_deleted": totals.rows_deleted,
-        "skipped": totals.skipped,
-        "dead_letters": totals.dead_letters,
-        "duration_ms": millis(took),
-        "stopped_by": stopped_by.as_str(),
-        "exit_code": exit_code,
-        "problems": problems,
-        "partitions": partitions,
+    let partitions = positions.into_iter().map(|(p, next)| PositionSummary {
+        topic: p.topic.to_string(),
+        partition: p.partition.0,
+        next_offset: next.0,
+    });
+    json!(Summary {
+        records: Some(totals.records),
+        rows_written: Some(totals.rows_written),
+        rows_deleted: Some(totals.rows_deleted),
+        skipped: Some(totals.skipped),
+        dead_letters: Some(totals.dead_letters),
+        duration_ms: millis(took),
+        stopped_by: stopped_by.as_str(),
+        exit_code,
+        problems,
+        partitions: partitions.collect(),
     })
 }
 
@@ -88,24 +129,24 @@ pub(super) fn failed_text(began: bool, took: Duration) -> String {
 
 /// The summary of a run that failed. `began`: it may have written records, and nobody knows how many.
 pub fn failure(began: bool, took: Duration, exit_code: u8, problems: &[Value]) -> Value {
-    let count = if began { Value::Null } else { json!(0) };
-    json!({
-        "records": count,
-        "rows_written": count,
-        "rows_deleted": count,
-        "skipped": count,
-        "dead_letters": count,
-        "duration_ms": millis(took),
-        "stopped_by": ERROR,
-        "exit_code": exit_code,
-        "problems": problems,
-        "partitions": [],
+    let count = (!began).then_some(0);
+    json!(Summary {
+        records: count,
+        rows_written: count,
+        rows_deleted: count,
+        skipped: count,
+        dead_letters: count,
+        duration_ms: millis(took),
+        stopped_by: ERROR,
+        exit_code,
+        problems,
+        partitions: Vec::new(),
     })
 }
 
 /// One of the `problems`.
 pub fn problem(component: &str, reason: impl std::fmt::Display) -> Value {
-    json!({"component": component, "reason": reason.to_string()})
+    json!(ProblemStatus { component: component.to_owned(), reason: reason.to_string(), since: None })
 }
 
 fn millis(took: Duration) -> u64 {

@@ -110,8 +110,8 @@ pub struct Producing {
     #[serde(rename = "interval_ms", with = "millis")]
     #[schemars(with = "u64", range(min = 0, max = 86_400_000), extend("x-unit" = "ms"))]
     pub interval: Duration,
-    /// The same seed gives the same records, ids included: it also sets the clock. Without a seed both seed and clock come
-    /// from the current hour.
+    /// The same seed gives the same records, ids and times included. Without one, the seed is random and the times are the
+    /// system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// What is generated. `matches`: every record is a match of its own; `live`: matches are played ball by ball, and each

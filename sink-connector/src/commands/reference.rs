@@ -67,7 +67,7 @@ fn markdown() -> String {
     for (code, meaning) in EXIT_CODES {
         text += &format!("| {code} | {meaning} |\n");
     }
-    text += "\n## sink-connector: what an SQLSTATE does\n\nThe first row that fits holds. *record*: a dead letter, and the rest is written. *transient*: tried again, for ever. \
+    text += "\n## sink-connector: what an SQLSTATE does\n\nThe first matching row applies. *record*: a dead letter, and the rest is written. *transient*: tried again, for ever. \
              *configuration*, and **every SQLSTATE not listed**: nothing is dropped, the catalog is read again, tried again slowly until \
              the operator has fixed it.\n\n| SQLSTATE | class | meaning |\n|---|---|---|\n";
     for rule in RULES {

@@ -46,7 +46,7 @@ shared::metrics! {
         records_skipped: IntCounterVec = "sink_records_skipped_total", ["topic", "reason"];
         /// Rejected records that were committed as dead letters, by reason.
         dead_letters: IntCounterVec = "sink_dead_letters_total", ["topic", "reason"];
-        /// Batches by outcome: committed, fenced, failed (rolled back, then tried again), conflict or refused (the same, with more care), breaker (rolled back, and tried again when the breaker does) or parked (rolled back, and tried again on its own: its table cannot be written).
+        /// Batches by outcome: committed; fenced; failed (rolled back and tried again); conflict or refused (rolled back and tried again in a way that handles existing keys or refused rows); breaker (rolled back, tried again every `errors.breaker_retry_ms`); parked (rolled back, tried again separately, because its table cannot be written).
         batches: IntCounterVec = "sink_batches_total", ["outcome"];
         /// Records in a committed batch.
         batch_rows: Histogram = "sink_batch_rows", [], ROWS;

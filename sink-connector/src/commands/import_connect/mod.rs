@@ -145,6 +145,7 @@ fn translate(input: BTreeMap<String, String>, bootstrap_servers: Option<&str>) -
     table::table(t);
     table::modes(t);
     transforms::convert(t);
+    table::unknown_fields(t);
     formats::keys(t);
     formats::errors(t);
     consumer::convert(t);

@@ -42,7 +42,7 @@ const RULES: &[(&str, Rule)] = &[
         "auto.evolve",
         Only(
             &["false"],
-            "tables are never altered",
+            "tables are never altered: a record with a field without a column is rejected",
             "ALTER TABLE by yourself: the sink goes on with the new table at once",
         ),
     ),
@@ -101,8 +101,18 @@ const RULES: &[(&str, Rule)] = &[
             "write times with an offset into timestamptz columns",
         ),
     ),
-    ("timestamp.precision.mode", NotNeeded(OWN_TYPES)),
-    ("timestamp.fields.list", NotNeeded(OWN_TYPES)),
+    (
+        "timestamp.precision.mode",
+        Only(&[], "", "says the unit of timestamp.fields.list; here numbers are milliseconds"),
+    ),
+    (
+        "timestamp.fields.list",
+        Only(
+            &[],
+            "",
+            "a number in a timestamp column is milliseconds here: write milliseconds, or ISO 8601 text",
+        ),
+    ),
     ("numeric.mapping", NotNeeded(OWN_TYPES)),
     ("mssql.use.merge.holdlock", NotNeeded("it is for SQL Server")),
     ("dialect.sqlserver.identity.insert", NotNeeded("it is for SQL Server")),

@@ -2,6 +2,7 @@
 
 use toml::Value;
 
+use super::report::Outcome;
 use super::translation::{Family, Translation, list};
 use crate::config::is_topic;
 use crate::config::pattern::Pattern;
@@ -10,6 +11,14 @@ use crate::types::IDENTIFIER_MAX_BYTES;
 const TABLE_FORMAT: [&str; 2] = ["table.name.format", "collection.name.format"];
 const PK_MODE: [&str; 2] = ["pk.mode", "primary.key.mode"];
 const PK_FIELDS: [&str; 2] = ["pk.fields", "primary.key.fields"];
+/// What chooses the fields that are written.
+const FIELD_LISTS: [&str; 5] = [
+    "fields.whitelist",
+    "field.include.list",
+    "field.exclude.list",
+    "column.include.list",
+    "column.exclude.list",
+];
 /// Stands for key columns that the input does not name.
 const UNKNOWN_KEY: &str = "id";
 
@@ -125,6 +134,8 @@ pub(super) fn modes(t: &mut Translation) {
     }
     match mode.as_deref() {
         Some(own @ ("insert" | "upsert")) => t.take("insert.mode", &["sink", "insert_mode"], own),
+        // Aiven's insert of several rows by one statement.
+        Some("multi") => t.take("insert.mode", &["sink", "insert_mode"], "insert"),
         Some(other) => {
             t.not_supported(
                 "insert.mode",
@@ -189,6 +200,15 @@ fn keys(t: &mut Translation, pk_mode_key: Option<&str>, fields: Vec<String>) {
         }
         "none" => {}
         _ => t.set(&["sink", "pk_fields"], named(fields)),
+    }
+}
+
+/// A field without a column fails in the connectors, unless the configuration chooses among the fields.
+pub(super) fn unknown_fields(t: &mut Translation) {
+    let chooses = FIELD_LISTS.iter().any(|key| t.input.contains_key(*key))
+        || t.report.with(Outcome::NotSupported).any(|(key, _)| key.starts_with("transforms"));
+    if !chooses {
+        t.set(&["sink", "unknown_fields"], "reject");
     }
 }
 

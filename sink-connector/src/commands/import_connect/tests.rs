@@ -110,6 +110,42 @@ fn a_configuration_of_debezium_is_translated() {
 }
 
 #[test]
+fn a_field_without_a_column_is_refused_as_the_connectors_do_unless_fields_are_chosen() {
+    use crate::config::UnknownFields::{Ignore, Reject};
+    let base =
+        r#""name": "a", "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "topics": "t""#;
+    for (more, expected) in [
+        ("", Reject),
+        (r#", "auto.evolve": "false""#, Reject),
+        (r#", "auto.evolve": "true""#, Reject),
+        (r#", "fields.whitelist": "id,name""#, Ignore),
+        (r#", "field.exclude.list": "t:x""#, Ignore),
+        (
+            r#", "transforms": "r", "transforms.r.type": "x.ReplaceField$Value", "transforms.r.exclude": "x""#,
+            Ignore,
+        ),
+        (
+            r#", "transforms": "r", "transforms.r.type": "x.ReplaceField$Value", "transforms.r.renames": "x:y""#,
+            Reject,
+        ),
+    ] {
+        let translation = translated(&format!("{{{base}{more}}}"));
+        assert_complete(&translation);
+        assert_eq!(accepted(&translation).topic("t").unknown_fields, expected, "{more}");
+    }
+}
+
+#[test]
+fn the_insert_of_several_rows_is_an_insert_and_numbers_of_another_unit_are_named() {
+    let translation = translated(
+        r#"{"name": "a", "connector.class": "io.aiven.connect.jdbc.JdbcSinkConnector", "topics": "t",
+            "insert.mode": "MULTI", "timestamp.fields.list": "at", "timestamp.precision.mode": "nanoseconds"}"#,
+    );
+    assert_eq!(accepted(&translation).sink.insert_mode, InsertMode::Insert);
+    assert_eq!(not_supported(&translation), ["timestamp.fields.list", "timestamp.precision.mode"]);
+}
+
+#[test]
 fn what_a_worker_returns_and_files_of_properties_are_read() {
     let returned = r#"{"name": "a", "config": {"name": "a", "connector.class": "x.JdbcSinkConnector", "topics": "t",
         "tasks.max": 2}, "tasks": [{"connector": "a", "task": 0}], "type": "sink"}"#;

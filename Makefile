@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers bench-sweeps pgo chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes airflow dist docs book screenshots monitoring
+.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers bench-sweeps pgo chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes peer-suites airflow dist docs book screenshots monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -97,6 +97,9 @@ connect-test: setup ## a real Kafka Connect with Debezium's JDBC sink writes hal
 
 golden-envelopes: ## random schemas and values through Kafka Connect's JsonConverter and the sink; SEED=N repeats a run (Maven Central)
 	@tests/peer-suites/golden.sh
+
+peer-suites: ## the database tests of Debezium's, Confluent's and Aiven's JDBC sinks; PEER_SOURCES or a clone has their sources (Maven Central)
+	@tests/peer-suites/run.sh
 
 # The same folder as without the features: only what depends on librdkafka is compiled again.
 logins-test: setup ## Kerberos and OIDC, with a real KDC and a token server (root, or the packages that it names)

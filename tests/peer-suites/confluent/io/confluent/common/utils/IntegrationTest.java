@@ -1,0 +1,4 @@
+package io.confluent.common.utils;
+
+/** A category of Confluent's tests. */
+public interface IntegrationTest {}

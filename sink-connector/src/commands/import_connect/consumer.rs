@@ -90,7 +90,9 @@ fn one(t: &mut Translation, key: &str, property: &str, value: &str) {
 }
 
 fn property_of_librdkafka(t: &mut Translation, key: &str, own: &str, value: &str) {
-    let one = BTreeMap::from([(own.to_owned(), value.to_owned())]);
+    // The mechanism is a key of its own, which may come later.
+    let mut one = BTreeMap::from([("sasl.mechanism".to_owned(), "PLAIN".to_owned())]);
+    one.insert(own.to_owned(), value.to_owned());
     match broken_properties(&one, &BTreeMap::new()).first() {
         None => t.take(key, &["kafka", "properties", own], value),
         Some(broken) => t.not_supported(key, format!("{own}: {}", broken.problem)),

@@ -1,13 +1,11 @@
 //! A real Kafka Connect with Debezium's JDBC sink writes the first half of a topic, and the sink the rest.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::kafka::install;
-use tests::process::{Ending, Process};
+use tests::kafka::connect::{self, Worker};
 use tests::scratch::Scratch;
 use tests::signals::Signal;
 use tests::{Record, World, names, paths, wait};
@@ -22,27 +20,6 @@ const DDL: &str = "
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN INSERT INTO applied VALUES (NEW.id); RETURN NEW; END $$;
     CREATE TRIGGER note AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION note();";
-
-/// The jars of the connector, fetched by Maven once.
-fn plugins() -> PathBuf {
-    let plugins = paths::target_dir().join("connect-plugins");
-    let libs = plugins.join("debezium-jdbc");
-    if !libs.is_dir() {
-        let partial = plugins.join("partial");
-        let output = Command::new("mvn")
-            .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"])
-            // What the worker has: two copies of Jackson do not know each other's modules.
-            .arg("-DexcludeGroupIds=org.apache.kafka,com.fasterxml.jackson.core,org.slf4j")
-            .args(["-DexcludeArtifactIds=jackson-datatype-jdk8,jackson-module-blackbird", "-f"])
-            .arg(paths::workspace("tests/connect/pom.xml"))
-            .arg(format!("-DoutputDirectory={}", partial.display()))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        fs::rename(partial, &libs).unwrap();
-    }
-    plugins
-}
 
 /// A change event as Debezium writes it, in the envelope of Connect's JsonConverter.
 fn event(id: i64) -> Record {
@@ -77,27 +54,6 @@ fn connector(world: &World<'_>, name: &str) -> Value {
     }})
 }
 
-fn start_connect(world: &World<'_>, dir: &Path, connector: &Value) -> Process {
-    let worker = format!(
-        "bootstrap.servers={}\nkey.converter=org.apache.kafka.connect.json.JsonConverter\n\
-         value.converter=org.apache.kafka.connect.json.JsonConverter\noffset.storage.file.filename={}\n\
-         offset.flush.interval.ms=1000\nplugin.path={}\nlisteners=http://127.0.0.1:{}\n\
-         connector.client.config.override.policy=All\n",
-        world.kafka.bootstrap(),
-        dir.join("offsets").display(),
-        plugins().display(),
-        tests::ports::free()
-    );
-    fs::write(dir.join("worker.properties"), worker).unwrap();
-    fs::write(dir.join("connector.json"), connector.to_string()).unwrap();
-    let mut command = install::java(&["-Xmx512m", "-XX:+UseSerialGC"]).unwrap();
-    command.arg("org.apache.kafka.connect.cli.ConnectStandalone");
-    command.arg(dir.join("worker.properties")).arg(dir.join("connector.json"));
-    let log = fs::File::create(dir.join("log")).unwrap();
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    Process::spawn(&mut command, Ending::Kill).unwrap()
-}
-
 #[test]
 fn the_sink_goes_on_where_kafka_connect_stopped_and_every_record_is_applied_once() {
     let world = World::new("connect_real").table(DDL);
@@ -107,18 +63,23 @@ fn the_sink_goes_on_where_kafka_connect_stopped_and_every_record_is_applied_once
     let connector = connector(&world, &name);
     world.produce((0..HALF).map(event));
 
-    let connect = start_connect(&world, dir.path(), &connector);
+    let worker = Worker {
+        bootstrap: &world.kafka.bootstrap(),
+        plugins: &[connect::debezium().unwrap()],
+        java_options: &["-Xmx512m", "-XX:+UseSerialGC"],
+        connector: &connector,
+    };
+    let worker = worker.start(dir.path()).unwrap();
     let committed = || {
         let offsets = world.kafka.group_offsets(&group, world.topic());
         offsets.first().and_then(|partition| partition.offset).unwrap_or_default()
     };
-    let log = || fs::read_to_string(dir.path().join("log")).unwrap_or_default();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         wait::holds(LONG, "Connect has committed the first half", committed, |offset| *offset == HALF)
     }));
-    assert!(result.is_ok(), "{}", log());
-    connect.signal(Signal::Term);
-    connect.wait(LONG).unwrap();
+    assert!(result.is_ok(), "{}", worker.log_tail());
+    worker.process.signal(Signal::Term);
+    worker.process.wait(LONG).unwrap();
 
     world.produce((HALF..2 * HALF).map(event));
     let sink = |args: &[&str]| {

@@ -1,6 +1,7 @@
 //! A real Apache Kafka: one KRaft node, broker and controller in one process.
 
 mod admin;
+pub mod connect;
 pub mod groups;
 pub mod guarded;
 pub mod install;

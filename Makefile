@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers bench-sweeps pgo chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes peer-suites airflow dist docs book screenshots monitoring
+.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers bench-faucet bench-sweeps pgo chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes peer-suites airflow dist docs book screenshots monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -66,11 +66,19 @@ bench-sweeps: setup ## how the rate depends on record size, columns, partitions,
 	cargo build --release --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/release/bench --sweeps --records 100000 --output docs/bench/sweeps
 
-bench-peers: setup ## the sink beside what a user might write instead: Python with COPY, loops in Rust (needs PyPI)
+# A peer that is not installed is left out. Aiven's JDBC sink is on no registry: unpack its release in target/connect-plugins/aiven.
+bench-peers: setup ## the sink beside what a user might run instead: JDBC sinks on Kafka Connect (Maven Central), faucet-cli, Python (PyPI), loops
 	cargo build --release --workspace --bins
 	python3 -m venv $${CARGO_TARGET_DIR:-target}/bench-python
 	$${CARGO_TARGET_DIR:-target}/bench-python/bin/pip install --quiet 'psycopg[binary]' confluent-kafka
+	-@$(MAKE) --no-print-directory bench-faucet
 	$${CARGO_TARGET_DIR:-target}/release/bench --peers --output docs/bench/peers
+	$${CARGO_TARGET_DIR:-target}/release/bench --peers --small --output docs/bench/peers/small
+
+# The newest version that this toolchain builds, with only what the bench uses.
+bench-faucet: ## build faucet-cli, a peer of `make bench-peers`, from crates.io (ten minutes)
+	cargo install faucet-cli --version 1.15.1 --locked --ignore-rust-version --no-default-features \
+	  --features source-kafka,sink-postgres,transforms --root $${CARGO_TARGET_DIR:-target}/bench-faucet
 
 chart: ## check the Helm chart: lint, schemas, unit tests, every rendered object and configuration (needs Go and Python)
 	@tests/kubernetes/chart.sh

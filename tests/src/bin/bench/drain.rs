@@ -70,9 +70,15 @@ pub(crate) fn server_upsert(setting: &Setting) -> Result<Measured> {
 }
 
 impl Scenario {
+    /// The default configuration.
+    pub(crate) const DEFAULT: Self = Self { name: "sink, as configured by default", ..DEFAULT };
+    /// For a table without a key.
+    pub(crate) const UNKEYED: Self =
+        Self { name: "sink, as configured by default, no key", mode: "insert", ..DEFAULT };
+
     /// All of them, the default configuration first.
     pub(crate) const ALL: [Self; 10] = [
-        Self { name: "sink, as configured by default", ..DEFAULT },
+        Self::DEFAULT,
         Self { name: "sink, insert", mode: "insert", ..DEFAULT },
         Self { name: "sink, one writer", settings: &[("postgres.writers", 1)], ..DEFAULT },
         Self { name: "sink, four writers", settings: &[("postgres.writers", 4)], ..DEFAULT },

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use crate::setting::{Setting, TABLE, Target};
+use crate::setting::{Setting, Target};
 
 /// One stream in text, which all ratios refer to.
 pub(crate) const L1: &str = "L1: psql \\copy";
@@ -114,7 +114,7 @@ fn load(setting: &Setting, files: &[(PathBuf, &str)]) -> Result<Measured> {
 fn psql(target: &Target<'_>, file: &std::path::Path, format: &str) -> Result<Child> {
     Command::new("psql")
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", &target.url, "-c"])
-        .arg(format!("\\copy {TABLE} from '{}' with (format {format})", file.display()))
+        .arg(format!("\\copy {} from '{}' with (format {format})", target.table, file.display()))
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

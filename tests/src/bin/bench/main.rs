@@ -52,9 +52,13 @@ struct Arguments {
     /// Records of each comparison of sparse, bad and repeated records with others; 0 leaves it out.
     #[arg(long, default_value_t = 200_000)]
     sparse_records: u64,
-    /// Compares the sink with what a user might write instead: Python with COPY, loops in Rust. Nothing else is measured.
+    /// Compares the sink with what a user might run or write instead: JDBC sinks on Kafka Connect, faucet-cli, Python with
+    /// COPY, loops in Rust. Nothing else is measured.
     #[arg(long)]
     peers: bool,
+    /// With --peers: records of 200 bytes with four fields, 16 partitions, and a table without a key.
+    #[arg(long, requires = "peers")]
+    small: bool,
     /// Measures how the rate depends on the size of records, on columns, partitions, processes, the size of the table and
     /// the distance of the server. Nothing else is measured.
     #[arg(long, conflicts_with = "peers")]
@@ -100,8 +104,12 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         |scenario: &&Scenario| arguments.only.as_ref().is_none_or(|only| scenario.name.contains(only));
     let scenarios: Vec<&Scenario> = Scenario::ALL.iter().filter(wanted).collect();
     eprintln!("Kafka and PostgreSQL (durable) start, {} records are produced", arguments.records);
-    let setting = Setting::prepare(arguments.records, arguments.partitions)?;
-    let mut report = Report::new(arguments.records, arguments.partitions, arguments.rounds, &setting);
+    let setting = if arguments.small {
+        Setting::prepare_small(arguments.records)?
+    } else {
+        Setting::prepare(arguments.records, arguments.partitions)?
+    };
+    let mut report = Report::new(arguments.rounds, &setting);
     if arguments.peers {
         measure_peers(arguments, &setting, &mut report)?;
         report.finish();
@@ -153,16 +161,18 @@ fn measure(arguments: &Arguments) -> Result<Report> {
 
 /// The sink as it is configured by default, and its peers. A peer that fails is left out, and the reason is printed.
 fn measure_peers(arguments: &Arguments, setting: &Setting, report: &mut Report) -> Result<()> {
-    let default = &Scenario::ALL[0];
+    let sink = if setting.key.is_some() { &Scenario::DEFAULT } else { &Scenario::UNKEYED };
+    let wanted = |peer: &Peer| arguments.only.as_ref().is_none_or(|only| peer.name().contains(only));
+    let peers: Vec<Peer> = Peer::installed(setting).into_iter().filter(wanted).collect();
     for round in 1..=arguments.rounds {
         let mut note = |name, measured| {
             eprintln!("round {round}: {name:<36} {measured}");
             report.add(name, measured);
         };
         note(L1, load::one_stream(setting)?);
-        note(default.name, drain::measure(setting, default).context(default.name)?);
-        for peer in Peer::ALL {
-            match peers::measure(setting, peer) {
+        note(sink.name, drain::measure(setting, sink).context(sink.name)?);
+        for peer in &peers {
+            match peers::measure(setting, *peer) {
                 Ok(measured) => note(peer.name(), measured),
                 Err(error) => eprintln!("round {round}: {} failed: {error:#}", peer.name()),
             }

@@ -80,11 +80,14 @@ impl Line {
 
 impl Report {
     /// Nothing measured yet.
-    pub(crate) fn new(records: u64, partitions: i32, rounds: usize, setting: &Setting) -> Self {
+    pub(crate) fn new(rounds: usize, setting: &Setting) -> Self {
+        let records = setting.records;
+        let partitions = setting.kafka().partitions(&setting.topic);
         let bytes = fs::metadata(setting.rows_file()).map_or(0, |file| file.len()) / records.max(1);
+        let columns = setting.columns;
         let title = format!(
-            "{records} records, {partitions} partitions, 28 columns, {bytes} bytes a row as text; medians of {rounds} \
-             interleaved rounds"
+            "{records} records, {partitions} partitions, {columns} columns, {bytes} bytes a row as text; medians of \
+             {rounds} interleaved rounds"
         );
         Self {
             machine: Machine::read(setting),

@@ -10,7 +10,9 @@ use tests::{
     Heap, Kafka, KafkaOptions, Postgres, PostgresOptions, ProducerConfig, Services, SinkConfig, paths,
 };
 
-/// The table that the rows go to.
+use crate::peers::small;
+
+/// The table of live scores.
 pub(crate) const TABLE: &str = "ipl_livescores";
 
 /// Services with a preloaded topic.
@@ -20,6 +22,12 @@ pub(crate) struct Setting {
     pub topic: String,
     /// Its records.
     pub records: u64,
+    /// The table that the rows go to.
+    pub table: &'static str,
+    /// How many columns it has.
+    pub columns: usize,
+    /// Its key.
+    pub key: Option<&'static str>,
     ddl: String,
 }
 
@@ -27,6 +35,8 @@ pub(crate) struct Setting {
 pub(crate) struct Target<'a> {
     postgres: &'a Postgres,
     name: String,
+    /// The table.
+    pub table: &'static str,
     /// Its URL.
     pub url: String,
 }
@@ -35,23 +45,41 @@ impl Setting {
     /// Starts the services, produces `records`, and lets the sink write them once: that warms both services up, and
     /// its table is what `\copy` will load.
     pub(crate) fn prepare(records: u64, partitions: i32) -> Result<Self> {
-        let services = Services::start(
-            KafkaOptions { heap: Heap::Bench, ..KafkaOptions::default() },
-            PostgresOptions::default(),
-        )?;
+        let services = services()?;
         let topic = services.kafka.topic("bench", partitions);
+        let count = records.to_string();
+        ProducerConfig::new(services.kafka.bootstrap(), &topic)
+            .finish(&["once", "--records", &count, "--seed", "42"], Duration::from_secs(600))
+            .expect_code(0);
         let ddl =
             fs::read_to_string(paths::workspace("config/ipl_livescores.sql")).context("the table's DDL")?;
-        let setting = Self { services, topic, records, ddl };
-        setting.fill()?;
+        let setting =
+            Self { services, topic, records, table: TABLE, columns: 28, key: Some("match_id"), ddl };
+        let target = setting.fill()?;
+        let mut client = target.client()?;
+        for (half, file) in (0..).zip(setting.half_files()) {
+            client.batch_execute(&format!(
+                "COPY (SELECT * FROM {TABLE} WHERE hashtext(match_id || 'half') & 1 = {half}
+                    ORDER BY hashtext(match_id)) TO '{}' WITH (FORMAT binary)",
+                file.display()
+            ))?;
+        }
+        drop(target);
         Ok(setting)
     }
 
-    fn fill(&self) -> Result<()> {
-        let count = self.records.to_string();
-        ProducerConfig::new(self.kafka().bootstrap(), &self.topic)
-            .finish(&["once", "--records", &count, "--seed", "42"], Duration::from_secs(600))
-            .expect_code(0);
+    /// The same with small records, for a table without a key.
+    pub(crate) fn prepare_small(records: u64) -> Result<Self> {
+        let services = services()?;
+        let topic = services.kafka.topic("small", small::PARTITIONS);
+        services.kafka.produce(&topic, small::records(records));
+        let ddl = small::DDL.to_owned();
+        let setting = Self { services, topic, records, table: small::TABLE, columns: 4, key: None, ddl };
+        drop(setting.fill()?);
+        Ok(setting)
+    }
+
+    fn fill(&self) -> Result<Target<'_>> {
         let target = self.target()?;
         let run = self
             .sink(&target)
@@ -59,19 +87,13 @@ impl Setting {
             .expect_code(0);
         ensure!(run.count("rows_written") == i64::try_from(self.records)?, "{}", run.stdout);
         // In no order of the key: Kafka has none either.
-        let mut client = target.client()?;
-        client.batch_execute(&format!(
-            "COPY (SELECT * FROM {TABLE} ORDER BY hashtext(match_id)) TO '{}'",
+        let order = self.key.map(|key| format!("ORDER BY hashtext({key})")).unwrap_or_default();
+        target.client()?.batch_execute(&format!(
+            "COPY (SELECT * FROM {} {order}) TO '{}'",
+            self.table,
             self.rows_file().display()
         ))?;
-        for (half, file) in (0..).zip(self.half_files()) {
-            client.batch_execute(&format!(
-                "COPY (SELECT * FROM {TABLE} WHERE hashtext(match_id || 'half') & 1 = {half}
-                    ORDER BY hashtext(match_id)) TO '{}' WITH (FORMAT binary)",
-                file.display()
-            ))?;
-        }
-        Ok(())
+        Ok(target)
     }
 
     /// The broker.
@@ -98,7 +120,7 @@ impl Setting {
     pub(crate) fn target(&self) -> Result<Target<'_>> {
         let url = self.postgres().database("bench");
         let name = url.rsplit('/').next().context("a URL ends with its database")?.to_owned();
-        let target = Target { postgres: self.postgres(), name, url };
+        let target = Target { postgres: self.postgres(), name, table: self.table, url };
         target.client()?.batch_execute(&self.ddl)?;
         self.postgres().client().batch_execute("CHECKPOINT")?;
         Ok(target)
@@ -106,7 +128,9 @@ impl Setting {
 
     /// The sink's default configuration, for this topic and `target`.
     pub(crate) fn sink(&self, target: &Target<'_>) -> SinkConfig {
-        SinkConfig::new(self.kafka().bootstrap(), &target.url).topic(&self.topic).table(TABLE)
+        let config =
+            SinkConfig::new(self.kafka().bootstrap(), &target.url).topic(&self.topic).table(self.table);
+        if self.key.is_some() { config } else { config.unkeyed() }
     }
 }
 
@@ -118,9 +142,19 @@ impl Target<'_> {
 
     /// How many rows the table has.
     pub(crate) fn rows(&self) -> Result<u64> {
-        let rows: i64 = self.client()?.query_one(&format!("SELECT count(*) FROM {TABLE}"), &[])?.get(0);
+        self.rows_seen_by(&mut self.client()?)
+    }
+
+    /// The same, by a connection that is there.
+    pub(crate) fn rows_seen_by(&self, client: &mut Client) -> Result<u64> {
+        let rows: i64 = client.query_one(&format!("SELECT count(*) FROM {}", self.table), &[])?.get(0);
         Ok(u64::try_from(rows)?)
     }
+}
+
+fn services() -> Result<Services> {
+    let kafka = KafkaOptions { heap: Heap::Bench, ..KafkaOptions::default() };
+    Services::start(kafka, PostgresOptions::default())
 }
 
 impl Drop for Target<'_> {

@@ -48,12 +48,14 @@ impl HeldBy {
     }
 }
 
-/// Nothing is taken from a partition that is held.
+/// Nothing that is taken from a partition that is held is written, but for retries.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub by: HeldBy,
     /// For people.
     pub reason: Arc<str>,
+    /// Its records are taken for the next retry.
+    growing: bool,
 }
 
 /// One assigned partition.
@@ -135,7 +137,7 @@ impl AssignedPartition {
         self.phase == Phase::Active
             && offset >= self.next
             && self.delivery != Delivery::Interrupted
-            && self.held.is_none()
+            && !self.is_held_back()
     }
 
     /// The record with this offset was taken.
@@ -168,8 +170,24 @@ impl AssignedPartition {
 
     /// The breaker of its topic is open, or its table is parked: nothing more is taken.
     pub(crate) fn hold(&mut self, by: HeldBy, reason: Arc<str>) {
-        self.held = Some(Held { by, reason });
+        self.held = Some(Held { by, reason, growing: false });
         self.delivery = Delivery::Interrupted;
+    }
+
+    /// Its records are taken for the next retry of its breaker. False if something else holds it, or they are already.
+    pub(crate) fn grow(&mut self) -> bool {
+        let active = self.is_active();
+        let breaker = self.held.as_mut().filter(|held| active && held.by == HeldBy::Breaker);
+        breaker.is_some_and(|held| !std::mem::replace(&mut held.growing, true))
+    }
+
+    /// No more of its records are taken for the next retry. False if none were.
+    pub(crate) fn stop_growing(&mut self) -> bool {
+        let stops = self.held.as_mut().is_some_and(|held| std::mem::take(&mut held.growing));
+        if stops {
+            self.delivery = Delivery::Interrupted;
+        }
+        stops
     }
 
     /// The records in its open batch were dropped. `kept` is the position after those that still wait for a writer, if
@@ -250,6 +268,16 @@ impl AssignedPartition {
         self.held.as_ref()
     }
 
+    /// Its records are taken for the next retry of its breaker.
+    pub(crate) fn is_growing(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.growing)
+    }
+
+    /// Something holds it, and nothing is taken from it.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.held.is_some() && !self.is_growing()
+    }
+
     /// Its position has been read since it was assigned.
     pub(crate) fn is_known(&self) -> bool {
         self.known
@@ -284,12 +312,13 @@ impl AssignedPartition {
     /// It is quiet although its log has more, and nothing holds it back: there are offsets without records, or the client
     /// has stopped fetching.
     pub(crate) fn is_starved(&self) -> bool {
-        self.is_active() && self.held.is_none() && self.is_quiet() && self.lag().is_some_and(|lag| lag > 0)
+        let quiet = if self.is_growing() { !self.busy } else { self.is_quiet() };
+        self.is_active() && !self.is_held_back() && quiet && self.end.is_some_and(|end| end > self.next)
     }
 
     /// Records after the next one were dropped, and it is not held: the client must be moved back.
     pub(crate) fn is_interrupted(&self) -> bool {
-        self.is_active() && self.held.is_none() && self.delivery == Delivery::Interrupted
+        self.is_active() && !self.is_held_back() && self.delivery == Delivery::Interrupted
     }
 
     /// The client's own position is where the next record would come from.

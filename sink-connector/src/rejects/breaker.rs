@@ -58,6 +58,14 @@ impl Window {
         self.records == limits.window && limits.exceeded(self.rejected, self.records)
     }
 
+    /// Adds runs, whatever the share becomes on the way.
+    fn extend<'a>(&mut self, runs: impl IntoIterator<Item = &'a Run>, limits: &BreakerLimits) {
+        for run in runs {
+            self.append(*run);
+            self.shorten(limits.window);
+        }
+    }
+
     fn append(&mut self, (rejected, count): Run) {
         if count == 0 {
             return;
@@ -123,6 +131,8 @@ pub(crate) fn remembered(histories: &[History], window: u64) -> [Run; 2] {
 struct Breaker {
     window: Window,
     open: bool,
+    /// What was committed since it opened: of other writers, and of probes.
+    since_open: Window,
     /// Outcomes that a writer is about to commit.
     in_hand: BTreeMap<usize, Vec<Run>>,
 }
@@ -146,7 +156,9 @@ impl Breakers {
     /// Decides on the outcomes of a writer's batch for one topic. False opens the breaker, and the batch must not be
     /// committed. Uncommitted outcomes of other writers count as well.
     ///
-    /// A batch that was refused before is a probe: it is decided alone, in a window that is no larger than the batch.
+    /// A batch that was refused before is a probe. It has grown by the records that follow, so its last records show
+    /// whether the topic is broken still: only the window at its end counts, and what was before the breaker opened does
+    /// not.
     pub(crate) fn decide(
         &mut self,
         writer: usize,
@@ -157,14 +169,13 @@ impl Breakers {
         let limits = self.limits;
         let breaker = self.topics.entry(Arc::clone(topic)).or_default();
         breaker.in_hand.remove(&writer);
-        let sum = |of: fn(&Run) -> bool| outcomes.iter().filter(|r| of(r)).map(|(_, n)| n).sum::<u64>();
-        let (rejected, records) = (sum(|(rejected, _)| *rejected), sum(|_| true));
         let opens = if probe {
-            let limits = BreakerLimits { window: limits.window.min(records), ..limits };
-            let mut window = Window::default();
-            outcomes.iter().any(|run| window.push(*run, &limits))
+            let mut window = if breaker.open { breaker.since_open.clone() } else { Window::default() };
+            window.extend(breaker.in_hand.values().flatten().chain(&outcomes), &limits);
+            // However few there are.
+            limits.exceeded(window.rejected, window.records)
         } else if breaker.open {
-            rejected > 0
+            outcomes.iter().any(|(rejected, _)| *rejected)
         } else {
             let mut window = breaker.window.clone();
             for run in breaker.in_hand.values().flatten() {
@@ -172,24 +183,24 @@ impl Breakers {
             }
             outcomes.iter().any(|run| window.push(*run, &limits))
         };
-        if opens {
-            breaker.open = true;
-        } else {
+        if !opens {
             breaker.in_hand.insert(writer, outcomes);
+        } else if !std::mem::replace(&mut breaker.open, true) {
+            breaker.since_open = Window::default();
         }
         !opens
     }
 
-    /// The writer's outcomes are committed. Those of a probe begin a new window.
+    /// The writer's outcomes are committed. The first of them after the breaker has opened begin a new window.
     pub(crate) fn committed(&mut self, writer: usize) {
         let limits = self.limits;
         for breaker in self.topics.values_mut() {
             let Some(outcomes) = breaker.in_hand.remove(&writer) else { continue };
             if breaker.open {
-                breaker.window = Window::default();
-            }
-            for run in outcomes {
-                breaker.window.push(run, &limits);
+                breaker.since_open.extend(&outcomes, &limits);
+                breaker.window = breaker.since_open.clone();
+            } else {
+                breaker.window.extend(&outcomes, &limits);
             }
         }
     }
@@ -267,6 +278,35 @@ mod tests {
         assert!(!commit(&mut breakers, &topic, &[(true, 10)]));
         assert!(!breakers.decide(0, &topic, vec![(true, 2), (false, 1)], true));
         assert!(breakers.decide(0, &topic, vec![(true, 1), (false, 2)], true));
+    }
+
+    #[test]
+    fn a_probe_is_decided_by_the_window_at_its_end() {
+        let (mut breakers, topic) = breakers();
+        assert!(!commit(&mut breakers, &topic, &[(true, 30)]));
+        assert!(!breakers.decide(0, &topic, vec![(true, 30), (false, 4)], true), "6 of the last 10");
+        assert!(breakers.decide(0, &topic, vec![(true, 30), (false, 5)], true), "5 of the last 10");
+        assert!(
+            !breakers.decide(0, &topic, vec![(true, 30), (false, 100), (true, 6)], true),
+            "broken at its end"
+        );
+        breakers.dropped(0);
+        breakers.close(&topic);
+        assert!(commit(&mut breakers, &topic, &[(true, 9)]), "nothing of a refused batch is remembered");
+    }
+
+    #[test]
+    fn what_other_writers_have_written_since_it_opened_counts_for_a_probe() {
+        let (mut breakers, topic) = breakers();
+        assert!(!commit(&mut breakers, &topic, &[(true, 10)]));
+        assert!(!breakers.decide(0, &topic, vec![(true, 5)], true));
+        assert!(breakers.decide(1, &topic, vec![(false, 10)], true));
+        breakers.committed(1);
+        assert!(!breakers.decide(0, &topic, vec![(true, 6)], true), "6 of the last 10 of both");
+        assert!(breakers.decide(0, &topic, vec![(true, 5)], true), "5 of the last 10 of both");
+        breakers.committed(0);
+        breakers.close(&topic);
+        assert!(!commit(&mut breakers, &topic, &[(true, 1)]), "the window goes on");
     }
 
     #[test]

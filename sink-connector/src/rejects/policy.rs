@@ -172,7 +172,7 @@ fn sample(batch: &Batch, dead_letters: &[DeadLetter<'_>], topic: &Arc<str>, limi
     format!(
         "more than {} % of the last {} records of {topic} are rejected, so nothing more of it is read or dead-lettered; \
          for one, {partition} at offset {}: {}. Fix the table, the configuration or the producer; the same records are \
-         tried again",
+         tried again, together with those that follow",
         limits.ratio * 100.0,
         limits.window,
         record.offset,

@@ -131,6 +131,7 @@ fn start_source(sink: &Sink<'_>, channels: Channels) -> anyhow::Result<Receiver<
         },
         bounds: sink.bounds,
         breaker_retry: config.errors.breaker_retry,
+        breaker_window: config.errors.breaker_window_records,
         drain_timeout: config.shutdown_timeout.saturating_sub(LEAVE_RESERVE),
     };
     let shared = Shared {

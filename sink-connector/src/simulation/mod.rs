@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use self::postgres::Fate;
 use self::random::Random;
-use self::world::{Fault, LOGS, SINKS, TABLE_CODES, TOPICS, World};
+use self::world::{Fault, LOGS, SINKS, TABLE_CODES, TOPICS, WINDOW, World};
 
 /// Simulates so many hours: faults, some seconds apart, and now and then a time without.
 fn simulate(seed: u64, hours: u64) -> String {
@@ -69,6 +69,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         6 => (partition(), 1..60_usize).prop_map(|(partition, n)| Fault::Records(partition, n)),
         2 => (partition(), 1..4_usize).prop_map(|(partition, n)| Fault::Markers(partition, n)),
         1 => partition().prop_map(Fault::Broken),
+        1 => (partition(), 1..=WINDOW).prop_map(|(partition, n)| Fault::Burst(partition, n)),
         1 => (sink(), 1..60_u64).prop_map(|(sink, max)| Fault::StartWithMaxRecords(sink, max)),
         1 => sink().prop_map(Fault::StartUntilEnd),
         1 => (table(), code()).prop_map(|(table, code)| Fault::Sick(table, code)),

@@ -13,7 +13,7 @@ use super::kafka::{Cluster, ModelClient};
 use super::postgres::{Fate, Postgres};
 use super::random::Random;
 use super::session::Session;
-use super::world::TOPICS;
+use super::world::{TOPICS, WINDOW};
 use crate::batch::{Batch, example};
 use crate::config::{DeadLetters, Errors, Tolerance};
 use crate::messages::board::Board;
@@ -91,7 +91,7 @@ fn errors(tolerance: Tolerance) -> Errors {
         dead_letter_table: "d".to_owned(),
         dead_letter_topic: None,
         breaker_ratio: 0.5,
-        breaker_window_records: 20,
+        breaker_window_records: WINDOW,
         breaker_retry: Duration::from_secs(5),
     }
 }
@@ -119,6 +119,7 @@ impl Sink {
             limits: BatchLimits { max_rows: 20, max_bytes: 1 << 20, linger: Duration::from_millis(200) },
             bounds,
             breaker_retry: errors.breaker_retry,
+            breaker_window: errors.breaker_window_records,
             drain_timeout: Duration::from_secs(10),
         };
         let channels = Channels {

@@ -19,6 +19,8 @@ const PARTITIONS: i32 = 3;
 /// Partitions of all topics.
 pub(super) const LOGS: usize = TOPICS.len() * 3;
 pub(super) const SINKS: usize = 3;
+/// Records in the window of a breaker.
+pub(super) const WINDOW: usize = 20;
 /// After the last fault, everything is written within this time.
 const RECOVERY: Duration = Duration::from_mins(5);
 
@@ -29,6 +31,8 @@ pub(super) enum Fault {
     Records(usize, usize),
     /// A record arrives that cannot be decoded.
     Broken(usize),
+    /// Several of them, at most as many as the window of the breaker has.
+    Burst(usize, usize),
     /// Transaction markers arrive in a partition.
     Markers(usize, usize),
     /// A process is killed.
@@ -82,7 +86,7 @@ impl Fault {
     pub(super) fn draw(random: &mut Random) -> Self {
         let partition = random.below(LOGS);
         let sink = random.below(SINKS);
-        match random.below(46) {
+        match random.below(47) {
             0 => Self::Crash(sink),
             1 => Self::Terminate(sink),
             2..=5 => Self::Start(sink),
@@ -108,6 +112,7 @@ impl Fault {
             33 => Self::StartWithMaxRecords(sink, random.below(60) as u64 + 1),
             34 => Self::StartUntilEnd(sink),
             35 => Self::Broken(partition),
+            36 => Self::Burst(partition, 1 + random.below(WINDOW)),
             _ => Self::Records(partition, 1 + random.below(8)),
         }
     }
@@ -163,6 +168,9 @@ impl World {
                 self.cluster.borrow_mut().produce(partition, records, Content::Row);
             }
             Fault::Broken(partition) => self.cluster.borrow_mut().produce(partition, 1, Content::Broken),
+            Fault::Burst(partition, records) => {
+                self.cluster.borrow_mut().produce(partition, records, Content::Broken);
+            }
             Fault::Markers(partition, markers) => self.cluster.borrow_mut().mark(partition, markers),
             Fault::Crash(sink) => {
                 if let Some(sink) = self.sinks[sink].take() {
@@ -252,15 +260,23 @@ impl World {
             sink.frozen_until = self.now;
             sink.wakes = self.now;
         }
-        let mut until = self.now + RECOVERY;
+        let (mut until, mut helped) = (self.now + RECOVERY, false);
         // One that was asked to stop makes way for its successor.
         while self.now < until {
             (0..SINKS).for_each(|sink| self.start(sink, Bounds::default()));
             self.run(Duration::from_secs(1));
-            // An open breaker tries the same records again. If they are rejected for good, only the operator can help.
-            let stuck = self.tolerance == Tolerance::None || until - self.now < RECOVERY / 2;
-            if stuck && self.pass_over_rejected() {
-                until = self.now + RECOVERY;
+            match self.tolerance {
+                // A breaker that is open because of the last records closes once good ones follow.
+                Tolerance::All if !helped && until - self.now < RECOVERY / 2 => {
+                    helped = true;
+                    (0..LOGS).for_each(|partition| self.inject(Fault::Records(partition, 2 * WINDOW)));
+                }
+                Tolerance::None => {
+                    if self.pass_over_rejected() {
+                        until = self.now + RECOVERY;
+                    }
+                }
+                Tolerance::All => {}
             }
             if self.postgres.is_complete() {
                 self.postgres.check_complete_state();

@@ -1,134 +1,19 @@
-//! Topics whose breaker is open: their partitions are paused, and the batches that opened it are kept and retried. Other
-//! topics continue.
+//! Topics whose breaker is open: the batches that opened it are kept and retried, and nothing else of the topic is written.
+//! Each retry grows by the records that follow, which show whether the topic still is broken. Other topics continue.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::lane::joined;
+use super::open_breakers::{GrowthLimits, Retry};
 use super::{Command, Source, bounds};
 use crate::batch::Batch;
-use crate::positions::partition::HeldBy;
+use crate::positions::partition::{AssignedPartition, HeldBy};
 use crate::types::{Offset, TopicPartition};
 
-#[derive(Debug)]
-struct OpenBreaker {
-    /// Why it opened, with a sample record.
-    reason: Arc<str>,
-    /// The batches to retry, with their writers.
-    held: Vec<(usize, Batch)>,
-    /// Writers that are retrying one of them now.
-    probes: BTreeSet<usize>,
-    retry_at: Instant,
-    /// It was retried at least once.
-    retried: bool,
-}
-
-/// The open breakers, by topic.
-#[derive(Default, Debug)]
-pub(super) struct OpenBreakers(BTreeMap<Arc<str>, OpenBreaker>);
-
-impl OpenBreakers {
-    /// Why the breaker of the topic is open, if it is.
-    pub(super) fn reason(&self, topic: &str) -> Option<&Arc<str>> {
-        self.0.get(topic).map(|open| &open.reason)
-    }
-
-    /// Why one of them is open, if any is.
-    pub(super) fn any(&self) -> Option<&Arc<str>> {
-        self.0.values().next().map(|open| &open.reason)
-    }
-
-    /// A writer's batch has opened the breaker, or failed to close it. True if it was closed before.
-    fn trip(
-        &mut self,
-        topic: &Arc<str>,
-        reason: Arc<str>,
-        retry_at: Instant,
-        writer: usize,
-        was_probe: bool,
-    ) -> bool {
-        let opens = !self.0.contains_key(topic);
-        let open = self.0.entry(Arc::clone(topic)).or_insert_with(|| OpenBreaker {
-            reason: Arc::clone(&reason),
-            held: Vec::new(),
-            probes: BTreeSet::new(),
-            retry_at,
-            retried: false,
-        });
-        open.probes.remove(&writer);
-        open.retried |= was_probe;
-        (open.reason, open.retry_at) = (reason, retry_at);
-        opens
-    }
-
-    /// Keeps a batch of an open breaker's topic for the next retry.
-    fn hold(&mut self, topic: &str, writer: usize, batch: Batch) {
-        if let Some(open) = self.0.get_mut(topic) {
-            open.held.push((writer, batch));
-        }
-    }
-
-    /// The batches of those breakers that are to be retried now, with their writers.
-    fn take_due(&mut self, now: Instant) -> Vec<(usize, Batch)> {
-        let mut due = Vec::new();
-        for (topic, open) in &mut self.0 {
-            if open.held.is_empty() || !open.probes.is_empty() || now < open.retry_at {
-                continue;
-            }
-            tracing::info!(%topic, "retrying the records of an open breaker");
-            open.probes.extend(open.held.iter().map(|(writer, _)| *writer));
-            due.append(&mut open.held);
-        }
-        due
-    }
-
-    /// The writer is not retrying anything of this topic any more.
-    fn probe_ended(&mut self, topic: &str, writer: usize) {
-        if let Some(open) = self.0.get_mut(topic) {
-            open.probes.remove(&writer);
-        }
-    }
-
-    /// The writer is not retrying anything any more.
-    fn probes_ended(&mut self, writer: usize) {
-        for open in self.0.values_mut() {
-            open.probes.remove(&writer);
-        }
-    }
-
-    /// Discards what is held for a writer; returns the number of records.
-    fn forget(&mut self, writer: usize) -> u64 {
-        let mut records = 0;
-        for open in self.0.values_mut() {
-            let discarded = open.held.extract_if(.., |(of, _)| *of == writer);
-            records += discarded.map(|(_, batch)| batch.records().count() as u64).sum::<u64>();
-            open.probes.remove(&writer);
-        }
-        records
-    }
-
-    fn held_batches(&mut self) -> impl Iterator<Item = &mut Batch> {
-        self.0.values_mut().flat_map(|open| open.held.iter_mut().map(|(_, batch)| batch))
-    }
-
-    fn remove_empty(&mut self) {
-        for open in self.0.values_mut() {
-            open.held.retain(|(_, batch)| !batch.is_empty());
-        }
-    }
-
-    /// Removes the breakers without a batch to retry, and returns their topics.
-    fn take_passed(&mut self) -> Vec<Arc<str>> {
-        let passed = |open: &OpenBreaker| open.held.is_empty() && open.probes.is_empty();
-        self.0.extract_if(.., |_, open| passed(open)).map(|(topic, _)| topic).collect()
-    }
-
-    /// Why a breaker stayed open after a retry, if one did.
-    fn failed_retry(&self) -> Option<&Arc<str>> {
-        let failed = |open: &&OpenBreaker| open.retried && open.probes.is_empty();
-        self.0.values().find(failed).map(|open| &open.reason)
-    }
-}
+/// The longest wait for the answer whether a topic is still the same before a retry that has grown.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Source {
     /// A batch has opened breakers. Its records of those topics are held, the rest is written at once.
@@ -158,6 +43,7 @@ impl Source {
         }
         self.command(Command::PublishBreakers);
         self.close_passed();
+        topics.keys().for_each(|topic| self.grow(topic));
         self.on_writer_idle(writer, now);
         self.command(Command::Publish);
     }
@@ -194,17 +80,19 @@ impl Source {
 
     /// The position after the records of a partition that are held, parked or queued, if there are any.
     pub(super) fn kept(&self, partition: &TopicPartition) -> Option<Offset> {
-        let held = self.breakers.0.values().flat_map(|open| open.held.iter().map(|(_, batch)| batch));
         let queued = self.lanes.iter().flat_map(|lane| &lane.queued);
-        let spans = held.chain(queued).chain(self.parked.batches()).flat_map(Batch::spans);
+        let spans = self.breakers.batches().chain(queued).chain(self.parked.batches()).flat_map(Batch::spans);
         spans.filter(|span| span.partition == *partition).map(|span| span.next).max()
     }
 
-    /// Marks and pauses all partitions of topics whose breaker is open, newly assigned ones included.
+    /// Marks and pauses all partitions of topics whose breaker is open, newly assigned ones included, but for those whose
+    /// records are read for the next retry.
     pub(super) fn pause_held(&mut self) {
         let mut paused = Vec::new();
         for (partition, entry) in self.ledger.iter_mut() {
-            if let Some(reason) = self.breakers.reason(&partition.topic) {
+            if let Some(reason) = self.breakers.reason(&partition.topic)
+                && !entry.is_growing()
+            {
                 entry.hold(HeldBy::Breaker, Arc::clone(reason));
                 paused.push(partition.clone());
             }
@@ -215,11 +103,71 @@ impl Source {
         }
     }
 
+    pub(super) fn growth_limits(&self) -> GrowthLimits {
+        GrowthLimits::new(self.settings.breaker_window, self.settings.limits.max_bytes)
+    }
+
+    /// Reads the records that follow those that are held: the next retry grows by them.
+    fn grow(&mut self, topic: &str) {
+        let limits = self.growth_limits();
+        let mut growing = Vec::new();
+        for partition in self.ledger.of_topic(topic) {
+            let Some(entry) = self.ledger.get_mut(&partition) else { continue };
+            let begins = self.breakers.may_grow(topic, entry.writer(), limits) && entry.grow();
+            // Those of a paused writer are fetched when it is resumed.
+            if begins && !self.lanes[entry.writer()].paused {
+                growing.push(partition);
+            }
+        }
+        if !growing.is_empty() {
+            self.command(Command::Resume(growing.clone()));
+            growing.iter().for_each(|partition| self.refetch(partition));
+        }
+    }
+
+    /// The next retry of these partitions does not grow any more.
+    pub(super) fn stop_growing(&mut self, partitions: Vec<TopicPartition>) {
+        let mut stopped = partitions;
+        stopped
+            .retain(|partition| self.ledger.get_mut(partition).is_some_and(AssignedPartition::stop_growing));
+        if !stopped.is_empty() {
+            self.last = None;
+            self.command(Command::Pause(stopped));
+        }
+    }
+
     /// Hands the held batches of breakers whose retry is due to their writers again.
     pub(super) fn retry_breakers(&mut self, now: Instant) {
-        for (writer, batch) in self.breakers.take_due(now) {
-            self.lanes[writer].queued.push_back(batch);
+        for retry in self.breakers.due(now, ANSWER_TIMEOUT) {
+            match retry {
+                Retry::Check(topic) => {
+                    self.stop_growing(self.ledger.of_topic(&topic));
+                    self.command(Command::CompareTopics(vec![topic]));
+                }
+                Retry::Send(topic, batches) => {
+                    tracing::info!(%topic, "retrying the records of an open breaker");
+                    self.stop_growing(self.ledger.of_topic(&topic));
+                    for (writer, batches) in batches {
+                        self.send_probe(writer, batches);
+                    }
+                }
+            }
         }
+    }
+
+    /// Queues the batches of a retry, as one if they follow each other: its last records decide on it.
+    fn send_probe(&mut self, writer: usize, batches: Vec<Batch>) {
+        let mut probe = Batch::default();
+        for batch in batches {
+            if probe.is_empty() {
+                probe = batch;
+            } else if let Some(grown) = joined(&probe, &batch, &self.settings.plans, &mut self.fields) {
+                probe = grown;
+            } else {
+                self.lanes[writer].queued.push_back(std::mem::replace(&mut probe, batch));
+            }
+        }
+        self.lanes[writer].queued.push_back(probe);
     }
 
     /// A retried batch is committed.
@@ -228,6 +176,8 @@ impl Source {
             self.breakers.probe_ended(&span.partition.topic, writer);
         }
         self.close_passed();
+        // It is open still where another writer's records are held.
+        self.breakers.topics().iter().for_each(|topic| self.grow(topic));
     }
 
     /// Nothing is left of a retried batch: its partitions were revoked or stopped.
@@ -240,13 +190,14 @@ impl Source {
     pub(super) fn forget_held(&mut self, writer: usize) {
         let queued = self.lanes[writer].queued.drain(..).map(|b| b.records().count() as u64).sum::<u64>();
         self.taken -= queued + self.breakers.forget(writer);
+        self.stop_growing(self.ledger.of_writer(writer));
     }
 
     /// Removes the records of these partitions from held and queued batches.
     pub(super) fn drop_held_records(&mut self, partitions: &[TopicPartition]) {
         let concerned = |batch: &Batch| batch.spans().iter().any(|s| partitions.contains(&s.partition));
         let queued = self.lanes.iter_mut().flat_map(|lane| lane.queued.iter_mut());
-        for batch in self.breakers.held_batches().chain(queued).filter(|batch| concerned(batch)) {
+        for batch in self.breakers.batches_mut().chain(queued).filter(|batch| concerned(batch)) {
             let kept = batch.part(|p| !partitions.contains(p), &mut self.fields);
             self.taken -= (batch.records().count() - kept.records().count()) as u64;
             *batch = kept;
@@ -263,11 +214,14 @@ impl Source {
     /// Closes the breakers without a batch to retry: all are committed, or their partitions were revoked.
     pub(super) fn close_passed(&mut self) {
         let passed = self.breakers.take_passed();
-        for topic in &passed {
+        let any = !passed.is_empty();
+        for (topic, growth) in passed {
             tracing::info!(%topic, "breaker closed");
-            self.command(Command::CloseBreaker(Arc::clone(topic)));
+            for (writer, batch) in growth {
+                self.lanes[writer].queued.push_back(batch);
+            }
             let mut flowing = Vec::new();
-            for partition in self.ledger.of_topic(topic) {
+            for partition in self.ledger.of_topic(&topic) {
                 let Some(entry) = self.ledger.get_mut(&partition) else { continue };
                 entry.release(HeldBy::Breaker);
                 // Partitions of a paused writer stay paused. One whose position is being read is moved when it is known.
@@ -275,24 +229,29 @@ impl Source {
                     flowing.push(partition);
                 }
             }
+            self.command(Command::CloseBreaker(topic));
             self.command(Command::Resume(flowing.clone()));
             for partition in &flowing {
                 self.refetch(partition);
             }
         }
-        if !passed.is_empty() {
+        if any {
             self.command(Command::PublishBreakers);
             self.command(Command::Publish);
         }
     }
 
-    /// Why a bounded run cannot go on, if so: a breaker stayed open after a retry, and the other topics are done.
+    /// Why a bounded run cannot go on, if so: a breaker stayed open after a retry with all records that may follow, and the
+    /// other topics are done.
     pub(super) fn only_held_records_left(&self) -> Option<Arc<str>> {
         let reason = self.breakers.failed_retry()?;
         let rest = self.max_records_taken()
             || self.settings.bounds.until_end && self.ends.reached_except_held(&self.ledger)
             || bounds::at_the_end_except_held(&self.ledger, &self.ends, self.last_record);
-        (self.is_idle() && self.unreported.is_empty() && rest).then(|| Arc::clone(reason))
+        let all_read =
+            self.ledger.iter().all(|(_, entry)| !entry.is_growing() || entry.end() == Some(entry.next()));
+        let done = rest && (all_read || self.max_records_taken());
+        (self.is_idle() && self.unreported.is_empty() && done).then(|| Arc::clone(reason))
     }
 
     /// Why a breaker is open, if its next retry is all that is left to do: at a deadline, the breaker and not an

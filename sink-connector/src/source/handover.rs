@@ -91,7 +91,7 @@ impl Source {
         self.lanes[writer].paused = false;
         let partitions = self
             .ledger
-            .select(|_, entry| entry.writer() == writer && entry.is_active() && entry.held().is_none());
+            .select(|_, entry| entry.writer() == writer && entry.is_active() && !entry.is_held_back());
         self.command(Command::Resume(partitions.clone()));
         for partition in &partitions {
             self.refetch(partition);

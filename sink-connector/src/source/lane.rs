@@ -98,7 +98,19 @@ impl Lane {
     /// Takes the batch that goes to the writer next.
     pub(crate) fn take_next(&mut self, cells: &mut Cells) -> Batch {
         let batch = self.queued.pop_front().unwrap_or_else(|| self.take_open());
-        if std::mem::take(&mut self.send_whole) { batch } else { self.within_limit(batch, cells) }
+        // Of a probe, the last records decide: it is cut only after it has come back.
+        if std::mem::take(&mut self.send_whole) || batch.is_probe() {
+            batch
+        } else {
+            self.within_limit(batch, cells)
+        }
+    }
+
+    /// Queues a batch again that took longer than it may: the adaptive limit falls.
+    pub(crate) fn shrink(&mut self, batch: Batch, cells: &mut Cells) {
+        self.adaptive_limit.took_too_long(batch.records().count());
+        let first = self.within_limit(batch, cells);
+        self.queued.push_front(first);
     }
 
     /// The first part of a batch, within the adaptive limit. The rest is queued before all other batches.
@@ -165,7 +177,7 @@ impl Lane {
 }
 
 /// Both in one batch, encoded for the current plans. `None` if they may not be in one batch.
-fn joined(batch: &Batch, next: &Batch, plans: &Plans, cells: &mut Cells) -> Option<Batch> {
+pub(super) fn joined(batch: &Batch, next: &Batch, plans: &Plans, cells: &mut Cells) -> Option<Batch> {
     let alike = next.is_probe() == batch.is_probe() && next.is_troubled() == batch.is_troubled();
     if next.is_empty() || !alike {
         return None;

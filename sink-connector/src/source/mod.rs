@@ -14,6 +14,7 @@ mod handover;
 mod kafka_commits;
 pub(crate) mod lane;
 mod on_event;
+mod open_breakers;
 mod parked;
 mod publish;
 mod recreation_check;
@@ -29,11 +30,11 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use self::bounds::{Bounds, Ends, StoppedBy};
-use self::breakers::OpenBreakers;
 pub(crate) use self::commands::{Command, Move};
 use self::finish::Draining;
 use self::kafka_commits::KafkaCommits;
 use self::lane::{BatchLimits, Lane};
+use self::open_breakers::OpenBreakers;
 use self::parked::ParkedTables;
 use self::recreation_check::Pauses;
 use self::stops::BeyondLogEnds;
@@ -62,6 +63,8 @@ pub(crate) struct Settings {
     pub bounds: Bounds,
     /// The retry interval of an open breaker.
     pub breaker_retry: Duration,
+    /// Records in the window of a breaker.
+    pub breaker_window: usize,
     /// The longest time that draining may take.
     pub drain_timeout: Duration,
 }

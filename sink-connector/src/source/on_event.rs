@@ -100,8 +100,7 @@ impl Source {
         } else if size == Size::Larger {
             lane.grow(batch, &self.settings.limits, &self.settings.plans, &mut self.fields);
         } else {
-            lane.adaptive_limit.took_too_long(batch.records().count());
-            lane.queued.push_front(batch);
+            lane.shrink(batch, &mut self.fields);
         }
         self.on_writer_idle(writer, now);
     }

@@ -134,6 +134,7 @@ impl Source {
                 lane.recreation_check = None;
             }
         }
+        self.breakers.on_same_topics(at, same);
     }
 
     /// Whether the open batch of an idle writer is due, but must wait for its check. The source does not poll

@@ -39,6 +39,9 @@ impl Source {
         if !entry.takes(record.offset()) {
             return Taken::Done;
         }
+        if entry.is_growing() {
+            return self.take_for_retry(record, now);
+        }
         let lane = &mut self.lanes[writer];
         if max_records_taken || lane.full(&self.settings.limits) {
             // The record is fetched again after a seek. Until then nothing is taken from this partition.
@@ -66,6 +69,26 @@ impl Source {
             self.hand_over_due(now);
             return Taken::Enough;
         }
+        Taken::Done
+    }
+
+    /// Takes a record that follows those that an open breaker holds, if the next retry may still grow.
+    fn take_for_retry(&mut self, record: &impl FetchedRecord, now: Instant) -> Taken {
+        let limits = self.growth_limits();
+        let max_records_taken = self.max_records_taken();
+        let Some(LastPartition { partition, plan, writer, .. }) = &self.last else { return Taken::Done };
+        let Some(entry) = self.ledger.get_mut(partition) else { return Taken::Done };
+        if max_records_taken || !self.breakers.may_grow(&partition.topic, *writer, limits) {
+            let full = vec![partition.clone()];
+            self.stop_growing(full);
+            return Taken::Enough;
+        }
+        let Some(growth) = self.breakers.growth(&partition.topic, *writer) else { return Taken::Done };
+        let span = growth.span(partition, entry.next());
+        growth.push(span, plan, &record.incoming(&mut self.headers), &mut self.fields);
+        entry.taken(record.offset());
+        self.last_record = now;
+        self.taken += 1;
         Taken::Done
     }
 

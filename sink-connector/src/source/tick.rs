@@ -50,10 +50,18 @@ impl Source {
         for (partition, position) in positions {
             let Some(entry) = self.ledger.get_mut(partition) else { continue };
             if entry.is_starved() && entry.is_followed() && *position > entry.next() {
-                let lane = &mut self.lanes[entry.writer()];
-                let span = lane.open.span(partition, entry.next());
-                lane.open.advance(span, *position);
-                lane.opened.get_or_insert(now);
+                let batch = if entry.is_growing() {
+                    let Some(growth) = self.breakers.growth(&partition.topic, entry.writer()) else {
+                        continue;
+                    };
+                    growth
+                } else {
+                    let lane = &mut self.lanes[entry.writer()];
+                    lane.opened.get_or_insert(now);
+                    &mut lane.open
+                };
+                let span = batch.span(partition, entry.next());
+                batch.advance(span, *position);
                 entry.passed_gap(*position);
             }
         }

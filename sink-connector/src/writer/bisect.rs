@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::batch::Batch;
+use crate::batch::records::offset32;
 use crate::batch::rows::Rows;
 use crate::decode::{Cells, Reason, Rejection};
 use crate::postgres::failure::Failure;
@@ -24,7 +25,7 @@ use crate::writer::connection::WriterConnection;
 use crate::writer::keyed::independent_of_existing;
 use crate::writer::ladder::Rung;
 use crate::writer::strategy::Strategy;
-use crate::writer::transaction::RolledBack;
+use crate::writer::transaction::{AttemptContext, RolledBack};
 
 use self::control_row::{Control, ControlKey};
 pub(crate) use self::control_values::LastWritten;
@@ -36,6 +37,9 @@ const SAVEPOINT: &str = "SAVEPOINT kafka_sink_bisect";
 /// A deferred constraint would be checked only at COMMIT, when the record can no longer be found.
 const NEXT_SAVEPOINT: &str =
     "SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT kafka_sink_bisect; SAVEPOINT kafka_sink_bisect";
+/// Around the savepoint of the bisection.
+const PROBE_SAVEPOINT: &str = "SAVEPOINT kafka_sink_probe; SAVEPOINT kafka_sink_bisect";
+const PROBE_BACK: &str = "ROLLBACK TO SAVEPOINT kafka_sink_probe; RELEASE SAVEPOINT kafka_sink_probe";
 const BACK: &str = "ROLLBACK TO SAVEPOINT kafka_sink_bisect";
 
 /// Refused records between two decisions, each of which looks at the whole batch.
@@ -98,22 +102,22 @@ pub(crate) fn rung(plan: &Plan, rows: &Rows, taken: Rung, strategy: Strategy) ->
     taken.max(if blind { Rung::Plain } else { Rung::Lookup })
 }
 
-/// Writes the rows of `batch`. In a `replay` its records are dead letters already.
+/// Writes the rows of `batch`.
 pub(crate) fn write(
     connection: &mut WriterConnection,
     batch: &Batch,
     rungs: Rungs,
     strategy: Strategy,
-    decide: &Decide<'_>,
-    last_written: &LastWritten,
-    replay: bool,
+    context: &AttemptContext<'_>,
 ) -> Result<RowsOutcome, Failure> {
+    let AttemptContext { decide, probe_window, last_written, replay, .. } = *context;
     let mut bisect = Bisection {
         connection,
         batch,
         rungs,
         strategy,
         decide,
+        probe_window,
         last_written,
         replay,
         decide_at: 1,
@@ -136,6 +140,8 @@ struct Bisection<'a> {
     rungs: Rungs,
     strategy: Strategy,
     decide: &'a Decide<'a>,
+    /// So many records at the end of a probe decide on it.
+    probe_window: usize,
     last_written: &'a LastWritten,
     /// The records are dead letters already. If they are refused, they remain dead letters.
     replay: bool,
@@ -161,12 +167,37 @@ impl Bisection<'_> {
         if self.strategy >= Strategy::Bisect {
             self.connection.client().batch_execute(SAVEPOINT)?;
         }
-        for run in batch.runs(&mut self.cells) {
+        let runs = batch.runs(&mut self.cells);
+        if self.strategy == Strategy::Bisect && batch.is_probe() && !self.passes_at_its_end(&runs)? {
+            return Ok(None);
+        }
+        for run in runs {
             if let Some(obstacle) = self.run(run)? {
                 return Ok(Some(obstacle));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a probe may be committed, as far as the records at its end show, which decide on it. They are tried before
+    /// the others, and rolled back: in a topic that is broken still, not every record of a long probe has to be refused.
+    fn passes_at_its_end(&mut self, runs: &[Range<u32>]) -> Result<bool, Failure> {
+        let before = offset32(self.batch.records().count().saturating_sub(self.probe_window));
+        if before == 0 {
+            return Ok(true);
+        }
+        self.connection.client().batch_execute(PROBE_SAVEPOINT)?;
+        for run in runs.iter().filter(|run| run.end > before) {
+            self.halve(run.start.max(before)..run.end, false)?;
+        }
+        self.decide();
+        if self.outcome.decision != Decision::Commit {
+            return Ok(false);
+        }
+        self.connection.client().batch_execute(PROBE_BACK)?;
+        self.outcome = RecordOutcomes::default();
+        self.decide_at = 1;
+        Ok(true)
     }
 
     /// Writes a run; returns the obstacle that this strategy cannot overcome.

@@ -84,6 +84,7 @@ impl Database for WriterDatabase {
             dead_letters: &self.shared.dead_letters,
             enter: &|phase| self.progress.enter(phase),
             decide: &|batch, dead_letters| self.shared.policy.decide(self.writer, batch, dead_letters),
+            probe_window: usize::try_from(self.shared.policy.window()).unwrap_or(usize::MAX),
             last_written: &self.last_written,
             open: false,
             replay: false,

@@ -79,6 +79,8 @@ pub(crate) struct AttemptContext<'a> {
     pub enter: &'a dyn Fn(Phase),
     /// Decides whether a batch with these dead letters may be committed.
     pub decide: &'a dyn Fn(&Batch, &[DeadLetter<'_>]) -> Decision,
+    /// So many records at the end of a probe decide on it.
+    pub probe_window: usize,
     /// The last record of each table that was written.
     pub last_written: &'a LastWritten,
     /// The records are dead letters themselves: these are removed, and no position is moved.
@@ -165,8 +167,7 @@ pub(crate) fn write(
     }
     (context.enter)(Phase::Rows);
     let rungs = tables.iter().map(|(table, _)| (table.plan.label.clone(), taken(table))).collect();
-    let AttemptContext { decide, last_written, replay, .. } = *context;
-    let mut records = match bisect::write(connection, batch, rungs, strategy, decide, last_written, replay)? {
+    let mut records = match bisect::write(connection, batch, rungs, strategy, context)? {
         RowsOutcome::Written(records) => records,
         RowsOutcome::RolledBack(obstacle) => return Ok(WriteOutcome::RolledBack(obstacle.into())),
     };

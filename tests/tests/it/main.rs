@@ -7,6 +7,7 @@ mod authorisation;
 mod batching;
 mod batching_modes;
 mod breaker;
+mod breaker_bursts;
 mod breaker_refusals;
 mod canaries;
 mod check;

@@ -161,6 +161,8 @@ impl DryRun<'_> {
             dead_letters: &dead_letters,
             enter: &|_| {},
             decide: &|_, _| Decision::Commit,
+            // Nothing of it is a probe.
+            probe_window: usize::MAX,
             last_written: &LastWritten::default(),
             replay: false,
             open: true,

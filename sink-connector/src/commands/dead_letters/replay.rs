@@ -246,6 +246,8 @@ impl Replay<'_> {
                     still_failing.replace(failures(batch, rejected));
                     Decision::Commit
                 },
+                // Nothing of it is a probe.
+                probe_window: usize::MAX,
                 last_written: &LastWritten::default(),
                 replay: true,
                 open: false,

@@ -69,6 +69,7 @@ impl Fixture {
             limits: BatchLimits { max_rows: 5, max_bytes: 1 << 20, linger: LINGER },
             bounds,
             breaker_retry: Duration::from_secs(30),
+            breaker_window: 4,
             drain_timeout: Duration::from_secs(10),
         };
         let now = Instant::now();

@@ -32,6 +32,58 @@ fn an_open_breaker_pauses_its_topic_and_retries_its_records_until_they_are_commi
 }
 
 #[test]
+fn each_retry_of_an_open_breaker_grows_by_the_records_that_follow_two_windows_at_most() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let batch = fixture.send(0, [10, 11]);
+    let commands = trip(&mut fixture, batch);
+    assert!(resumes(&commands));
+    fixture.move_client(&commands);
+    fixture.take(0, [12, 14]);
+    assert!(!fixture.source.lanes[0].has_records(), "they wait for the retry");
+    // First, whether they are of the same topic.
+    let (_, commands) = fixture.after(Duration::from_secs(30));
+    assert!(pauses(&commands) && has(&commands, |command| matches!(command, Command::CompareTopics(_))));
+    assert!(sent(commands).is_none());
+    fixture.take(0, [15]);
+    fixture.same_topics();
+    let probe = sent(fixture.turn().1).expect("it is retried");
+    assert_eq!((span(&probe, 0), probe.is_probe()), (Some((10, 15, 4)), true));
+    // A window has 4 records: there is room for 8.
+    let commands = trip(&mut fixture, probe);
+    fixture.move_client(&commands);
+    let (_, commands) = fixture.take(0, 15..30);
+    assert!(pauses(&commands));
+    fixture.after(Duration::from_secs(30));
+    fixture.same_topics();
+    let probe = sent(fixture.turn().1).expect("it is retried");
+    assert_eq!(span(&probe, 0), Some((10, 23, 12)));
+    assert!(resumes(&trip(&mut fixture, probe)), "and so on");
+    let (_, commands) = fixture.after(Duration::from_secs(30));
+    let probe = sent(commands).expect("nothing follows: it is retried without a check");
+    assert_eq!(span(&probe, 0), Some((10, 23, 12)));
+    let commands = fixture.committed(probe);
+    assert!(has(&commands, |command| matches!(command, Command::CloseBreaker(_))) && resumes(&commands));
+    assert_eq!(seeks(&commands), [seek(23, false)]);
+}
+
+#[test]
+fn what_a_retry_would_have_grown_by_is_dropped_with_its_partition() {
+    let mut fixture = Fixture::fetching(&[0, 1]);
+    let batch = fixture.send(0, [10]);
+    let commands = trip(&mut fixture, batch);
+    fixture.move_client(&commands);
+    fixture.take(0, [11]);
+    fixture.take(1, [10]);
+    assert_eq!(fixture.source.taken, 3);
+    let commands = fixture.revoke(0);
+    assert!(has(&commands, |command| matches!(command, Command::CloseBreaker(_))));
+    assert_eq!(fixture.source.taken, 1);
+    let batch = sent(fixture.turn().1).expect("the other partition's goes on");
+    assert_eq!((span(&batch, 0), span(&batch, 1)), (None, Some((10, 11, 1))));
+    assert!(!batch.is_probe());
+}
+
+#[test]
 fn records_that_are_queued_behind_a_breaker_are_not_read_again() {
     let mut fixture = Fixture::fetching(&[0]);
     let batch = fixture.send(0, [10, 11]);

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     shared::errln!("{error:#}");
     let usage = error.is::<shared::settings::SettingsErrors>()
         || matches!(error.downcast_ref(), Some(PublishError::Configuration(_)))
+        || matches!(error.downcast_ref(), Some(log::LogError::Filter { .. }))
         || error.downcast_ref().is_some_and(FileError::is_usage);
     ExitCode::from(if usage { 2 } else { 1 })
 }

@@ -1,5 +1,6 @@
 //! What both binaries need of librdkafka: why it cannot reach its brokers, and which properties it refuses.
 
+pub mod addresses;
 mod builds;
 mod causes;
 mod certificate;

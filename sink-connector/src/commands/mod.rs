@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use rdkafka::error::KafkaError;
 use serde::Serialize;
+use shared::log::LogError;
 use shared::settings::SettingsErrors;
 
 use crate::config::{Check, Config, DdlError};
@@ -86,7 +87,7 @@ pub fn invalid_configuration(
 
 /// Prints the error of a command that failed, and returns its exit code.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
-    shared::errln!("error: {error:#}");
+    shared::errln!("error: {}", run::text(error));
     ExitCode::from(exit_code(error))
 }
 
@@ -97,7 +98,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             cause.downcast_ref(),
             Some(KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
         );
-        kafka || cause.is::<ConnectError>() || cause.is::<DdlError>() || cause.is::<Usage>()
+        let filter = matches!(cause.downcast_ref(), Some(LogError::Filter { .. }));
+        kafka || filter || cause.is::<ConnectError>() || cause.is::<DdlError>() || cause.is::<Usage>()
     });
     if configuration { CONFIGURATION } else { FAILED }
 }

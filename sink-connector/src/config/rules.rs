@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::kafka::addresses;
 use shared::settings::RuleError;
 use shared::settings::properties::{property_key, property_of};
 use toml::Table;
@@ -98,7 +99,9 @@ fn of_sink(config: &Config) -> Vec<RuleError> {
     for (key, table) in
         [("offsets.table", &config.offsets.table), ("errors.dead_letter_table", &errors.dead_letter_table)]
     {
-        if let Some(part) = cut_off(table) {
+        if has_other_parts(table) {
+            broken.push(RuleError::new([key], not_a_table(table)));
+        } else if let Some(part) = cut_off(table) {
             broken.push(RuleError::new([key], too_long(part)));
         }
     }
@@ -147,6 +150,9 @@ fn of_kafka(config: &Config) -> Vec<RuleError> {
             broken.push(RuleError::new(both, "is empty: name a topic to read"));
         }
         _ => {}
+    }
+    if let Some(problem) = addresses::problem(&kafka.bootstrap_servers) {
+        broken.push(RuleError::new(["kafka.bootstrap_servers"], problem));
     }
     let mut seen = BTreeSet::new();
     for topic in &kafka.topics {
@@ -205,7 +211,9 @@ fn of_table(keys: &TopicKeys<'_>, table: &TableConfig, has_table: bool) -> Vec<R
             rule(&[key], too_long(name));
         }
     }
-    if let Some(part) = cut_off(&table.table) {
+    if has_other_parts(&table.table) {
+        rule(&["table"], not_a_table(&table.table));
+    } else if let Some(part) = cut_off(&table.table) {
         rule(&["table"], too_long(part));
     }
     if let Some(name) = repeated(&table.pk_fields) {
@@ -258,6 +266,25 @@ impl TopicKeys<'_> {
     }
 }
 
+/// Whether a text is neither `table` nor `schema.table`: it has more parts, or an empty one.
+fn has_other_parts(table: &str) -> bool {
+    let mut quoted = false;
+    let parts: Vec<&str> = table
+        .split(|c| {
+            quoted ^= c == '"';
+            c == '.' && !quoted
+        })
+        .collect();
+    parts.len() > 2 || parts.iter().any(|part| part.trim_matches('"').is_empty())
+}
+
+fn not_a_table(table: &str) -> String {
+    format!(
+        "{table:?} is neither table nor schema.table; write a part that has dots in double quotes, for example \
+         schema.\"a.b\""
+    )
+}
+
 /// The part of a table's name that PostgreSQL would cut off. Names with quotes are left to the one who reads them.
 fn cut_off(table: &str) -> Option<&str> {
     let (schema, name) = table.split_once('.').unwrap_or(("", table));
@@ -289,4 +316,19 @@ fn not_a_topic(name: &str) -> String {
 fn repeated<T: Ord>(names: &[T]) -> Option<&T> {
     let mut seen = BTreeMap::new();
     names.iter().find(|name| seen.insert(*name, ()).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_table_or_a_schema_and_a_table() {
+        for name in ["t", "s.t", "\"a.b\"", "s.\"a.b.c\"", "\"a.b\".t", "Live Scores", "${topic}"] {
+            assert!(!has_other_parts(name), "{name}");
+        }
+        for name in ["a.b.c", "a.b.c.d", "", ".t", "t.", "a..b", "s.t."] {
+            assert!(has_other_parts(name), "{name}");
+        }
+    }
 }

@@ -28,8 +28,9 @@ const BUNDLED_DDL: &str = include_str!("../../../config/ipl_livescores.sql");
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct TableConfig {
-    /// Target table, schema-qualified or not. `${topic}` is replaced by the name of the topic. It must be given if other
-    /// topics than the default are read.
+    /// Target table, schema-qualified or not. `${topic}` is replaced by the name of the topic: a dot in it
+    /// separates schema and table, as in Kafka Connect's JDBC sinks, unless the name is in double quotes (`"${topic}"`). It
+    /// must be given if other topics than the default are read.
     #[default(DEFAULT_TABLE.to_owned())]
     #[schemars(extend("x-default" = "`ipl_livescores` for the topic `livescores_topic`, else none"))]
     pub table: String,

@@ -60,7 +60,7 @@ struct AfterStart(anyhow::Error);
 /// Prints the summary of a run that failed with this error, if one is wanted.
 pub fn print_failure(args: &RunArgs, started: Instant, error: &anyhow::Error, exit_code: u8) {
     let began = error.is::<AfterStart>();
-    let problems = [summary::problem("run", format_args!("{error:#}"))];
+    let problems = [summary::problem("run", text(error))];
     exit::print_failure(args, began, started.elapsed(), exit_code, &problems);
 }
 
@@ -68,4 +68,19 @@ pub fn print_failure(args: &RunArgs, started: Instant, error: &anyhow::Error, ex
 pub fn print_invalid_configuration(args: &RunArgs, errors: &SettingsErrors, exit_code: u8) {
     let problems: Vec<_> = errors.0.iter().map(|error| summary::problem("configuration", error)).collect();
     exit::print_failure(args, false, Duration::ZERO, exit_code, &problems);
+}
+
+/// An error with its causes. The client calls an error of the server `db error`: its own message stands in place of that.
+pub fn text(error: &anyhow::Error) -> String {
+    let mut parts = Vec::new();
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<::postgres::Error>()
+            && let Some(server) = error.as_db_error()
+        {
+            parts.push(crate::postgres::redact::message(server));
+            break;
+        }
+        parts.push(cause.to_string());
+    }
+    parts.join(": ")
 }

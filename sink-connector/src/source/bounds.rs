@@ -81,6 +81,16 @@ impl Ends {
         self.all(ledger, |entry, end| entry.held().is_some() || done(entry, end))
     }
 
+    /// Whether all records before the ends that the logs had at the start were taken from the assigned partitions.
+    pub(crate) fn taken(&self, ledger: &Ledger) -> bool {
+        let taken = |(partition, end): (&TopicPartition, &Offset)| match ledger.get(partition) {
+            Some(entry) if entry.is_active() => entry.next() >= *end || entry.held().is_some(),
+            Some(entry) => entry.has_stopped(),
+            None => true,
+        };
+        self.goal.as_ref().is_some_and(|goal| goal.iter().all(taken))
+    }
+
     fn all(&self, ledger: &Ledger, done: impl Fn(&AssignedPartition, Offset) -> bool) -> bool {
         let Some(goal) = &self.goal else { return false };
         goal.iter().all(|(partition, end)| match ledger.get(partition) {

@@ -21,7 +21,7 @@ impl Source {
             if lane.in_flight.is_some() {
                 continue;
             }
-            if lane.due(&self.settings.limits, now) {
+            if lane.due(&self.settings.limits, now) || self.nothing_follows(writer, now) {
                 if !self.waits_for_recreation_check(writer, now) {
                     self.hand_over(writer);
                 }
@@ -30,6 +30,15 @@ impl Source {
                 self.resume(writer);
             }
         }
+    }
+
+    /// Whether the open batch of a writer has records, and a bounded run takes no more: lingering would only postpone its end.
+    fn nothing_follows(&self, writer: usize, now: Instant) -> bool {
+        let bounds = &self.settings.bounds;
+        let idle =
+            bounds.idle_timeout.is_some_and(|idle| now.saturating_duration_since(self.last_record) >= idle);
+        !self.lanes[writer].open.is_empty()
+            && (idle || self.max_records_taken() || bounds.until_end && self.ends.taken(&self.ledger))
     }
 
     pub(super) fn hand_over(&mut self, writer: usize) {

@@ -13,13 +13,14 @@ use super::list::{DETAIL_CHARS, excerpt};
 use crate::batch::Batch;
 use crate::commands::{Output, postgres, print_json};
 use crate::config::Config;
-use crate::decode::{Cells, Wider};
+use crate::decode::{Cells, Reason, Rejection, Wider};
 use crate::messages::report::BatchCounts;
 use crate::observe::health::Health;
 use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
 use crate::postgres::session::Connections;
 use crate::postgres::sql::TableName;
+use crate::postgres::sqlstate::Class;
 use crate::rejects::cause::Cause;
 use crate::rejects::dead_letters::{DeadLetter, DeadLetters, Filter, StoredDeadLetter};
 use crate::rejects::policy::Decision;
@@ -35,6 +36,11 @@ use crate::writer::transaction::{Attempt, AttemptContext, Ladders, RolledBack, a
 const BATCH: usize = 500;
 /// Attempts at one batch, for tables that change and dead letters that another command deletes at the same time.
 const ATTEMPTS: usize = 20;
+
+/// Attempts at a single dead letter whose failure may be one of the moment.
+const TRIES: u32 = 3;
+/// So many failures of single dead letters one after the other are not theirs.
+const MAX_FAILURES: u32 = 30;
 
 /// The outcome of a replay.
 #[derive(Debug, Default)]
@@ -155,6 +161,16 @@ fn failures(batch: &Batch, rejected: &[DeadLetter<'_>]) -> Failures {
     failures
 }
 
+/// A dead letter that could not be tried to its end.
+fn failed(dead_letter: &StoredDeadLetter, failure: &Failure) -> Failures {
+    let detail = failure.report().to_owned();
+    let rejection = Rejection { reason: Reason::Refused, column: None, wider: None, detail: detail.clone() };
+    let topic = dead_letter.partition.topic.to_string();
+    let first = (dead_letter.partition.clone(), dead_letter.offset);
+    let cause = Cause::of(&rejection, Some(failure));
+    Failures::from([((topic, cause), Failed { count: 1, wider: None, first, detail })])
+}
+
 struct Replay<'a> {
     config: &'a Config,
     connections: &'a Connections,
@@ -165,8 +181,10 @@ struct Replay<'a> {
     current_plans: HashMap<Arc<str>, Arc<Plan>>,
     ladders: Ladders,
     cells: Cells,
-    /// Most dead letters in one transaction.
+    /// Most dead letters in the next transaction.
     size: usize,
+    /// Failures of single dead letters one after the other.
+    failures: u32,
 }
 
 /// Replays the dead letters that `filter` selects, each once.
@@ -192,6 +210,7 @@ pub(super) fn replay(
         ladders: Ladders::new(),
         cells: Cells::default(),
         size: BATCH,
+        failures: 0,
     };
     let mut replayed = Replayed::default();
     let mut after: Option<(TopicPartition, i64)> = None;
@@ -262,16 +281,18 @@ impl Replay<'_> {
                     strategy = Strategy::Confirm;
                     continue;
                 }
-                // A smaller batch may finish within statement_timeout.
-                Err(failure) if failure.statement_timeout() && stored.len() > 1 => {
-                    self.reconnect()?;
-                    self.size = stored.len() / 2;
+                // After a COMMIT without an answer, what is left is read again.
+                Err(failure) | Ok(Attempt::Unanswered { failure, .. }) => {
+                    if self.gives_up(&stored, failure, replayed)? {
+                        return Ok(Some(last));
+                    }
                     continue;
                 }
-                outcome => outcome?,
+                Ok(outcome) => outcome,
             };
             match outcome {
                 Attempt::Committed(counts) => {
+                    (self.failures, self.size) = (0, (self.size * 2).min(BATCH));
                     replayed.add(&counts);
                     replayed.add_failures(still_failing.take());
                     return Ok(Some(last));
@@ -283,12 +304,8 @@ impl Replay<'_> {
                 Attempt::RolledBack(RolledBack::Conflict { label }) => {
                     self.ladders.entry(label).or_default().climb();
                 }
-                Attempt::Unanswered { failure, .. } => {
-                    bail!(
-                        "the connection was lost at COMMIT; the last batch may or may not be committed: {failure}"
-                    )
-                }
-                Attempt::RolledBack(RolledBack::Intolerable(_) | RolledBack::Tripped(_)) => {
+                Attempt::Unanswered { .. }
+                | Attempt::RolledBack(RolledBack::Intolerable(_) | RolledBack::Tripped(_)) => {
                     bail!("a replay has no error policy")
                 }
             }
@@ -296,14 +313,44 @@ impl Replay<'_> {
         bail!("the dead letters or the table keep changing")
     }
 
+    /// After a failure of the moment, which one dead letter may cause: its trigger raises 40001, or ends its session. The
+    /// next batch is smaller. True if a single dead letter is given up, and the replay goes on after it.
+    fn gives_up(
+        &mut self,
+        stored: &[StoredDeadLetter],
+        failure: Failure,
+        replayed: &mut Replayed,
+    ) -> anyhow::Result<bool> {
+        if failure.class != Class::Transient || failure.lock_timeout() {
+            return Err(failure.into());
+        }
+        self.reconnect()?;
+        let [single] = stored else {
+            self.size = stored.len() / 2;
+            return Ok(false);
+        };
+        self.failures += 1;
+        if !self.failures.is_multiple_of(TRIES) {
+            return Ok(false);
+        }
+        if self.failures >= MAX_FAILURES {
+            return Err(failure.into());
+        }
+        replayed.add_failures(failed(single, &failure));
+        replayed.failed += 1;
+        Ok(true)
+    }
+
     /// Replaces a connection on which a statement failed.
     fn reconnect(&mut self) -> anyhow::Result<()> {
         let fresh = WriterConnection::new(postgres::open(self.connections, self.config)?, self.offsets)?;
         let mut failed = std::mem::replace(&mut self.connection, fresh);
         // It locks the dead letters until it is rolled back. If ROLLBACK gets no answer, closing the connection does that.
-        let rolled_back = failed.client().batch_execute("ROLLBACK");
+        if let Err(error) = failed.client().batch_execute("ROLLBACK") {
+            tracing::debug!(%error, "the connection was lost");
+        }
         failed.discard();
-        Ok(rolled_back?)
+        Ok(())
     }
 
     fn batch(&mut self, stored: &[StoredDeadLetter], replayed: &mut Replayed) -> Result<Batch, Failure> {

@@ -140,6 +140,7 @@ impl PostgresControl {
         match dead_letters {
             Ok(dead_letters) => Ok(Some(History { position: position.0, dead_letters })),
             Err(error) if error.as_db_error().is_some() => {
+                let error = Failure::from(error);
                 tracing::warn!(%partition, %error, "cannot read its dead letters; the breaker begins without them");
                 Ok(Some(History { position: position.0, dead_letters: Vec::new() }))
             }

@@ -116,3 +116,19 @@ fn records_that_a_replaced_writer_has_given_up_are_taken_again() {
     assert_eq!(fixture.take(1, [10]).0, Taken::Done);
     assert_eq!(fixture.source.lanes[0].open.records().count(), 1);
 }
+
+#[test]
+fn a_bounded_run_does_not_linger_once_nothing_more_is_taken() {
+    let at_the_end = Bounds { until_end: true, ..Bounds::default() };
+    let with_max = Bounds { max_records: Some(2), ..Bounds::default() };
+    for bounds in [at_the_end, with_max] {
+        let mut fixture = Fixture::bounded(bounds, &[0, 1]);
+        let goal = [(tp(0), Offset(12)), (tp(1), Offset(10))];
+        fixture.event(Event::Goal(goal.into_iter().collect()));
+        fixture.take(0, [10]);
+        assert!(sent(fixture.same_topics()).is_none(), "one more comes");
+        fixture.take(0, [11]);
+        let batch = sent(fixture.same_topics()).expect("it is sent at once");
+        assert_eq!(span(&batch, 0), Some((10, 12, 2)));
+    }
+}

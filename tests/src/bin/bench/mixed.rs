@@ -82,6 +82,9 @@ pub(crate) fn measure(setting: &Setting, records: u64) -> Result<Vec<Mixed>> {
         .collect()
 }
 
+/// What the table shows.
+pub(crate) const EXPLAINED: &str = "Into a table of 16 integer columns with a primary key:";
+
 /// The head of the table whose lines are [`Mixed`].
 pub(crate) const HEAD: &str = "| records | records/s | of clean |\n|---|--:|--:|";
 

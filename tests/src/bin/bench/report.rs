@@ -15,7 +15,7 @@ use crate::mixed::{self, Mixed};
 use crate::plot;
 use crate::producing::Producing;
 use crate::setting::Setting;
-use crate::sparse::{Compared, HEAD};
+use crate::sparse::{self, Compared, HEAD};
 use crate::sweeps::{self, ManyPartitions, Swept};
 
 /// How far the slowest and the fastest round of L1 may differ.
@@ -180,6 +180,10 @@ impl Report {
                 or_dash(line.median(|m| m.peak_rss_bytes as f64) / 1e6, 0),
             )?;
         }
+        writeln!(
+            f,
+            "\n/ L1, / L2: the rate, divided by that of the line L1 or L2. CPU µs/row: time of the loading process."
+        )?;
         if let Some(upserts) = self.line(SINK_UPSERT) {
             let ratio = self.ratio(upserts.rate(), SERVER_UPSERT);
             writeln!(f, "\nupserts of existing keys, of what the server does alone: {ratio}")?;
@@ -211,11 +215,11 @@ impl fmt::Display for Report {
             writeln!(f, "\n{many}")?;
         }
         if !self.sparse.is_empty() {
-            writeln!(f, "\n{HEAD}")?;
+            writeln!(f, "\n{}\n\n{HEAD}", sparse::EXPLAINED)?;
             self.sparse.iter().try_for_each(|compared| writeln!(f, "{compared}"))?;
         }
         if !self.mixed.is_empty() {
-            writeln!(f, "\n{}", mixed::HEAD)?;
+            writeln!(f, "\n{}\n\n{}", mixed::EXPLAINED, mixed::HEAD)?;
             self.mixed.iter().try_for_each(|mixed| writeln!(f, "{mixed}"))?;
         }
         for Latency { rate, p50, p99, commits_per_second } in &self.latency {

@@ -22,13 +22,14 @@ fn world(what: &str) -> World<'static> {
 }
 
 #[track_caller]
-fn replays_all_but_one(what: &str, why: &str) {
+fn replays_all_but_one(what: &str, why: &[&str]) {
     let world = world(what);
     let replay =
         world.config.finish(&["dead-letters", "replay", "--output", "json"], PATIENCE).expect_code(3);
     let report: Value = serde_json::from_str(&replay.stdout).unwrap();
     assert_eq!((&report["rows_written"], &report["failed"]), (&json!(19), &json!(1)), "{report}");
-    assert!(report["failures"][0].to_string().contains(why), "{report}");
+    let reported = report["failures"][0].to_string();
+    assert!(why.iter().any(|why| reported.contains(why)), "{report}");
     assert_eq!(report["failures"][0]["first"]["offset"], 7, "{report}");
     assert_eq!((world.rows(), world.dead_letters()), (19, 1));
     world.execute("DROP TRIGGER check_row ON t");
@@ -38,12 +39,14 @@ fn replays_all_but_one(what: &str, why: &str) {
 
 #[test]
 fn behind_one_whose_trigger_raises_a_serialization_failure() {
-    replays_all_but_one("RAISE EXCEPTION 'again' USING ERRCODE = '40001';", "40001");
+    replays_all_but_one("RAISE EXCEPTION 'again' USING ERRCODE = '40001';", &["40001"]);
 }
 
 #[test]
 fn behind_one_whose_trigger_ends_its_session() {
-    replays_all_but_one("PERFORM pg_terminate_backend(pg_backend_pid());", "connection closed");
+    // The client may notice the end of the connection before it reads the last message of the server.
+    let why = ["57P01", "connection closed"];
+    replays_all_but_one("PERFORM pg_terminate_backend(pg_backend_pid());", &why);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::http;
-use shared::kafka::{LoginSource, broken_client, broken_properties, broken_token_command};
+use shared::kafka::{LoginSource, addresses, broken_client, broken_properties, broken_token_command};
 use shared::live_score::TOPIC;
 use shared::log::LogFormat;
 use shared::settings::properties::{self, property_key, property_of};
@@ -201,6 +201,8 @@ impl Kafka {
     fn broken_properties(&self) -> Vec<RuleError> {
         let mut broken = broken_properties(&self.properties, &self.secrets);
         broken.extend(broken_token_command(self.oauthbearer_token_command.as_ref(), self.librdkafka()));
+        let servers = addresses::problem(&self.bootstrap_servers);
+        broken.extend(servers.map(|problem| RuleError::new(["kafka.bootstrap_servers"], problem)));
         if !broken.is_empty() {
             return broken;
         }
@@ -404,9 +406,11 @@ mod tests {
     #[test]
     fn all_mistakes_are_reported_at_once() {
         let errors = errors(
-            "[kafka.properties]\nacks = '0'\n'message.timeout.ms' = 0\n[producer]\nbatchsize = 1\n[http]\nlisten = 'x'",
+            "[kafka]\nbootstrap_servers = 'a:74628'\n[kafka.properties]\nacks = '0'\n'message.timeout.ms' = 0\n[producer]\n\
+             batchsize = 1\n[http]\nlisten = 'x'",
         );
         for part in [
+            "kafka.bootstrap_servers: \"a:74628\" has a port that is not a number from 1 to 65535",
             "kafka.properties.acks: cannot be set",
             "more than 0",
             "producer.batch_size?",

@@ -111,12 +111,13 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     };
     let mut report = Report::new(arguments.rounds, &setting);
     if arguments.peers {
+        report.target = "bench-peers";
         measure_peers(arguments, &setting, &mut report)?;
         report.finish();
         return Ok(report);
     }
     if arguments.sweeps {
-        report.title = sweeps::TITLE.to_owned();
+        (report.target, report.title) = ("bench-sweeps", sweeps::TITLE.to_owned());
         report.sweeps = sweeps::measure(&setting)?;
         report.many_partitions = Some(sweeps::many_partitions(&setting)?);
         return Ok(report);

@@ -29,6 +29,8 @@ const STEAL: f64 = 0.01;
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: Machine,
+    /// The target of the Makefile that measures this.
+    pub target: &'static str,
     /// What was measured.
     pub title: String,
     lines: Vec<Line>,
@@ -91,6 +93,7 @@ impl Report {
         );
         Self {
             machine: Machine::read(setting),
+            target: "bench",
             title,
             lines: Vec::new(),
             unsteady: Vec::new(),
@@ -142,7 +145,10 @@ impl Report {
         let write = |name: &str, text: String| {
             fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))
         };
-        write("results.md", format!("# `make bench`\n\n{self}\n\n![rows per second](results.svg)\n"))?;
+        write(
+            "results.md",
+            format!("# `make {}`\n\n{self}\n\n![rows per second](results.svg)\n", self.target),
+        )?;
         write("results.json", serde_json::to_string_pretty(self)? + "\n")?;
         write("results.svg", plot::bars("rows per second", &rates))
     }

@@ -19,10 +19,11 @@ cp helm/livescores/*.md helm/livescores/values.yaml "$source/helm/livescores"
 sed -e 's|](\([^)]*\))|](docs/\1)|' -e 's|](docs/\.\./|](|' docs/SUMMARY.md >"$source/SUMMARY.md"
 # Below an index, the pages that it lists.
 for index in decisions bench; do
+  indent="  "
+  [ "$index" != bench ] || indent="    "
   pages=$(for page in docs/"$index"/*.md; do
-    [ "${page##*/}" = README.md ] || echo "  - [$(sed -n '1s/^# *//p' "$page")]($page)"
+    [ "${page##*/}" = README.md ] || echo "$indent- [$(sed -n '1s/^# *//p' "$page")]($page)"
   done)
-  [ "$index" != bench ] || pages=$(sed 's/^/  /' <<<"$pages")
   PAGES=$pages awk -v index_page="(docs/$index/README.md)" '{ print } index($0, index_page) && ENVIRON["PAGES"] != "" { print ENVIRON["PAGES"] }' \
     "$source/SUMMARY.md" >"$source/SUMMARY.new"
   mv "$source/SUMMARY.new" "$source/SUMMARY.md"

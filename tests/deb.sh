@@ -111,7 +111,7 @@ eventually() {
 }
 
 check_services() {
-  local services=("$target/checked/services" --dir "$work/services") addresses bootstrap url code=0
+  local services=("$target/checked/services" --dir "$work/services") bootstrap url code=0
   # An unconfigured sink ends with 2, which systemd does not restart.
   start sink-connector.service
   wait "$pid" || code=$?
@@ -137,7 +137,7 @@ check_services() {
   chmod 600 /etc/sink-connector/credentials/postgres-password
 
   start producer.service
-  local producer=$pid rows
+  local producer=$pid
   start sink-connector.service
   local sink=$pid
   rows() { [ "$(psql -X -At "$url" -c 'SELECT count(*) FROM ipl_livescores')" -ge 200 ]; }

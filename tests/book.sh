@@ -21,8 +21,8 @@ sed -e 's|](\([^)]*\))|](docs/\1)|' -e 's|](docs/\.\./|](|' docs/SUMMARY.md >"$s
 for index in decisions bench; do
   indent="  "
   [ "$index" != bench ] || indent="    "
-  pages=$(for page in docs/"$index"/*.md; do
-    [ "${page##*/}" = README.md ] || echo "$indent- [$(sed -n '1s/^# *//p' "$page")]($page)"
+  pages=$(for page in docs/"$index"/*.md docs/"$index"/*/*.md; do
+    [ ! -f "$page" ] || [ "${page##*/}" = README.md ] || echo "$indent- [$(sed -n '1s/^# *//p' "$page")]($page)"
   done)
   PAGES=$pages awk -v index_page="(docs/$index/README.md)" '{ print } index($0, index_page) && ENVIRON["PAGES"] != "" { print ENVIRON["PAGES"] }' \
     "$source/SUMMARY.md" >"$source/SUMMARY.new"

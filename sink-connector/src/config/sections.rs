@@ -162,12 +162,12 @@ impl std::fmt::Debug for PostgresUrl {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Batch {
-    /// Most records of one transaction.
-    #[default = 5000]
+    /// Most records of one transaction. While the sink keeps up, transactions are smaller: a batch of this size needs a backlog.
+    #[default = 10_000]
     #[schemars(range(min = 1, max = 1_000_000), extend("x-unit" = "records"))]
     pub max_rows: usize,
     /// Most bytes of payload of one transaction, approximately.
-    #[default = 4_194_304]
+    #[default = 6_291_456]
     #[schemars(range(min = 1, max = 1_073_741_824), extend("x-unit" = "bytes"))]
     pub max_bytes: usize,
     /// How long a batch that is not full waits for more records while its writer is idle. While the writer is busy, the next

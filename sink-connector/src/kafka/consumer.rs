@@ -143,9 +143,10 @@ impl ClientSettings<'_> {
     /// The user's properties, over defaults of ours and under those that the sink needs.
     pub(super) fn properties(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        // Bounds the memory of prefetched records. 8 MiB is about 10,000 live scores, enough to keep two writers busy. Fetched
-        // batches are not included and grow several times when decompressed, so fetches are small.
-        config.set("queued.max.messages.kbytes", "8192");
+        // Bounds the memory of prefetched records. 3 MiB is about 5,000 live scores: more of them gained nothing in
+        // `make bench`, and full batches need the memory. Fetched batches are not included and grow several times when
+        // decompressed, so fetches are small.
+        config.set("queued.max.messages.kbytes", "3072");
         config.set("queued.min.messages", "20000");
         config.set("fetch.message.max.bytes", "262144");
         config.set("fetch.max.bytes", "4194304");

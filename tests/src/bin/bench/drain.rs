@@ -77,12 +77,17 @@ impl Scenario {
         Self { name: "sink, as configured by default, no key", mode: "insert", ..DEFAULT };
 
     /// All of them, the default configuration first.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::DEFAULT,
         Self { name: "sink, insert", mode: "insert", ..DEFAULT },
         Self { name: "sink, one writer", settings: &[("postgres.writers", 1)], ..DEFAULT },
         Self { name: "sink, four writers", settings: &[("postgres.writers", 4)], ..DEFAULT },
-        Self { name: "sink, 20,000-row batches", settings: &[("batch.max_rows", 20_000)], ..DEFAULT },
+        Self {
+            name: "sink, 20,000-row batches",
+            settings: &[("batch.max_rows", 20_000), ("batch.max_bytes", 16 << 20)],
+            ..DEFAULT
+        },
+        Self { name: "sink, 5,000-row batches", settings: &[("batch.max_rows", 5_000)], ..DEFAULT },
         Self { name: "sink, 500-row batches", settings: &[("batch.max_rows", 500)], ..DEFAULT },
         Self { name: "sink, 100-row batches", settings: &[("batch.max_rows", 100)], ..DEFAULT },
         Self { name: "sink, synchronous_commit = off", synchronous_commit: false, ..DEFAULT },

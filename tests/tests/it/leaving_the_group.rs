@@ -69,3 +69,19 @@ fn a_signal_at_any_moment_of_the_start_leaves() {
         assert_members(services, config.group_id(), 0);
     }
 }
+
+#[test]
+fn a_run_whose_topic_is_deleted_while_it_joins_leaves() {
+    let services = Services::shared();
+    for (n, after_ms) in [20, 100, 200, 300, 400, 500, 700, 1000].into_iter().enumerate() {
+        let (config, topic) = config(services, &format!("deleted_{n}"));
+        let sink = config.run();
+        tests::wait::let_pass(Duration::from_millis(after_ms));
+        services.kafka.delete_topic(&topic);
+        tests::wait::let_pass(Duration::from_millis(after_ms));
+        sink.sigterm();
+        let output = sink.wait(LONG);
+        assert!(matches!(output.code, Some(0) | None), "{:?}: {}", output.code, output.stderr);
+        assert_members(services, config.group_id(), 0);
+    }
+}

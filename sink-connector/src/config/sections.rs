@@ -162,8 +162,9 @@ impl std::fmt::Debug for PostgresUrl {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Batch {
-    /// Most records of one transaction. While the sink keeps up, transactions are smaller: a batch of this size needs a backlog.
-    #[default = 10_000]
+    /// Most records of one transaction. With a backlog, transactions grow from 5,000 records to this while each takes less than
+    /// 250 ms. While the sink keeps up, a transaction has what arrived during the one before it.
+    #[default = 20_000]
     #[schemars(range(min = 1, max = 1_000_000), extend("x-unit" = "records"))]
     pub max_rows: usize,
     /// Most bytes of payload of one transaction, approximately.

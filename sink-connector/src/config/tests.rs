@@ -39,7 +39,7 @@ fn without_anything_it_is_the_bundled_configuration() {
         ("ipl_livescores", ["match_id".to_owned()].as_slice())
     );
     assert_eq!(bare.kafka.topics, ["livescores_topic"]);
-    assert_eq!((bare.batch.max_rows, bare.batch.max_bytes, bare.postgres.writers), (10_000, 6_291_456, 2));
+    assert_eq!((bare.batch.max_rows, bare.batch.max_bytes, bare.postgres.writers), (20_000, 6_291_456, 2));
 }
 
 #[test]

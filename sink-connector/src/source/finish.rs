@@ -88,7 +88,7 @@ impl Source {
                     if self.waits_for_recreation_check(writer, now) {
                         checking = true;
                     } else {
-                        self.hand_over(writer);
+                        self.hand_over(writer, now);
                     }
                 }
             }

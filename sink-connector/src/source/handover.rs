@@ -23,7 +23,7 @@ impl Source {
             }
             if lane.due(&self.settings.limits, now) || self.nothing_follows(writer, now) {
                 if !self.waits_for_recreation_check(writer, now) {
-                    self.hand_over(writer);
+                    self.hand_over(writer, now);
                 }
             } else if lane.paused {
                 // The records that filled its batch may have been dropped since.
@@ -41,9 +41,9 @@ impl Source {
             && (idle || self.max_records_taken() || bounds.until_end && self.ends.taken(&self.ledger))
     }
 
-    pub(super) fn hand_over(&mut self, writer: usize) {
+    pub(super) fn hand_over(&mut self, writer: usize, now: Instant) {
         let lane = &mut self.lanes[writer];
-        let batch = lane.take_next(&mut self.fields);
+        let batch = lane.take_next(&mut self.fields, now);
         lane.in_flight = Some(batch.records().count() as u64);
         lane.void_in_flight.clear();
         for span in batch.spans() {

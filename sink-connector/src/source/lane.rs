@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::adaptive_limit::AdaptiveLimit;
+use super::batch_size::BatchSize;
 use super::recreation_check::RecreationCheck;
 use crate::batch::Batch;
 use crate::decode::Cells;
@@ -43,6 +44,8 @@ pub(crate) struct Lane {
     pub recreation_check: Option<RecreationCheck>,
     /// The number of records in the batch that the writer is working on.
     pub in_flight: Option<u64>,
+    /// When the writer got its latest batch.
+    sent: Option<Instant>,
     /// Partitions that were revoked or stopped while the writer was working on its batch. They may have been assigned
     /// again, at another position: what comes back of them is void.
     pub void_in_flight: Vec<TopicPartition>,
@@ -52,6 +55,8 @@ pub(crate) struct Lane {
     pub paused: bool,
     /// How many records the writer may get at once.
     pub adaptive_limit: AdaptiveLimit,
+    /// How many records fill a batch.
+    batch_size: BatchSize,
     /// The first queued batch goes to the writer whole, whatever the adaptive limit is.
     send_whole: bool,
     /// An empty batch whose memory is reused.
@@ -68,10 +73,12 @@ impl Lane {
             opened: None,
             recreation_check: None,
             in_flight: None,
+            sent: None,
             void_in_flight: Vec::new(),
             blocked: None,
             paused: false,
             adaptive_limit: AdaptiveLimit::default(),
+            batch_size: BatchSize::default(),
             send_whole: false,
             spare: None,
         }
@@ -79,7 +86,8 @@ impl Lane {
 
     /// Whether the open batch takes no more records.
     pub(crate) fn full(&self, limits: &BatchLimits) -> bool {
-        self.open.records().count() >= self.adaptive_limit.limit().min(limits.max_rows)
+        let rows = self.batch_size.rows(limits.max_rows);
+        self.open.records().count() >= self.adaptive_limit.limit().min(rows)
             || self.open.records().bytes() >= limits.max_bytes
             || self.open.rounds() >= MAX_ROUNDS
     }
@@ -96,13 +104,22 @@ impl Lane {
     }
 
     /// Takes the batch that goes to the writer next.
-    pub(crate) fn take_next(&mut self, cells: &mut Cells) -> Batch {
+    pub(crate) fn take_next(&mut self, cells: &mut Cells, now: Instant) -> Batch {
+        self.sent = Some(now);
         let batch = self.queued.pop_front().unwrap_or_else(|| self.take_open());
         // Of a probe, the last records decide: it is cut only after it has come back.
         if std::mem::take(&mut self.send_whole) || batch.is_probe() {
             batch
         } else {
             self.within_limit(batch, cells)
+        }
+    }
+
+    /// The writer has committed a batch of this many records: the next ones may be larger.
+    pub(crate) fn committed(&mut self, records: usize, limits: &BatchLimits, now: Instant) {
+        self.adaptive_limit.committed(records, limits.max_rows);
+        if let Some(sent) = self.sent.take() {
+            self.batch_size.committed(records, now.saturating_duration_since(sent), limits.max_rows);
         }
     }
 

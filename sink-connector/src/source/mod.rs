@@ -6,6 +6,7 @@
 
 mod adaptive_limit;
 mod assignment;
+mod batch_size;
 pub(crate) mod bounds;
 mod breakers;
 mod commands;

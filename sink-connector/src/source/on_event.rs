@@ -55,9 +55,7 @@ impl Source {
         match report {
             Report::Committed { batch, counts, rejected, .. } => {
                 self.committed(writer, &batch, &counts);
-                self.lanes[writer]
-                    .adaptive_limit
-                    .committed(batch.records().count(), self.settings.limits.max_rows);
+                self.lanes[writer].committed(batch.records().count(), &self.settings.limits, now);
                 self.totals.rejected.extend(rejected);
                 if batch.is_probe() {
                     self.probe_passed(writer, &batch);

@@ -31,6 +31,7 @@ mod envelopes;
 mod evidence;
 mod frozen;
 mod generated_columns;
+mod growing_batches;
 mod half_open;
 mod harness;
 mod health_command;

@@ -100,7 +100,7 @@ cluster-test: setup ## test images and chart on a real Kubernetes cluster, start
 	@tests/kubernetes/cluster_test.sh
 
 connect-test: setup ## a real Kafka Connect with Debezium's JDBC sink writes half of a topic, and the sink the rest (Maven Central)
-	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins
+	cargo build --profile $(PROFILE) --workspace --bins
 	cargo test --profile $(PROFILE) -p tests --features connect --test connect
 
 golden-envelopes: ## random schemas and values through Kafka Connect's JsonConverter and the sink; SEED=N repeats a run (Maven Central)
@@ -112,7 +112,7 @@ peer-suites: ## the database tests of Debezium's, Confluent's and Aiven's JDBC s
 # The same folder as without the features: only what depends on librdkafka is compiled again.
 logins-test: setup ## Kerberos and OIDC, with a real KDC and a token server (root, or the packages that it names)
 	@tests/setup.sh --logins
-	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins --features gssapi,oidc
+	cargo build --profile $(PROFILE) --workspace --bins --features gssapi,oidc
 	cargo test --profile $(PROFILE) -p shared --features gssapi,oidc --lib kafka::
 	cargo test --profile $(PROFILE) -p tests --features logins --test logins
 
@@ -140,7 +140,7 @@ book: ## the documents as a book, target/book/index.html (needs mdbook: cargo in
 	@tests/book.sh --required
 
 docs: setup ## regenerate docs/reference.md from the code, and the configuration's part of the chart's schema
-	cargo build --profile $(PROFILE) -p sink-connector -p producer --bins
+	cargo build --profile $(PROFILE) --workspace --bins
 	mkdir -p docs
 	{ $${CARGO_TARGET_DIR:-target}/$(PROFILE)/sink-connector reference && \
 	  $${CARGO_TARGET_DIR:-target}/$(PROFILE)/producer reference; } > docs/reference.md

@@ -86,7 +86,7 @@ impl<W: Write> Write for Lossy<W> {
 /// # Errors
 /// See [`LogError`].
 pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
-    let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_filter)?;
+    let filter = filter(std::env::var(VARIABLE).ok().as_deref(), default_filter)?;
     // `log_internal_errors` would report them on standard error, and panic.
     let log = tracing_subscriber::fmt()
         .with_timer(Timestamps)
@@ -116,10 +116,21 @@ fn is_coloured(no_color: Option<&OsStr>, terminal: bool) -> bool {
     terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
+/// The name of the variable with the log filter.
+pub const VARIABLE: &str = "RUST_LOG";
+
+/// Whether this value of the variable would be accepted by [`init`].
+///
+/// # Errors
+/// [`LogError::Filter`]
+pub fn check(value: &str) -> Result<(), LogError> {
+    filter(Some(value), "info").map(drop)
+}
+
 /// The filter of `RUST_LOG` unless it is unset or empty.
 fn filter(rust_log: Option<&str>, default_filter: &str) -> Result<EnvFilter, LogError> {
     let (origin, filter) = match rust_log {
-        Some(filter) if !filter.trim().is_empty() => ("RUST_LOG", filter),
+        Some(filter) if !filter.trim().is_empty() => (VARIABLE, filter),
         _ => ("the default filter", default_filter),
     };
     EnvFilter::try_new(filter).map_err(|error| LogError::Filter { origin, reason: error.to_string() })

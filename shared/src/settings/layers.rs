@@ -14,6 +14,7 @@ use super::environment::parts;
 use super::errors::{Problem, RuleError, SettingError, SettingsErrors, dotted};
 use super::schema::Schema;
 use super::{check, environment};
+use crate::log;
 
 /// Layers of settings. A later layer overrides earlier ones; all override the defaults of the structs.
 ///
@@ -114,15 +115,24 @@ impl Layers {
         self.add(checked.values, origin)
     }
 
-    /// Adds the variables that begin with the schema's prefix and `__`, in any case, and ignores others.
+    /// Adds the variables that begin with the schema's prefix and `__`, in any case. Of others, only the log filter matters.
     #[must_use]
     pub fn environment<K: Into<OsString>, V: Into<OsString>>(
         mut self,
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        let mut found: Vec<(String, String, OsString)> = variables
+        let variables: Vec<(String, OsString)> = variables
             .into_iter()
             .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into())))
+            .collect();
+        let filter = variables.iter().find(|(name, _)| name == log::VARIABLE);
+        if let Some(filter) = filter.and_then(|(_, value)| value.to_str())
+            && let Err(error) = log::check(filter)
+        {
+            self.errors.other(Problem::Invalid(error.to_string()));
+        }
+        let mut found: Vec<(String, String, OsString)> = variables
+            .into_iter()
             .filter_map(|(name, value)| Some((environment::ours(self.schema, &name)?, name, value)))
             .collect();
         found.sort();
@@ -205,6 +215,11 @@ impl Errors {
     fn add(&mut self, key: String, origin: &str, problem: Problem) {
         self.keys.insert(key.clone());
         self.all.push(SettingError { key, origin: Some(origin.to_owned()), problem });
+    }
+
+    /// An error of what is no key.
+    fn other(&mut self, problem: Problem) {
+        self.all.push(SettingError { key: String::new(), origin: None, problem });
     }
 
     fn unread(&mut self, file: &str, problem: Problem) {

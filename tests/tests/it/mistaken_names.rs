@@ -28,12 +28,21 @@ fn ports_names_and_percent_signs_are_refused_together_with_their_keys() {
 }
 
 #[test]
-fn a_log_filter_that_cannot_be_read_is_a_configuration_error_of_both_programs() {
-    let sink = SinkConfig::new("127.0.0.1:1", "postgresql://u@127.0.0.1:1/x").topic("t").table("t");
+fn a_log_filter_that_cannot_be_read_is_reported_together_with_other_mistakes() {
+    let sink = SinkConfig::new("127.0.0.1:74628", "postgresql://u@127.0.0.1:1/x").topic("t").table("t");
     let sink = sink.pk_fields(&["id"]).env("RUST_LOG", "info,=nonsense=");
-    let run = sink.finish(&["run"], SOON).expect_code(2);
-    assert!(run.stderr.contains("RUST_LOG is not a log filter"), "{}", run.stderr);
-    let producer = ProducerConfig::new("127.0.0.1:1", "t").env("RUST_LOG", "info,=nonsense=");
+    for command in ["run", "check", "config"] {
+        let run = sink.finish(&[command], SOON).expect_code(2);
+        for words in
+            ["RUST_LOG is not a log filter", "kafka.bootstrap_servers: \"127.0.0.1:74628\" has a port"]
+        {
+            assert!(run.stderr.contains(words), "{command}: {words}: {}", run.stderr);
+        }
+        assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
+    }
+    let producer = ProducerConfig::new("127.0.0.1:74628", "t").env("RUST_LOG", "info,=nonsense=");
     let run = producer.finish(&["once"], SOON).expect_code(2);
-    assert!(run.stderr.contains("RUST_LOG is not a log filter"), "{}", run.stderr);
+    for words in ["RUST_LOG is not a log filter", "kafka.bootstrap_servers: "] {
+        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+    }
 }

@@ -138,6 +138,19 @@ impl Failure {
         Self { class: Class::Record, ..self }
     }
 
+    /// The role lacks a privilege.
+    pub fn permission_denied(&self) -> bool {
+        self.class == Class::Configuration
+            && self.sqlstate.as_deref() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code())
+    }
+
+    /// With another text for people, which quotes no record either.
+    #[must_use]
+    pub(crate) fn with_report(self, text: String) -> Self {
+        let server = self.server.map(|server| Box::new(ServerReport { text: text.clone(), ..*server }));
+        Self { message: text, server, ..self }
+    }
+
     pub fn undefined_table(&self) -> bool {
         self.sqlstate.as_deref() == Some(SqlState::UNDEFINED_TABLE.code())
     }

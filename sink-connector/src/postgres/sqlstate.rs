@@ -30,7 +30,7 @@ impl Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     Always,
-    /// The error names no constraint and does not come from RAISE in a trigger.
+    /// The error names no constraint, and its source is none of those that refuse a row without naming one.
     WithoutConstraint,
     /// A policy of row-level security refused the new row.
     RowSecurity,
@@ -146,13 +146,16 @@ pub(crate) fn is_syntax_of_a_value(sqlstate: &str) -> bool {
     ["22", "42601", "42602", "42622", "42704", "54"].iter().any(|code| sqlstate.starts_with(code))
 }
 
+/// Routines of the server that refuse a row and usually name no constraint: RAISE in PL/pgSQL, a partition that is written
+/// itself and has other bounds, and a constraint of a foreign table.
+const REFUSE_A_ROW: [&str; 3] = ["exec_stmt_raise", "ExecPartitionCheckEmitError", "pgfdw_report_error"];
+
 fn find(sqlstate: &str, constraint: Option<&str>, source: &str, again: bool) -> Class {
     let fits = |rule: &&Rule| {
         let code = if rule.code.len() == 2 { sqlstate.starts_with(rule.code) } else { sqlstate == rule.code };
         code && match rule.when {
             When::Always => true,
-            // RAISE in PL/pgSQL (exec_stmt_raise) usually names none, and refers to the row.
-            When::WithoutConstraint => constraint.is_none() && source != "exec_stmt_raise",
+            When::WithoutConstraint => constraint.is_none() && !REFUSE_A_ROW.contains(&source),
             When::RowSecurity => is_row_security(source),
             When::Again => again,
         }
@@ -208,7 +211,9 @@ mod tests {
         assert_eq!(classify("23514", Some("positive"), ""), Record);
         assert_eq!(classify("23514", None, ""), Configuration);
         assert_eq!(classify("23514", None, "ExecFindPartition"), Configuration);
-        assert_eq!(classify("23514", None, "exec_stmt_raise"), Record);
+        for source in ["exec_stmt_raise", "ExecPartitionCheckEmitError", "pgfdw_report_error"] {
+            assert_eq!(classify("23514", None, source), Record, "{source}");
+        }
         assert_eq!(classify("23505", None, ""), Record);
     }
 

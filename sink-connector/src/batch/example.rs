@@ -24,6 +24,7 @@ fn column(name: &str, kind: Kind, not_null: bool) -> Column {
         not_null,
         default: None,
         identity_always: false,
+        insertable: true,
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Column {
     pub default: Option<ColumnDefault>,
     /// GENERATED ALWAYS AS IDENTITY: COPY may write it, INSERT only with OVERRIDING SYSTEM VALUE, UPDATE never.
     pub identity_always: bool,
+    /// The role may insert into it. If not, only a record that carries it may name it.
+    pub insertable: bool,
 }
 
 /// What a row gets in a column that it does not carry.
@@ -98,11 +100,17 @@ pub struct Table {
 /// It runs inside each transaction, after the table is locked against ALTER: the table must still be as the batch was
 /// encoded for, because COPY BINARY does not compare types. It includes unique indexes, because plain COPY is an upsert
 /// only as long as the index reports the conflict. It also includes whatever may refuse a row ([`constraints`]), because
-/// records of one key are merged only if nothing can.
+/// records of one key are merged only if nothing can, and what the role may do, because that decides which columns are named.
 pub fn fingerprint_query(table: &TableName) -> String {
     format!(
         "SELECT concat_ws(',', c.oid, c.relkind, c.relpersistence, c.relchecks, c.relhastriggers, c.relhasrules, \
                  c.relrowsecurity, c.relforcerowsecurity, '|', \
+         pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
+         pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'), \
+         CASE WHEN NOT pg_catalog.has_table_privilege(c.oid, 'INSERT') THEN \
+           (SELECT string_agg(a.attnum::text, ' ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+              AND pg_catalog.has_column_privilege(c.oid, a.attnum, 'INSERT')) END, '|', \
          (SELECT string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, \
                  a.atthasdef, a.attgenerated, a.attidentity, {}), ';' ORDER BY a.attnum) \
           FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '|', \
@@ -204,7 +212,7 @@ fn read_columns(client: &mut Client, table: u32, types: &Types) -> Result<Vec<Co
         &format!("SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
                     pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.attidentity <> '', \
                     COALESCE(k.collcollate IN ('C', 'POSIX'), false), pg_catalog.pg_get_expr(d.adbin, d.adrelid), {}, \
-                    a.attidentity = 'a' \
+                    a.attidentity = 'a', pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT') \
              FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation k ON k.oid = a.attcollation \
              LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
@@ -236,6 +244,7 @@ fn read_columns(client: &mut Client, table: u32, types: &Types) -> Result<Vec<Co
                 not_null: row.get::<_, bool>(5) || resolved.not_null,
                 default,
                 identity_always: row.get(10),
+                insertable: row.get(11),
             }
         })
         .collect();

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub(crate) mod column_set;
 pub(crate) mod ddl;
+pub(crate) mod grants;
 pub(crate) mod metadata_columns;
 pub(crate) mod plan;
 pub(crate) mod plan_cache;

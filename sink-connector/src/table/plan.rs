@@ -330,9 +330,11 @@ impl Plan {
         self.key.iter().flat_map(|key| key.columns.iter().map(|&i| &self.columns[i]))
     }
 
-    /// What a row without this column gets there, if that is the same for all rows: the encoded value, or `None` for NULL.
+    /// What a row without this column gets there, if that is the same for all rows and the sink may write it: the encoded
+    /// value, or `None` for NULL.
     pub fn constant_default(&self, column: usize) -> Option<Option<&[u8]>> {
         match &self.columns[column].default {
+            _ if !self.columns[column].insertable => None,
             None => Some(None),
             Some(ColumnDefault::Constant { value, .. }) => Some(value.as_deref()),
             Some(ColumnDefault::Expression(_) | ColumnDefault::Identity) => None,

@@ -214,11 +214,26 @@ impl Plans {
                 if current.is_some() {
                     tracing::info!(topic, table = plan.label, "the table has changed; its plan is renewed");
                 }
+                report_ungranted(topic, &plan);
                 let plan = Arc::new(plan);
                 plans.insert(topic.to_owned(), Arc::clone(&plan));
                 plan
             }
         }
+    }
+}
+
+/// Logs the columns that the role may not write, if it may write others.
+fn report_ungranted(topic: &str, plan: &Plan) {
+    let ungranted = plan.columns.iter().filter(|column| !column.insertable);
+    let names: Vec<&str> = ungranted.map(|column| column.name.as_str()).collect();
+    if !names.is_empty() && names.len() < plan.columns.len() {
+        tracing::warn!(
+            topic,
+            table = plan.label,
+            columns = names.join(", "),
+            "the role may not insert into these columns: a record that carries one waits until it may"
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bisect::LastWritten;
 use super::connection::WriterConnection;
 use super::context::WriterContext;
+use super::permission::name_grant;
 use super::prefix::SHORT_LOCK_TIMEOUT;
 use super::strategy::Strategy;
 use super::transaction::{Attempt, AttemptContext, Ladders, attempt};
@@ -62,6 +63,17 @@ impl WriterDatabase {
         outcome
     }
 
+    /// Adds the missing GRANT to the failure. This session cannot be asked any more.
+    fn name_grant(&self, batch: &Batch, failure: &mut Failure) {
+        let named = self.watched(|shared| {
+            let mut connection = shared.connections.open()?;
+            name_grant(&mut connection, batch, failure).map_err(Failure::from)
+        });
+        if let Err(error) = named {
+            tracing::debug!(%error, "cannot read the privileges");
+        }
+    }
+
     fn disconnect(&mut self) {
         self.progress.disconnected();
         if let Some(connection) = self.connection.take() {
@@ -102,6 +114,7 @@ impl Database for WriterDatabase {
                     failure.message = format!("{}: {lock}", failure.message);
                 }
             }
+            Err(failure) if failure.permission_denied() => self.name_grant(batch, failure),
             Err(_) => {}
             Ok(_) => self.progress.got_locks(),
         }

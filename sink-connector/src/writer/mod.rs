@@ -11,6 +11,7 @@ pub(crate) mod deletes;
 mod key_parameters;
 pub(crate) mod keyed;
 pub(crate) mod ladder;
+pub(crate) mod permission;
 mod prefix;
 mod prepared;
 pub(crate) mod rounds;

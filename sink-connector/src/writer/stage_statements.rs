@@ -142,7 +142,7 @@ fn insert_into(staged: &Staged, plan: &Plan) -> String {
                 }
                 _ => format!("s.c{n}"),
             });
-        } else if plan.insert_only && column.default.is_none() {
+        } else if plan.insert_only && column.default.is_none() && column.insertable {
             // What is behind a view may have a default of its own, whatever the other records carry.
             values.push("NULL".to_owned());
         } else {

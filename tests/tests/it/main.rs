@@ -99,5 +99,6 @@ mod transactions;
 mod try_file;
 mod types;
 mod unavailable_values;
+mod ungranted_columns;
 mod versions;
 mod waits;

@@ -28,6 +28,7 @@ use crate::table::plan_cache::Target;
 use crate::types::Offset;
 use crate::writer::bisect::LastWritten;
 use crate::writer::connection::WriterConnection;
+use crate::writer::permission::name_grant;
 use crate::writer::strategy::Strategy;
 use crate::writer::transaction::{AttemptContext, BEGIN, Ladders, RolledBack, WriteOutcome, Written, write};
 
@@ -173,7 +174,16 @@ impl DryRun<'_> {
         let rolled_back = connection.client().batch_execute("ROLLBACK");
         connection.discard();
         rolled_back?;
-        Ok((outcome?, plan))
+        let outcome = outcome.map_err(|mut failure| {
+            if failure.permission_denied()
+                && let Ok(mut connection) = connect::open(self.connections, self.config)
+                && let Err(error) = name_grant(&mut connection, &batch, &mut failure)
+            {
+                tracing::debug!(%error, "cannot read the privileges");
+            }
+            failure
+        })?;
+        Ok((outcome, plan))
     }
 
     fn outcome(&self, subject: &str, records: &[Sampled], written: &Written, report: &mut Report) {

@@ -6,7 +6,8 @@ use super::finding::Report;
 use crate::postgres::own_table::ForeignTable;
 use crate::postgres::session::exists;
 use crate::postgres::sql::{TableName, ident, literal};
-use crate::table::plan::{Mode, Wanted};
+use crate::table::grants::{self, Use};
+use crate::table::plan::{Mode, Plan, Wanted};
 
 /// A table that the sink creates itself: the key that names it, and columns that it always has.
 pub(super) struct OwnTable<'a> {
@@ -117,6 +118,35 @@ pub(super) fn privileges(
         format!("role {role} lacks {missing} on {table}"),
         format!("GRANT {missing} ON {} TO {}", table.sql(), ident(&role)),
     );
+    Ok(())
+}
+
+/// Reports the columns of a table that the role may not write, although it may write others.
+pub(super) fn on_columns(
+    client: &mut Client,
+    subject: &str,
+    plan: &Plan,
+    report: &mut Report,
+) -> Result<(), postgres::Error> {
+    let table = &plan.name;
+    if let Some(grant) = grants::missing(client, table, &Use::of_every_row(plan))? {
+        let text = format!(
+            "the role has privileges on some columns of {table}, but not on those that every row needs"
+        );
+        report.error(subject, text, grant);
+        return Ok(());
+    }
+    match grants::missing(client, table, &Use::of_whole_rows(plan))? {
+        Some(grant) => report.warning(
+            subject,
+            format!(
+                "the role may write only some columns of {table}: a record with a field for another one waits until it may; \
+                 records without are written"
+            ),
+            grant,
+        ),
+        None => privileges(client, subject, table, &[], report)?,
+    }
     Ok(())
 }
 

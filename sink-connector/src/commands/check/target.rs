@@ -6,7 +6,9 @@ use postgres::Client;
 
 use super::dry_run::{prepare, table_of};
 use super::finding::Report;
-use super::privileges::{OwnTable, may_create, missing_privileges, needed, own_table, privileges};
+use super::privileges::{
+    OwnTable, may_create, missing_privileges, needed, on_columns, own_table, privileges,
+};
 use crate::commands::postgres as connect;
 use crate::config::{Config, DeadLetters};
 use crate::positions::stored::Offsets;
@@ -156,12 +158,16 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
         if first {
             properties(client, &subject, &table, report)?;
         }
+        let plan = Plan::new(&target.wanted, &table);
         if exists {
             let missing = missing_privileges(client, name, needed(&target.wanted))?;
-            privileges(client, &subject, name, &missing, report)?;
+            match &plan {
+                Ok(plan) if missing.is_empty() => on_columns(client, &subject, plan, report)?,
+                _ => privileges(client, &subject, name, &missing, report)?,
+            }
         }
         client.batch_execute("ROLLBACK")?;
-        match Plan::new(&target.wanted, &table) {
+        match plan {
             Ok(plan) => {
                 report.ok(&subject, described(&plan));
                 if table.unlogged {

@@ -80,6 +80,7 @@ impl Columns {
             not_null: resolved.not_null || column_type.is_serial,
             default: resolved.default.map(ColumnDefault::Expression),
             identity_always: false,
+            insertable: true,
         };
         if column_type.is_serial {
             column.default = Some(ColumnDefault::Expression("nextval".to_owned()));

@@ -1,0 +1,25 @@
+//! Which GRANT is missing, where the server says only that permission is denied.
+
+use postgres::Client;
+
+use crate::batch::Batch;
+use crate::postgres::failure::Failure;
+use crate::table::column_set::ColumnSet;
+use crate::table::grants::{self, Use};
+
+/// Adds to a failure for want of a privilege the statement that grants it, if it is one on a target table of the batch.
+pub(crate) fn name_grant(
+    client: &mut Client,
+    batch: &Batch,
+    failure: &mut Failure,
+) -> Result<(), postgres::Error> {
+    for table in batch.tables() {
+        let (plan, rows) = (&table.plan, &table.rows);
+        let mut carried = ColumnSet::new(plan.columns.len());
+        rows.shapes().iter().for_each(|shape| carried.add(&shape.present));
+        if let Some(grant) = grants::missing(client, &plan.name, &Use::of(plan, &carried, rows.deletes()))? {
+            failure.message = format!("{}; {grant}", failure.message);
+        }
+    }
+    Ok(())
+}

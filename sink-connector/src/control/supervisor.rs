@@ -178,8 +178,10 @@ impl Supervisor {
         if let Some(rescue) = &running.rescue {
             return Ok(rescue.try_recv().ok());
         }
-        let reason = format!("PostgreSQL has not answered within {} ms", self.deadline.as_millis());
-        self.shared.health.fail(running.component.clone(), reason);
+        if !running.progress.was_overdue_before() {
+            let reason = format!("PostgreSQL has not answered within {} ms", self.deadline.as_millis());
+            self.shared.health.fail(running.component.clone(), reason);
+        }
         match rescue((self.make_connections)(), &running.progress, self.deadline) {
             Ok(rescue) => running.rescue = Some(rescue),
             Err(error) => {

@@ -25,6 +25,7 @@ struct ProgressState {
     locked_out: bool,
     past_the_fence: bool,
     overdue: bool,
+    overdue_before: bool,
     abandoned: bool,
     lock_wait: Option<String>,
 }
@@ -45,6 +46,7 @@ impl Default for Progress {
             locked_out: false,
             past_the_fence: false,
             overdue: false,
+            overdue_before: false,
             abandoned: false,
             lock_wait: None,
         }))
@@ -62,11 +64,17 @@ impl Progress {
         state.phase = Phase::Idle;
     }
 
-    /// Begins an attempt at a batch.
-    pub(crate) fn begin_attempt(&self) {
+    /// Begins an attempt at a batch. `overdue_before`: an earlier attempt at the same record passed the deadline.
+    pub(crate) fn begin_attempt(&self, overdue_before: bool) {
         let mut state = self.lock();
         state.past_the_fence = false;
         state.overdue = false;
+        state.overdue_before = overdue_before;
+    }
+
+    /// Whether what is being written is known to take too long: it need not be reported once more.
+    pub(crate) fn was_overdue_before(&self) -> bool {
+        self.lock().overdue_before
     }
 
     /// Marks the transaction as past its deadline, before its session is ended.

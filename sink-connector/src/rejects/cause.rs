@@ -86,6 +86,9 @@ impl Cause {
                     "a policy or view of {table} does not admit the row: correct the producer or the policy"
                 )
             }
+            Some("57014") => format!(
+                "find the trigger or constraint of {table} that holds the row up, then run dead-letters replay"
+            ),
             Some("P0001") => {
                 format!("a trigger of {table} refuses the row: correct the producer or the trigger")
             }

@@ -107,6 +107,7 @@ fn writer_context(
     let size = u32::try_from(config.postgres.writers + 1).context("too many writers")?;
     Ok(WriterContext {
         connections: Connections::new(postgres, size),
+        deadline: config.postgres.deadline,
         offsets: Offsets::new(&TableName::parse(&config.offsets.table), &config.name),
         dead_letters: dead_letters(config, &shutdown),
         policy: Arc::new(Policy::new(&config.errors)),

@@ -291,6 +291,9 @@ impl Attempts {
         let goes_on = met_before && now.past_the_fence;
         self.met = if goes_on { self.met + 1 } else { u32::from(now.past_the_fence) };
         self.last_sqlstate.clone_from(&failure.sqlstate);
+        if self.batch.troubled && self.is_to_be_timed(&failure, now) {
+            return self.retry(failure, false, now);
+        }
         if self.batch.troubled && !self.is_too_large(&failure, now) && self.may_park(&failure, now) {
             // The wait is the source's, and other tables are written meanwhile.
             if failure.undefined_table() {
@@ -330,9 +333,18 @@ impl Attempts {
 
     /// Whether fewer records may fit where these took too long.
     fn is_too_large(&self, failure: &Failure, now: Signals) -> bool {
+        self.takes_too_long(failure, now) && self.batch.records > 1
+    }
+
+    /// Whether the only record takes too long, and nothing has shown yet whether it or its table is at fault.
+    fn is_to_be_timed(&self, failure: &Failure, now: Signals) -> bool {
+        self.takes_too_long(failure, now) && self.batch.records == 1 && self.strategy != Strategy::Timed
+    }
+
+    fn takes_too_long(&self, failure: &Failure, now: Signals) -> bool {
         let too_long = failure.statement_timeout() || now.overdue;
         // After an unanswered COMMIT the batch must stay as it is until the positions have been read.
-        too_long && now.past_the_fence && self.batch.records > 1 && self.unanswered.is_none()
+        too_long && now.past_the_fence && self.unanswered.is_none()
     }
 
     /// Whether the failure may be that of one table, while the sink can write others.
@@ -347,6 +359,13 @@ impl Attempts {
     fn retry(&mut self, failure: Failure, confirmed: bool, now: Signals) -> Step {
         if self.is_too_large(&failure, now) {
             return Step::Report(Ending::Returned(Size::Smaller));
+        }
+        if self.is_to_be_timed(&failure, now) {
+            self.strategy = Strategy::Timed;
+            return Step::Try(self.strategy);
+        }
+        if self.strategy == Strategy::Timed {
+            self.strategy = self.batch.cheapest;
         }
         // An internal error that comes for the first time may pass.
         let may_be_the_records = failure.clone().met_again().may_be_the_records();

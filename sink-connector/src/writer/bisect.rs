@@ -7,10 +7,12 @@ mod confirm;
 mod control_row;
 mod control_values;
 mod outcomes;
+mod timed;
 mod value_alone;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::batch::records::offset32;
@@ -110,7 +112,7 @@ pub(crate) fn write(
     strategy: Strategy,
     context: &AttemptContext<'_>,
 ) -> Result<RowsOutcome, Failure> {
-    let AttemptContext { decide, probe_window, last_written, replay, .. } = *context;
+    let AttemptContext { decide, probe_window, last_written, replay, deadline, .. } = *context;
     let mut bisect = Bisection {
         connection,
         batch,
@@ -120,6 +122,7 @@ pub(crate) fn write(
         probe_window,
         last_written,
         replay,
+        deadline,
         decide_at: 1,
         cells: Cells::default(),
         outcome: RecordOutcomes::default(),
@@ -130,6 +133,7 @@ pub(crate) fn write(
         return Ok(RowsOutcome::RolledBack(obstacle));
     }
     bisect.confirm()?;
+    bisect.end_timing()?;
     bisect.decide();
     Ok(RowsOutcome::Written(bisect.outcome))
 }
@@ -145,6 +149,8 @@ struct Bisection<'a> {
     last_written: &'a LastWritten,
     /// The records are dead letters already. If they are refused, they remain dead letters.
     replay: bool,
+    /// The longest that the transaction may take.
+    deadline: Duration,
     /// The next decision is due at so many rejected records.
     decide_at: usize,
     cells: Cells,
@@ -164,6 +170,7 @@ impl Bisection<'_> {
             return self.part(batch, 0);
         }
         self.connection.client().batch_execute(IMMEDIATE)?;
+        self.begin_timing()?;
         if self.strategy >= Strategy::Bisect {
             self.connection.client().batch_execute(SAVEPOINT)?;
         }
@@ -325,7 +332,8 @@ impl Bisection<'_> {
 
     fn roll_back(&mut self) -> Result<(), Failure> {
         let back = if self.strategy >= Strategy::Bisect { BACK } else { "ROLLBACK" };
-        Ok(self.connection.client().batch_execute(back)?)
+        self.connection.client().batch_execute(back)?;
+        self.shorten_timing()
     }
 
     /// Whether a failure is a conflict on the plan's own key. The name of its index shows it at once. Otherwise the

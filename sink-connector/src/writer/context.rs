@@ -21,6 +21,8 @@ use crate::table::plan_cache::Plans;
 pub(crate) struct WriterContext {
     /// Connections to PostgreSQL.
     pub connections: Connections,
+    /// `postgres.deadline_ms`: the longest that a transaction may take.
+    pub deadline: Duration,
     /// The positions.
     pub offsets: Offsets,
     pub dead_letters: DeadLetters,
@@ -45,6 +47,7 @@ impl WriterContext {
     pub(crate) fn with_connections(&self, connections: Connections) -> Self {
         Self {
             connections,
+            deadline: self.deadline,
             offsets: self.offsets.clone(),
             dead_letters: self.dead_letters.clone(),
             policy: Arc::clone(&self.policy),

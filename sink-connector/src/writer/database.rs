@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bisect::LastWritten;
 use super::connection::WriterConnection;
@@ -14,6 +15,7 @@ use crate::batch::Batch;
 use crate::messages::progress::{Phase, Progress};
 use crate::postgres::failure::Failure;
 use crate::table::plan::Plan;
+use crate::types::TopicPartition;
 
 /// What a writer needs of PostgreSQL.
 pub(crate) trait Database {
@@ -41,7 +43,12 @@ pub(crate) struct WriterDatabase {
     connection: Option<WriterConnection>,
     ladders: Ladders,
     last_written: LastWritten,
+    /// The record that took too long last, all by itself.
+    slow: Option<Place>,
 }
+
+/// Where a record is: its partition and its offset.
+type Place = (TopicPartition, i64);
 
 impl WriterDatabase {
     pub(super) fn new(writer: usize, shared: Arc<WriterContext>, progress: Arc<Progress>) -> Self {
@@ -52,6 +59,7 @@ impl WriterDatabase {
             connection: None,
             ladders: Ladders::new(),
             last_written: LastWritten::default(),
+            slow: None,
         }
     }
 
@@ -82,9 +90,27 @@ impl WriterDatabase {
     }
 }
 
+/// The record of a batch that has no other.
+fn only_record(batch: &Batch) -> Option<Place> {
+    let mut records = batch.records().iter();
+    let record = records.next().filter(|_| records.next().is_none())?;
+    Some((batch.spans()[usize::from(record.span)].partition.clone(), record.offset))
+}
+
+/// Why a record is not written, for people. The same after each attempt.
+fn slow_record((partition, offset): &Place, deadline: Duration) -> String {
+    format!(
+        "the record of {partition} at offset {offset}, tried alone, takes longer than statement_timeout or \
+         postgres.deadline_ms, {} ms (57014): look for the trigger, constraint or lock that holds it up, or allow it more time. It \
+         becomes a dead letter if another row of its table can be written meanwhile",
+        deadline.as_millis()
+    )
+}
+
 impl Database for WriterDatabase {
     fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
-        self.progress.begin_attempt();
+        let alone = only_record(batch);
+        self.progress.begin_attempt(alone.is_some() && alone == self.slow);
         if self.connection.is_none() {
             let connection =
                 self.watched(|shared| WriterConnection::new(shared.connections.open()?, &shared.offsets))?;
@@ -98,18 +124,29 @@ impl Database for WriterDatabase {
             decide: &|batch, dead_letters| self.shared.policy.decide(self.writer, batch, dead_letters),
             probe_window: usize::try_from(self.shared.policy.window()).unwrap_or(usize::MAX),
             last_written: &self.last_written,
+            deadline: self.shared.deadline,
             open: false,
             replay: false,
         };
         let mut outcome = attempt(connection, batch, &mut self.ladders, strategy, &context);
         self.progress.enter(Phase::Idle);
-        if self.progress.was_overdue()
-            && let Err(failure) | Ok(Attempt::Unanswered { failure, .. }) = &mut outcome
+        let overdue = self.progress.was_overdue();
+        if let Err(failure) | Ok(Attempt::Unanswered { failure, .. }) = &mut outcome
+            && (overdue || failure.statement_timeout())
         {
-            failure.message = format!("ended after postgres.deadline_ms: {}", failure.message);
+            match alone.filter(|_| self.progress.past_the_fence()) {
+                Some(record) => {
+                    failure.message = slow_record(&record, self.shared.deadline);
+                    self.slow = Some(record);
+                }
+                None if overdue => {
+                    failure.message = format!("ended after postgres.deadline_ms: {}", failure.message);
+                }
+                None => {}
+            }
         }
         match &mut outcome {
-            Err(failure) if failure.lock_timeout() || failure.statement_timeout() => {
+            Err(failure) if overdue || failure.lock_timeout() || failure.statement_timeout() => {
                 if let Some(lock) = self.progress.lock_wait() {
                     failure.message = format!("{}: {lock}", failure.message);
                 }

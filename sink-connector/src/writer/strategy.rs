@@ -14,6 +14,9 @@ pub(crate) enum Strategy {
     Bisect,
     /// As in bisect; in addition, a record may be rejected for an error that looks like configuration.
     Confirm,
+    /// For a single record that takes too long: as in bisect, with a limit on the time of each statement. It may be rejected
+    /// if other rows of its table take less.
+    Timed,
 }
 
 impl Strategy {

@@ -82,6 +82,7 @@ fn context() -> WriterContext {
     };
     WriterContext {
         connections: Connections::new(&Arc::new(Connector::of("host=/nowhere")), 1),
+        deadline: Duration::from_secs(60),
         offsets: Offsets::new(&TableName::parse("o"), "c"),
         dead_letters: DeadLetters::new(&TableName::parse("d"), "c"),
         policy: Arc::new(Policy::new(&errors)),

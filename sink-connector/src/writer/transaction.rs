@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use postgres::error::Severity;
 
@@ -83,6 +84,8 @@ pub(crate) struct AttemptContext<'a> {
     pub probe_window: usize,
     /// The last record of each table that was written.
     pub last_written: &'a LastWritten,
+    /// The longest that the transaction may take.
+    pub deadline: Duration,
     /// The records are dead letters themselves: these are removed, and no position is moved.
     pub replay: bool,
     /// The transaction is open already, and the caller ends it: a dry run.
@@ -135,7 +138,9 @@ pub(crate) fn attempt(
                 (true, Strategy::Whole | Strategy::Runs) => {
                     Ok(Attempt::RolledBack(RolledBack::Refused { why: failure.message }))
                 }
-                (true, Strategy::Bisect | Strategy::Confirm) => Err(failure.into_configuration()),
+                (true, Strategy::Bisect | Strategy::Confirm | Strategy::Timed) => {
+                    Err(failure.into_configuration())
+                }
                 (false, _) => Err(failure),
             }
         }

@@ -87,6 +87,7 @@ mod self_references;
 mod server_errors;
 mod session_settings;
 mod shared_table;
+mod slow_records;
 mod sparse;
 mod special_tables;
 mod sqlstates;

@@ -268,6 +268,7 @@ impl Replay<'_> {
                 // Nothing of it is a probe.
                 probe_window: usize::MAX,
                 last_written: &LastWritten::default(),
+                deadline: self.config.postgres.deadline,
                 replay: true,
                 open: false,
             };

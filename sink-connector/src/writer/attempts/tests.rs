@@ -1,4 +1,5 @@
 mod parked;
+mod timed;
 
 use super::*;
 use crate::types::{Offset, TopicPartition};
@@ -274,15 +275,12 @@ fn a_transaction_that_takes_too_long_past_the_fence_returns_the_batch_smaller() 
 }
 
 #[test]
-fn a_transaction_that_takes_too_long_at_the_fence_or_with_one_record_is_tried_again() {
+fn a_transaction_that_takes_too_long_at_the_fence_is_tried_again() {
     for (sqlstate, signals) in [("57014", QUIET), ("57P01", OVERDUE)] {
         let mut attempts = begun(3);
         let at_the_fence = Signals { past_the_fence: false, ..signals };
         attempts.next(failed(sqlstate), at_the_fence);
         assert_step(&attempts.next(Event::Waited, at_the_fence), "Try(Whole)");
-        let mut attempts = begun(1);
-        attempts.next(failed(sqlstate), signals);
-        assert_step(&attempts.next(Event::Waited, signals), "Try(Whole)");
     }
 }
 

@@ -24,6 +24,7 @@ impl Bisection<'_> {
     pub(super) fn is_the_records(&self, failure: &Failure) -> bool {
         failure.is_the_records()
             || (self.strategy == Strategy::Confirm && failure.clone().met_again().may_be_the_records())
+            || self.is_too_slow(failure)
     }
 
     /// Notes the tables that accepted rows of these records.
@@ -40,6 +41,9 @@ impl Bisection<'_> {
     pub(super) fn check_candidate(&mut self, part: &Batch, failure: Failure) -> Result<Failure, Failure> {
         if self.replay || failure.is_the_records() {
             return Ok(failure);
+        }
+        if self.is_too_slow(&failure) {
+            return self.check_slow(part, failure);
         }
         if self.refuses_a_value(part, &failure)? {
             return Ok(failure.into_the_records());

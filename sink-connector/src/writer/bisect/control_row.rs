@@ -110,7 +110,7 @@ impl Bisection<'_> {
             Ok(true) => Control::Accepted,
             Ok(false) => Control::Unknown,
             Err(failure) if failure.before_rows => return Err(failure),
-            Err(failure) if failure.is_the_records() => Control::Unknown,
+            Err(failure) if failure.is_the_records() || self.is_too_slow(&failure) => Control::Unknown,
             Err(failure) if failure.clone().met_again().class == Class::Configuration => {
                 Control::Refused(failure)
             }

@@ -68,8 +68,10 @@ fn an_unanswered_commit_is_resolved_before_a_table_is_parked() {
 }
 
 #[test]
-fn one_record_that_takes_too_long_parks_its_table() {
-    let step = beside_others(&mut begun(1), [failed("57014"), Event::Waited]);
+fn one_record_that_takes_too_long_parks_its_table_once_it_was_timed() {
+    let mut attempts = begun(1);
+    assert_step(&beside_others(&mut attempts, [failed("57014"), Event::Waited]), "Try(Timed)");
+    let step = beside_others(&mut attempts, [failed("57014"), Event::Waited]);
     assert!(matches!(step, Step::Report(Ending::Parked(_))));
     assert_step(&beside_others(&mut begun(2), [failed("57014"), Event::Waited]), "Report(Returned(Smaller))");
 }

@@ -99,6 +99,7 @@ mod topics;
 mod transactions;
 mod try_file;
 mod types;
+mod unanswered_replay;
 mod unavailable_values;
 mod ungranted_columns;
 mod versions;

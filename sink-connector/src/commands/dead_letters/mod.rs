@@ -3,6 +3,7 @@
 mod causes;
 mod list;
 mod replay;
+mod replayed;
 
 use std::process::ExitCode;
 use std::time::SystemTime;

@@ -2,18 +2,16 @@
 //! transaction takes the place of the fence.
 
 use std::cell::RefCell;
-use std::collections::btree_map::{BTreeMap, Entry};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use serde_json::json;
 
-use super::list::{DETAIL_CHARS, excerpt};
+use super::replayed::{Failures, Replayed, failures};
 use crate::batch::Batch;
-use crate::commands::{Output, postgres, print_json};
+use crate::commands::postgres;
 use crate::config::Config;
-use crate::decode::{Cells, Reason, Rejection, Wider};
+use crate::decode::Cells;
 use crate::messages::report::BatchCounts;
 use crate::observe::health::Health;
 use crate::positions::stored::Offsets;
@@ -21,8 +19,7 @@ use crate::postgres::failure::Failure;
 use crate::postgres::session::Connections;
 use crate::postgres::sql::TableName;
 use crate::postgres::sqlstate::Class;
-use crate::rejects::cause::Cause;
-use crate::rejects::dead_letters::{DeadLetter, DeadLetters, Filter, StoredDeadLetter};
+use crate::rejects::dead_letters::{DeadLetters, Filter, StoredDeadLetter};
 use crate::rejects::policy::Decision;
 use crate::table::plan::Plan;
 use crate::table::plan_cache::Plans;
@@ -41,135 +38,6 @@ const ATTEMPTS: usize = 20;
 const TRIES: u32 = 3;
 /// So many failures of single dead letters one after the other are not theirs.
 const MAX_FAILURES: u32 = 30;
-
-/// The outcome of a replay.
-#[derive(Debug, Default)]
-pub(super) struct Replayed {
-    rows_written: u64,
-    rows_deleted: u64,
-    skipped: u64,
-    failed: u64,
-    failures: Failures,
-    not_configured: BTreeSet<String>,
-    /// The tables of the topics with failures.
-    tables: BTreeMap<String, TableName>,
-}
-
-/// Those that still fail, by topic and cause: how many, the wider type that would take their values, and the first.
-type Failures = BTreeMap<(String, Cause), Failed>;
-
-#[derive(Clone, Debug)]
-struct Failed {
-    count: u64,
-    wider: Option<Wider>,
-    first: (TopicPartition, i64),
-    detail: String,
-}
-
-impl Replayed {
-    fn hint(&self, topic: &str, cause: &Cause, failed: &Failed) -> String {
-        self.tables.get(topic).map_or_else(String::new, |table| cause.hint(table, failed.wider))
-    }
-
-    /// How many dead letters still fail.
-    pub(super) fn failed(&self) -> u64 {
-        self.failed
-    }
-
-    fn add_failures(&mut self, failures: Failures) {
-        for (cause, failed) in failures {
-            match self.failures.entry(cause) {
-                Entry::Vacant(entry) => drop(entry.insert(failed)),
-                Entry::Occupied(mut entry) => {
-                    let sum = entry.get_mut();
-                    sum.count += failed.count;
-                    sum.wider = sum.wider.max(failed.wider);
-                }
-            }
-        }
-    }
-
-    fn add(&mut self, counts: &BatchCounts) {
-        self.rows_written += counts.written.iter().map(|(_, n)| n).sum::<u64>();
-        self.rows_deleted += counts.deleted.iter().map(|(_, n)| n).sum::<u64>();
-        self.skipped += counts.skipped.iter().map(|(_, _, n)| n).sum::<u64>();
-        self.failed += counts.dead_letters.len() as u64;
-    }
-
-    pub(super) fn print(&self, output: Output) -> anyhow::Result<()> {
-        if output == Output::Json {
-            return print_json(&json!({
-                "rows_written": self.rows_written,
-                "rows_deleted": self.rows_deleted,
-                "skipped": self.skipped,
-                "failed": self.failed,
-                "failures": self.failures.iter().map(|((topic, cause), failed)| json!({
-                    "topic": topic,
-                    "reason": cause.reason.as_str(),
-                    "sqlstate": cause.sqlstate,
-                    "constraint": cause.constraint,
-                    "count": failed.count,
-                    "first": {"partition": failed.first.0.partition.0, "offset": failed.first.1},
-                    "detail": failed.detail,
-                    "action": self.hint(topic, cause, failed),
-                })).collect::<Vec<_>>(),
-                "not_configured": self.not_configured,
-            }));
-        }
-        shared::outln!(
-            "{} rows written, {} deleted, {} records skipped, {} dead letters still fail",
-            self.rows_written,
-            self.rows_deleted,
-            self.skipped,
-            self.failed
-        )?;
-        for ((topic, cause), failed) in &self.failures {
-            shared::outln!(
-                "{}: {}, the first {} at offset {}: {} -> {}",
-                cause.title(),
-                failed.count,
-                failed.first.0,
-                failed.first.1,
-                excerpt(&failed.detail, DETAIL_CHARS),
-                self.hint(topic, cause, failed)
-            )?;
-        }
-        for topic in &self.not_configured {
-            shared::outln!(
-                "not replayed: dead letters of topic {topic}, which this configuration does not read"
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// The rejected records of a batch, by cause.
-fn failures(batch: &Batch, rejected: &[DeadLetter<'_>]) -> Failures {
-    let mut failures = Failures::new();
-    for dead_letter in rejected {
-        let (partition, record) = dead_letter.place(batch);
-        let cause = Cause::of(dead_letter.rejection, dead_letter.failure);
-        let failed = failures.entry((partition.topic.to_string(), cause)).or_insert_with(|| Failed {
-            count: 0,
-            wider: None,
-            first: (partition.clone(), record.offset),
-            detail: dead_letter.rejection.detail.clone(),
-        });
-        failed.count += 1;
-        failed.wider = failed.wider.max(dead_letter.rejection.wider);
-    }
-    failures
-}
-
-/// A dead letter that could not be tried to its end.
-fn failed(dead_letter: &StoredDeadLetter, failure: &Failure) -> Failures {
-    let detail = failure.report().to_owned();
-    let rejection = Rejection { reason: Reason::Refused, column: None, wider: None, detail: detail.clone() };
-    let topic = dead_letter.partition.topic.to_string();
-    let first = (dead_letter.partition.clone(), dead_letter.offset);
-    let cause = Cause::of(&rejection, Some(failure));
-    Failures::from([((topic, cause), Failed { count: 1, wider: None, first, detail })])
-}
 
 struct Replay<'a> {
     config: &'a Config,
@@ -216,20 +84,16 @@ pub(super) fn replay(
     let mut after: Option<(TopicPartition, i64)> = None;
     loop {
         match replay.next_batch(filter, after.as_ref(), &mut replayed).with_context(|| {
-            let Replayed { rows_written, failed, .. } = &replayed;
             format!(
-                "the replay ended early: {rows_written} rows were written and {failed} dead letters still fail. All \
-                 others are unchanged. Run it again to continue"
+                "the replay ended early: {} rows were written and {} dead letters still fail. All others are unchanged. Run \
+                 it again to continue",
+                replayed.rows_written,
+                replayed.failed()
             )
         })? {
             Some(last) => after = Some(last),
             None => {
-                let topics = replayed.failures.keys().map(|(topic, _)| topic.clone());
-                let table = |topic: String| {
-                    let table = TableName::parse(&config.topic(&topic).table);
-                    (topic, table)
-                };
-                replayed.tables = topics.map(table).collect();
+                replayed.end(config);
                 return Ok(replayed);
             }
         }
@@ -273,45 +137,47 @@ impl Replay<'_> {
                 open: false,
             };
             strategy = strategy.max(Strategy::cheapest(&batch));
-            let outcome = match attempt(&mut self.connection, &batch, &mut self.ladders, strategy, &context) {
+            let attempted = attempt(&mut self.connection, &batch, &mut self.ladders, strategy, &context);
+            if let Ok(Attempt::Unanswered { counts, .. }) = &attempted
+                && self.took_place(&batch, &stored)?
+            {
+                self.committed(counts, still_failing.take(), replayed);
+                return Ok(Some(last));
+            }
+            match attempted {
                 // What looks like a configuration error may be caused by one dead letter, which must not block the others.
                 Err(failure)
                     if failure.clone().met_again().may_be_the_records() && strategy < Strategy::Confirm =>
                 {
                     self.reconnect()?;
                     strategy = Strategy::Confirm;
-                    continue;
                 }
-                // After a COMMIT without an answer, what is left is read again.
                 Err(failure) | Ok(Attempt::Unanswered { failure, .. }) => {
                     if self.gives_up(&stored, failure, replayed)? {
                         return Ok(Some(last));
                     }
-                    continue;
                 }
-                Ok(outcome) => outcome,
-            };
-            match outcome {
-                Attempt::Committed(counts) => {
-                    (self.failures, self.size) = (0, (self.size * 2).min(BATCH));
-                    replayed.add(&counts);
-                    replayed.add_failures(still_failing.take());
+                Ok(Attempt::Committed(counts)) => {
+                    self.committed(&counts, still_failing.take(), replayed);
                     return Ok(Some(last));
                 }
-                // Another command replays or discards the same dead letters: read again what is left.
-                Attempt::RolledBack(RolledBack::Fenced) => {}
-                Attempt::RolledBack(RolledBack::TableChanged) => self.current_plans.clear(),
-                Attempt::RolledBack(RolledBack::Refused { .. }) => strategy = Strategy::Bisect,
-                Attempt::RolledBack(RolledBack::Conflict { label }) => {
-                    self.ladders.entry(label).or_default().climb();
-                }
-                Attempt::Unanswered { .. }
-                | Attempt::RolledBack(RolledBack::Intolerable(_) | RolledBack::Tripped(_)) => {
-                    bail!("a replay has no error policy")
-                }
+                Ok(Attempt::RolledBack(why)) => strategy = self.after(why, strategy)?,
             }
         }
         bail!("the dead letters or the table keep changing")
+    }
+
+    /// After a batch that was rolled back for what is in it: how it is tried again.
+    fn after(&mut self, why: RolledBack, strategy: Strategy) -> anyhow::Result<Strategy> {
+        match why {
+            // Another command replays or discards the same dead letters: read again what is left.
+            RolledBack::Fenced => {}
+            RolledBack::TableChanged => self.current_plans.clear(),
+            RolledBack::Refused { .. } => return Ok(Strategy::Bisect),
+            RolledBack::Conflict { label } => self.ladders.entry(label).or_default().climb(),
+            RolledBack::Intolerable(_) | RolledBack::Tripped(_) => bail!("a replay has no error policy"),
+        }
+        Ok(strategy)
     }
 
     /// After a failure of the moment, which one dead letter may cause: its trigger raises 40001, or ends its session. The
@@ -337,9 +203,36 @@ impl Replay<'_> {
         if self.failures >= MAX_FAILURES {
             return Err(failure.into());
         }
-        replayed.add_failures(failed(single, &failure));
-        replayed.failed += 1;
+        replayed.given_up(single, &failure);
         Ok(true)
+    }
+
+    fn committed(&mut self, counts: &BatchCounts, still_failing: Failures, replayed: &mut Replayed) {
+        (self.failures, self.size) = (0, (self.size * 2).min(BATCH));
+        replayed.committed(counts, still_failing);
+    }
+
+    /// Whether a COMMIT that was not answered took place: then none of its dead letters is as it was.
+    fn took_place(&mut self, batch: &Batch, stored: &[StoredDeadLetter]) -> anyhow::Result<bool> {
+        let tried =
+            |dead_letter: &&StoredDeadLetter| batch.plans().contains_key(&dead_letter.partition.topic);
+        let tried: Vec<&StoredDeadLetter> = stored.iter().filter(tried).collect();
+        let mut last = None;
+        for _ in 0..TRIES {
+            let unchanged = self.reconnect().and_then(|()| {
+                let unchanged = self.dead_letters.unchanged(self.connection.client(), &tried);
+                unchanged.map_err(|error| Failure::from(error).into())
+            });
+            match unchanged {
+                Ok(unchanged) => return Ok(unchanged == 0),
+                Err(error) => last = Some(error),
+            }
+        }
+        let error = last.unwrap_or_else(|| anyhow::anyhow!("it was not tried"));
+        let count = tried.len();
+        Err(error.context(format!(
+            "a COMMIT was not answered: whether {count} more dead letters were replayed is not known"
+        )))
     }
 
     /// Replaces a connection on which a statement failed.

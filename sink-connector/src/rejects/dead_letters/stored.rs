@@ -104,6 +104,11 @@ const CONDITION: &str = "connector = $1 AND ($2::text IS NULL OR topic = $2) \
      AND ($5::text IS NULL OR reason = $5) AND ($6::float8 IS NULL OR created_at >= to_timestamp($6)) \
      AND ($7::text IS NULL OR (topic, partition, \"offset\") > ($7, $8::int, $9::bigint))";
 
+/// The time when a dead letter was stored, as text.
+fn created_at(column: &str) -> String {
+    format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
+}
+
 impl DeadLetters {
     /// The selected dead letters, in the order of topic, partition and offset, from after `after`; at most `limit`.
     pub(crate) fn read(
@@ -116,9 +121,9 @@ impl DeadLetters {
         let sql = format!(
             "SELECT topic, partition, \"offset\", reason, detail, \
                     CASE WHEN isfinite(\"timestamp\") THEN (extract(epoch FROM \"timestamp\") * 1000)::bigint END, \
-                    to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
-                    sqlstate, \"constraint\", key, payload, headers::text \
+                    {}, sqlstate, \"constraint\", key, payload, headers::text \
              FROM {} WHERE {CONDITION} ORDER BY topic, partition, \"offset\" LIMIT {limit}",
+            created_at("created_at"),
             self.table
         );
         let rows = self.with_parameters(filter, after, |parameters| client.query(&sql, parameters))?;
@@ -192,6 +197,28 @@ impl DeadLetters {
             int_array(records().map(|r| r.offset)),
             literal(&self.connector)
         )
+    }
+
+    /// How many of these dead letters are as they were when they were read. Waits for the transactions that remove or replace
+    /// them.
+    pub(crate) fn unchanged(
+        &self,
+        client: &mut Client,
+        stored: &[&StoredDeadLetter],
+    ) -> Result<i64, postgres::Error> {
+        let topics: Vec<&str> = stored.iter().map(|d| &*d.partition.topic).collect();
+        let partitions: Vec<i32> = stored.iter().map(|d| d.partition.partition.0).collect();
+        let offsets: Vec<i64> = stored.iter().map(|d| d.offset).collect();
+        let created: Vec<&str> = stored.iter().map(|d| &*d.created_at).collect();
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT FROM {} d \
+               JOIN unnest($2::text[], $3::int[], $4::bigint[], $5::text[]) u(topic, partition, at, created) \
+                 ON d.topic = u.topic AND d.partition = u.partition AND d.\"offset\" = u.at \
+             WHERE d.connector = $1 AND {} = u.created FOR UPDATE OF d) unchanged",
+            self.table,
+            created_at("d.created_at")
+        );
+        client.query_one(&sql, &[&self.connector, &topics, &partitions, &offsets, &created])?.try_get(0)
     }
 
     /// Offsets of the dead letters of a partition just below `position`, at most `window` below it.

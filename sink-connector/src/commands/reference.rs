@@ -59,7 +59,7 @@ fn markdown() -> String {
     text += "\n## sink-connector: /status\n\nAll times are RFC 3339 in UTC. Fields may be added.\n\n";
     text += &fields::<Answer>();
     text += "\n## sink-connector: /readyz\n\nStatus 200 with `ready: true`, or 503 with `ready: false`, `reason` (that of the first problem) and \
-             `problems`. With 200, `problems` is there if a part of the tables or partitions is not written.\n\n";
+             `problems`. With 200, `problems` is there if a part of the tables, partitions or topics is not written.\n\n";
     text += &fields::<ProblemStatus>();
     text += "\n## sink-connector: summary\n\n`run --summary json` prints it as the last line of standard output, also when the run fails.\n\n";
     text += &fields::<Summary<'_>>();

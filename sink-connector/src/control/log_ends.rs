@@ -1,6 +1,6 @@
 //! Log ends: a thread that queries Kafka for the first and last offsets of partitions, and for access to the topics.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(crate) struct LogEnds {
     pub interval: Duration,
     /// Whether to report the current ends once, for `--until-end`.
     pub wants_goal: bool,
+    /// Every topic could be read when it was looked at last.
+    pub all_readable: bool,
 }
 
 impl LogEnds {
@@ -43,7 +45,7 @@ impl LogEnds {
                 Ok(()) => self.recovered(),
                 Err(error) => self.health.fail(Component::Kafka, error.to_string()),
             }
-            let wait = if self.wants_goal || !self.health.is_ok(&Component::Kafka) {
+            let wait = if self.wants_goal || !self.all_readable || !self.health.is_ok(&Component::Kafka) {
                 Duration::from_millis(500)
             } else {
                 self.interval
@@ -74,12 +76,20 @@ impl LogEnds {
             return Err(error.into());
         }
         // An error of one topic or partition must not hide the ends of the others.
-        let mut trouble =
-            described.map_err(QueryError::from).and_then(|now| self.readable(&names, &now)).err();
+        let unreadable = described.map_err(QueryError::from).and_then(|now| self.unreadable(&names, &now));
+        let (unreadable, mut trouble) = match unreadable {
+            Ok(unreadable) => (unreadable, None),
+            Err(error) => (BTreeMap::new(), Some(error)),
+        };
+        if trouble.is_none() {
+            self.health.topics(names.len(), &unreadable);
+            self.all_readable = unreadable.is_empty();
+        }
         if self.wants_goal && trouble.is_none() {
             trouble = self.goal(&topics).err();
         }
-        let watched = self.watched.lock().clone();
+        let mut watched = self.watched.lock().clone();
+        watched.retain(|partition| !unreadable.contains_key(&*partition.topic));
         let mut known = self.ends(&watched);
         let mut found = Vec::with_capacity(watched.len());
         for partition in watched {
@@ -140,20 +150,22 @@ impl LogEnds {
         Ok(())
     }
 
-    /// Whether the topics exist and may be read.
-    fn readable(&self, topics: &[&str], now: &Described) -> Result<(), QueryError> {
-        // The group assigns such a topic like any other, and no record arrives.
-        if !now.unreadable.is_empty() {
-            return Err(QueryError::NotAuthorised(now.unreadable.join(", ")));
-        }
+    /// The topics that do not exist or may not be read, and why.
+    fn unreadable(&self, topics: &[&str], now: &Described) -> Result<BTreeMap<String, String>, QueryError> {
+        // The group assigns a topic that may not be read like any other, and no record arrives.
+        let refused =
+            now.unreadable.iter().map(|topic| (topic.clone(), QueryError::NotAuthorised(topic.clone())));
+        let mut unreadable: BTreeMap<String, String> =
+            refused.map(|(topic, error)| (topic, error.to_string())).collect();
         // A broker before 2.8 has no topic ids; the metadata shows whether the topic exists.
         for topic in topics.iter().filter(|topic| !now.ids.contains_key(**topic)) {
             let metadata = self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT)?;
             if metadata.topics().iter().all(|t| t.name() != *topic || t.partitions().is_empty()) {
-                return Err(QueryError::NotVisible((*topic).to_owned()));
+                let error = QueryError::NotVisible((*topic).to_owned());
+                unreadable.insert((*topic).to_owned(), error.to_string());
             }
         }
-        Ok(())
+        Ok(unreadable)
     }
 
     fn notify(&self, event: Event) {

@@ -20,7 +20,6 @@ pub(crate) enum QueryError {
     NoTopic(String),
     #[error("topic {0} does not exist, or this client may not read it")]
     NotVisible(String),
-    /// The names, comma-separated.
     #[error("not authorised to read topic {0}")]
     NotAuthorised(String),
     #[error(transparent)]

@@ -23,6 +23,8 @@ pub(crate) enum Component {
     Postgres,
     /// A topic that matches a pattern and has no target.
     Topic(String),
+    /// A topic that does not exist, or that this client may not read.
+    Unreadable(String),
     /// A target table and its plan.
     Table(String),
     /// A target table that cannot be written for now, and whose partitions are paused.
@@ -45,7 +47,7 @@ impl Component {
             Self::Group => "group".to_owned(),
             Self::Positions => "positions".to_owned(),
             Self::Postgres => "postgres".to_owned(),
-            Self::Topic(topic) => format!("topic {topic}"),
+            Self::Topic(topic) | Self::Unreadable(topic) => format!("topic {topic}"),
             Self::Table(table) => format!("table {table}"),
             Self::Parked(table) => format!("parked table {table}"),
             Self::Stopped(partition) => format!("partition {partition}"),
@@ -84,22 +86,26 @@ struct HealthState {
     tables: usize,
     /// How many partitions are assigned.
     partitions: usize,
+    /// How many topics there are.
+    topics: usize,
 }
 
 impl HealthState {
-    /// Whether all problems are those of parked tables and stopped partitions, and neither all tables are parked nor all
-    /// partitions have stopped.
+    /// Whether all problems are those of parked tables, stopped partitions and topics that cannot be read, and these are not
+    /// all tables, all partitions or all topics.
     fn something_goes_on(&self) -> bool {
-        let (mut parked, mut stopped) = (0, 0);
+        let (mut parked, mut stopped, mut unreadable) = (0, 0, 0);
         for component in self.problems.keys() {
             match component {
                 Component::Parked(_) => parked += 1,
                 Component::Stopped(_) => stopped += 1,
+                Component::Unreadable(_) => unreadable += 1,
                 Component::Table(table) if self.problems.contains_key(&Component::Parked(table.clone())) => {}
                 _ => return false,
             }
         }
-        (parked == 0 || parked < self.tables) && (stopped == 0 || stopped < self.partitions)
+        let some = |troubled: usize, all: usize| troubled == 0 || troubled < all;
+        some(parked, self.tables) && some(stopped, self.partitions) && some(unreadable, self.topics)
     }
 
     fn list(&self) -> Vec<Value> {
@@ -188,6 +194,20 @@ impl Health {
         for (partition, reason) in stopped {
             let problem = Problem { reason, since: now, starting: false };
             state.problems.entry(Component::Stopped(partition)).or_insert(problem);
+        }
+    }
+
+    /// Notes how many topics there are, and which of them cannot be read and why. If only some cannot, the sink is ready.
+    pub(crate) fn topics(&self, topics: usize, unreadable: &BTreeMap<String, String>) {
+        let over: Vec<Component> = {
+            let mut state = self.lock();
+            state.topics = topics;
+            let over = |component: &&Component| matches!(component, Component::Unreadable(topic) if !unreadable.contains_key(topic));
+            state.problems.keys().filter(over).cloned().collect()
+        };
+        over.iter().for_each(|component| self.recovered(component));
+        for (topic, why) in unreadable {
+            self.fail(Component::Unreadable(topic.clone()), why);
         }
     }
 
@@ -314,6 +334,25 @@ mod tests {
         health.recovered(&parked("b"));
         health.fail(Component::Kafka, "unreachable");
         assert!(health.ready().is_err());
+    }
+
+    #[test]
+    fn topics_that_cannot_be_read_leave_it_ready_unless_they_are_all() {
+        let health = Health::default();
+        let gone = |names: &[&str]| {
+            names.iter().map(|name| ((*name).to_owned(), format!("{name} is gone"))).collect()
+        };
+        health.topics(2, &gone(&["a"]));
+        let body = health.ready().expect("the other topic is read");
+        assert_eq!(body["problems"][0], health.problems()[0]);
+        assert_eq!(
+            (&body["problems"][0]["component"], &body["problems"][0]["reason"]),
+            (&json!("topic a"), &json!("a is gone"))
+        );
+        health.topics(2, &gone(&["a", "b"]));
+        assert_eq!(health.ready().unwrap_err()["reason"], "a is gone");
+        health.topics(2, &gone(&[]));
+        assert_eq!(health.ready(), Ok(json!({"ready": true})));
     }
 
     #[test]

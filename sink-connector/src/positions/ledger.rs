@@ -40,6 +40,14 @@ impl Ledger {
         self.partitions.get_mut(partition)?.resolve_again(epoch).then_some(epoch)
     }
 
+    /// The position of a stopped partition is read again, because the cause may be over. Returns the epoch of the query; `None`
+    /// if it can only end by an act of the operator.
+    pub(crate) fn ask_again(&mut self, partition: &TopicPartition) -> Option<u64> {
+        self.epochs += 1;
+        let epoch = self.epochs;
+        self.partitions.get_mut(partition)?.asks_again(epoch).then_some(epoch)
+    }
+
     /// One partition.
     pub(crate) fn get(&self, partition: &TopicPartition) -> Option<&AssignedPartition> {
         self.partitions.get(partition)

@@ -107,9 +107,24 @@ impl AssignedPartition {
         true
     }
 
+    /// The cause of its stop may be over, without an act of the operator here: its position is read again by the query with
+    /// this epoch. It stays stopped until there is an answer. False if the cause cannot end so.
+    pub(crate) fn asks_again(&mut self, epoch: u64) -> bool {
+        let asks = self.may_recover();
+        if asks {
+            self.epoch = epoch;
+        }
+        asks
+    }
+
+    /// It has stopped, and goes on if the table that its position belongs to is back.
+    pub(crate) fn may_recover(&self) -> bool {
+        matches!(self.phase, Phase::Stopped(Stopped::TableRecreated(..)))
+    }
+
     /// The position was read, and taking may begin there. False if it answers an older query.
     pub(crate) fn resolved(&mut self, epoch: u64, position: Offset) -> bool {
-        if self.epoch != epoch || self.phase != Phase::Resolving {
+        if self.epoch != epoch || self.phase != Phase::Resolving && !self.may_recover() {
             return false;
         }
         (self.stored, self.handed, self.next) = (position, position, position);
@@ -126,6 +141,9 @@ impl AssignedPartition {
             if let Some(position) = why.position() {
                 (self.stored, self.handed, self.next) = (position, position, position);
                 self.known = true;
+            } else if !why.is_in_this_log() {
+                // Neither a position nor a lag in the log that is there now.
+                self.known = false;
             }
             self.phase = Phase::Stopped(why);
         }
@@ -378,6 +396,25 @@ mod tests {
         assert!(!partition.stop(Stopped::LostPosition("gone".into())));
         assert!(!partition.resolved(1, Offset(0)));
         assert!(!partition.resolve_again(2));
+    }
+
+    #[test]
+    fn a_partition_goes_on_when_the_table_of_its_position_is_back() {
+        let mut partition = active(10);
+        assert!(partition.stop(Stopped::TableRecreated("another".into(), Offset(10))));
+        assert!(partition.asks_again(2) && partition.has_stopped());
+        assert!(!partition.resolved(1, Offset(10)), "an older query");
+        assert!(partition.resolved(2, Offset(10)) && partition.is_active() && partition.takes(Offset(10)));
+        assert!(partition.stop(Stopped::LostPosition("gone".into())));
+        assert!(!partition.asks_again(3) && !partition.resolved(3, Offset(10)));
+    }
+
+    #[test]
+    fn in_another_log_there_is_no_position_and_no_lag() {
+        let mut partition = active(10);
+        partition.ends_at(Offset(3));
+        assert!(partition.stop(Stopped::TopicRecreated("another".into())));
+        assert!(!partition.is_known() && partition.lag().is_none());
     }
 
     #[test]

@@ -45,6 +45,11 @@ impl Stopped {
         }
     }
 
+    /// Whether the stored position means something in the log that is there now.
+    pub(crate) fn is_in_this_log(&self) -> bool {
+        !matches!(self, Self::TopicRecreated(_) | Self::BeyondLogEnd(_))
+    }
+
     /// Every value of the label.
     pub const ALL: [&str; 7] = [
         "lost_position",

@@ -113,6 +113,7 @@ fn start_log_ends(
         watched,
         interval: if sink.bounds.bounded() { bounded_run } else { unbounded_run },
         wants_goal: sink.bounds.until_end,
+        all_readable: true,
     };
     let (requests_in, requests) = bounded(1);
     spawn("log-ends", move || log_ends.run(&requests))?;

@@ -75,7 +75,12 @@ impl Source {
             let Some(entry) = self.ledger.get_mut(&partition) else { continue };
             match answer {
                 Ok(position) => {
+                    let had_stopped = entry.has_stopped();
                     if entry.resolved(epoch, position) {
+                        if had_stopped {
+                            tracing::info!(%partition, %position, "goes on: its table is back");
+                            self.command(Command::EndMetrics(partition.clone()));
+                        }
                         // Lag tools need a group offset for partitions that had none, or whose position was reset.
                         self.kafka_commits.stored(&partition, position);
                         self.pauses.begin(&partition.topic);

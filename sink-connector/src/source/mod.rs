@@ -143,6 +143,8 @@ pub(crate) struct Source {
     breakers: OpenBreakers,
     parked: ParkedTables,
     beyond_log_ends: BeyondLogEnds,
+    /// Ticks until the positions of stopped partitions are read again.
+    ticks_to_ask: u32,
     pauses: Pauses,
     kafka_commits: KafkaCommits,
     next_tick: Instant,
@@ -176,6 +178,7 @@ impl Source {
             breakers: OpenBreakers::default(),
             parked: ParkedTables::default(),
             beyond_log_ends: BeyondLogEnds::default(),
+            ticks_to_ask: 0,
             pauses: Pauses::default(),
             kafka_commits: KafkaCommits::new(now),
             next_tick: now,

@@ -34,6 +34,9 @@ impl<C: Client> Shell<C> {
                     }
                 }
             }
+            if entry.has_stopped() && !entry.is_known() {
+                self.remove_position(partition);
+            }
             if entry.is_known() && *entry.phase() != Phase::Resolving {
                 // Both from the same moment: alerts add them up to the end of the partition.
                 let number = partition.partition.to_string();
@@ -71,18 +74,21 @@ impl<C: Client> Shell<C> {
         }
     }
 
-    /// Removes position, lag and stop of a revoked partition.
+    /// Removes position, lag and stop of a partition that was revoked, or goes on.
     pub(super) fn end_metrics(&self, partition: &TopicPartition) {
+        self.remove_position(partition);
         let number = partition.partition.to_string();
-        let of_partition = [&*partition.topic, number.as_str()];
-        let metrics = &self.shared.metrics;
-        let of_reasons = Stopped::ALL.map(|reason| [&*partition.topic, number.as_str(), reason]);
-        let removed = [&metrics.lag_records, &metrics.position]
-            .map(|gauge| gauge.remove_label_values(&of_partition))
-            .into_iter()
-            .chain(of_reasons.iter().map(|labels| metrics.partition_stopped.remove_label_values(labels)));
-        for error in removed.filter_map(Result::err) {
-            tracing::trace!(%error, "the gauge does not exist");
+        for reason in Stopped::ALL {
+            let gauge = &self.shared.metrics.partition_stopped;
+            removed(gauge.remove_label_values(&[&*partition.topic, number.as_str(), reason]));
+        }
+    }
+
+    /// Removes position and lag of a partition.
+    fn remove_position(&self, partition: &TopicPartition) {
+        let number = partition.partition.to_string();
+        for gauge in [&self.shared.metrics.lag_records, &self.shared.metrics.position] {
+            removed(gauge.remove_label_values(&[&*partition.topic, number.as_str()]));
         }
     }
 
@@ -99,5 +105,12 @@ impl<C: Client> Shell<C> {
             Some(reason) if all => self.shared.health.fail(Component::Breaker, &**reason),
             Some(_) | None => self.shared.health.recovered(&Component::Breaker),
         }
+    }
+}
+
+/// A gauge that does not exist need not be removed.
+fn removed(outcome: prometheus::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::trace!(%error, "the gauge does not exist");
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Command, Source};
 use crate::messages::events::Watermarks;
+use crate::messages::requests::{PositionQuery, Request};
 use crate::positions::stopped::Stopped;
 use crate::types::{Offset, TopicPartition};
 
@@ -13,6 +14,9 @@ use crate::types::{Offset, TopicPartition};
 /// become leader may not know the end yet, and an end may be older than the position. Behind the end of a log, no record moves
 /// the position.
 const CONFIRM: (u32, Duration) = (3, Duration::from_secs(10));
+
+/// Ticks between two queries for the positions of partitions whose table may be back.
+const ASK_EVERY: u32 = 3;
 
 /// A position beyond the end of its log.
 #[derive(Debug)]
@@ -100,6 +104,24 @@ impl Source {
         self.drop_records(std::slice::from_ref(partition));
         self.command(Command::Pause(vec![partition.clone()]));
         self.command(Command::Publish);
+    }
+
+    /// Reads the positions of partitions again that have stopped for a cause that may be over: the table is back.
+    pub(super) fn ask_about_stopped(&mut self) {
+        self.ticks_to_ask = self.ticks_to_ask.saturating_sub(1);
+        if self.ticks_to_ask > 0 {
+            return;
+        }
+        self.ticks_to_ask = ASK_EVERY;
+        let mut queries = Vec::new();
+        for partition in self.ledger.select(|_, entry| entry.may_recover()) {
+            if let Some(epoch) = self.ledger.ask_again(&partition) {
+                queries.push(PositionQuery { partition, epoch, known: true });
+            }
+        }
+        if !queries.is_empty() {
+            self.command(Command::Request(Request::Resolve(queries)));
+        }
     }
 
     /// Drops the records of revoked or stopped partitions that no writer has yet, or that come back from one.

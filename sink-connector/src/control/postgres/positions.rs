@@ -240,7 +240,8 @@ impl PostgresControl {
         Ok(position)
     }
 
-    /// The identity of the target of each topic, if it holds its rows itself.
+    /// The identity of the target of each topic, if it holds its rows itself. A plan of another table is renewed: the fence
+    /// would refuse its batches.
     fn target_ids(&mut self, topics: &[&str]) -> Result<HashMap<String, TargetId>, Failure> {
         let shared = Arc::clone(&self.shared);
         let mut ids = HashMap::new();
@@ -249,6 +250,9 @@ impl PostgresControl {
             let connection = self.connection.as_mut().expect("connected before anything is resolved");
             let Some(plan) = shared.plans.get(topic) else { continue };
             if let Some(id) = shared.offsets.target_id(connection, &plan.name)? {
+                if plan.table_oid.is_some_and(|oid| oid != id.oid) {
+                    shared.plans.renew(connection, topic)?;
+                }
                 ids.insert((*topic).to_owned(), id);
             }
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 use toml::Table;
 
-use crate::decode::{NullBytes, ValueFormat};
+use crate::decode::{JsonStrings, NullBytes, ValueFormat};
 
 /// The table that the bundled configuration writes; two defaults hold only for it.
 pub(super) const DEFAULT_TABLE: &str = "ipl_livescores";
@@ -77,6 +77,10 @@ pub struct TableConfig {
     /// character is left out; `replace`: it becomes U+FFFD.
     #[default(NullBytes::Reject)]
     pub null_bytes: NullBytes,
+    /// What a string is for a `json` or `jsonb` column. `keep`: a JSON string; `parse`: JSON text, as for the JDBC sinks of
+    /// Kafka Connect, and a record whose text is not JSON is rejected. Strings of Debezium's JSON type are always parsed.
+    #[default(JsonStrings::Keep)]
+    pub json_strings: JsonStrings,
     /// What a value looks like. `json`: plain JSON; `json_schema`: the `{"schema", "payload"}` envelope of Kafka Connect;
     /// `debezium`: the change events of Debezium.
     #[default(ValueFormat::Json)]

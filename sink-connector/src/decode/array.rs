@@ -2,8 +2,9 @@
 
 use serde_json::value::RawValue;
 
+use super::Options;
 use super::value::encode_element;
-use crate::encode::{Array, EncodeError, NullBytes, check_depth};
+use crate::encode::{Array, EncodeError, check_depth};
 
 /// The most dimensions that the server has (`MAXDIM`).
 const MAX_DIMENSIONS: usize = 6;
@@ -17,7 +18,7 @@ const MAX_ELEMENTS: usize = i32::MAX as usize;
 pub(super) fn encode_array(
     text: &str,
     of: &Array,
-    null_bytes: NullBytes,
+    options: Options,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     check_depth(text)?;
@@ -46,7 +47,7 @@ pub(super) fn encode_array(
         out.extend_from_slice(&word(*size)?.to_be_bytes());
         out.extend_from_slice(&1_i32.to_be_bytes()); // lower bound
     }
-    let mut array = Elements { of, null_bytes, has_null: false, out };
+    let mut array = Elements { of, options, has_null: false, out };
     array.append(text, &sizes)?;
     if array.has_null {
         out[has_null + 3] = 1;
@@ -56,7 +57,7 @@ pub(super) fn encode_array(
 
 struct Elements<'a> {
     of: &'a Array,
-    null_bytes: NullBytes,
+    options: Options,
     has_null: bool,
     out: &'a mut Vec<u8>,
 }
@@ -87,7 +88,7 @@ impl Elements<'_> {
         }
         let length = self.out.len();
         self.out.extend_from_slice(&[0; 4]);
-        encode_element(text, &self.of.element, self.null_bytes, self.out)?;
+        encode_element(text, &self.of.element, self.options, self.out)?;
         let bytes = i32::try_from(self.out.len() - length - 4).map_err(|_| EncodeError::TooLong)?;
         self.out[length..length + 4].copy_from_slice(&bytes.to_be_bytes());
         Ok(())
@@ -112,7 +113,7 @@ mod tests {
     fn read(text: &str, element: Kind) -> Result<String, EncodeError> {
         let of = Arc::new(Array { element, element_oid: oid::INT4, delimiter: b',' });
         let (mut field, mut out) = (Vec::new(), Vec::new());
-        encode_array(text, &of, NullBytes::Reject, &mut field)?;
+        encode_array(text, &of, Options::default(), &mut field)?;
         write_text(&Kind::Array(of), &field, &mut out);
         Ok(String::from_utf8(out).unwrap())
     }

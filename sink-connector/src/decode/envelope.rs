@@ -53,7 +53,7 @@ impl ValueFormat {
             (Self::JsonSchema, (Some(schema), Some(payload))) => {
                 let schema = Schema::read(schema)?;
                 Ok(match row(payload) {
-                    Some(row) => Opened::Row(bytes(logical::convert(row, schema.as_ref(), decoder))),
+                    Some(row) => Opened::Row(bytes(logical::convert(row, schema.as_ref(), decoder)?)),
                     None => Opened::Gone { before: None },
                 })
             }
@@ -77,7 +77,7 @@ pub(super) fn open_key<'a>(key: &'a [u8], decoder: &Decoder) -> Cow<'a, [u8]> {
         let members = members(utf8(key).ok()?).ok()?;
         let (schema, payload) = (member(&members, "schema")?, member(&members, "payload")?);
         let schema = Schema::read(schema).ok()?;
-        Some(logical::convert(payload, schema.as_ref(), decoder))
+        logical::convert(payload, schema.as_ref(), decoder).ok()
     };
     match opened() {
         Some(text) => bytes(text),
@@ -98,16 +98,16 @@ fn change<'a>(
         return Err(invalid(format!("{what}{GOT}{}", excerpt(event))));
     };
     let image = |name| {
-        let image = member(&members, name).and_then(row)?;
+        let Some(image) = member(&members, name).and_then(row) else { return Ok(None) };
         let schema = schema.and_then(|schema| schema.field(name));
-        Some(bytes(logical::convert(image, schema, decoder)))
+        Ok(Some(bytes(logical::convert(image, schema, decoder)?)))
     };
     match op.trim_matches('"') {
-        "c" | "u" | "r" => match image("after") {
+        "c" | "u" | "r" => match image("after")? {
             Some(after) => Ok(Opened::Row(after)),
             None => Err(invalid(format!("a change event without after{GOT}op {op}"))),
         },
-        "d" => Ok(Opened::Gone { before: image("before") }),
+        "d" => Ok(Opened::Gone { before: image("before")? }),
         "t" => Err(unsupported("TRUNCATE of the source table (op \"t\") is not supported")),
         _ => Err(unsupported(&format!("a change event with an unknown op{GOT}{}", excerpt(op)))),
     }

@@ -4,8 +4,9 @@
 //! becomes the JSON that the encoders accept for its column. They reject a value that does not fit its schema.
 
 use super::envelope::members;
-use super::{Decoder, Reason, Rejection, reject};
-use crate::encode::{Kind, Value, encode, iso_date, iso_time, twos_complement};
+use super::record::reject_value;
+use super::{Decoder, JsonStrings, Reason, Rejection, reject};
+use crate::encode::{EncodeError, Kind, Value, encode, iso_date, iso_time, twos_complement};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -110,50 +111,82 @@ impl<'a> Schema<'a> {
 
 /// The row with its values as the columns take them. Fields that Debezium did not know are left out, because their values do
 /// not follow their schema.
-pub(super) fn convert<'a>(row: &'a str, schema: Option<&Schema<'_>>, decoder: &Decoder) -> Cow<'a, str> {
-    let Some(schema) = schema.filter(|schema| schema.changes()) else { return Cow::Borrowed(row) };
-    let Ok(members) = members(row) else { return Cow::Borrowed(row) };
+///
+/// # Errors
+/// A string of Debezium's JSON type that is not JSON, if a column of JSON takes it.
+pub(super) fn convert<'a>(
+    row: &'a str,
+    schema: Option<&Schema<'_>>,
+    decoder: &Decoder,
+) -> Result<Cow<'a, str>, Rejection> {
+    let Some(schema) = schema.filter(|schema| schema.changes()) else { return Ok(Cow::Borrowed(row)) };
+    let Ok(members) = members(row) else { return Ok(Cow::Borrowed(row)) };
     let kept = members.iter().filter(|(_, value)| !decoder.is_unavailable(value));
     let mut out = String::with_capacity(row.len() + 64);
     put_object(kept, &mut out, |name, value, out| {
-        put(value, schema.field(name), decoder.kind_of(name), out);
-    });
-    Cow::Owned(out)
+        let (schema, field) = (schema.field(name), decoder.field(name));
+        let kind = field.map(|field| &field.kind);
+        put(value, schema, kind, decoder.options.json_strings, out).map_err(|error| match field {
+            Some(field) => reject_value(field, error, value),
+            None => reject(error.into(), format!("field {name:?}: {error}")),
+        })
+    })?;
+    Ok(Cow::Owned(out))
 }
 
 /// Appends a value of `schema` for a column of `kind`, or inside JSON.
-fn put(value: &str, schema: Option<&Schema<'_>>, kind: Option<&Kind>, out: &mut String) {
+fn put(
+    value: &str,
+    schema: Option<&Schema<'_>>,
+    kind: Option<&Kind>,
+    strings: JsonStrings,
+    out: &mut String,
+) -> Result<(), EncodeError> {
     let Some(schema) = schema.filter(|schema| value != "null" && schema.changes()) else {
         out.push_str(value);
-        return;
+        return Ok(());
     };
     if let Some(logical) = schema.logical() {
-        match plain(value, logical, kind) {
-            Some(text) => out.push_str(&text),
-            None => out.push_str(value),
-        }
+        let text = match kind {
+            Some(kind) if logical == Logical::Json && kind.is_json() => json_of(value, strings)?,
+            _ => plain(value, logical, kind),
+        };
+        out.push_str(text.as_deref().unwrap_or(value));
     } else if let (Some(items), Some(elements)) = (schema.items.as_deref(), elements(value)) {
         let element_kind = match kind {
             Some(Kind::Array(of)) => Some(&of.element),
             _ => None,
         };
-        put_array(&elements, out, |_, element, out| put(element, Some(items), element_kind, out));
+        put_array(&elements, out, |_, element, out| put(element, Some(items), element_kind, strings, out))?;
     } else if let (Some(_), Some(pairs)) = (&schema.values, elements(value)) {
         // A map whose keys are no strings is an array of pairs.
         let member = [schema.keys.as_deref(), schema.values.as_deref()];
         put_array(&pairs, out, |_, pair, out| match elements(pair) {
             Some(pair) if pair.len() == member.len() => {
-                put_array(&pair, out, |index, part, out| put(part, member[index], None, out));
+                put_array(&pair, out, |index, part, out| put(part, member[index], None, strings, out))
             }
-            _ => out.push_str(pair),
-        });
+            _ => {
+                out.push_str(pair);
+                Ok(())
+            }
+        })?;
     } else if let Ok(members) = members(value) {
         put_object(members.iter(), out, |name, value, out| {
-            put(value, schema.values.as_deref().or_else(|| schema.field(name)), None, out);
-        });
+            put(value, schema.values.as_deref().or_else(|| schema.field(name)), None, strings, out)
+        })?;
     } else {
         out.push_str(value);
     }
+    Ok(())
+}
+
+/// A string of Debezium's JSON type for a column of JSON; `None` leaves it to the encoder.
+fn json_of(value: &str, strings: JsonStrings) -> Result<Option<String>, EncodeError> {
+    // The encoder parses every string then.
+    if strings == JsonStrings::Parse || !value.starts_with('"') {
+        return Ok(None);
+    }
+    plain(value, Logical::Json, None).map(Some).ok_or(EncodeError::WrongType)
 }
 
 /// The elements of the array that `value` is.
@@ -164,23 +197,24 @@ fn elements(value: &str) -> Option<Vec<&RawValue>> {
 fn put_array(
     elements: &[&RawValue],
     out: &mut String,
-    mut put_element: impl FnMut(usize, &str, &mut String),
-) {
+    mut put_element: impl FnMut(usize, &str, &mut String) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
     out.push('[');
     for (index, element) in elements.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        put_element(index, element.get(), out);
+        put_element(index, element.get(), out)?;
     }
     out.push(']');
+    Ok(())
 }
 
-fn put_object<'m, 'a: 'm>(
+fn put_object<'m, 'a: 'm, E>(
     members: impl Iterator<Item = &'m (Cow<'a, str>, &'a str)>,
     out: &mut String,
-    mut put_value: impl FnMut(&str, &str, &mut String),
-) {
+    mut put_value: impl FnMut(&str, &str, &mut String) -> Result<(), E>,
+) -> Result<(), E> {
     out.push('{');
     for (index, (name, value)) in members.enumerate() {
         if index > 0 {
@@ -188,9 +222,10 @@ fn put_object<'m, 'a: 'm>(
         }
         out.push_str(&serde_json::Value::from(&**name).to_string());
         out.push(':');
-        put_value(name, value, out);
+        put_value(name, value, out)?;
     }
     out.push('}');
+    Ok(())
 }
 
 /// The plain JSON of a value; `None` leaves it as it is.
@@ -223,7 +258,8 @@ fn plain(value: &str, logical: Logical, kind: Option<&Kind>) -> Option<String> {
             let member = |wanted: &str| members.iter().find(|(n, _)| n == wanted).map(|(_, text)| *text);
             decimal(member("value")?, member("scale")?.parse().ok()?)
         }
-        Logical::Json if kind.is_none_or(Kind::is_json) => {
+        // Inside JSON. A column that is not of JSON takes the text.
+        Logical::Json if kind.is_none() => {
             let text: String = serde_json::from_str(value).ok()?;
             let json: &RawValue = serde_json::from_str(&text).ok()?;
             Some(json.get().to_owned())

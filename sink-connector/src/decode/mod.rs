@@ -15,6 +15,7 @@ mod value;
 mod wider;
 mod wrapping;
 
+pub(crate) use crate::encode::JsonStrings;
 pub use crate::encode::NullBytes;
 pub(crate) use cells::CellRef;
 pub use cells::Cells;
@@ -53,6 +54,8 @@ pub struct Options {
     pub unwrap_single_element_arrays: bool,
     /// What happens to U+0000 in a value.
     pub null_bytes: NullBytes,
+    /// What a string is for a `json` or `jsonb` column.
+    pub json_strings: JsonStrings,
     /// What values look like.
     pub value_format: ValueFormat,
 }
@@ -180,9 +183,9 @@ impl Decoder {
         }
     }
 
-    /// How the values of a field are encoded, if a column takes it.
-    fn kind_of(&self, name: &str) -> Option<&Kind> {
-        self.by_name.get(name).map(|index| &self.fields[*index].kind)
+    /// The field of this name, if a column takes it.
+    fn field(&self, name: &str) -> Option<&Field> {
+        self.by_name.get(name).map(|index| &self.fields[*index])
     }
 
     /// Encodes JSON text that is not from a record's value into the column of field `index`.

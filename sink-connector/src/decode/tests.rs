@@ -25,6 +25,7 @@ const LENIENT: Options = Options {
     reject_unknown_fields: false,
     unwrap_single_element_arrays: true,
     null_bytes: NullBytes::Reject,
+    json_strings: JsonStrings::Keep,
     value_format: ValueFormat::Json,
 };
 
@@ -214,6 +215,39 @@ fn json_columns_take_any_json_as_it_is() {
         let jsonb = [b"\x01", json.as_bytes()].concat();
         assert_eq!(value(&format!(r#"{{"b": {json} }}"#), "b", LENIENT), Ok(Some(jsonb)));
     }
+}
+
+#[test]
+fn json_columns_can_take_strings_as_json_text() {
+    let parse = Options { json_strings: JsonStrings::Parse, ..LENIENT };
+    for (value_of, stored) in [
+        (r#""{\"a\": [1.10, null]}""#, r#"{"a": [1.10, null]}"#),
+        (r#""17""#, "17"),
+        (r#""null""#, "null"),
+        (r#""\"text\"""#, r#""text""#),
+        // What is no string is stored as without the option.
+        (r#"{"a":"{}"}"#, r#"{"a":"{}"}"#),
+        (r#"["5"]"#, r#"["5"]"#),
+        ("17", "17"),
+    ] {
+        let payload = format!(r#"{{"j": {value_of}, "b": {value_of} }}"#);
+        assert_eq!(value(&payload, "j", parse), Ok(Some(stored.as_bytes().to_vec())), "{value_of}");
+        let jsonb = [b"\x01", stored.as_bytes()].concat();
+        assert_eq!(value(&payload, "b", parse), Ok(Some(jsonb)), "{value_of}");
+    }
+    assert_eq!(value(r#"{"j": null}"#, "j", parse), Ok(None));
+    for (value_of, reason) in [
+        (r#""text""#, Reason::WrongType),
+        (r#""""#, Reason::WrongType),
+        (r#""{} {}""#, Reason::WrongType),
+        (r#""\u0000""#, Reason::NullByte),
+        (r#""\"\\u0000\"""#, Reason::NullByte),
+        (r#""\"\\ud800\"""#, Reason::InvalidText),
+    ] {
+        assert_eq!(rejection(format!(r#"{{"b": {value_of}}}"#), parse).reason, reason, "{value_of}");
+    }
+    let deep = format!(r#"{{"b": "{}1{}"}}"#, "[".repeat(1001), "]".repeat(1001));
+    assert_eq!(rejection(&deep, parse).reason, Reason::InvalidJson);
 }
 
 #[test]

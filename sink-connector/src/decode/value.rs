@@ -2,10 +2,11 @@
 
 use super::array::encode_array;
 use super::record::{RecordState, leave, number_at, own_text, reject_value, value_at};
-use super::{Cells, Decoder, Field, NullBytes, Options, Reason, Rejection};
+use super::{Cells, Decoder, Field, JsonStrings, Options, Reason, Rejection};
 use crate::encode::{EncodeError, Kind, Value, check_depth, encode, encode_json, resolve_nul};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Encodes a field from the JSON text of its value.
@@ -21,12 +22,12 @@ pub(super) fn encode_raw(
     }
     let done = match &field.kind {
         kind @ (Kind::Json | Kind::Jsonb) => {
-            put(cells, index, |out| encode_json(kind, text, options.null_bytes, out))
+            put(cells, index, |out| encode_json_column(text, kind, options, out))
         }
-        Kind::Array(of) => put(cells, index, |out| encode_array(text, of, options.null_bytes, out)),
+        Kind::Array(of) => put(cells, index, |out| encode_array(text, of, options, out)),
         Kind::Input(_) => {
             let text = if options.unwrap_single_element_arrays { only_string(text) } else { text };
-            put(cells, index, |out| encode_element(text, &field.kind, options.null_bytes, out))
+            put(cells, index, |out| encode_element(text, &field.kind, options, out))
         }
         _ => return encode_unwrapped(text, field, index, options, cells),
     };
@@ -71,7 +72,7 @@ pub(super) fn encode_scalar(
     if text == "null" {
         return put_null(field, index, cells);
     }
-    put(cells, index, |out| encode_element(text, &field.kind, options.null_bytes, out))
+    put(cells, index, |out| encode_element(text, &field.kind, options, out))
         .map_err(|error| reject_value(field, error, text))
 }
 
@@ -79,11 +80,11 @@ pub(super) fn encode_scalar(
 pub(super) fn encode_element(
     text: &str,
     kind: &Kind,
-    null_bytes: NullBytes,
+    options: Options,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     if kind.is_json() {
-        return encode_json(kind, text, null_bytes, out);
+        return encode_json_column(text, kind, options, out);
     }
     match text.as_bytes() {
         b"true" => encode(kind, Value::Bool(true), out),
@@ -92,7 +93,7 @@ pub(super) fn encode_element(
         [b'"', ..] => {
             // The text is JSON by its grammar; only halves of surrogate pairs can be wrong.
             let string: String = serde_json::from_str(text).map_err(|_| EncodeError::LoneSurrogate)?;
-            encode(kind, Value::Str(&resolve_nul(&string, null_bytes)?), out)
+            encode(kind, Value::Str(&resolve_nul(&string, options.null_bytes)?), out)
         }
         [b'{' | b'[', ..] => {
             // For a type without an encoder, its input function reads objects.
@@ -105,6 +106,25 @@ pub(super) fn encode_element(
         }
         _ => encode(kind, Value::Number(text), out),
     }
+}
+
+/// Appends a value for a `json` or `jsonb` column, or for an element of an array of them.
+fn encode_json_column(
+    text: &str,
+    kind: &Kind,
+    options: Options,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    if options.json_strings == JsonStrings::Keep || !text.starts_with('"') {
+        return encode_json(kind, text, options.null_bytes, out);
+    }
+    let string: Cow<'_, str> = match text {
+        plain if !plain.contains('\\') => plain[1..plain.len() - 1].into(),
+        escaped => serde_json::from_str::<String>(escaped).map_err(|_| EncodeError::LoneSurrogate)?.into(),
+    };
+    let json = resolve_nul(&string, options.null_bytes)?;
+    serde_json::from_str::<IgnoredAny>(&json).map_err(|_| EncodeError::WrongType)?;
+    encode_json(kind, &json, options.null_bytes, out)
 }
 
 /// Encodes a field from text that is not JSON.

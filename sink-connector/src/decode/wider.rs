@@ -1,7 +1,8 @@
 //! The type that would hold a value for which a column's type is too narrow.
 
+use super::Options;
 use super::value::encode_element;
-use crate::encode::{Kind, NullBytes};
+use crate::encode::Kind;
 
 /// A type by its name in SQL, from narrow to wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +55,7 @@ pub(super) fn wider(kind: &Kind, value: &str) -> Option<Wider> {
         _ => &[],
     };
     let takes =
-        |wider: &&Wider| encode_element(value, &wider.kind(), NullBytes::Reject, &mut Vec::new()).is_ok();
+        |wider: &&Wider| encode_element(value, &wider.kind(), Options::default(), &mut Vec::new()).is_ok();
     wider.iter().find(takes).copied()
 }
 

@@ -21,6 +21,17 @@ pub enum NullBytes {
     Replace,
 }
 
+/// What a string is for a `json` or `jsonb` column; `json_strings` in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonStrings {
+    /// A JSON string.
+    #[default]
+    Keep,
+    /// JSON text.
+    Parse,
+}
+
 const REPLACEMENT: &str = "\u{FFFD}";
 
 /// The text without U+0000, according to `policy`.

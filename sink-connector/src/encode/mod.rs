@@ -24,6 +24,7 @@ mod plain;
 mod text;
 mod uuid;
 
+pub(crate) use json::JsonStrings;
 pub use json::NullBytes;
 pub(crate) use json::{MAX_DEPTH, check_depth, encode_json, resolve_nul};
 pub(crate) use kind::{Array, Enum, Kind, Modifier};

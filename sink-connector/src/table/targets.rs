@@ -55,6 +55,7 @@ pub(crate) fn target(table: &TableConfig) -> Result<Target, DdlError> {
             reject_unknown_fields: table.unknown_fields == UnknownFields::Reject,
             unwrap_single_element_arrays: table.unwrap_single_element_arrays,
             null_bytes: table.null_bytes,
+            json_strings: table.json_strings,
         },
     };
     Ok(Target { wanted, ddl })

@@ -42,6 +42,7 @@ mod hung_database;
 mod import_connect;
 mod infer_ddl;
 mod infer_ddl_shapes;
+mod json_strings;
 mod kafka_credentials;
 mod kafka_unreachable;
 mod key_types;

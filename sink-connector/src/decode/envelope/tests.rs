@@ -1,4 +1,6 @@
-use crate::decode::{CellRef, Cells, Decoder, Field, Opened, Options, Reason, Rejection, ValueFormat};
+use crate::decode::{
+    CellRef, Cells, Decoder, Field, JsonStrings, Opened, Options, Reason, Rejection, ValueFormat,
+};
 use crate::encode::{Array, Kind, oid, write_text};
 use serde_json::json;
 use std::sync::Arc;
@@ -20,16 +22,22 @@ fn columns() -> Vec<(&'static str, Kind)> {
 }
 
 fn decoder(value_format: ValueFormat) -> Decoder {
+    decoder_with(Options { value_format, ..Options::default() })
+}
+
+fn decoder_with(options: Options) -> Decoder {
     let field =
         |(name, kind): (&str, Kind)| Field { name: name.into(), kind, not_null: false, column: name.into() };
-    let options = Options { value_format, ..Options::default() };
     let decoder = Decoder::new(columns().into_iter().map(field).collect(), options).unwrap();
     decoder.with_unavailable_value("__debezium_unavailable_value")
 }
 
 /// The columns of a value that are not absent, as text; `None` for a tombstone.
 fn row(format: ValueFormat, value: &str) -> Result<Option<String>, Rejection> {
-    let decoder = decoder(format);
+    shown(&decoder(format), value)
+}
+
+fn shown(decoder: &Decoder, value: &str) -> Result<Option<String>, Rejection> {
     let Opened::Row(row) = decoder.open(value.as_bytes())? else { return Ok(None) };
     let mut cells = Cells::new(0);
     decoder.decode(&row, &mut cells)?;
@@ -107,6 +115,39 @@ fn logical_types_become_what_their_columns_take() {
     let refused =
         field("d", json!({"type": "int32", "name": format!("{CONNECT}.Date")}), &json!(1.5)).unwrap_err();
     assert_eq!((refused.reason, refused.column.as_deref()), (Reason::WrongType, Some("d")));
+}
+
+#[test]
+fn a_string_of_the_json_type_is_json_text_and_another_string_is_what_json_strings_says() {
+    let found = |json_strings, name: Option<&str>, column: &str, value: serde_json::Value| {
+        let schema = json!({"type": "struct", "fields": [{"field": column, "type": "string", "name": name}]});
+        let envelope = json!({"schema": schema, "payload": {column: value}}).to_string();
+        let options = Options { value_format: ValueFormat::JsonSchema, json_strings, ..Options::default() };
+        shown(&decoder_with(options), &envelope).map(Option::unwrap)
+    };
+    let json_type = Some("io.debezium.data.Json");
+    for strings in [JsonStrings::Keep, JsonStrings::Parse] {
+        for (text, stored) in
+            [(" {\"a\": [1.50]} ", "{\"a\": [1.50]}"), ("\"x\"", "\"x\""), ("5", "5"), ("false", "false")]
+        {
+            let row = found(strings, json_type, "j", json!(text)).unwrap();
+            assert_eq!(row.replace(' ', ""), format!("j={stored}").replace(' ', ""), "{strings:?} {text}");
+        }
+        for text in ["{", "", "x", "{} {}", "NaN"] {
+            let rejection = found(strings, json_type, "j", json!(text)).unwrap_err();
+            let seen = (rejection.reason, rejection.column.as_deref());
+            assert_eq!(seen, (Reason::WrongType, Some("j")), "{strings:?} {text}");
+        }
+        assert_eq!(found(strings, json_type, "s", json!("{")).unwrap(), "s={", "text takes any text");
+        assert_eq!(found(strings, json_type, "j", json!(null)).unwrap(), "j=NULL");
+        let placeholder = found(strings, json_type, "j", json!("__debezium_unavailable_value"));
+        assert_eq!(placeholder.unwrap(), "", "absent");
+    }
+    assert_eq!(found(JsonStrings::Keep, json_type, "j", json!("null")).unwrap(), "j=NULL");
+    assert_eq!(found(JsonStrings::Parse, json_type, "j", json!("null")).unwrap(), "j=null");
+    assert_eq!(found(JsonStrings::Keep, None, "j", json!("{\"a\": 1}")).unwrap(), r#"j="{\"a\": 1}""#);
+    assert_eq!(found(JsonStrings::Parse, None, "j", json!("{\"a\": 1}")).unwrap(), r#"j={"a": 1}"#);
+    assert_eq!(found(JsonStrings::Parse, None, "j", json!({"a": "1"})).unwrap(), r#"j={"a":"1"}"#);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::decode::{NullBytes, Options, Rejection, ValueFormat, record};
+use crate::decode::{JsonStrings, NullBytes, Options, Rejection, ValueFormat, record};
 use crate::encode::{Array, Enum, Modifier, oid};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -35,12 +35,14 @@ const LENIENT: Options = Options {
     reject_unknown_fields: false,
     unwrap_single_element_arrays: true,
     null_bytes: NullBytes::Reject,
+    json_strings: JsonStrings::Keep,
     value_format: ValueFormat::Json,
 };
 const STRICT: Options = Options {
     reject_unknown_fields: true,
     unwrap_single_element_arrays: false,
     null_bytes: NullBytes::Strip,
+    json_strings: JsonStrings::Parse,
     value_format: ValueFormat::Json,
 };
 

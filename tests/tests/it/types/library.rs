@@ -2,7 +2,7 @@
 
 use postgres::Client;
 use sink_connector::testing::{
-    Cells, Mode, NullBytes, Options, Plan, Pushed, Rows, TableName, Tuple, ValueFormat, Wanted, catalog, copy,
+    Cells, Mode, Options, Plan, Pushed, Rows, TableName, Tuple, ValueFormat, Wanted, catalog, copy,
 };
 
 /// What became of a value.
@@ -33,8 +33,8 @@ pub(crate) fn plan(client: &mut Client, table: &str) -> Plan {
         options: Options {
             reject_unknown_fields: true,
             unwrap_single_element_arrays: true,
-            null_bytes: NullBytes::Reject,
             value_format: ValueFormat::Json,
+            ..Options::default()
         },
     };
     let table = catalog::read_table(client, &wanted.table).unwrap().expect("the table exists");

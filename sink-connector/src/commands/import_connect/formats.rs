@@ -61,6 +61,8 @@ pub(super) fn values(t: &mut Translation) {
         }
     }
     others(t, "value.converter.", "the sink reads JSON without settings");
+    // They cast a string to the type of its column.
+    t.set(&["sink", "json_strings"], "parse");
 }
 
 pub(super) fn keys(t: &mut Translation) {

@@ -121,15 +121,6 @@ const RULES: &[(&str, Rule)] = &[
     ("trim.sensitive.log", NotNeeded("values are never logged")),
     ("sql.quote.identifiers", Only(&["true"], "names are always quoted", "names are always quoted")),
     (
-        "table.name.normalize",
-        Only(
-            &["false"],
-            "the name of the table is that of the topic",
-            "set the table of each topic in [topics.\"…\"]",
-        ),
-    ),
-    ("topics.to.tables.mapping", Only(&[], "", "set the table of each topic in [topics.\"…\"]")),
-    (
         "truncate.enabled",
         Only(
             &["false"],

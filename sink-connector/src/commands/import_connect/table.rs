@@ -1,5 +1,7 @@
 //! Topics, tables, keys and modes.
 
+use std::collections::HashMap;
+
 use toml::Value;
 
 use super::report::Outcome;
@@ -19,6 +21,11 @@ const FIELD_LISTS: [&str; 5] = [
     "column.include.list",
     "column.exclude.list",
 ];
+/// Aiven's list of topics and their tables.
+const MAPPING: &str = "topics.to.tables.mapping";
+/// Aiven's switch: in the name of a table, every character that is not alphanumeric in ASCII becomes `_`.
+const NORMALIZE: &str = "table.name.normalize";
+const BY_HAND: &str = "set the table of each topic in [topics.\"…\"]";
 /// Stands for key columns that the input does not name.
 const UNKNOWN_KEY: &str = "id";
 
@@ -79,7 +86,7 @@ pub(super) fn table(t: &mut Translation) {
             t.not_supported(
                 key,
                 format!(
-                    "only ${{topic}} can stand in sink.table; ${{topic}} stands there instead of {given}"
+                    "only ${{topic}} can stand in sink.table; ${{topic}} stands there instead of {given}: {BY_HAND}"
                 ),
             );
         } else if rest.split('.').any(|part| part.len() > IDENTIFIER_MAX_BYTES) {
@@ -95,13 +102,49 @@ pub(super) fn table(t: &mut Translation) {
         let name = if t.family == Family::Debezium { topic.replace('.', "_") } else { topic.clone() };
         set_table(t, &topic, &format.replace("${topic}", &name));
     }
+    aiven_tables(t, &format);
+}
+
+/// The tables that Aiven's keys name.
+fn aiven_tables(t: &mut Translation, format: &str) {
+    let normalizes = t.get(NORMALIZE).is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
+    if !normalizes && t.input.contains_key(NORMALIZE) {
+        t.not_needed(NORMALIZE, "the name of the table is that of the topic");
+    }
+    let pairs = t.get(MAPPING).map(|mapping| list(&mapping)).unwrap_or_default();
+    let given = [(NORMALIZE, normalizes), (MAPPING, t.input.contains_key(MAPPING))];
+    let given = given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key);
+    // A router comes first and changes the topic; and topics of a pattern are not known.
+    let routed =
+        t.input.iter().any(|(key, class)| key.starts_with("transforms.") && class.contains("Router"));
+    if routed || t.value(&["kafka", "topics_regex"]).is_some() {
+        given.for_each(|key| t.not_supported(key, BY_HAND));
+        return;
+    }
+    let mapped: HashMap<&str, &str> = pairs
+        .iter()
+        .filter_map(|pair| pair.split_once(':'))
+        .map(|(topic, table)| (topic.trim(), table.trim()))
+        .collect();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let mut tables = Vec::new();
+    for topic in t.texts(&["kafka", "topics"]) {
+        let table = match mapped.get(topic.as_str()) {
+            Some(table) => (*table).to_owned(),
+            None if normalizes => format.replace("${topic}", &topic).chars().map(plain).collect(),
+            None => continue,
+        };
+        set_table(t, &topic, &table);
+        tables.push(format!("{topic} to {table}"));
+    }
+    given.for_each(|key| t.taken(key, format!("tables of topics: {}", tables.join(", "))));
 }
 
 /// Sets the table of a topic where it differs from what `sink.table` says.
 pub(super) fn set_table(t: &mut Translation, topic: &str, table: &str) {
     let general = t.text(&["sink", "table"]).replace("${topic}", topic);
-    let mut parts: Vec<&str> = table.splitn(2, '.').collect();
-    if parts.iter().any(|part| part.len() > IDENTIFIER_MAX_BYTES || part.is_empty()) {
+    let mut parts: Vec<&str> = table.split('.').collect();
+    if parts.len() > 2 || parts.iter().any(|part| part.len() > IDENTIFIER_MAX_BYTES || part.is_empty()) {
         t.not_supported(
             "topics",
             format!("the table of {topic:?} has no usable name: set it in [topics.{topic:?}]"),

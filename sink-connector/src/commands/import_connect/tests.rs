@@ -104,6 +104,7 @@ fn a_configuration_of_debezium_is_translated() {
     assert_eq!(config.postgres.url.expose(), "postgresql://repl@replica:5432/shop");
     assert_eq!(config.topic("dbserver1.inventory.customers").table, "customers");
     assert_eq!(config.sink.value_format, crate::decode::ValueFormat::Debezium);
+    assert_eq!(config.sink.json_strings, crate::decode::JsonStrings::Parse, "strings are cast to jsonb");
     assert_eq!((config.sink.insert_mode, config.sink.pk_mode), (InsertMode::Upsert, PkMode::RecordKey));
     assert_eq!(not_supported(&translation), ["schema.evolution"]);
     assert_eq!(config.errors.tolerance, crate::config::Tolerance::None);
@@ -143,6 +144,39 @@ fn the_insert_of_several_rows_is_an_insert_and_numbers_of_another_unit_are_named
     );
     assert_eq!(accepted(&translation).sink.insert_mode, InsertMode::Insert);
     assert_eq!(not_supported(&translation), ["timestamp.fields.list", "timestamp.precision.mode"]);
+}
+
+#[test]
+fn tables_that_aiven_maps_or_normalizes_are_tables_of_topics() {
+    let base = r#""name": "a", "connector.class": "io.aiven.connect.jdbc.JdbcSinkConnector", "table.name.format": "kafka_${topic}""#;
+    let table = |keys: &str, topic: &str| {
+        let translation = translated(&format!("{{{base}, {keys}}}"));
+        assert_complete(&translation);
+        (accepted(&translation).topic(topic).table, not_supported(&translation).join(" "))
+    };
+    let mapped = r#""topics": "cpu,my.mem-1", "topics.to.tables.mapping": "cpu:metrics_cpu , other:x""#;
+    assert_eq!(table(mapped, "cpu"), ("metrics_cpu".to_owned(), String::new()));
+    assert_eq!(table(mapped, "my.mem-1").0, "kafka_my.mem-1");
+    let normalized = format!(r#"{mapped}, "table.name.normalize": "true""#);
+    assert_eq!(table(&normalized, "cpu").0, "metrics_cpu");
+    assert_eq!(table(&normalized, "my.mem-1"), ("kafka_my_mem_1".to_owned(), String::new()));
+    let regex =
+        r#""topics.regex": "cpu.*", "topics.to.tables.mapping": "cpu:x", "table.name.normalize": "true""#;
+    let by_hand = "table.name.normalize topics.to.tables.mapping".to_owned();
+    assert_eq!(table(regex, "cpu"), ("kafka_cpu".to_owned(), by_hand));
+}
+
+#[test]
+fn a_key_that_is_hoisted_into_the_only_key_column_needs_no_transform() {
+    let input = |field: &str| {
+        format!(
+            r#"{{"name": "a", "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "topics": "t",
+                "insert.mode": "upsert", "pk.mode": "record_key", "pk.fields": "id", "transforms": "h",
+                "transforms.h.type": "org.apache.kafka.connect.transforms.HoistField$Key", "transforms.h.field": "{field}"}}"#
+        )
+    };
+    assert_eq!(not_supported(&translated(&input("id"))), [""; 0]);
+    assert_eq!(not_supported(&translated(&input("other"))), ["transforms.h.field", "transforms.h.type"]);
 }
 
 #[test]
@@ -212,7 +246,7 @@ fn inputs() -> impl Strategy<Value = BTreeMap<String, String>> {
     )
 }
 
-const EXTRA: [(&str, &str); 14] = [
+const EXTRA: [(&str, &str); 17] = [
     ("insert.mode", "update"),
     ("pk.mode", "none"),
     ("pk.mode", "record_header"),
@@ -226,6 +260,9 @@ const EXTRA: [(&str, &str); 14] = [
     ("consumer.override.session.timeout.ms", "soon"),
     ("errors.deadletterqueue.topic.name", "orders"),
     ("connection.url", "jdbc:postgresql://a,b:5433/d?ssl=true&user=u&password=p&x=1&currentSchema=a,b"),
+    ("topics.to.tables.mapping", "orders:x, b, c:, t:a.b.c"),
+    ("table.name.normalize", "true"),
+    ("transforms.key.type", "org.apache.kafka.connect.transforms.HoistField$Key"),
     ("name", "a name with spaces and more than fifty-two characters, ö"),
 ];
 

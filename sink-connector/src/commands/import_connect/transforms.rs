@@ -94,9 +94,20 @@ fn one(t: &mut Translation, transform: &Transform<'_>, class: &str) {
         "TimestampRouter" => {
             reject(t, transform, "partition the table by time: PostgreSQL then chooses the partition");
         }
+        "HoistField" if is_only_key_column(t, transform) => {
+            accept(t, transform, "a key that is one value is the value of the only key column");
+        }
         "HoistField" | "HeaderFrom" => reject(t, transform, "fields are columns of the same names"),
         other => reject(t, transform, &format!("{other} is not known here")),
     }
+}
+
+/// Whether the field that the transform makes of a key is the key of the table.
+fn is_only_key_column(t: &Translation, transform: &Transform<'_>) -> bool {
+    let column = transform.get(t, "field");
+    transform.of_key
+        && t.text(&["sink", "pk_mode"]) == "record_key"
+        && t.texts(&["sink", "pk_fields"]).into_iter().eq(column)
 }
 
 /// Every key of the transform is not needed.

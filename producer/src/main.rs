@@ -18,6 +18,7 @@ use producer::publish::{PublishError, Publisher};
 use producer::source::Source;
 use producer::status::Status;
 use shared::health::{Probe, ask};
+use shared::output::with_causes;
 use shared::signal::Shutdown;
 use shared::{http, log};
 
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         command => cli.settings().map_err(Into::into).and_then(|settings| run(command, &settings)),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    shared::errln!("{error:#}");
+    shared::errln!("{}", with_causes(error.chain().map(ToString::to_string)));
     let usage = error.is::<shared::settings::SettingsErrors>()
         || matches!(error.downcast_ref(), Some(PublishError::Configuration(_)))
         || matches!(error.downcast_ref(), Some(log::LogError::Filter { .. }))

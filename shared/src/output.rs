@@ -37,6 +37,18 @@ fn write(out: &mut impl Write, text: Arguments<'_>) -> io::Result<()> {
     }
 }
 
+/// The texts of an error and of its causes in one line. A cause that the text before it names already is left out.
+#[must_use]
+pub fn with_causes(texts: impl IntoIterator<Item = String>) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for text in texts {
+        if parts.last().is_none_or(|before| !before.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
 /// Prints a line on standard error. A failure is ignored.
 pub fn print_error(text: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{text}");
@@ -55,6 +67,14 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_cause_is_named_once() {
+        let of = |texts: &[&str]| with_causes(texts.iter().map(|text| (*text).to_owned()));
+        assert_eq!(of(&["cannot read a: no such file", "no such file"]), "cannot read a: no such file");
+        assert_eq!(of(&["no signals", "b", "c"]), "no signals: b: c");
+        assert_eq!(of(&["a: b: c", "b: c", "c"]), "a: b: c");
     }
 
     #[test]

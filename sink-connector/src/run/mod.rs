@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::output::with_causes;
 use shared::settings::SettingsErrors;
 use shared::signal::{Shutdown, SignalError};
 
@@ -82,5 +83,5 @@ pub fn text(error: &anyhow::Error) -> String {
         }
         parts.push(cause.to_string());
     }
-    parts.join(": ")
+    with_causes(parts)
 }

@@ -15,6 +15,7 @@ use rdkafka::producer::{BaseProducer, Partitioner, Producer as _, ProducerContex
 use thiserror::Error;
 
 use super::token::{Token, TokenError};
+use super::token_command::TokenCommand;
 use crate::settings::{RuleError, Secret, SecretCommandError, SecretFileError, run_secret_command, with_age};
 
 /// How often the files are read.
@@ -98,16 +99,11 @@ where
 pub struct RenewedLogin(#[expect(dead_code, reason = "dropping it ends the thread")] Sender<()>);
 
 impl LoginSource {
-    /// The login of these properties, if it may change: some of it is in a file, or a command prints tokens. `timeout` is the
-    /// command's longest time.
+    /// The login of these properties, if it may change: some of it is in a file, or a command prints tokens.
     #[must_use]
-    pub fn of(
-        properties: &BTreeMap<String, String>,
-        token_command: Option<&Vec<String>>,
-        timeout: Duration,
-    ) -> Option<Self> {
-        if let Some(command) = token_command {
-            return Some(Self::Command(command.clone(), timeout));
+    pub fn of(properties: &BTreeMap<String, String>, token: &TokenCommand) -> Option<Self> {
+        if let Some(command) = &token.command {
+            return Some(Self::Command(command.clone(), token.timeout));
         }
         let value = |name: &str| {
             let file = properties.get(&format!("{name}_file")).map(|path| Value::File(path.into()));
@@ -152,7 +148,7 @@ impl LoginSource {
 /// What `kafka.oauthbearer_token_command` demands of the properties, and OAUTHBEARER of it.
 #[must_use]
 pub fn broken_token_command<'a>(
-    command: Option<&Vec<String>>,
+    token: &TokenCommand,
     properties: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Option<RuleError> {
     const KEY: &str = "kafka.oauthbearer_token_command";
@@ -162,7 +158,7 @@ pub fn broken_token_command<'a>(
     let oauthbearer = is("sasl.mechanism", "OAUTHBEARER") || is("sasl.mechanisms", "OAUTHBEARER");
     let others = [("enable.sasl.oauthbearer.unsecure.jwt", "true"), ("sasl.oauthbearer.method", "oidc")];
     let other = others.into_iter().find(|(name, value)| is(name, value));
-    let problem = match (command, other) {
+    let problem = match (&token.command, other) {
         (None, None) if oauthbearer => {
             "must be given with sasl.mechanism=OAUTHBEARER: a program that prints a token; or let librdkafka get it, with \
              sasl.oauthbearer.method=oidc"
@@ -312,7 +308,8 @@ mod tests {
 
     fn broken(command: Option<&[&str]>, properties: &[(&str, &str)]) -> Option<String> {
         let command = command.map(|command| command.iter().map(|part| (*part).to_owned()).collect());
-        broken_token_command(command.as_ref(), properties.iter().copied()).map(|rule| rule.problem)
+        let token = TokenCommand { command, ..TokenCommand::default() };
+        broken_token_command(&token, properties.iter().copied()).map(|rule| rule.problem)
     }
 
     #[test]
@@ -340,7 +337,7 @@ mod tests {
     fn only_a_login_with_a_file_changes() {
         let of = |names: &[&str]| {
             let properties = names.iter().map(|name| ((*name).to_owned(), "/x".to_owned())).collect();
-            LoginSource::of(&properties, None, Duration::ZERO).map(|source| source.described())
+            LoginSource::of(&properties, &TokenCommand::default()).map(|source| source.described())
         };
         assert_eq!(of(&["sasl.username", "sasl.password"]), None);
         assert_eq!(of(&["sasl.username"]), None);

@@ -8,8 +8,10 @@ mod login;
 mod properties;
 mod repeated;
 mod token;
+mod token_command;
 
 pub use causes::Causes;
 pub use login::{LoginClient, LoginSource, RenewedLogin, broken_token_command};
 pub use properties::{broken_client, broken_properties};
 pub use repeated::RepeatedFailures;
+pub use token_command::TokenCommand;

@@ -117,6 +117,10 @@ fn plain(schema: &mut schemars::Schema) {
         object.insert("type".to_owned(), "string".into());
         object.insert("enum".to_owned(), variants.iter().map(|variant| variant["const"].clone()).collect());
     }
+    // A struct with a flattened part.
+    if let Some(no_others) = object.remove("unevaluatedProperties") {
+        object.insert("additionalProperties".to_owned(), no_others);
+    }
     if object.contains_key("properties") || object.get("default").is_some_and(Value::is_null) {
         object.remove("default");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::kafka::LoginSource;
+use shared::kafka::{LoginSource, TokenCommand};
 use shared::log::LogFormat;
 use shared::settings::{RuleError, Secret, millis, properties, redact_url, redacted};
 use smart_default::SmartDefault;
@@ -38,15 +38,9 @@ pub struct Kafka {
     /// Where to start a partition that has neither a stored position nor a group offset.
     #[default(AutoOffsetReset::Earliest)]
     pub auto_offset_reset: AutoOffsetReset,
-    /// Program and arguments that print a token for `sasl.mechanism=OAUTHBEARER`, a JWT with `exp`. It is run at the start, and
-    /// again when 80 % of the token's time have passed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub oauthbearer_token_command: Option<Vec<String>>,
-    /// Longest time of `oauthbearer_token_command`; after that it is killed.
-    #[default(Duration::from_secs(10))]
-    #[serde(rename = "oauthbearer_token_command_timeout_ms", with = "millis")]
-    #[schemars(with = "u64", range(min = 100, max = 600_000), extend("x-unit" = "ms"))]
-    pub oauthbearer_token_command_timeout: Duration,
+    /// Where tokens for OAUTHBEARER come from.
+    #[serde(flatten)]
+    pub token: TokenCommand,
     /// Any librdkafka property that the sink does not own. `"sasl.password_file"` reads `sasl.password` from a file; so
     /// does any name with `_file` at its end.
     // As given; `librdkafka` returns what librdkafka gets.
@@ -74,8 +68,7 @@ impl Kafka {
 
     /// Where the login comes from, if it may change while the sink runs.
     pub(crate) fn login(&self) -> Option<LoginSource> {
-        let command = self.oauthbearer_token_command.as_ref();
-        LoginSource::of(&self.properties, command, self.oauthbearer_token_command_timeout)
+        LoginSource::of(&self.properties, &self.token)
     }
 
     /// The user's librdkafka properties, those from files included: secrets in clear.

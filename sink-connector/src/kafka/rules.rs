@@ -16,7 +16,7 @@ use crate::observe::metrics::Metrics;
 pub(crate) fn broken(config: &Config) -> Vec<RuleError> {
     let kafka = &config.kafka;
     let mut broken = broken_properties(&kafka.properties, kafka.secrets());
-    broken.extend(broken_token_command(kafka.oauthbearer_token_command.as_ref(), kafka.librdkafka()));
+    broken.extend(broken_token_command(&kafka.token, kafka.librdkafka()));
     if !broken.is_empty() {
         return broken;
     }

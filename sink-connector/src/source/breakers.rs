@@ -9,7 +9,8 @@ use super::lane::joined;
 use super::open_breakers::{GrowthLimits, Retry};
 use super::{Command, Source, bounds};
 use crate::batch::Batch;
-use crate::positions::partition::{AssignedPartition, HeldBy};
+use crate::positions::held::HeldBy;
+use crate::positions::partition::AssignedPartition;
 use crate::types::{Offset, TopicPartition};
 
 /// The longest wait for the answer whether a topic is still the same before a retry that has grown.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Command, Source};
 use crate::batch::Batch;
 use crate::messages::report::TableTrouble;
-use crate::positions::partition::HeldBy;
+use crate::positions::held::HeldBy;
 use crate::types::TopicPartition;
 
 /// The wait before a parked table is tried again, at first. Doubled each time.

@@ -5,7 +5,8 @@ use crate::decode::Reason;
 use crate::kafka::client::Client;
 use crate::messages::board::TowardsEnd;
 use crate::observe::health::Component;
-use crate::positions::partition::{HeldBy, Phase};
+use crate::positions::held::HeldBy;
+use crate::positions::partition::Phase;
 use crate::positions::stopped::Stopped;
 use crate::types::TopicPartition;
 

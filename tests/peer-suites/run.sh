@@ -30,7 +30,8 @@ run_suite() {
   path=$(IFS=: && echo "$*")
   libraries "$name"
   mapfile -t shim < <(find tests/peer-suites/shim "tests/peer-suites/$name" -name '*.java')
-  local files=("${classes[@]/#/$tests/${package//.//}/}")
+  local files=("${classes[@]//.//}")
+  files=("${files[@]/#/$tests/${package//.//}/}")
   compile "$name" "$dir/libs/*" -sourcepath "tests/peer-suites/shim:tests/peer-suites/$name:$path" "${shim[@]}" "${files[@]/%/.java}" \
     "${extra[@]}"
   cp -r tests/peer-suites/shim/META-INF "$dir/classes/"
@@ -59,8 +60,9 @@ for suite in "${suites[@]}"; do
       main=$sources/confluent/src/main/java
       # Found by its name at run time.
       extra=("$main/io/confluent/connect/jdbc/dialect/PostgreSqlDatabaseDialect.java")
-      run_suite confluent io.confluent.connect.jdbc.sink.integration PostgresDatatypeIT PostgresJdbcSinkConnectorIT \
-        PostgresPartitionedIT PostgresSinkDialectIT PostgresViewIT -- "$sources/confluent/src/test/java" "$main"
+      run_suite confluent io.confluent.connect.jdbc.sink JdbcDbWriterTest integration.PostgresDatatypeIT \
+        integration.PostgresJdbcSinkConnectorIT integration.PostgresPartitionedIT integration.PostgresSinkDialectIT \
+        integration.PostgresViewIT -- "$sources/confluent/src/test/java" "$main"
       ;;
     aiven)
       clone aiven Aiven-Open/jdbc-connector-for-apache-kafka v6.10.0

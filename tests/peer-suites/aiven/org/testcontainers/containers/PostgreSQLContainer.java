@@ -1,13 +1,11 @@
 package org.testcontainers.containers;
 
-import java.net.URI;
 import java.time.Duration;
 import org.testcontainers.utility.DockerImageName;
+import peers.Database;
 
-/** Takes the place of the library's class: the PostgreSQL at JDBC_URL, which runs already. */
-public class PostgreSQLContainer<T> {
-  private static final URI URL = URI.create(System.getenv("JDBC_URL").substring("jdbc:".length()));
-
+/** Takes the place of the library's class. */
+public class PostgreSQLContainer<T> implements Database {
   public PostgreSQLContainer(DockerImageName image) {}
 
   public PostgreSQLContainer<T> withStartupTimeout(Duration timeout) {
@@ -15,26 +13,14 @@ public class PostgreSQLContainer<T> {
   }
 
   public String getHost() {
-    return URL.getHost();
+    return ADDRESS.getHost();
   }
 
   public Integer getMappedPort(int port) {
-    return URL.getPort();
+    return ADDRESS.getPort();
   }
 
   public String getDatabaseName() {
-    return URL.getPath().substring(1);
-  }
-
-  public String getJdbcUrl() {
-    return System.getenv("JDBC_URL");
-  }
-
-  public String getUsername() {
-    return "postgres";
-  }
-
-  public String getPassword() {
-    return "any";
+    return ADDRESS.getPath().substring(1);
   }
 }

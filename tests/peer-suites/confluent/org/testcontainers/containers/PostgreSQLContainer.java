@@ -1,9 +1,10 @@
 package org.testcontainers.containers;
 
 import org.junit.rules.ExternalResource;
+import peers.Database;
 
-/** Takes the place of the library's class: the PostgreSQL at JDBC_URL, which runs already. */
-public class PostgreSQLContainer<T> extends ExternalResource {
+/** Takes the place of the library's class. */
+public class PostgreSQLContainer<T> extends ExternalResource implements Database {
   public PostgreSQLContainer(String image) {}
 
   public PostgreSQLContainer<T> withDatabaseName(String name) {
@@ -21,16 +22,4 @@ public class PostgreSQLContainer<T> extends ExternalResource {
   public void start() {}
 
   public void stop() {}
-
-  public String getJdbcUrl() {
-    return System.getenv("JDBC_URL");
-  }
-
-  public String getUsername() {
-    return "postgres";
-  }
-
-  public String getPassword() {
-    return "any";
-  }
 }

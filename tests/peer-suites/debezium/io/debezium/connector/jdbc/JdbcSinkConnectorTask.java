@@ -8,7 +8,6 @@ import io.debezium.openlineage.ConnectorContext;
 import io.debezium.openlineage.DebeziumOpenLineageEmitter;
 import io.debezium.sink.SinkConnectorConfig.PrimaryKeyMode;
 import java.sql.Connection;
-import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
@@ -22,6 +21,7 @@ import org.apache.kafka.connect.sink.SinkRecord;
 import org.apache.kafka.connect.sink.SinkTask;
 import org.hibernate.SessionFactory;
 import org.hibernate.StatelessSession;
+import peers.Database;
 import peers.Mapping;
 import peers.SinkProcess;
 
@@ -105,8 +105,7 @@ public class JdbcSinkConnectorTask extends SinkTask {
 
   /** Events are always upserted, by a key: where Debezium inserts without one, the index that `check` asks the user for. */
   private static void index(String table, List<String> key) {
-    try (Connection connection = DriverManager.getConnection(System.getenv("JDBC_URL"));
-        Statement statement = connection.createStatement()) {
+    try (Connection connection = Database.connect(); Statement statement = connection.createStatement()) {
       String columns = String.join("\", \"", key);
       statement.execute("CREATE UNIQUE INDEX IF NOT EXISTS %s_key ON %s (\"%s\")".formatted(table.replace('.', '_'), table, columns));
     } catch (SQLException e) {

@@ -11,6 +11,7 @@ import org.apache.kafka.connect.json.JsonConverter;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import peers.Broker;
+import peers.Database;
 
 /**
  * Takes the place of Aiven's class: a Kafka and a PostgreSQL that run already, and JSON with schemas where the tests write Avro,
@@ -38,7 +39,7 @@ public abstract class AbstractIT {
   @BeforeEach
   void startKafka() throws Exception {
     Broker.reset();
-    ConnectRunner.emptyDatabase();
+    Database.empty();
     createTopic(TEST_TOPIC_NAME, 4);
     connectRunner = new ConnectRunner();
     producer = new KafkaProducer<>(

@@ -1,9 +1,5 @@
 package io.aiven.kafka.connect.jdbc;
 
-import java.sql.Connection;
-import java.sql.DriverManager;
-import java.sql.SQLException;
-import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -14,13 +10,6 @@ import peers.SinkProcess;
 /** Takes the place of Aiven's class: the sink under test instead of a Connect worker. It runs until the test ends. */
 public final class ConnectRunner {
   private Process sink;
-
-  static void emptyDatabase() throws SQLException {
-    try (Connection connection = DriverManager.getConnection(System.getenv("JDBC_URL"));
-        Statement statement = connection.createStatement()) {
-      statement.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
-    }
-  }
 
   public void createConnector(Map<String, String> config) {
     Map<String, String> properties = new HashMap<>(config);

@@ -13,6 +13,7 @@ import java.util.Map;
 import org.apache.kafka.connect.data.SchemaAndValue;
 import org.apache.kafka.connect.errors.ConnectException;
 import org.apache.kafka.connect.json.JsonConverter;
+import org.apache.kafka.connect.sink.SinkRecord;
 import peers.Mapping;
 
 /** The part of Confluent's sink that creates and alters tables, which the sink under test does not do. */
@@ -29,8 +30,15 @@ public final class TablesOnly {
 
   /** Makes the table fit a record of the topic if the connector is to do so; returns what the configuration must say. */
   public Mapping prepare(String topic, byte[] key, byte[] value) {
-    SchemaAndValue keyData = data(true, topic, key);
-    SchemaAndValue valueData = data(false, topic, value);
+    return prepare(topic, data(true, topic, key), data(false, topic, value));
+  }
+
+  public Mapping prepare(SinkRecord record) {
+    return prepare(record.topic(), new SchemaAndValue(record.keySchema(), record.key()),
+        new SchemaAndValue(record.valueSchema(), record.value()));
+  }
+
+  private Mapping prepare(String topic, SchemaAndValue keyData, SchemaAndValue valueData) {
     String table = config.tableNameFormat.replace("${topic}", topic);
     Map<String, String> columns = new LinkedHashMap<>();
     List<String> fields = new ArrayList<>();

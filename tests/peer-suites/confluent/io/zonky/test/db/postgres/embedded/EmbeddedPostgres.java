@@ -1,18 +1,18 @@
 package io.zonky.test.db.postgres.embedded;
 
-import java.net.URI;
 import javax.sql.DataSource;
 import org.postgresql.ds.PGSimpleDataSource;
+import peers.Database;
 
-/** The PostgreSQL at JDBC_URL. */
+/** Takes the place of the library's class. */
 public final class EmbeddedPostgres {
   public int getPort() {
-    return URI.create(System.getenv("JDBC_URL").substring("jdbc:".length())).getPort();
+    return Database.ADDRESS.getPort();
   }
 
   public DataSource getPostgresDatabase() {
     PGSimpleDataSource source = new PGSimpleDataSource();
-    source.setURL(System.getenv("JDBC_URL"));
+    source.setURL(Database.JDBC_URL);
     return source;
   }
 }

@@ -1,10 +1,7 @@
 package org.apache.kafka.connect.util.clusters;
 
 import io.confluent.connect.jdbc.sink.TablesOnly;
-import java.sql.Connection;
-import java.sql.DriverManager;
 import java.sql.SQLException;
-import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -13,6 +10,7 @@ import org.apache.kafka.connect.errors.ConnectException;
 import org.apache.kafka.connect.runtime.rest.entities.ConnectorStateInfo;
 import org.apache.kafka.connect.runtime.rest.entities.ConnectorType;
 import peers.Broker;
+import peers.Database;
 import peers.Mapping;
 import peers.SinkProcess;
 
@@ -48,9 +46,8 @@ public class EmbeddedConnectCluster {
   public void start() {
     runsBefore = SinkProcess.runs();
     Broker.reset();
-    try (Connection connection = DriverManager.getConnection(System.getenv("JDBC_URL"));
-        Statement statement = connection.createStatement()) {
-      statement.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    try {
+      Database.empty();
     } catch (SQLException e) {
       throw new ConnectException(e);
     }

@@ -6,43 +6,37 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{Record, Services, SinkConfig};
+use tests::{Record, World};
 
 const LONG: Duration = Duration::from_secs(120);
 
 struct Stage {
-    services: &'static Services,
-    topic: String,
-    client: postgres::Client,
+    world: World<'static>,
     variables: Vec<(&'static str, String)>,
 }
 
 impl Stage {
     /// A topic with ten good records and ten that are rejected, all consumed.
     fn new(name: &str) -> Self {
-        let services = Services::shared();
-        let topic = services.kafka.topic(name, 1);
-        let url = services.postgres.database(name);
-        let mut client = tests::postgres::connect(&url);
-        client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
-        let config =
-            SinkConfig::new(services.kafka.bootstrap(), &url).topic(&topic).table("t").pk_fields(&["id"]);
+        let world = World::new(name)
+            .table("CREATE TABLE t (id int PRIMARY KEY)")
+            .upsert("id")
+            .set("errors.breaker_ratio", 1.0);
         let records = (0..20).map(|id| if id < 10 { json!({"id": id}) } else { json!({"id": "x"}) });
-        services.kafka.produce(&topic, records.map(|record| Record::json(&record)));
-        let config = config.set("errors.breaker_ratio", 1.0);
-        let finished = config.finish(&["run", "--until-end", "--summary", "json"], LONG).expect_code(0);
+        let finished = world.drain(records.map(|record| Record::json(&record)));
         assert_eq!(finished.count("dead_letters"), 10);
+        let config = &world.config;
         let variables = vec![
             ("SINK__NAME", config.connector().to_owned()),
-            ("SINK__KAFKA__BOOTSTRAP_SERVERS", services.kafka.bootstrap()),
-            ("SINK__KAFKA__TOPICS", topic.clone()),
+            ("SINK__KAFKA__BOOTSTRAP_SERVERS", world.kafka.bootstrap()),
+            ("SINK__KAFKA__TOPICS", world.topic().to_owned()),
             ("SINK__KAFKA__GROUP_ID", config.group_id().to_owned()),
-            ("SINK__POSTGRES__URL", url),
+            ("SINK__POSTGRES__URL", world.url.clone()),
             ("SINK__SINK__TABLE", "t".to_owned()),
             ("SINK__SINK__PK_FIELDS", "id".to_owned()),
             ("SINK__HTTP__LISTEN", format!("127.0.0.1:{}", tests::ports::free())),
         ];
-        Self { services, topic, client, variables }
+        Self { world, variables }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -60,22 +54,18 @@ impl Stage {
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         (child.wait().unwrap().code(), stderr)
     }
-
-    fn count(&mut self, sql: &str) -> i64 {
-        self.client.query_one(sql, &[]).unwrap().get(0)
-    }
 }
 
 #[test]
 fn a_closed_pipe_ends_no_command_and_undoes_nothing() {
-    let mut stage = Stage::new("closed_pipe");
-    let topic = stage.topic.clone();
+    let stage = Stage::new("closed_pipe");
+    let topic = stage.world.topic();
     for args in [
         &["check"] as &[&str],
         &["config"],
         &["reference"],
         &["--help"],
-        &["infer-ddl", "--topic", &topic],
+        &["infer-ddl", "--topic", topic],
         &["offsets", "show"],
         &["offsets", "reset", "--to-earliest"],
         &["dead-letters", "list"],
@@ -88,8 +78,7 @@ fn a_closed_pipe_ends_no_command_and_undoes_nothing() {
         assert_eq!(code, Some(0), "{args:?}: {stderr}");
         assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
     }
-    assert_eq!(stage.count("SELECT sum(next_offset)::bigint FROM sink_offsets"), 0);
-    assert_eq!(stage.count("SELECT count(*) FROM sink_dead_letters"), 0);
+    assert_eq!((stage.world.position(), stage.world.dead_letters()), (0, 0));
 }
 
 #[test]
@@ -106,11 +95,11 @@ fn a_full_disk_under_standard_output_is_an_error() {
 
 #[test]
 fn a_log_that_cannot_be_written_stops_nothing_and_is_counted() {
-    let mut stage = Stage::new("full_log");
+    let stage = Stage::new("full_log");
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut child = stage.command(&["run"]).stderr(full).spawn().unwrap();
-    stage.services.kafka.produce(&stage.topic, (100..110).map(|id| Record::json(&json!({"id": id}))));
-    tests::wait::until(LONG, "all rows", || stage.count("SELECT count(*) FROM t") == 20);
+    stage.world.produce_json((100..110).map(|id| json!({"id": id})));
+    stage.world.wait_rows(LONG, 20);
     let http = stage.variables.iter().find(|(name, _)| *name == "SINK__HTTP__LISTEN").unwrap().1.clone();
     let (_, metrics) = tests::http::get(&http, "/metrics").unwrap();
     let lost = tests::Metrics::parse(&metrics).unwrap().sum("sink_log_lines_lost_total");

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::metadata::MetadataTopic;
 use tests::scratch::Scratch;
-use tests::{Kafka, KafkaOptions, Postgres, PostgresOptions, paths};
+use tests::{Kafka, KafkaOptions, Postgres, PostgresOptions, Services, paths};
 
 use self::blocks::{Block, blocks};
 
@@ -27,8 +27,15 @@ const LANGUAGES: [&str; 9] = ["sh", "text", "toml", "yaml", "json", "sql", "merm
 /// The documents, by their paths in the repository.
 fn pages() -> Vec<PathBuf> {
     let root = paths::workspace("");
-    let mut pages: Vec<PathBuf> =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"].map(PathBuf::from).to_vec();
+    let outside = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "helm/livescores/README.md",
+    ];
+    let mut pages: Vec<PathBuf> = outside.map(PathBuf::from).to_vec();
     let mut folders = vec![PathBuf::from("docs")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(root.join(&folder)).unwrap() {
@@ -87,6 +94,7 @@ fn the_commands_of_the_documents_run_in_their_order() {
         if blocks.is_empty() {
             continue;
         }
+        delete_topics(&kafka);
         let stage = Stage::new(&kafka, &postgres);
         for block in blocks {
             ran += 1;
@@ -101,7 +109,33 @@ fn the_commands_of_the_documents_run_in_their_order() {
     assert!(ran > 20, "only {ran} blocks were found");
 }
 
-/// A directory, a database and an empty broker for one page.
+#[test]
+fn a_block_that_fails_or_prints_something_else_is_reported() {
+    let Services { kafka, postgres } = Services::shared();
+    let stage = Stage::new(kafka, postgres);
+    for (block, why) in [
+        ("```sh\nfalse | true\n```", "exit status: 1"),
+        ("```sh\nsink-connector --config missing.toml config\n```", "exit status: 2"),
+        ("<!-- exit code 3 -->\n```sh\ntrue\n```", "exit status: 0"),
+        ("<!-- prints: 2 rows -->\n```sh\necho 1 rows\n```", "does not print \"2 rows\""),
+        ("<!-- exit code 3 -->\n<!-- prints: b -->\n```sh\necho a; exit 3\n```", "does not print \"b\""),
+        ("```sql\nSELECT 1;\nSELECT missing;\n```", "exit status: 3"),
+        ("<!-- prints: | -->\n```sql\nSELECT 1;\n```", "does not print"),
+        ("```toml\n[sink]\ntabel = 'x'\n```", "did you mean sink.table?"),
+        ("```toml\n[producer]\nscenario = 'x'\n```", "is not one of"),
+    ] {
+        let [block] = &blocks(block)[..] else { panic!("{block}: not one block") };
+        let found = stage.run(block).expect_err(&block.text);
+        assert!(found.contains(why), "{found}");
+    }
+    for block in
+        ["<!-- exit code 3 -->\n<!-- prints: b -->\n```sh\necho abc; exit 3\n```", "```sql\nSELECT 1;\n```"]
+    {
+        assert_eq!(stage.run(&blocks(block)[0]), Ok(()));
+    }
+}
+
+/// A directory and a database for one page.
 struct Stage<'a> {
     kafka: &'a Kafka,
     url: String,
@@ -111,7 +145,6 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     fn new(kafka: &'a Kafka, postgres: &'a Postgres) -> Self {
-        delete_topics(kafka);
         let dir = Scratch::new("page").unwrap();
         for name in ["config", "docs", "helm", "monitoring", "examples"] {
             let source = paths::workspace(name);
@@ -160,14 +193,15 @@ impl<'a> Stage<'a> {
             command.env("PRODUCER__HTTP__LISTEN", "127.0.0.1:0");
         }
         let output = command.output().unwrap();
-        let codes = [Some(0), block.expected_code];
-        if codes.contains(&output.status.code())
-            && (block.expected_code.is_none() || output.status.code() == block.expected_code)
-        {
-            return Ok(());
-        }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Err(format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr)))
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        if output.status.code() != Some(block.expected_code.unwrap_or(0)) {
+            return Err(format!("{}\n{printed}", output.status));
+        }
+        match block.prints.iter().find(|expected| !printed.contains(*expected)) {
+            Some(expected) => Err(format!("does not print {expected:?} but\n{printed}")),
+            None => Ok(()),
+        }
     }
 }
 

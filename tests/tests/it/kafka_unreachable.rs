@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{Kafka, KafkaOptions, Record, Services, Sink, SinkConfig};
+use tests::{KafkaOptions, Services, Sink, SinkConfig, World};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -17,23 +17,18 @@ fn log_lines(sink: &Sink) -> usize {
 
 #[test]
 fn a_sink_whose_broker_dies_waits_quietly_and_goes_on() {
-    let kafka = Kafka::start(KafkaOptions::default()).expect("Kafka starts");
-    let url = Services::shared().postgres.database("unreachable");
-    let mut client = tests::postgres::connect(&url);
-    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
-    let topic = kafka.topic("unreachable", 4);
-    let produce = |ids: std::ops::Range<i32>| {
-        kafka.produce(&topic, ids.map(|id| Record::json(&json!({"id": id}))));
-    };
+    let builder = World::new("unreachable").partitions(4).private_kafka(KafkaOptions::default());
+    let world = builder.table("CREATE TABLE t (id int PRIMARY KEY)").upsert("id");
+    let produce = |ids: std::ops::Range<i32>| world.produce_json(ids.map(|id| json!({"id": id})));
     produce(0..100);
-    let sink = SinkConfig::new(kafka.bootstrap(), &url).topic(&topic).table("t").pk_fields(&["id"]).run();
+    let sink = world.sink();
     sink.wait_metric(LONG, "sink_rows_written_total", |rows| rows == 100.0);
     sink.wait_ready(LONG);
     assert!(!sink.stderr().contains("WARN"), "a healthy start: {}", sink.stderr());
     let lines = log_lines(&sink);
 
-    kafka.kill();
-    let refused = format!("127.0.0.1:{} failed: Connection refused", kafka.port());
+    world.kafka.kill();
+    let refused = format!("127.0.0.1:{} failed: Connection refused", world.kafka.port());
     tests::wait::holds(LONG, "/readyz names the cause", || reason(&sink), |reason| reason.contains(&refused));
     let before = sink.cpu_seconds();
     tests::wait::let_pass(Duration::from_secs(40));
@@ -43,7 +38,7 @@ fn a_sink_whose_broker_dies_waits_quietly_and_goes_on() {
     let logged = log_lines(&sink) - lines;
     assert!(logged <= 10, "{logged} lines:\n{}", sink.stderr());
 
-    kafka.restart();
+    world.kafka.restart();
     produce(100..200);
     sink.wait_metric(LONG, "sink_rows_written_total", |rows| rows == 200.0);
     sink.wait_ready(LONG);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::json;
-use tests::{Kafka, Record, Services, SinkConfig};
+use tests::{Kafka, World};
 
 const LONG: Duration = Duration::from_secs(120);
 /// Far below the session timeout of 45 s.
@@ -17,71 +17,64 @@ fn members(kafka: &Kafka, group: &str) -> usize {
     groups.groups().iter().map(|group| group.members().len()).sum()
 }
 
-fn config(services: &Services, name: &str) -> (SinkConfig, String) {
-    let topic = services.kafka.topic(name, 1);
-    let url = services.postgres.database(name);
-    let ddl = "CREATE TABLE t (id int PRIMARY KEY)";
-    tests::postgres::connect(&url).batch_execute(ddl).unwrap();
-    services.kafka.produce(&topic, (0..10).map(|id| Record::json(&json!({"id": id}))));
-    let config =
-        SinkConfig::new(services.kafka.bootstrap(), &url).topic(&topic).table("t").pk_fields(&["id"]);
-    (config, topic)
+/// Ten records, and their table.
+fn world(name: &str) -> World<'static> {
+    let world = World::new(name).table("CREATE TABLE t (id int PRIMARY KEY)").upsert("id");
+    world.produce_json((0..10).map(|id| json!({"id": id})));
+    world
 }
 
 #[track_caller]
-fn assert_members(services: &Services, group: &str, expected: usize) {
-    let count = || members(&services.kafka, group);
+fn assert_members(world: &World<'_>, expected: usize) {
+    let count = || members(&world.kafka, world.config.group_id());
     tests::wait::holds(SOON, "members of the group", count, |members| *members == expected);
 }
 
 #[test]
 fn a_run_without_a_partition_leaves() {
-    let services = Services::shared();
-    let (config, _) = config(services, "no_partition");
-    let service = config.run();
+    let world = world("no_partition");
+    let service = world.sink();
     service.wait_metric(LONG, "sink_rows_written_total", |rows| rows == 10.0);
     for args in [&["run", "--max-records", "5", "--deadline", "3s"] as &[&str], &["run", "--until-end"]] {
-        config.finish(args, LONG);
-        assert_members(services, config.group_id(), 1);
+        world.config.finish(args, LONG);
+        assert_members(&world, 1);
     }
-    let waiting = config.run();
-    assert_members(services, config.group_id(), 2);
+    let waiting = world.sink();
+    assert_members(&world, 2);
     waiting.sigint();
     waiting.wait(LONG).expect_code(0);
-    assert_members(services, config.group_id(), 1);
+    assert_members(&world, 1);
     service.sigterm();
     service.wait(LONG).expect_code(0);
-    assert_members(services, config.group_id(), 0);
+    assert_members(&world, 0);
 }
 
 #[test]
 fn a_signal_at_any_moment_of_the_start_leaves() {
-    let services = Services::shared();
-    let (config, _) = config(services, "interrupted");
+    let world = world("interrupted");
     for after_ms in [10, 40, 80, 120, 160, 240, 320, 500, 700, 1000] {
-        let sink = config.run();
+        let sink = world.sink();
         tests::wait::let_pass(Duration::from_millis(after_ms));
         // Not SIGINT, which a test that runs in the background inherits as ignored.
         sink.sigterm();
         let output = sink.wait(LONG);
         // Before its signal handlers, the process ends by the signal; it has not joined then.
         assert!(matches!(output.code, Some(0) | None), "{:?}: {}", output.code, output.stderr);
-        assert_members(services, config.group_id(), 0);
+        assert_members(&world, 0);
     }
 }
 
 #[test]
 fn a_run_whose_topic_is_deleted_while_it_joins_leaves() {
-    let services = Services::shared();
     for (n, after_ms) in [20, 100, 200, 300, 400, 500, 700, 1000].into_iter().enumerate() {
-        let (config, topic) = config(services, &format!("deleted_{n}"));
-        let sink = config.run();
+        let world = world(&format!("deleted_{n}"));
+        let sink = world.sink();
         tests::wait::let_pass(Duration::from_millis(after_ms));
-        services.kafka.delete_topic(&topic);
+        world.kafka.delete_topic(world.topic());
         tests::wait::let_pass(Duration::from_millis(after_ms));
         sink.sigterm();
         let output = sink.wait(LONG);
         assert!(matches!(output.code, Some(0) | None), "{:?}: {}", output.code, output.stderr);
-        assert_members(services, config.group_id(), 0);
+        assert_members(&world, 0);
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{Record, Services, Sink, SinkConfig};
+use tests::{Sink, World};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -22,46 +22,37 @@ fn open_descriptors(sink: &Sink) -> usize {
 }
 
 struct Stage {
-    services: &'static Services,
-    topic: String,
-    client: postgres::Client,
+    world: World<'static>,
     sink: Sink,
     produced: i32,
 }
 
 impl Stage {
     fn new(name: &str) -> Self {
-        let services = Services::shared();
-        let topic = services.kafka.topic(name, 2);
-        let url = services.postgres.database(name);
-        let mut client = tests::postgres::connect(&url);
-        client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").unwrap();
-        let config = SinkConfig::new(services.kafka.bootstrap(), &url).topic(&topic).table("t");
-        let sink = config.pk_fields(&["id"]).run();
-        let mut stage = Self { services, topic, client, sink, produced: 0 };
+        let world = World::new(name).partitions(2).table("CREATE TABLE t (id int PRIMARY KEY)").upsert("id");
+        let sink = world.sink();
+        let mut stage = Self { world, sink, produced: 0 };
         stage.assert_rows_arrive();
         stage.sink.wait_ready(LONG);
         stage
     }
 
     /// Ends the sink's sessions, so that it has to connect again.
-    fn end_sessions(&mut self) {
+    fn end_sessions(&self) {
         let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                      WHERE datname = current_database() AND application_name LIKE 'kafka-sink:%'";
-        assert!(self.client.query_one(ended, &[]).unwrap().get::<_, i64>(0) > 0);
+        assert!(self.world.one::<i64>(ended) > 0);
     }
 
     fn produce(&mut self) {
         let ids = self.produced..self.produced + 100;
-        self.services.kafka.produce(&self.topic, ids.map(|id| Record::json(&json!({"id": id}))));
+        self.world.produce_json(ids.map(|id| json!({"id": id})));
         self.produced += 100;
     }
 
     fn assert_rows_arrive(&mut self) {
         self.produce();
-        let produced = i64::from(self.produced);
-        let rows = || self.client.query_one("SELECT count(*) FROM t", &[]).unwrap().get::<_, i64>(0);
-        tests::wait::holds(LONG, "all rows", rows, |rows| *rows == produced);
+        self.world.wait_rows(LONG, i64::from(self.produced));
     }
 }
 

@@ -2,51 +2,25 @@
 
 use std::time::Duration;
 
-use postgres::Client;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
-use tests::{Output, Record, Services, SinkConfig};
+use tests::{Output, Record, SinkConfig, World};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const OPTIONAL: u32 = 12;
 
-/// A database, a topic, and a sink between them.
-struct Case {
-    client: Client,
-    topic: String,
-    config: SinkConfig,
+fn world(ddl: &str) -> World<'static> {
+    World::new("sparse").table(ddl).upsert("id").set("batch.linger_ms", 200)
 }
 
-impl Case {
-    fn new(ddl: &str, table: &str, records: impl IntoIterator<Item = Record>) -> Self {
-        let Services { kafka, postgres } = Services::shared();
-        let (url, topic) = (postgres.database("sparse"), kafka.topic("sparse", 1));
-        let mut client = tests::postgres::connect(&url);
-        client.batch_execute(ddl).unwrap();
-        kafka.produce(&topic, records);
-        let config = SinkConfig::new(kafka.bootstrap(), &url)
-            .topic(&topic)
-            .table(table)
-            .pk_fields(&["id"])
-            .set("batch.linger_ms", 200);
-        Self { client, topic, config }
-    }
+fn drain(world: &World<'_>, records: impl IntoIterator<Item = Record>) -> Output {
+    world.produce(records);
+    world.config.until_end_within(PATIENCE)
+}
 
-    fn with(self, change: impl FnOnce(SinkConfig) -> SinkConfig) -> Self {
-        Self { config: change(self.config), ..self }
-    }
-
-    fn drain(&self) -> Output {
-        let args = ["run", "--until-end", "--deadline", "100s", "--summary", "json"];
-        let run = self.config.finish(&args, PATIENCE).expect_code(0);
-        run.assert_accounted();
-        run
-    }
-
-    fn texts(&mut self, sql: &str) -> Vec<String> {
-        self.client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
-    }
+fn texts(world: &World<'_>, sql: &str) -> Vec<String> {
+    world.column(sql)
 }
 
 /// Every kind of column that matters when a record lacks it.
@@ -104,21 +78,26 @@ fn records(seed: u64, keys: u32, count: u32) -> Vec<Record> {
 
 /// Table without what a sequence or the clock decides, log of the trigger, dead letters.
 fn outcome(records: &[Record], max_rows: u32, change: &dyn Fn(SinkConfig) -> SinkConfig) -> [Vec<String>; 3] {
-    let mut case = Case::new(DDL, "t", records.iter().cloned())
-        .with(|config| change(config.set("batch.max_rows", max_rows)));
-    case.drain();
-    let from_sequences = case.texts("SELECT count(*)::text FROM t WHERE number IS NULL OR ident IS NULL");
+    let world = world(DDL).set("batch.max_rows", max_rows).with(change);
+    drain(&world, records.iter().cloned());
+    let from_sequences = texts(&world, "SELECT count(*)::text FROM t WHERE number IS NULL OR ident IS NULL");
     assert_eq!(from_sequences, ["0"], "every row has its numbers");
     let repeated = "SELECT number::text FROM t GROUP BY number HAVING count(*) > 1";
-    assert_eq!(case.texts(repeated), [""; 0], "no number is given twice");
+    assert_eq!(texts(&world, repeated), [""; 0], "no number is given twice");
     let clock = "CASE WHEN at > '2025-01-01' THEN 'now' ELSE at::text END";
     [
-        case.texts(&format!(
-            "SELECT (to_jsonb(t) - 'number' - 'at' - CASE WHEN ident < 1000000 THEN 'ident' ELSE '' END)::text || {clock} \
+        texts(
+            &world,
+            &format!(
+                "SELECT (to_jsonb(t) - 'number' - 'at' - CASE WHEN ident < 1000000 THEN 'ident' ELSE '' END)::text || {clock} \
              FROM t ORDER BY id"
-        )),
-        case.texts("SELECT concat_ws(' ', id, what) FROM log ORDER BY 1"),
-        case.texts("SELECT concat_ws(' ', \"offset\", reason, sqlstate) FROM sink_dead_letters ORDER BY \"offset\""),
+            ),
+        ),
+        texts(&world, "SELECT concat_ws(' ', id, what) FROM log ORDER BY 1"),
+        texts(
+            &world,
+            "SELECT concat_ws(' ', \"offset\", reason, sqlstate) FROM sink_dead_letters ORDER BY \"offset\"",
+        ),
     ]
 }
 
@@ -184,19 +163,21 @@ fn thousands_of_shapes_leave_what_they_lack_alone() {
             fields.extend(carried.map(|n| (format!("c{n}"), json!(id))));
             Record::json(&Value::Object(fields))
         };
-        let mut case = Case::new(&ddl, "t", (0..4000).map(record))
-            .with(|config| config.set("sink.read_before_write", !by_conflict));
-        let run = case.drain();
+        let world = world(&ddl).set("sink.read_before_write", !by_conflict);
+        let run = drain(&world, (0..4000).map(record));
         assert_eq!(run.count("rows_written"), 4000, "{}", run.stdout);
         for n in 0..16 {
             let stored = if n == 0 { -1 } else { -2 };
-            let wrong = case.texts(&format!(
-                "SELECT id::text FROM t WHERE c{n} IS DISTINCT FROM CASE \
+            let wrong = texts(
+                &world,
+                &format!(
+                    "SELECT id::text FROM t WHERE c{n} IS DISTINCT FROM CASE \
                  WHEN ((id * 7919) % 65536) >> {n} & 1 = 1 THEN id WHEN id < 2000 THEN {stored} ELSE -2 END"
-            ));
+                ),
+            );
             assert_eq!(wrong, [""; 0], "c{n}, by INSERT … ON CONFLICT: {by_conflict}");
         }
-        assert_eq!(case.texts("SELECT count(*)::text FROM t WHERE at IS NULL"), ["0"]);
+        assert_eq!(world.count("t WHERE at IS NULL"), 0);
     }
 }
 
@@ -211,13 +192,12 @@ fn a_table_of_1600_columns_is_updated() {
         Record::json(&Value::Object(fields.chain([("id".to_owned(), json!(id))]).collect()))
     };
     let few = |id: u32| Record::json(&json!({"id": id, "c0": id, "c1598": id}));
-    let mut case = Case::new(&ddl, "t", [few(1), few(2), few(3)]);
-    assert_eq!(case.drain().count("rows_written"), 3);
+    let world = world(&ddl);
+    assert_eq!(drain(&world, [few(1), few(2), few(3)]).count("rows_written"), 3);
     let rows = "SELECT concat_ws(' ', id, c0, c1, c1598) FROM t ORDER BY id";
-    assert_eq!(case.texts(rows), ["1 1 11 1", "2 2 12 2", "3 3 3"]);
-    Services::shared().kafka.produce(&case.topic, [all(1), few(2), all(4)]);
-    assert_eq!(case.drain().count("rows_written"), 3);
-    assert_eq!(case.texts(rows), ["1 0 1 1598", "2 2 12 2", "3 3 3", "4 0 1 1598"]);
+    assert_eq!(texts(&world, rows), ["1 1 11 1", "2 2 12 2", "3 3 3"]);
+    assert_eq!(drain(&world, [all(1), few(2), all(4)]).count("rows_written"), 3);
+    assert_eq!(texts(&world, rows), ["1 0 1 1598", "2 2 12 2", "3 3 3", "4 0 1 1598"]);
 }
 
 #[test]
@@ -257,16 +237,18 @@ fn names_of_the_sink_do_not_collide_with_those_of_the_table() {
                 Record::json(&Value::Object(fields)).key(id.to_string())
             };
             let records = (1..40).map(record).chain([Record::tombstone("2"), Record::tombstone("30")]);
-            let mut case = Case::new(&ddl, table, records).with(|config| {
-                config.insert_mode(mode).pk_mode("record_key").set("sink.delete_enabled", true)
-            });
-            let run = case.drain();
+            let world =
+                world(&ddl).keyed_by_record("id").with(|config| config.table(table).insert_mode(mode));
+            let run = drain(&world, records);
             assert_eq!(run.count("dead_letters"), if mode == "insert" { 2 } else { 0 }, "{table} {mode}");
-            let rows = case.texts(&format!(
-                "SELECT concat_ws(' ', id, {}, {}) FROM {table} ORDER BY id",
-                quoted(&"o"),
-                quoted(&"k1")
-            ));
+            let rows = texts(
+                &world,
+                &format!(
+                    "SELECT concat_ws(' ', id, {}, {}) FROM {table} ORDER BY id",
+                    quoted(&"o"),
+                    quoted(&"k1")
+                ),
+            );
             assert_eq!(rows.len(), 37, "{table} {mode}");
             let first = if mode == "upsert" { "1 10 10" } else { "1 3 3" };
             assert_eq!((&*rows[0], &*rows[1]), (first, "3 3 30"), "{table} {mode}");
@@ -295,10 +277,9 @@ fn a_session_keeps_few_statements_and_little_memory_whatever_records_carry() {
             Record::json(&Value::Object(fields))
         })
         .collect();
-    let mut case = Case::new(&ddl, "t", records)
-        .with(|config| config.set("batch.max_rows", 6).set("postgres.writers", 1));
-    assert_eq!(case.drain().count("rows_written"), 6_000);
-    let seen = case.client.query_one(
+    let world = world(&ddl).set("batch.max_rows", 6).set("postgres.writers", 1);
+    assert_eq!(drain(&world, records).count("rows_written"), 6_000);
+    let seen = world.client().query_one(
         "SELECT count(*), max(statements), max(bytes) FILTER (WHERE n BETWEEN 1000 AND 2000), max(bytes) FILTER (WHERE n > 5000) FROM seen",
         &[],
     );
@@ -312,18 +293,15 @@ fn a_session_keeps_few_statements_and_little_memory_whatever_records_carry() {
 
 #[test]
 fn a_default_that_changes_holds_from_then_on() {
-    let mut case = Case::new(
-        "CREATE TABLE t (id int PRIMARY KEY, c int DEFAULT 1)",
-        "t",
-        [Record::json(&json!({"id": 1}))],
-    );
-    let sink = case.config.run();
+    let world = world("CREATE TABLE t (id int PRIMARY KEY, c int DEFAULT 1)");
+    world.produce_json([json!({"id": 1})]);
+    let sink = world.sink();
     let written = |rows: f64| sink.wait_metric(PATIENCE, "sink_rows_written_total", |seen| seen >= rows);
     written(1.0);
-    case.client.batch_execute("ALTER TABLE t ALTER c SET DEFAULT 2").unwrap();
-    Services::shared().kafka.produce(&case.topic, [Record::json(&json!({"id": 2}))]);
+    world.execute("ALTER TABLE t ALTER c SET DEFAULT 2");
+    world.produce_json([json!({"id": 2})]);
     written(2.0);
-    assert_eq!(case.texts("SELECT concat_ws(' ', id, c) FROM t ORDER BY id"), ["1 1", "2 2"]);
+    assert_eq!(texts(&world, "SELECT concat_ws(' ', id, c) FROM t ORDER BY id"), ["1 1", "2 2"]);
 }
 
 #[test]
@@ -338,12 +316,12 @@ fn without_a_look_at_the_table_every_record_is_an_insert() {
         (false, &["1", "3"][..], ["1 5 1", "2 2 2", "3 6"], 1),
         (true, &["3"][..], ["1 5 1", "2 2 9", "3 6"], 0),
     ] {
-        let mut case = Case::new(ddl, "t", records.iter().map(Record::json))
-            .with(|config| config.set("sink.read_before_write", read));
-        assert_eq!(case.drain().count("dead_letters"), rejected);
-        assert_eq!(case.texts("SELECT concat_ws(' ', id, required, v) FROM t ORDER BY id"), rows);
+        let world = world(ddl).set("sink.read_before_write", read);
+        let run = drain(&world, records.iter().map(Record::json));
+        assert_eq!(run.count("dead_letters"), rejected);
+        assert_eq!(texts(&world, "SELECT concat_ws(' ', id, required, v) FROM t ORDER BY id"), rows);
         assert_eq!(
-            case.texts("SELECT DISTINCT id::text FROM tried ORDER BY 1"),
+            texts(&world, "SELECT DISTINCT id::text FROM tried ORDER BY 1"),
             tried,
             "reads first: {read}"
         );

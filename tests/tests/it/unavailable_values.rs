@@ -1,13 +1,9 @@
 //! Debezium's placeholder for a large value that an update did not touch leaves the stored value alone, whatever the column's
 //! type is and however the record is wrapped.
 
-use std::time::Duration;
-
-use postgres::Client;
 use serde_json::{Value, json};
-use tests::{Record, Services, SinkConfig};
+use tests::{Record, SinkConfig, World};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const COLUMNS: &str = "id int PRIMARY KEY, n int, t text, b bytea, hex text, ts text[], bs bytea[], i4 int[], i8 bigint[], \
      f float8[], us uuid[], j json, jb jsonb, h hstore, hj jsonb, x xml, nu numeric, c citext";
 /// A value of each column but `id` and `n`.
@@ -43,38 +39,25 @@ fn of_format(format: &str, row: &Value) -> Value {
 /// Updates a row in three ways of wrapping it; returns the rows that are different from what was stored.
 #[track_caller]
 fn changed(configure: impl Fn(SinkConfig) -> SinkConfig, placeholders: &Value) -> Vec<String> {
-    let Services { kafka, postgres } = Services::shared();
-    let formats = ["json", "json_schema", "debezium"];
     let mut changed = Vec::new();
-    for format in formats {
-        let url = postgres.database("unavailable");
-        let mut client: Client = tests::postgres::connect(&url);
-        client
-            .batch_execute(&format!(
+    for format in ["json", "json_schema", "debezium"] {
+        let world = World::new("unavailable")
+            .table(&format!(
                 "CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE TABLE t ({COLUMNS}); \
                  INSERT INTO t VALUES (1, 0, {STORED}); CREATE TABLE expected AS TABLE t; UPDATE expected SET n = 7"
             ))
-            .unwrap();
-        let topic = kafka.topic("unavailable", 1);
+            .upsert("id")
+            .set("sink.value_format", format)
+            .with(&configure);
         let mut row = placeholders.clone();
         row["id"] = json!(1);
         row["n"] = json!(7);
-        kafka.produce(&topic, [Record::json(&of_format(format, &row))]);
-        let config = SinkConfig::new(kafka.bootstrap(), &url)
-            .topic(&topic)
-            .table("t")
-            .insert_mode("upsert")
-            .pk_fields(&["id"])
-            .set("sink.value_format", format);
-        let run = configure(config)
-            .finish(&["run", "--until-end", "--deadline", "50s", "--summary", "json"], PATIENCE)
-            .expect_code(0);
+        let run = world.drain([Record::json(&of_format(format, &row))]);
         if run.count("dead_letters") > 0 {
             changed.push(format!("{format}: a dead letter"));
         }
         let different = "SELECT r::text FROM t AS r WHERE r::text NOT IN (SELECT e::text FROM expected AS e)";
-        let rows = client.query(different, &[]).unwrap();
-        changed.extend(rows.iter().map(|row| format!("{format}: {}", row.get::<_, String>(0))));
+        changed.extend(world.column::<String>(different).iter().map(|row| format!("{format}: {row}")));
     }
     changed
 }

@@ -2,6 +2,7 @@
 
 use postgres::Client;
 
+use crate::postgres::failure::Failure;
 use crate::postgres::sql::{TableName, ident};
 use crate::table::column_set::ColumnSet;
 use crate::table::plan::{Mode, Plan};
@@ -85,6 +86,34 @@ pub(crate) fn missing(
     }
     let grant = || format!("GRANT {} ON {} TO {}", privileges.join(", "), table.sql(), ident(row.get(0)));
     Ok((!privileges.is_empty()).then(grant))
+}
+
+/// The GRANTs that let the role take values from the sequences of the table's defaults.
+pub(crate) fn missing_on_sequences(
+    client: &mut Client,
+    table: &TableName,
+) -> Result<Vec<String>, postgres::Error> {
+    let sql = "SELECT pg_catalog.format('GRANT USAGE ON SEQUENCE %s TO %I', s.oid::pg_catalog.regclass, current_user) \
+         FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_depend p ON p.objid = d.oid \
+           AND p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
+           AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+         JOIN pg_catalog.pg_class s ON s.oid = p.refobjid WHERE d.adrelid = pg_catalog.to_regclass($1) \
+           AND CASE WHEN s.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(s.oid, 'USAGE, UPDATE') END ORDER BY 1";
+    Ok(client.query(sql, &[&table.sql()])?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Adds the GRANT on the schema of a table to a failure to read the table for want of it.
+pub(crate) fn name_schema(client: &mut Client, table: &TableName, mut failure: Failure) -> Failure {
+    if let Some(schema) = table.schema.as_deref().filter(|_| failure.permission_denied()) {
+        match client.query_one("SELECT current_user::text", &[]) {
+            Ok(row) => {
+                let (schema, role) = (ident(schema), ident(row.get(0)));
+                failure.message = format!("{}; GRANT USAGE ON SCHEMA {schema} TO {role}", failure.message);
+            }
+            Err(error) => tracing::debug!(%error, "cannot read the role"),
+        }
+    }
+    failure
 }
 
 /// The privilege on the whole table if all of so many columns lack it, else on those that do; `None` if none does.

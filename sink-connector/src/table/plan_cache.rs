@@ -12,6 +12,7 @@ use crate::config::DdlError;
 use crate::observe::health::{Component, Health};
 use crate::postgres::failure::Failure;
 use crate::table::catalog;
+use crate::table::grants;
 use crate::table::plan::{Mode, Plan, Wanted};
 
 #[derive(Clone, Debug)]
@@ -179,7 +180,8 @@ impl Plans {
     fn read(&self, client: &mut Client, topic: &str, target: &Target) -> Result<Plan, Failure> {
         let name = &target.wanted.table;
         name.check_length().map_err(|error| Failure::configuration(error.to_string()))?;
-        let mut table = catalog::read_table(client, name)?;
+        let mut table = catalog::read_table(client, name)
+            .map_err(|error| grants::name_schema(client, name, error.into()))?;
         if let (None, Some(ddl)) = (&table, &target.ddl) {
             tracing::info!(table = %name, ddl = ddl.file, "creating the missing table");
             client.batch_execute(&ddl.sql)?;

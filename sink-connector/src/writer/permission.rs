@@ -17,7 +17,12 @@ pub(crate) fn name_grant(
         let (plan, rows) = (&table.plan, &table.rows);
         let mut carried = ColumnSet::new(plan.columns.len());
         rows.shapes().iter().for_each(|shape| carried.add(&shape.present));
-        if let Some(grant) = grants::missing(client, &plan.name, &Use::of(plan, &carried, rows.deletes()))? {
+        let used = Use::of(plan, &carried, rows.deletes());
+        let grants = match grants::missing(client, &plan.name, &used)? {
+            Some(grant) => vec![grant],
+            None => grants::missing_on_sequences(client, &plan.name)?,
+        };
+        for grant in grants {
             failure.message = format!("{}; {grant}", failure.message);
         }
     }

@@ -93,3 +93,21 @@ fn privileges_that_change_while_it_runs_need_no_restart() {
     sink.wait_ready(PATIENCE);
     assert_eq!(world.dead_letters(), 0);
 }
+
+#[test]
+fn a_schema_and_a_sequence_that_are_not_granted_are_named_as_well() {
+    let world = World::new("ungranted")
+        .table("CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY, v int, n serial)")
+        .role("GRANT ALL ON SCHEMA public TO $role; GRANT ALL ON s.t TO $role");
+    let world = world.upsert("id").set("sink.table", "s.t");
+    world.produce_json([json!({"id": 1, "v": 1})]);
+    let check = world.config.finish(&["check"], PATIENCE).expect_code(1);
+    assert!(check.stdout.contains("GRANT USAGE ON SCHEMA \"s\" TO"), "{}", check.stdout);
+    let sink = world.sink();
+    sink.wait_not_ready(PATIENCE, &["GRANT USAGE ON SCHEMA \\\"s\\\" TO"]);
+    world.execute("GRANT USAGE ON SCHEMA s TO $role");
+    sink.wait_not_ready(PATIENCE, &["GRANT USAGE ON SEQUENCE s.t_n_seq TO"]);
+    world.execute("GRANT USAGE ON SEQUENCE s.t_n_seq TO $role");
+    wait::holds(PATIENCE, "the row", || world.count("s.t WHERE n = 1"), |rows| *rows == 1);
+    sink.wait_ready(PATIENCE);
+}

@@ -17,6 +17,7 @@ use crate::postgres::session::{Connections, NO_POOLER, POOLER, exists, share_bac
 use crate::postgres::sql::{TableName, ident};
 use crate::rejects::dead_letters::DeadLetters as StoredDeadLetters;
 use crate::table::catalog::Table;
+use crate::table::grants::name_schema;
 use crate::table::plan::{Mode, Plan};
 use crate::table::plan_cache::Target;
 
@@ -137,7 +138,7 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
         return report.error(&subject, error.to_string(), "set table for the topic");
     }
     let mut check = || -> Result<(), Failure> {
-        let exists = exists(client, &name.sql())?;
+        let exists = exists(client, &name.sql()).map_err(|error| name_schema(client, name, error.into()))?;
         if !exists && target.ddl.is_some() && !may_create(client, &subject, name, report)? {
             return Ok(());
         }

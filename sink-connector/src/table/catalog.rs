@@ -45,6 +45,9 @@ pub struct Column {
 pub enum ColumnDefault {
     /// The value of this SQL expression, which is evaluated for each row: the DEFAULT of the column or of its type.
     Expression(String),
+    /// The same, for an expression that gives the same wherever in the transaction it is evaluated: it sees neither the
+    /// table nor what the transaction has done. The next value of a sequence, the time, a random value.
+    Independent(String),
     /// The same value in every row.
     Constant {
         /// As an SQL expression.
@@ -212,12 +215,13 @@ fn read_columns(client: &mut Client, table: u32, types: &Types) -> Result<Vec<Co
         &format!("SELECT a.attname::text, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
                     pg_catalog.format_type(a.atttypid, -1), a.attnotnull, a.attidentity <> '', \
                     COALESCE(k.collcollate IN ('C', 'POSIX'), false), pg_catalog.pg_get_expr(d.adbin, d.adrelid), {}, \
-                    a.attidentity = 'a', pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT') \
+                    a.attidentity = 'a', pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'), {} \
              FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation k ON k.oid = a.attcollation \
              LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
              ORDER BY a.attnum",
-            defaults::IS_CONSTANT
+            defaults::IS_CONSTANT,
+            defaults::IS_INDEPENDENT
         ),
         &[&table],
     )?;
@@ -229,6 +233,8 @@ fn read_columns(client: &mut Client, table: u32, types: &Types) -> Result<Vec<Co
             let expression = row.get::<_, Option<String>>(8).or(resolved.default);
             let default = if row.get(6) {
                 Some(ColumnDefault::Identity)
+            } else if row.get(12) {
+                expression.map(ColumnDefault::Independent)
             } else {
                 expression.map(ColumnDefault::Expression)
             };

@@ -116,6 +116,8 @@ pub struct Plan {
     pub named_if_carried: ColumnSet,
     /// Columns whose default an INSERT cannot write as a value: identity columns.
     pub unnamed_defaults: ColumnSet,
+    /// Columns whose default only the server can put into a row, while it writes the row.
+    pub evaluated_in_place: ColumnSet,
     /// Whether its rows may refer to each other.
     pub self_references: SelfReferences,
     /// Rows are written by INSERT … ON CONFLICT, without a look at what is there.
@@ -303,6 +305,7 @@ impl Plan {
             exclusive,
             named_if_carried: resolve::named_if_carried(table),
             unnamed_defaults: resolve::unnamed_defaults(table),
+            evaluated_in_place: resolve::evaluated_in_place(table),
             self_references,
             on_conflict_only: !wanted.read_before_write,
             insert_only: table.constraints.insert_only,
@@ -337,7 +340,9 @@ impl Plan {
             _ if !self.columns[column].insertable => None,
             None => Some(None),
             Some(ColumnDefault::Constant { value, .. }) => Some(value.as_deref()),
-            Some(ColumnDefault::Expression(_) | ColumnDefault::Identity) => None,
+            Some(ColumnDefault::Expression(_) | ColumnDefault::Independent(_) | ColumnDefault::Identity) => {
+                None
+            }
         }
     }
 

@@ -11,11 +11,12 @@ use crate::postgres::failure::Failure;
 use crate::table::plan::{Mode, Plan};
 use crate::writer::connection::WriterConnection;
 use crate::writer::deletes::delete;
+use crate::writer::inserts::{insert, insert_needs_stage};
 use crate::writer::key_parameters::key_parameters;
 use crate::writer::keyed::{self, Fates};
 use crate::writer::ladder::Rung;
 use crate::writer::rounds::{Round, rounds};
-use crate::writer::{copy, stage_statements, statements};
+use crate::writer::{stage_statements, statements};
 
 /// What a plan's rows came to; true once the transaction commits.
 #[derive(Debug, Default)]
@@ -45,15 +46,9 @@ const EQUAL_KEYS: &str = "keys that differ in their bytes are equal for the serv
 const ALTERED: &str = "a trigger gives rows other keys";
 const RELEASED: &str = "an update gives up what keeps another row out of a unique index";
 
-/// The most COPY statements that insert rows of one table. Each costs a round trip or two, so rows that differ more in what
-/// they carry are staged together.
-const MAX_COPIES: usize = 8;
-
 /// Whether writing the rows may take a staging table, which must then exist before the transaction begins.
 pub(crate) fn needs_stage(plan: &Plan, rows: &Rows, rung: Rung) -> bool {
-    let lists: HashSet<&[u16]> = rows.shapes().iter().map(|shape| &*shape.columns).collect();
-    plan.insert_only
-        || lists.len() > MAX_COPIES
+    insert_needs_stage(plan, rows)
         || plan.key.is_some() && (rung == Rung::Stage || (rung == Rung::Lookup && plan.mode == Mode::Upsert))
 }
 
@@ -167,7 +162,7 @@ pub(crate) fn lookup(
 }
 
 /// The tuples in groups of equal `key`, in the order in which each group first appears.
-fn grouped<'a, K: Eq + Hash>(
+pub(super) fn grouped<'a, K: Eq + Hash>(
     rows: &'a Rows,
     tuples: &[(u32, Tuple)],
     key: impl Fn(&'a Shape) -> K,
@@ -189,49 +184,8 @@ fn grouped<'a, K: Eq + Hash>(
     groups
 }
 
-/// Inserts rows, and returns how many; the unique index refuses keys that exist.
-fn insert(
-    connection: &mut WriterConnection,
-    plan: &Plan,
-    rows: &Rows,
-    tuples: &[(u32, Tuple)],
-) -> Result<u64, Failure> {
-    let copies = grouped(rows, tuples, |shape| &*shape.columns);
-    let mut written = 0;
-    if plan.insert_only || copies.len() > MAX_COPIES {
-        for group in grouped(rows, tuples, |shape| shape.present.intersection(&plan.unnamed_defaults)) {
-            let staged = connection.stage(plan, rows, &group)?;
-            let count = if staged.carried.some().is_empty() {
-                insert_defaults(connection, plan, group.len())?
-            } else {
-                let sql = stage_statements::insert_plainly(&staged, plan);
-                connection.client().execute(&sql, &staged.parameters())?
-            };
-            written += counted(plan, count, &group);
-        }
-        return Ok(written);
-    }
-    for group in copies {
-        let columns = group.first().map_or(&[][..], |(_, tuple)| &rows.shapes().get(tuple.shape).columns);
-        written += if columns.is_empty() {
-            counted(plan, insert_defaults(connection, plan, group.len())?, &group)
-        } else {
-            connection.copy(&copy::statement(&plan.target, plan, columns), plan, rows, &group)?
-        };
-    }
-    Ok(written)
-}
-
-/// Inserts rows that carry no column at all, which COPY has no syntax for.
-fn insert_defaults(connection: &mut WriterConnection, plan: &Plan, rows: usize) -> Result<u64, Failure> {
-    let sql = format!("INSERT INTO {} SELECT FROM pg_catalog.generate_series(1, $1::int8)", plan.target);
-    let statement = connection.prepared(&sql)?;
-    let rows = i64::try_from(rows).expect("a batch has fewer than 2^63 rows");
-    Ok(connection.client().execute(&statement, &[&rows])?)
-}
-
 /// How many rows of `group` a statement wrote, by the server's count of them.
-fn counted(plan: &Plan, count: u64, group: &[(u32, Tuple)]) -> u64 {
+pub(super) fn counted(plan: &Plan, count: u64, group: &[(u32, Tuple)]) -> u64 {
     let all = group.len() as u64;
     if plan.rules { all } else { count.min(all) }
 }

@@ -14,6 +14,7 @@ use crate::postgres::sqlstate::Class;
 use crate::table::catalog;
 use crate::table::plan::Plan;
 use crate::writer::copy;
+use crate::writer::defaults::DefaultValues;
 use crate::writer::prepared::Prepared;
 use crate::writer::stage::{self, Stage, StageTable, Staged};
 
@@ -167,11 +168,27 @@ impl WriterConnection {
         tuples: &[(u32, Tuple)],
     ) -> Result<u64, Failure> {
         let statement = self.prepared(sql)?;
-        let refused = |error| {
-            let failure = Failure { before_rows: true, ..Failure::from(error) };
-            if failure.class == Class::Record { failure.into_configuration() } else { failure }
-        };
-        let writer = self.connection.copy_in(&statement).map_err(refused)?;
+        let writer = self.connection.copy_in(&statement).map_err(refused_before_rows)?;
         copy::stream(writer, plan, rows, tuples.iter().copied(), &mut self.buffer)
     }
+
+    /// Runs one COPY of the given tuples. What they lack comes from `defaults`.
+    pub(crate) fn copy_completed(
+        &mut self,
+        sql: &str,
+        plan: &Plan,
+        rows: &Rows,
+        tuples: &[(u32, Tuple)],
+        defaults: DefaultValues,
+    ) -> Result<u64, Failure> {
+        let statement = self.prepared(sql)?;
+        let writer = self.connection.copy_in(&statement).map_err(refused_before_rows)?;
+        defaults.stream(writer, plan, rows, tuples, &mut self.buffer)
+    }
+}
+
+/// A COPY that the server does not even begin.
+fn refused_before_rows(error: postgres::Error) -> Failure {
+    let failure = Failure { before_rows: true, ..Failure::from(error) };
+    if failure.class == Class::Record { failure.into_configuration() } else { failure }
 }

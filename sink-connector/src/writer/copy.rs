@@ -131,6 +131,14 @@ pub(super) fn append_text(
     }
 }
 
+/// Appends a field in COPY's binary format.
+pub(super) fn put_field(buffer: &mut Vec<u8>, field: Option<&[u8]>) {
+    let Some(field) = field else { return buffer.extend_from_slice(&(-1_i32).to_be_bytes()) };
+    let len = i32::try_from(field.len()).expect("a field is part of a record, and a record is below 2 GiB");
+    buffer.extend_from_slice(&len.to_be_bytes());
+    buffer.extend_from_slice(field);
+}
+
 fn send(copy: &mut CopyInWriter<'_>, bytes: &[u8]) -> Result<(), Failure> {
     copy.write_all(bytes).and_then(|()| copy.flush()).map_err(from_io)
 }

@@ -13,7 +13,7 @@ use crate::encode::write_text;
 use crate::postgres::failure::Failure;
 use crate::table::column_set::ColumnSet;
 use crate::table::plan::{Format, Plan};
-use crate::writer::copy;
+use crate::writer::copy::{self, put_field};
 
 /// Columns of the target that a staging table can hold: PostgreSQL's limit is 1,600, and two are the sink's own.
 const MAX_COLUMNS: usize = 1_598;
@@ -168,13 +168,6 @@ fn append_binary(
     for (_, field) in fields(rows, tuple, columns) {
         put_field(buffer, field);
     }
-}
-
-fn put_field(buffer: &mut Vec<u8>, field: Option<&[u8]>) {
-    let Some(field) = field else { return buffer.extend_from_slice(&(-1_i32).to_be_bytes()) };
-    let len = i32::try_from(field.len()).expect("a field is part of a record, and a record is below 2 GiB");
-    buffer.extend_from_slice(&len.to_be_bytes());
-    buffer.extend_from_slice(field);
 }
 
 /// The fields of a tuple in these columns; NULL where it has none.

@@ -134,6 +134,7 @@ fn insert_into(staged: &Staged, plan: &Plan) -> String {
                     Some(carries),
                     Some(
                         ColumnDefault::Expression(default)
+                        | ColumnDefault::Independent(default)
                         | ColumnDefault::Constant { expression: default, .. },
                     ),
                 ) => {

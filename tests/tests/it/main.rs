@@ -105,5 +105,6 @@ mod types;
 mod unanswered_replay;
 mod unavailable_values;
 mod ungranted_columns;
+mod varying_defaults;
 mod versions;
 mod waits;

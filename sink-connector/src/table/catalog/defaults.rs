@@ -1,5 +1,5 @@
-//! The constants among the defaults of columns: the sink writes those itself, so that records with and without such a column
-//! go into one COPY.
+//! Which defaults of columns the sink can write itself, so that records with and without such a column go into one COPY:
+//! constants, and expressions that depend on nothing but themselves.
 
 use std::error::Error;
 
@@ -16,6 +16,20 @@ pub(super) const IS_CONSTANT: &str = "coalesce(\
      AND NOT EXISTS (SELECT 1 FROM pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':funcid ([0-9]+)', 'g') m \
                      LEFT JOIN pg_catalog.pg_proc p ON p.oid = m[1]::pg_catalog.oid AND p.oid < 16384 \
                      WHERE p.provolatile IS DISTINCT FROM 'i'), false)";
+
+/// An SQL expression: whether the stored expression `d.adbin` gives the same wherever in a transaction it is evaluated. It
+/// consists of built-in functions and types, because others may read anything; and none of its functions reads tables,
+/// settings, or what another call has left behind (`currval`).
+pub(super) const IS_INDEPENDENT: &str = "coalesce(\
+     (SELECT bool_and(m[1] IN ('CONST', 'RELABELTYPE', 'FUNCEXPR', 'OPEXPR', 'SQLVALUEFUNCTION', 'COERCEVIAIO')) \
+      FROM pg_catalog.regexp_matches(d.adbin::pg_catalog.text, '[{]([A-Z_]+)', 'g') m) \
+     AND NOT EXISTS (SELECT 1 FROM pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':[a-z]*type ([0-9]+)', 'g') m \
+                     WHERE m[1]::pg_catalog.int8 >= 16384) \
+     AND NOT EXISTS (SELECT 1 FROM pg_catalog.regexp_matches(d.adbin::pg_catalog.text, 'funcid ([0-9]+)', 'g') m \
+                     LEFT JOIN pg_catalog.pg_proc p ON p.oid = m[1]::pg_catalog.oid AND p.oid < 16384 \
+                     WHERE p.oid IS NULL OR p.proname = 'current_setting' OR p.proname ~ 'xml' \
+                       OR p.provolatile = 'v' AND p.proname NOT IN ('nextval', 'random', 'clock_timestamp', 'timeofday', \
+                                                                    'gen_random_uuid', 'uuidv4', 'uuidv7')), false)";
 
 /// A value as the server sends it.
 struct Bytes(Option<Vec<u8>>);
@@ -42,7 +56,11 @@ pub(super) fn read_constants(
 ) -> Result<(), postgres::Error> {
     for &n in constants {
         let column = &mut columns[n];
-        let Some(ColumnDefault::Expression(expression)) = &column.default else { continue };
+        let Some(ColumnDefault::Expression(expression) | ColumnDefault::Independent(expression)) =
+            &column.default
+        else {
+            continue;
+        };
         let value = client.query_one(&format!("SELECT ({expression})::{}", column.base_type_name), &[]);
         match value {
             Ok(row) => {

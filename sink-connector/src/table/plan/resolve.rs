@@ -82,6 +82,18 @@ pub(super) fn unnamed_defaults(table: &Table) -> ColumnSet {
     columns_that(table, |column| column.default == Some(ColumnDefault::Identity))
 }
 
+/// Columns whose default only the server can put into a row. Arrays cannot be gathered into an array, nor do values come in
+/// binary whose type the sink does not know.
+pub(super) fn evaluated_in_place(table: &Table) -> ColumnSet {
+    columns_that(table, |column| match &column.default {
+        None | Some(ColumnDefault::Constant { .. }) => false,
+        Some(ColumnDefault::Independent(_)) => {
+            !column.kind.is_binary() || matches!(column.kind, Kind::Array(_))
+        }
+        Some(ColumnDefault::Expression(_) | ColumnDefault::Identity) => true,
+    })
+}
+
 fn columns_that(table: &Table, wanted: impl Fn(&Column) -> bool) -> ColumnSet {
     let mut columns = ColumnSet::new(table.columns.len());
     let found = table.columns.iter().enumerate().filter(|(_, column)| wanted(column));

@@ -72,6 +72,7 @@ relations?; ^sink-connector/src/postgres/redact.rs$; relation ."; in messages of
 slots?; ^sink-connector/src/postgres/redact.rs$; slot; of replication, in messages of PostgreSQL
 silen(ce|t); ^tests/pipes.sh$; --silent; an option of grep
 relations?; ^sink-connector/src/postgres/session.rs$; l.relation; a column of pg_locks
+relations?; ^sink-connector/src/writer/connection.rs$; pg_relation_size; a function of PostgreSQL
 relations?; ^tests/; l.relation|where relation|partition of relation|nonsystem_relation; of PostgreSQL: a column of pg_locks, a setting, a message
 chunks?; [.]rs$; chunks([(]|::<)|chunk_by|chunks_exact|(first|last)_chunk; of slices in the standard library
 (kafka|delete) events?; ^sink-connector/src/kafka/; rd_kafka_event; of the queues of librdkafka

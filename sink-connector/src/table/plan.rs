@@ -4,7 +4,7 @@ mod resolve;
 
 use thiserror::Error;
 
-use crate::decode::{Decoder, DecoderError, Field, KeyDecoder, Options};
+use crate::decode::{Decoder, DecoderError, KeyDecoder, Options};
 use crate::postgres::sql::TableName;
 use crate::table::catalog::constraints::Index;
 use crate::table::catalog::{Column, ColumnDefault, Table};
@@ -120,6 +120,8 @@ pub struct Plan {
     pub evaluated_in_place: ColumnSet,
     /// Whether its rows may refer to each other.
     pub self_references: SelfReferences,
+    /// An UPDATE may go before the look-up, and again after it: nothing sees the first one if it does not find its row.
+    pub may_update_first: bool,
     /// Rows are written by INSERT … ON CONFLICT, without a look at what is there.
     pub on_conflict_only: bool,
     /// COPY cannot write the table, or would bypass its rules.
@@ -250,27 +252,14 @@ impl Plan {
         let written = |column: &Column| !column.identity_always || wanted.key.contains(&column.name);
         let columns = table.columns.iter().filter(|column| written(column)).cloned().collect();
         let table = &Table { columns, ..table.clone() };
-        let fields = table
-            .columns
-            .iter()
-            .map(|column| {
-                let renamed = wanted.rename.iter().find(|(_, to)| *to == column.name);
-                Field {
-                    name: renamed.map_or_else(|| column.name.clone(), |(field, _)| field.clone()),
-                    kind: column.kind.clone(),
-                    not_null: column.not_null,
-                    column: column.name.clone(),
-                }
-            })
-            .collect::<Vec<_>>();
+        let fields = resolve::fields(wanted, table);
         let binary = table.columns.iter().all(|column| column.kind.is_binary());
         let key = if wanted.key.is_empty() { None } else { Some(resolve::find_key(wanted, table)?) };
         let metadata = resolve::find_metadata(wanted, table)?;
         resolve::check_rename(wanted, table)?;
         let from_key: &[usize] = key.as_ref().filter(|_| wanted.record_key).map_or(&[], |key| &key.columns);
-        let taken: Vec<bool> = (0..fields.len())
-            .map(|column| !from_key.contains(&column) && metadata.iter().all(|(c, _)| *c != column))
-            .collect();
+        let is_taken = |column| !from_key.contains(&column) && metadata.iter().all(|(c, _)| *c != column);
+        let taken: Vec<bool> = (0..fields.len()).map(is_taken).collect();
         let version = resolve::find_version(wanted, table, &fields, key.as_ref())?;
         let ambiguous = |error: DecoderError| PlanError::Ambiguous {
             table: table.full_name.clone(),
@@ -293,6 +282,7 @@ impl Plan {
             || other_indexes.iter().any(|index| index.exclusive || index.refuses);
         let exclusive = resolve::exclusive_columns(table, key.as_ref(), &other_indexes);
         let self_references = resolve::self_references(wanted, table);
+        let may_update_first = resolve::may_update_first(wanted, table, &exclusive, &self_references);
         Ok(Self {
             target: wanted.table.sql(),
             name: wanted.table.clone(),
@@ -307,6 +297,7 @@ impl Plan {
             unnamed_defaults: resolve::unnamed_defaults(table),
             evaluated_in_place: resolve::evaluated_in_place(table),
             self_references,
+            may_update_first,
             on_conflict_only: !wanted.read_before_write,
             insert_only: table.constraints.insert_only,
             rules: table.constraints.rules,

@@ -113,17 +113,20 @@ fn write(
         skip_some(rows, tuples.len() as u64 - written, Skip::Trigger, applied);
         return Ok(None);
     }
-    let existing =
-        if plan.on_conflict_only { HashSet::new() } else { lookup(connection, plan, rows, numbers)? };
-    let mut fates = keyed::decide(plan, rows, numbers, |n| existing.contains(&n));
+    let first = update_first(connection, plan, rows, rung, numbers)?;
+    let others: Vec<u32> = numbers.iter().copied().filter(|n| !first.contains(n)).collect();
+    let found = if plan.on_conflict_only { HashSet::new() } else { lookup(connection, plan, rows, &others)? };
+    let mut fates = keyed::decide(plan, rows, numbers, |n| first.contains(&n) || found.contains(&n));
+    fates.update.retain(|(n, _)| !first.contains(n));
     let Some(updated) = update(connection, plan, rows, &fates)? else { return Ok(Some(RELEASED)) };
+    connection.note_updated(plan, first.len() as u64 + updated, numbers.len() as u64)?;
     let inserted = if rung == Rung::Stage {
         insert_staged(connection, plan, rows, &mut fates)?
     } else {
         Some(insert(connection, plan, rows, &fates.insert)?)
     };
     let Some(inserted) = inserted else { return Ok(Some(ALTERED)) };
-    applied.written += updated + inserted;
+    applied.written += first.len() as u64 + updated + inserted;
     applied.skipped.append(&mut fates.skipped);
     applied.rejected.append(&mut fates.rejected);
     applied.conflicts |= fates.conflicts;
@@ -133,6 +136,44 @@ fn write(
     let not_inserted = if rung == Rung::Stage { left_alone } else { Skip::Trigger };
     skip_some(rows, fates.insert.len() as u64 - inserted, not_inserted, applied);
     Ok(None)
+}
+
+/// Updates those of the rows whose keys exist before anything is looked up, and returns their numbers. None, if most rows
+/// are not expected to be updates, or if one statement cannot do it.
+///
+/// This spares most of the look-up, which locks each row. The UPDATE locks them in the same order, that of the keys. A row
+/// that it does not return is looked up as always: its key is new, its version is older, or it has appeared meanwhile.
+fn update_first(
+    connection: &mut WriterConnection,
+    plan: &Plan,
+    rows: &Rows,
+    rung: Rung,
+    numbers: &[u32],
+) -> Result<HashSet<u32>, Failure> {
+    if rung != Rung::Lookup || !connection.updates_first(plan) {
+        return Ok(HashSet::new());
+    }
+    let if_exists = |number: u32| {
+        let row = &rows.rows()[number as usize];
+        (number, row.if_exists.unwrap_or(row.tuple))
+    };
+    let tuples: Vec<(u32, Tuple)> = numbers.iter().map(|&n| if_exists(n)).collect();
+    let groups = grouped(rows, &tuples, |shape| {
+        (changes(plan, shape), shape.present.intersection(&plan.named_if_carried))
+    });
+    if groups.len() > 1 || !tuples.iter().all(|(_, tuple)| changes(plan, rows.shapes().get(tuple.shape))) {
+        return Ok(HashSet::new());
+    }
+    let staged = connection.stage(plan, rows, &tuples)?;
+    let sql = stage_statements::update_returning(&staged, plan);
+    let updated = connection.client().query(&sql, &staged.parameters())?;
+    let number = |row: &postgres::Row| u32::try_from(row.get::<_, i32>(0)).expect("`o` is the row's number");
+    Ok(updated.iter().map(number).collect())
+}
+
+/// Whether a record changes a row that exists: one that carries only the key does not.
+fn changes(plan: &Plan, shape: &Shape) -> bool {
+    shape.present.iter().any(|column| !plan.is_key(column))
 }
 
 /// Some of the rows were dropped without an error; COPY and UPDATE do not report which ones.
@@ -199,10 +240,8 @@ fn update(
     fates: &Fates,
 ) -> Result<Option<u64>, Failure> {
     let alone = fates.update.len() + fates.insert.len() == 1;
-    // A record that carries only the key changes nothing.
-    let changes = |shape: &Shape| shape.present.iter().any(|column| !plan.is_key(column));
     let (update, unchanged): (Vec<_>, Vec<_>) =
-        fates.update.iter().copied().partition(|(_, tuple)| changes(rows.shapes().get(tuple.shape)));
+        fates.update.iter().copied().partition(|(_, tuple)| changes(plan, rows.shapes().get(tuple.shape)));
     let mut written = unchanged.len() as u64;
     for group in grouped(rows, &update, |shape| shape.present.intersection(&plan.named_if_carried)) {
         let staged = connection.stage(plan, rows, &group)?;

@@ -1,6 +1,6 @@
 //! A writer's connection with what it has prepared on it; all of it is gone when the connection is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use postgres::{Client, Statement};
 
@@ -22,6 +22,12 @@ use crate::writer::stage::{self, Stage, StageTable, Staged};
 const MAX_STATEMENTS: usize = 60;
 const MAX_NAMED: usize = 30;
 
+/// Keys of a batch that show what the next will bring.
+const NOTEWORTHY: u64 = 100;
+/// Bytes of a table in which staged rows are surely looked up by the index, in their order. A few pages are read as a whole
+/// instead, in their own order, so that two writers could wait for each other's rows.
+const LARGE: i64 = 1 << 20;
+
 /// A session that is ready to write.
 pub(crate) struct WriterConnection {
     connection: Connection,
@@ -31,6 +37,8 @@ pub(crate) struct WriterConnection {
     named: Prepared<String>,
     names: u64,
     stages: HashMap<String, Stage>,
+    /// Fingerprints of large tables for which most rows of the last batch were updates.
+    updated_first: HashSet<String>,
     buffer: Vec<u8>,
 }
 
@@ -47,6 +55,7 @@ impl WriterConnection {
             named: Prepared::new(MAX_NAMED),
             names: 0,
             stages: HashMap::new(),
+            updated_first: HashSet::new(),
             buffer: Vec::new(),
         })
     }
@@ -147,6 +156,28 @@ impl WriterConnection {
         let writer = self.connection.copy_in(&statement)?;
         stage::stream(writer, plan, rows, tuples, &carried, &mut self.buffer)?;
         Ok(Staged::in_table(name, carried))
+    }
+
+    /// Whether an UPDATE of all rows is to go before the look-up: most rows of the last batch were updates.
+    pub(crate) fn updates_first(&self, plan: &Plan) -> bool {
+        self.updated_first.contains(&plan.fingerprint)
+    }
+
+    /// So many rows of a batch with so many keys were updates.
+    pub(crate) fn note_updated(&mut self, plan: &Plan, updated: u64, keys: u64) -> Result<(), Failure> {
+        if !plan.may_update_first {
+            return Ok(());
+        }
+        if updated * 2 < keys {
+            self.updated_first.remove(&plan.fingerprint);
+        } else if keys >= NOTEWORTHY && !self.updates_first(plan) {
+            let size = self.prepared("SELECT pg_catalog.pg_relation_size($1::oid)")?;
+            let size: Option<i64> = self.connection.query_one(&size, &[&plan.table_oid])?.get(0);
+            if size.is_some_and(|bytes| bytes >= LARGE) {
+                self.updated_first.insert(plan.fingerprint.clone());
+            }
+        }
+        Ok(())
     }
 
     /// A transaction begins: staging tables are empty, and what it uses stays prepared until the next.

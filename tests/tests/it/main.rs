@@ -105,6 +105,7 @@ mod types;
 mod unanswered_replay;
 mod unavailable_values;
 mod ungranted_columns;
+mod updates_first;
 mod varying_defaults;
 mod versions;
 mod waits;

@@ -26,6 +26,8 @@ pub struct Constraints {
     pub update_triggers: Vec<String>,
     /// The role may read every column.
     pub readable: bool,
+    /// It has triggers of its own, or its statements reach other tables: partitions, children.
+    pub has_triggers_or_children: bool,
 }
 
 /// A foreign key between the rows of one table.
@@ -73,7 +75,9 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
                       WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped \
                         AND coalesce(o.collisdeterministic, true) \
                         AND (y.typtype = 'e' OR y.oid = ANY ($2::text::oid[]))), \
-                pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+                pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
+                c.relhassubclass \
+                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) \
          FROM pg_catalog.pg_class c, rules WHERE c.oid = $1",
         &[&table, &format!("{{{EXACT_TYPES}}}")],
     )?;
@@ -103,6 +107,7 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
         self_references,
         update_triggers: read_update_triggers(client, table)?,
         readable: row.get(4),
+        has_triggers_or_children: row.get(5),
     })
 }
 

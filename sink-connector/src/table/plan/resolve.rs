@@ -10,6 +10,20 @@ use crate::table::metadata_columns::MetadataColumn;
 use crate::table::plan::{Key, Mode, PlanError, SelfReferences, Version, Wanted};
 use crate::table::version::Order;
 
+/// What the decoder reads: a field for each column.
+pub(super) fn fields(wanted: &Wanted, table: &Table) -> Vec<Field> {
+    let field = |column: &Column| {
+        let renamed = wanted.rename.iter().find(|(_, to)| *to == column.name);
+        Field {
+            name: renamed.map_or_else(|| column.name.clone(), |(field, _)| field.clone()),
+            kind: column.kind.clone(),
+            not_null: column.not_null,
+            column: column.name.clone(),
+        }
+    };
+    table.columns.iter().map(field).collect()
+}
+
 pub(super) fn find_key(wanted: &Wanted, table: &Table) -> Result<Key, PlanError> {
     let columns = wanted
         .key
@@ -77,15 +91,34 @@ pub(super) fn named_if_carried(table: &Table) -> ColumnSet {
     columns_that(table, named)
 }
 
+/// Whether an UPDATE may go before the look-up. A trigger that drops an update would see it twice; and where rows can keep
+/// each other out or refer to each other, the rows that exist are locked before anything is checked.
+pub(super) fn may_update_first(
+    wanted: &Wanted,
+    table: &Table,
+    exclusive: &[usize],
+    self_references: &SelfReferences,
+) -> bool {
+    let constraints = &table.constraints;
+    wanted.mode == Mode::Upsert
+        && exclusive.is_empty()
+        && *self_references == SelfReferences::None
+        && wanted.read_before_write
+        && table.kind == 'r'
+        && !constraints.insert_only
+        && !constraints.has_triggers_or_children
+}
+
 /// Columns whose default an INSERT cannot spell out.
 pub(super) fn unnamed_defaults(table: &Table) -> ColumnSet {
     columns_that(table, |column| column.default == Some(ColumnDefault::Identity))
 }
 
 /// Columns whose default only the server can put into a row. Arrays cannot be gathered into an array, nor do values come in
-/// binary whose type the sink does not know.
+/// binary whose type the sink does not know, and the role may not write every column.
 pub(super) fn evaluated_in_place(table: &Table) -> ColumnSet {
     columns_that(table, |column| match &column.default {
+        _ if !column.insertable => true,
         None | Some(ColumnDefault::Constant { .. }) => false,
         Some(ColumnDefault::Independent(_)) => {
             !column.kind.is_binary() || matches!(column.kind, Kind::Array(_))

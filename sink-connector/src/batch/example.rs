@@ -8,6 +8,7 @@ use crate::observe::health::Health;
 use crate::postgres::sql::TableName;
 use crate::table::catalog::constraints::Constraints;
 use crate::table::catalog::{Column, Table, UniqueIndex};
+use crate::table::metadata_columns::MetadataColumn;
 use crate::table::plan::{Mode, Plan, Wanted};
 use crate::table::plan_cache::{Plans, Target};
 
@@ -40,7 +41,19 @@ pub(crate) fn plan_of_version(checked: bool, fingerprint: &str) -> Plan {
 
 /// The same, for the table with this name.
 pub(crate) fn plan_of_table(name: &str, checked: bool, fingerprint: &str) -> Plan {
-    let table = Table {
+    Plan::new(&wanted(name), &table(name, checked, fingerprint)).unwrap()
+}
+
+/// The same, with these metadata columns, which are named like what they store.
+pub(crate) fn plan_with_metadata(columns: &[(MetadataColumn, Kind)]) -> Plan {
+    let mut table = table("t", false, "");
+    table.columns.extend(columns.iter().map(|(stored, kind)| column(stored.as_str(), kind.clone(), false)));
+    let metadata = columns.iter().map(|(stored, _)| (*stored, stored.as_str().to_owned())).collect();
+    Plan::new(&Wanted { metadata, ..wanted("t") }, &table).unwrap()
+}
+
+fn table(name: &str, checked: bool, fingerprint: &str) -> Table {
+    Table {
         oid: 1,
         full_name: name.to_owned(),
         columns: vec![column("id", Kind::Int4, true), column("v", Kind::Int4, false)],
@@ -60,8 +73,7 @@ pub(crate) fn plan_of_table(name: &str, checked: bool, fingerprint: &str) -> Pla
             exact_columns: vec!["id".to_owned()],
             ..Constraints::default()
         },
-    };
-    Plan::new(&wanted(name), &table).unwrap()
+    }
 }
 
 fn wanted(table: &str) -> Wanted {

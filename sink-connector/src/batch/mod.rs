@@ -255,3 +255,18 @@ impl Batch {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_of_one_kind_and_empty_until_a_position_moves() {
+        let mut batch = Batch::default().into_troubled();
+        assert!(batch.is_troubled() && !batch.is_probe() && batch.is_empty());
+        batch = batch.into_probe();
+        assert!(batch.is_probe() && !batch.is_troubled());
+        batch.span(&TopicPartition::new("t", 0), Offset(5));
+        assert!(!batch.is_empty());
+    }
+}

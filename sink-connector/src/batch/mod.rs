@@ -269,4 +269,30 @@ mod tests {
         batch.span(&TopicPartition::new("t", 0), Offset(5));
         assert!(!batch.is_empty());
     }
+
+    #[test]
+    fn a_batch_counts_its_records_bytes_rounds_and_deletes() {
+        let plan = example::plan(false);
+        let mut batch = Batch::default();
+        let span = batch.span(&TopicPartition::new("t", 0), Offset(5));
+        let deletes = |batch: &Batch| batch.tables.iter().any(|table| table.rows.deletes());
+        for (n, (payload, rounds)) in
+            [(Some("{\"v\":1}"), 0), (None, 1), (Some("{\"v\":2}"), 2)].into_iter().enumerate()
+        {
+            let incoming = Incoming {
+                offset: 7 + n as i64,
+                timestamp: None,
+                payload: payload.map(str::as_bytes),
+                key: Some(b"{\"id\":1}"),
+                headers: None,
+            };
+            batch.push(span, &plan, &incoming, &mut Cells::default());
+            assert_eq!((batch.rounds(), deletes(&batch)), (rounds, n > 0), "record {n}");
+        }
+        let span = &batch.spans()[0];
+        assert_eq!(
+            (span.expected, span.next, span.records, span.bytes),
+            (Offset(5), Offset(10), 3, 3 * 8 + 2 * 7)
+        );
+    }
 }

@@ -120,6 +120,19 @@ mod tests {
     }
 
     #[test]
+    fn a_shape_has_one_number_however_often_it_returns() {
+        let plan = crate::batch::example::plan(false);
+        let mut shapes = Shapes::default();
+        let sets = [&[0][..], &[0, 1], &[0, 1], &[0]].map(|columns| {
+            let mut present = ColumnSet::new(2);
+            columns.iter().for_each(|column| present.insert(*column));
+            present
+        });
+        assert_eq!(sets.each_ref().map(|present| shapes.intern(present, &plan)), [0, 1, 1, 0]);
+        assert_eq!((shapes.get(0).present.count(), shapes.get(1).present.count()), (1, 2));
+    }
+
+    #[test]
     fn nothing_varies_in_records_of_one_shape() {
         assert!(Carried::by(&[shape(&[0, 3]), shape(&[0, 3])]).varying().is_empty());
         assert_eq!(Carried::by([]).some().count(), 0);

@@ -98,6 +98,7 @@ fn logical_types_become_what_their_columns_take() {
             "ts=2024-05-16 19:30:00.123456",
         ),
         ("ts", format!("{TIME}.MicroTimestamp"), json!(9_223_372_036_825_200_000_i64), "ts=infinity"),
+        ("ts", format!("{TIME}.MicroTimestamp"), json!(-9_223_372_036_832_400_000_i64), "ts=-infinity"),
         (
             "tz",
             format!("{TIME}.ZonedTimestamp"),

@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo demo-live down test simulate mutants lint shape words bench bench-peers bench-faucet bench-sweeps pgo chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes peer-suites airflow dist docs book screenshots monitoring
+.PHONY: help setup demo demo-live down test simulate mutants cargo-mutants lint shape words bench bench-peers bench-faucet bench-sweeps pgo chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes peer-suites airflow dist docs book screenshots monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -34,6 +34,9 @@ simulate: ## HOURS=100 simulated hours of several sinks with faults; SEED=N repe
 
 mutants: ## faults put into a copy of the code, each of which the simulation must find (some minutes)
 	@tests/mutants.sh
+
+cargo-mutants: ## a sample of cargo-mutants' faults in the pure folders, against the unit tests; SHARD=k/n chooses it (an hour)
+	@tests/cargo_mutants.sh
 
 # Checks of the compose file and the chart. Their tools come from PyPI and from Go modules.
 packaging:

@@ -18,6 +18,7 @@ fn fields() -> Vec<Field> {
         Field { not_null: true, ..field("k", Kind::Int8) },
         field("o", Kind::Bool),
         field("v", Kind::VarChar { max_chars: Some(3) }),
+        field("a", Kind::Input("ltree".into())),
     ]
 }
 
@@ -103,6 +104,8 @@ fn what_is_no_json_object_in_utf8_is_rejected() {
         r#"{"t":01}"#,
         "{'t':1}",
         r#"{"x":tru}"#,
+        r#"{"x":"\u12g4"}"#,
+        r#"{"t":"\u12g4"}"#,
         "\u{feff}{}",
     ] {
         assert_eq!(reason(payload), Reason::InvalidJson, "{payload}");
@@ -259,6 +262,20 @@ fn options_can_reject_unknown_fields_and_arrays() {
     assert_eq!(rejection(r#"{"t":["a"]}"#, strict).reason, Reason::WrongType);
     assert_eq!(rejection(r#"{"n":[1]}"#, strict).reason, Reason::WrongType);
     assert_eq!(value(r#"{"j":[1]}"#, "j", strict), Ok(Some(b"[1]".to_vec())));
+}
+
+#[test]
+fn a_type_that_reads_text_gets_the_string_of_an_array_of_one_and_any_other_array_as_it_is() {
+    let strict = Options { unwrap_single_element_arrays: false, ..LENIENT };
+    let found = |payload: &str, options| {
+        value(payload, "a", options).map(|text| text.map(|text| String::from_utf8(text).unwrap()))
+    };
+    assert_eq!(found(r#"{"a":["x.y"]}"#, LENIENT).unwrap().as_deref(), Some("x.y"));
+    assert_eq!(found(r#"{"a":"x.y"}"#, LENIENT).unwrap().as_deref(), Some("x.y"));
+    for (array, options) in [(r#"["x.y"]"#, strict), (r#"["x","y"]"#, LENIENT), ("[1]", LENIENT)] {
+        let payload = format!("{{\"a\":{array}}}");
+        assert_eq!(found(&payload, options).unwrap().as_deref(), Some(array));
+    }
 }
 
 #[test]

@@ -105,6 +105,8 @@ mod tests {
         ] {
             assert!(unavailable.is(form), "{form}");
         }
+        assert!(unavailable.is_text("__debezium_unavailable_value"));
+        assert!(!unavailable.is_text("--debezium-unavailable-value"), "of the same length");
         let uuid = uuid("__debezium_unavailable_value").unwrap();
         assert!(unavailable.is(&format!("[\"{uuid}\"]")));
         for other in [

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 pub(crate) mod example;
+#[cfg(test)]
+mod metadata_tests;
 pub(crate) mod records;
 pub(crate) mod rows;
 mod selection;

@@ -35,7 +35,7 @@ simulate: ## HOURS=100 simulated hours of several sinks with faults; SEED=N repe
 mutants: ## faults put into a copy of the code, each of which the simulation must find (some minutes)
 	@tests/mutants.sh
 
-cargo-mutants: ## a sample of cargo-mutants' faults in the pure folders, against the unit tests; SHARD=k/n chooses it (an hour)
+cargo-mutants: ## a sample of cargo-mutants' faults in five folders, against the unit tests; SHARD=k/n chooses it (an hour)
 	@tests/cargo_mutants.sh
 
 # Checks of the compose file and the chart. Their tools come from PyPI and from Go modules.

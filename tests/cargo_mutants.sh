@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make cargo-mutants`: a sample of the mutants that cargo-mutants makes of the pure folders, against the unit tests alone.
+# `make cargo-mutants`: a sample of the mutants that cargo-mutants makes of five folders, against the unit tests alone.
 # SHARD=k/n chooses the sample (0/12 by default, about 200 mutants; on two cores, each takes 20 seconds). docs/testing.md has results.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)

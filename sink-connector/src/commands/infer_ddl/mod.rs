@@ -20,13 +20,15 @@ use super::{Output, print_json};
 use crate::config::{Config, InsertMode, PkMode};
 use crate::decode::{Decoder, Opened, Options, ValueFormat};
 use crate::postgres::sql::TableName;
+use crate::table::metadata_columns::MetadataColumn;
 
 /// The end of `infer-ddl --help`.
 pub const AFTER: &str = "\
 Reads the newest records without joining the group, and writes nothing. Each proposed type accepts all values in the \
-sample. Comments beside the columns mark what is uncertain. The key comes from the records' keys or from fields with the \
-name of a key; otherwise it is topic, partition and offset (pk_mode = \"kafka\"). The configuration for the table follows \
-as a comment.
+sample. Comments beside the columns mark what is uncertain. The key and the metadata columns are those of the \
+configuration, if it has them for the topic. Otherwise the key comes from the records' keys or from fields with the name of \
+a key, or else it is topic, partition and offset (pk_mode = \"kafka\"). The configuration for the table follows as a \
+comment.
 
 Example:
   sink-connector infer-ddl --topic scores --sample 1000 > scores.sql";
@@ -95,13 +97,17 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
         // Dots in a topic's name do not separate a schema.
         None => TableName { schema: None, table: args.topic.clone() },
     };
-    let key =
-        if known && configured.pk_mode == PkMode::RecordValue { configured.pk_fields } else { Vec::new() };
+    let metadata = configured.metadata.iter();
+    let metadata =
+        metadata.filter_map(|(name, column)| Some((MetadataColumn::named(name)?, column.clone()))).collect();
+    // Without the names of its columns, a key from the records is still to be chosen.
+    let decided = known && (configured.pk_mode == PkMode::None || !configured.pk_fields.is_empty());
     let topic = ConfiguredTopic {
         topic: args.topic.clone(),
         table,
-        key,
-        unkeyed: known && configured.pk_mode == PkMode::None,
+        key: decided.then_some((configured.pk_mode, configured.pk_fields)),
+        deletes: configured.delete_enabled,
+        metadata,
         insert: known && configured.insert_mode == InsertMode::Insert,
         rename: configured.rename,
         format,

@@ -1,6 +1,7 @@
 //! What is proposed for what was seen.
 
 use super::*;
+use crate::table::metadata_columns::MetadataColumn;
 
 fn sample_statistics(records: &[(Option<&str>, &str)]) -> SampleStatistics {
     let mut sample_statistics = SampleStatistics::new(true);
@@ -133,10 +134,10 @@ fn without_a_key_the_place_in_kafka_is_one_and_the_output_says_so() {
         assert!(sql.contains("-- no field is known to identify a row"), "{sql}");
     }
     let none = [(None, "{\"n\": 1}"), (None, "{\"n\": 1}")];
-    let unkeyed = ConfiguredTopic { unkeyed: true, ..configured() };
+    let unkeyed = ConfiguredTopic { key: Some((PkMode::None, Vec::new())), ..configured() };
     let sql = Proposal::new(&sample_statistics(&none), &unkeyed).sql();
     assert!(sql.contains("pk_mode = \"none\""), "{sql}");
-    let configured = ConfiguredTopic { key: vec!["n".into()], ..configured() };
+    let configured = ConfiguredTopic { key: Some((PkMode::RecordValue, vec!["n".into()])), ..configured() };
     assert_eq!(Proposal::new(&sample_statistics(&none), &configured).key, ["n"]);
 }
 
@@ -162,4 +163,57 @@ fn names_that_no_column_can_have_are_left_out_with_a_comment() {
     let words: Vec<&str> = sql.split(' ').filter(|word| !word.is_empty()).collect();
     let sql = words.join(" ");
     assert!(sql.contains("\"a\nb\" bigint") && sql.contains("\"q\"\"\" bigint"), "{sql}");
+}
+
+/// The columns with their types, and the key, that are proposed for a configured topic.
+fn proposed(records: &[(Option<&str>, &str)], topic: &ConfiguredTopic) -> (Vec<String>, Vec<String>) {
+    let proposal = Proposal::new(&sample_statistics(records), topic);
+    let column = |column: &Column| format!("{} {}", column.name, column.type_name);
+    (proposal.columns.iter().map(column).collect(), proposal.key.clone())
+}
+
+#[test]
+fn the_configured_key_and_the_metadata_columns_are_in_the_table() {
+    let records = [(Some("7"), r#"{"id": 1, "note": "x"}"#), (Some("8"), r#"{"id": 2, "note": "y"}"#)];
+    let metadata = vec![(MetadataColumn::Offset, "kafka_offset".to_owned())];
+    let by_key = ConfiguredTopic {
+        key: Some((PkMode::RecordKey, vec!["order_id".into()])),
+        metadata: metadata.clone(),
+        ..configured()
+    };
+    let (columns, key) = proposed(&records, &by_key);
+    assert_eq!(columns, ["order_id bigint", "id bigint", "note text", "kafka_offset bigint"]);
+    assert_eq!(key, ["order_id"]);
+
+    let place = vec!["topic".into(), "part".into(), "off".into()];
+    let by_place = ConfiguredTopic { key: Some((PkMode::Kafka, place)), ..configured() };
+    let (columns, key) = proposed(&records, &by_place);
+    assert_eq!(columns, ["id bigint", "note text", "topic text", "part integer", "off bigint"]);
+    assert_eq!(key, ["topic", "part", "off"]);
+
+    // A column of a key of the value may be a metadata column, and then the field of its name is not read.
+    let with_topic = ConfiguredTopic {
+        key: Some((PkMode::RecordValue, vec!["note".into(), "id".into()])),
+        metadata: vec![(MetadataColumn::Topic, "note".to_owned())],
+        ..configured()
+    };
+    let (columns, key) = proposed(&records, &with_topic);
+    assert_eq!(columns, ["id bigint", "note text"]);
+    assert_eq!(key, ["note", "id"]);
+}
+
+#[test]
+fn the_columns_of_a_configured_record_key_have_the_types_of_its_fields() {
+    let records = [(Some(r#"{"id": 1, "eu": true}"#), r#"{"id": "x", "n": 1}"#)];
+    let key = |columns: &[&str]| ConfiguredTopic {
+        key: Some((PkMode::RecordKey, columns.iter().map(|name| (*name).to_owned()).collect())),
+        rename: [("id".to_owned(), "order_id".to_owned())].into(),
+        ..configured()
+    };
+    let (columns, _) = proposed(&records, &key(&["order_id"]));
+    assert_eq!(columns, ["order_id bigint", "n bigint"]);
+    let (columns, _) = proposed(&records, &key(&["order_id", "eu", "missing"]));
+    assert_eq!(columns, ["eu boolean", "missing text", "order_id bigint", "n bigint"]);
+    let (columns, _) = proposed(&[(None, r#"{"n": 1}"#)], &key(&["k"]));
+    assert_eq!(columns, ["k text", "n bigint"]);
 }

@@ -1,0 +1,67 @@
+//! What the configuration says of the topic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Column;
+use crate::commands::infer_ddl::key::KAFKA;
+use crate::config::PkMode;
+use crate::decode::ValueFormat;
+use crate::postgres::sql::TableName;
+use crate::table::metadata_columns::MetadataColumn;
+
+/// The settings of the topic that matter here.
+#[derive(Debug, Default)]
+pub(in crate::commands::infer_ddl) struct ConfiguredTopic {
+    pub topic: String,
+    pub table: TableName,
+    /// Where the key comes from, and its columns, if they are configured for the topic.
+    pub key: Option<(PkMode, Vec<String>)>,
+    /// The topic is configured to delete rows.
+    pub deletes: bool,
+    /// The metadata columns.
+    pub metadata: Vec<(MetadataColumn, String)>,
+    /// The topic is configured to insert.
+    pub insert: bool,
+    /// Field to column.
+    pub rename: BTreeMap<String, String>,
+    /// What the values look like.
+    pub format: ValueFormat,
+    /// Fields that are exact numbers, by their schema.
+    pub decimals: BTreeSet<String>,
+    /// The topics to read, if this one has to be added to them.
+    pub topics: Option<Vec<String>>,
+}
+
+impl ConfiguredTopic {
+    /// The column of a field.
+    pub(super) fn column<'a>(&'a self, field: &'a String) -> &'a String {
+        self.rename.get(field).unwrap_or(field)
+    }
+
+    /// The columns that are filled from elsewhere than key and value: metadata columns, and those of `pk_mode = "kafka"`.
+    pub(super) fn filled(&self) -> Vec<Column> {
+        let by_place =
+            |key: &Vec<String>| key.clone().into_iter().zip(KAFKA.map(|(_, type_name)| type_name)).collect();
+        let of_key: Vec<(String, &str)> = match &self.key {
+            Some((PkMode::Kafka, key)) => by_place(key),
+            _ => Vec::new(),
+        };
+        let metadata = self.metadata.iter().map(|(source, column)| (column.clone(), metadata_type(*source)));
+        let column = |(name, type_name): (String, &str)| Column {
+            name,
+            type_name: type_name.to_owned(),
+            doubts: Vec::new(),
+        };
+        of_key.into_iter().chain(metadata).map(column).collect()
+    }
+}
+
+fn metadata_type(source: MetadataColumn) -> &'static str {
+    match source {
+        MetadataColumn::Topic | MetadataColumn::Key => "text",
+        MetadataColumn::Partition => "integer",
+        MetadataColumn::Offset => "bigint",
+        MetadataColumn::Timestamp => "timestamptz",
+        MetadataColumn::Headers => "jsonb",
+    }
+}

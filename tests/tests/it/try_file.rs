@@ -198,3 +198,33 @@ fn what_is_wrong_with_the_set_up_is_exit_code_2() {
     let output = config.finish(&["try", &lines], SOON).expect_code(1);
     assert!(output.stderr.contains("cannot connect to"), "{}", output.stderr);
 }
+
+#[test]
+fn an_older_version_is_skipped_and_what_a_server_alone_compares_is_named() {
+    let files = Files::new();
+    let lines = files.write(
+        "rows.jsonl",
+        "{\"id\": 1, \"v\": 5, \"email\": \"a\"}\n{\"id\": 1, \"v\": 3}\n{\"id\": 1, \"v\": 5}\n\
+         {\"id\": 1, \"v\": 7}\n{\"id\": 1, \"v\": 6}\n{\"id\": 2, \"v\": 1, \"email\": \"a\"}",
+    );
+    let ddl = files.write("t.sql", "CREATE TABLE t (id int PRIMARY KEY, v bigint, email text UNIQUE)");
+    let versions = offline().set("sink.version_field", "v");
+    let result =
+        json(&versions.finish(&["try", &lines, "--ddl", &ddl, "--output", "json"], SOON).expect_code(0));
+    assert_eq!(outcomes(&result), ["1 row", "2 skipped", "3 row", "4 row", "5 skipped", "6 row"]);
+    assert_eq!(result["lines"][1]["reason"], "stale");
+    let unknown = result["unknown"].to_string();
+    assert!(unknown.contains("values of email are there already"), "{unknown}");
+
+    // Without a key, nothing compares the lines.
+    let unkeyed = offline().unkeyed();
+    let result =
+        json(&unkeyed.finish(&["try", &lines, "--ddl", &ddl, "--output", "json"], SOON).expect_code(0));
+    let unknown = result["unknown"].to_string();
+    assert!(unknown.contains("values of id are there already"), "{unknown}");
+
+    let text = files.write("text.sql", "CREATE TABLE t (id int PRIMARY KEY, v text, email text)");
+    let result = json(&versions.finish(&["try", &lines, "--ddl", &text, "--output", "json"], SOON));
+    let unknown = result["unknown"].to_string();
+    assert!(unknown.contains("versions in column") && unknown.contains("\"v"), "{unknown}");
+}

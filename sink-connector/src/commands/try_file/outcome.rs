@@ -1,6 +1,7 @@
 //! What becomes of one line: the sink's own batch decodes and encodes it.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -87,8 +88,8 @@ pub(super) struct Trial<'a> {
     batch: Batch,
     cells: Cells,
     next: i64,
-    /// The keys of the rows so far.
-    keys: HashSet<Vec<u8>>,
+    /// The keys of the rows so far, each with its version.
+    keys: HashMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl<'a> Trial<'a> {
@@ -101,7 +102,7 @@ impl<'a> Trial<'a> {
             batch: Batch::default(),
             cells: Cells::default(),
             next: 0,
-            keys: HashSet::new(),
+            keys: HashMap::new(),
         }
     }
 
@@ -145,11 +146,11 @@ impl<'a> Trial<'a> {
             self.batch.tables().next().expect("a record that is neither rejected nor skipped has a row");
         let (rows, row) = (&table.rows, &table.rows.rows()[0]);
         let key = self.plan.key.as_ref().map(|_| rows.key(row).to_vec());
-        let exists = key.as_ref().is_some_and(|key| self.keys.contains(key));
+        let exists = key.as_ref().is_some_and(|key| self.keys.contains_key(key));
         if matches!(row.op, Op::Delete { .. }) {
             let columns =
                 columns(&self.plan, rows.key_fields(&self.plan, row).map(|(n, bytes)| (n, Some(bytes))));
-            return match key.is_some_and(|key| self.keys.remove(&key)) {
+            return match key.is_some_and(|key| self.keys.remove(&key).is_some()) {
                 true => Outcome::Delete { key: columns },
                 false => Outcome::Skipped { reason: Skip::Absent.as_str() },
             };
@@ -159,12 +160,22 @@ impl<'a> Trial<'a> {
             (Mode::InsertIgnore, true) => return Outcome::Skipped { reason: Skip::Exists.as_str() },
             _ => {}
         }
+        let version = self.plan.version.and_then(|version| {
+            rows.fields(row.tuple).find(|(column, _)| *column == version.column)?.1.map(<[u8]>::to_vec)
+        });
+        let stored = key.as_ref().and_then(|key| self.keys.get(key)?.as_deref());
+        let order = self.plan.version.and_then(|version| version.order);
+        if let (Some(order), Some(stored), Some(version)) = (order, stored, &version)
+            && order.compare(stored, version) == Ordering::Greater
+        {
+            return Outcome::Skipped { reason: Skip::Stale.as_str() };
+        }
         let shape = rows.shapes().get(row.tuple.shape);
         if let (false, Some(column)) = (exists, shape.missing) {
             return self.rejected(&missing_field(&self.plan, column), text);
         }
         let row = carried(&self.plan, rows, row);
-        self.keys.extend(key);
+        self.keys.extend(key.map(|key| (key, version)));
         Outcome::Row { row }
     }
 

@@ -9,7 +9,7 @@ use crate::commands::kafka::CommandError;
 use crate::commands::{Usage, postgres};
 use crate::config::Config;
 use crate::table::catalog::Table;
-use crate::table::plan::Plan;
+use crate::table::plan::{Plan, Version};
 use crate::table::plan_cache::Target;
 use crate::table::{ddl, targets};
 
@@ -35,7 +35,29 @@ pub(super) fn plan(
     if ddl.is_none() && plan.checked_by_server {
         unknown.push(CHECKED.to_owned());
     }
+    if ddl.is_some() {
+        unknown.extend(other_indexes(&plan, &table));
+    }
+    if let Some(Version { column, order: None }) = plan.version {
+        let column = &plan.columns[column];
+        unknown.push(format!(
+            "versions in column {:?} are compared by the server only, because it has type {}",
+            column.name, column.type_name
+        ));
+    }
     Ok((Arc::new(plan), unknown))
+}
+
+/// The unique indexes beside that of the key. The keys of lines are compared, other values are not.
+fn other_indexes<'a>(plan: &'a Plan, table: &'a Table) -> impl Iterator<Item = String> + 'a {
+    let key = plan.key.as_ref().map(|key| key.index_oid);
+    table.unique_indexes.iter().filter(move |index| Some(index.oid) != key).map(|index| {
+        format!(
+            "the server refuses a row whose values of {} are there already: {}",
+            index.columns.join(", "),
+            index.name
+        )
+    })
 }
 
 fn declared(file: &Path, target: &Target) -> Result<(Table, Vec<String>), Usage> {

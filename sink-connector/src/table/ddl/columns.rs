@@ -143,6 +143,11 @@ impl Columns {
             AlterTableOperation::AddConstraint { constraint, .. } => {
                 self.constrain(Constraint::of(&constraint));
             }
+            AlterTableOperation::DropConstraint { name, .. } => {
+                let name = folded(&name);
+                self.unique.retain(|(known, _)| *known != name);
+                self.checked.retain(|known| *known != name);
+            }
             AlterTableOperation::DropColumn { column_names, .. } => {
                 let gone: Vec<String> = column_names.iter().map(folded).collect();
                 self.writable.retain(|column| !gone.contains(&column.name));
@@ -184,7 +189,23 @@ impl Columns {
                     AlterColumnOperation::GenericOptions { .. } => {}
                 }
             }
-            _ => {}
+            // They change nothing that a row depends on.
+            AlterTableOperation::OwnerTo { .. }
+            | AlterTableOperation::ReplicaIdentity { .. }
+            | AlterTableOperation::RenameConstraint { .. }
+            | AlterTableOperation::ValidateConstraint { .. }
+            | AlterTableOperation::SetLogged
+            | AlterTableOperation::SetUnlogged
+            | AlterTableOperation::SetOptionsParens { .. }
+            | AlterTableOperation::SetTblProperties { .. } => {}
+            other => self.checked.push(format!("ALTER TABLE {other}")),
+        }
+    }
+
+    /// Resolves the types again, of which one has changed.
+    pub(super) fn resolve(&mut self, types: &Types) {
+        for column in &mut self.writable {
+            column.kind = types.resolve(column.type_oid, column.typmod).kind;
         }
     }
 }

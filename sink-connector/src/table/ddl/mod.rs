@@ -7,12 +7,13 @@ mod types;
 use std::collections::HashMap;
 
 use sqlparser::ast::{
-    AlterTable, AlterTableOperation, CreateIndex, CreateTable, Expr, Ident, IndexColumn, ObjectName,
-    Statement, TableConstraint, UserDefinedTypeRepresentation,
+    AlterTable, AlterTableOperation, AlterType, AlterTypeOperation, CreateIndex, CreateTable, Expr, Ident,
+    IndexColumn, ObjectName, Statement, TableConstraint, UserDefinedTypeRepresentation,
 };
 use thiserror::Error;
 
 use self::columns::{Columns, Constraint};
+use self::statements::Parsed;
 use crate::encode::Kind;
 use crate::postgres::sql::TableName;
 use crate::table::catalog::constraints::Constraints;
@@ -59,8 +60,11 @@ pub(crate) struct DeclaredTable {
 /// See [`DdlFileError`].
 pub(crate) fn read(sql: &str, name: &TableName) -> Result<DeclaredTable, DdlFileError> {
     let mut declared = Declared::new(name);
-    for statement in statements::parse(sql)? {
-        declared.add(statement.statement, statement.not_null)?;
+    for parsed in statements::parse(sql)? {
+        match parsed {
+            Parsed::Statement { statement, not_null } => declared.add(*statement, not_null)?,
+            Parsed::Unread { text, names } => declared.unread(&text, &names),
+        }
     }
     declared.finish()
 }
@@ -114,12 +118,42 @@ impl<'a> Declared<'a> {
                 let oid = self.types.declare_domain(&name, base, not_null, default);
                 self.named_types.insert(name, oid);
             }
+            Statement::AlterType(alter) => self.alter_type(alter),
             Statement::CreateTable(table) => self.create_table(&table)?,
             Statement::AlterTable(alter) if self.is_target(&alter.name) => self.alter(alter),
             Statement::CreateIndex(index) if self.is_target(&index.table_name) => self.index(&index),
+            Statement::CreateTrigger(trigger) if self.is_target(&trigger.table_name) => {
+                self.checks.push(format!("the server runs: trigger {}", last(&trigger.name)));
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// A label that is added or has another name now. Columns may have the type already.
+    fn alter_type(&mut self, alter: AlterType) {
+        let Some(oid) = self.named_types.get(&last(&alter.name)).copied() else { return };
+        match alter.operation {
+            AlterTypeOperation::AddValue(add) => self.types.declare_label(oid, add.value.value, None),
+            AlterTypeOperation::RenameValue(rename) => {
+                self.types.declare_label(oid, rename.to.value, Some(&rename.from.value));
+            }
+            AlterTypeOperation::Rename(rename) => {
+                self.named_types.remove(&last(&alter.name));
+                self.named_types.insert(folded(&rename.new_name), oid);
+            }
+        }
+        if let Some(columns) = &mut self.columns {
+            columns.resolve(&self.types);
+        }
+    }
+
+    /// A statement that is not understood matters if it is about the table, or a type of the file.
+    fn unread(&mut self, text: &str, names: &[String]) {
+        let is_known = |name: &String| *name == self.name.table || self.named_types.contains_key(name);
+        if names.iter().any(is_known) {
+            self.checks.push(format!("only the server understands {text}"));
+        }
     }
 
     fn create_table(&mut self, table: &CreateTable) -> Result<(), DdlFileError> {
@@ -156,6 +190,11 @@ impl<'a> Declared<'a> {
                     columns.add(column_def, &column_type, &self.types);
                 }
                 continue;
+            }
+            match operation {
+                AlterTableOperation::SetLogged => self.unlogged = false,
+                AlterTableOperation::SetUnlogged => self.unlogged = true,
+                _ => {}
             }
             let new_type = columns::new_type(&operation).map(|new_type| self.resolve(new_type));
             if let Some(columns) = &mut self.columns {

@@ -109,3 +109,38 @@ fn what_is_wrong_with_a_file_is_named() {
     assert!(read("CREATE TABLE t (x int)", "public.t").is_ok());
     assert!(read("CREATE TABLE a.t (x int)", "b.t").is_err());
 }
+
+#[test]
+fn a_type_that_changes_later_changes_columns_that_have_it() {
+    let sql = "CREATE TYPE mood AS ENUM ('ok');
+        CREATE TABLE t (id int PRIMARY KEY, mood mood, moods mood[]);
+        ALTER TYPE mood ADD VALUE IF NOT EXISTS 'bad' AFTER 'ok';
+        ALTER TYPE mood RENAME VALUE 'ok' TO 'good';";
+    let DeclaredTable { table, unknown } = read(sql, "t").unwrap();
+    let Kind::Enum(mood) = &table.columns[1].kind else { panic!("{}", table.columns[1].kind) };
+    assert!(mood.has("bad") && mood.has("good") && !mood.has("ok"));
+    assert_eq!(unknown, [""; 0]);
+}
+
+#[test]
+fn a_change_that_is_not_understood_is_named_if_it_is_about_the_table_or_its_types() {
+    let sql = "CREATE TYPE mood AS ENUM ('ok');
+        CREATE TABLE t (id int PRIMARY KEY, mood mood, email text UNIQUE);
+        ALTER TABLE t ADD COLUMN more int FROBNICATE NOTHING;
+        ALTER TABLE other ADD COLUMN more int FROBNICATE NOTHING;
+        ALTER TABLE t FROBNICATE;
+        ALTER TYPE mood FROBNICATE;
+        ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+        CREATE TRIGGER audit BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();";
+    let unknown = read(sql, "t").unwrap().unknown.join("\n");
+    for words in [
+        "line 3: ALTER TABLE t ADD COLUMN more",
+        "line 5: ALTER TABLE t FROBNICATE",
+        "line 6: ALTER TYPE mood",
+        "ROW LEVEL",
+        "trigger audit",
+    ] {
+        assert!(unknown.contains(words), "{words}: {unknown}");
+    }
+    assert!(!unknown.contains("other"), "{unknown}");
+}

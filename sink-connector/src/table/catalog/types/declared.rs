@@ -15,6 +15,15 @@ impl Types {
         self.declare(Type { is_enum: true, labels, ..other(name) })
     }
 
+    /// One more label of an enumerated type, or another name of one that it has.
+    pub(crate) fn declare_label(&mut self, oid: u32, label: String, old: Option<&str>) {
+        let Some(of) = self.types.get_mut(&oid) else { return };
+        match old.and_then(|old| of.labels.iter_mut().find(|known| *known == old)) {
+            Some(known) => *known = label,
+            None => of.labels.push(label),
+        }
+    }
+
     /// A domain over a type with this modifier and name.
     pub(crate) fn declare_domain(
         &mut self,

@@ -55,7 +55,7 @@ fn the_list_is_grouped_by_reason_with_counts_and_what_to_do() {
     assert!(longest < 400, "{longest}: {text}");
 
     let with_payload = run(&world, &["list", "--payload", "--reason", "wrong_type"]).expect_code(0).stdout;
-    assert_has(&with_payload, &["    {\"age\":\"abc\"", "xxx", "…\n", "1 dead letters\n"]);
+    assert_has(&with_payload, &["    {\"age\":\"abc\"", "xxx", "…\n", "1 dead letter\n"]);
 
     let limited = run(&world, &["list", "--limit", "1"]).expect_code(0).stdout;
     assert_has(&limited, &["refused (23514 t_age_check): 2\n", "6 dead letters, 5 of them not shown"]);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::ListArgs;
 use super::causes::Causes;
+use super::{ListArgs, counted};
 use crate::commands::{Output, print_json};
 use crate::config::Config;
 use crate::postgres::session::Connection;
@@ -64,8 +64,8 @@ impl List {
             self.print_group(group, hints, args.payload)?;
         }
         match usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(self.shown.len()) {
-            0 => shared::outln!("{total} dead letters")?,
-            more => shared::outln!("{total} dead letters, {more} of them not shown")?,
+            0 => shared::outln!("{}", counted(total))?,
+            more => shared::outln!("{}, {more} of them not shown", counted(total))?,
         }
         Ok(())
     }

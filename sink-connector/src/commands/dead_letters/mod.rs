@@ -227,7 +227,7 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
                 (Output::Json, executed) => {
                     print_json(&json!({"executed": executed, "discarded": discarded}))?;
                 }
-                (Output::Text, true) => shared::outln!("{discarded} dead letters discarded")?,
+                (Output::Text, true) => shared::outln!("{} discarded", counted(discarded))?,
                 (Output::Text, false) => {
                     let list = list::read(&dead_letters, &mut connection, &filter, 20)?;
                     list.print(config, &mut connection, &ListArgs::default())?;
@@ -254,6 +254,11 @@ fn since(text: &str) -> Result<SystemTime, InvalidSince> {
         Ok(span) => SystemTime::now().checked_sub(span).ok_or(InvalidSince::TooLongAgo),
         Err(_) => humantime::parse_rfc3339_weak(text).map_err(|_| InvalidSince::Syntax),
     }
+}
+
+/// A number of dead letters, in words.
+fn counted(dead_letters: i64) -> String {
+    format!("{dead_letters} dead letter{}", if dead_letters == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

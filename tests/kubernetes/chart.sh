@@ -115,6 +115,20 @@ documented() {
     [ "$count" -gt 0 ]
 }
 
+# imported NAME…: translates connectors of Kafka Connect with these names to values, and renders and checks those.
+imported() {
+    local name count=0
+    for name in "$@"; do
+        printf '{"name": "%s", "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "topics": "orders",
+            "connection.url": "jdbc:postgresql://db:5432/shop?user=sink&password=x", "insert.mode": "upsert", "pk.mode": "record_key",
+            "pk.fields": "id", "consumer.override.bootstrap.servers": "kafka:9092"}' "$name" >"$work/connector.json"
+        "$binaries/sink-connector" import-connect "$work/connector.json" --output helm >"$work/import-$count.yaml" || return 1
+        rendered "$work/import-$count.yaml" "import-$count" || { echo "values:" && cat "$work/import-$count.yaml" && return 1; }
+        accepted "import-$count" || return 1
+        count=$((count + 1))
+    done
+}
+
 for binary in sink-connector producer; do
     [ -x "$binaries/$binary" ] || cargo build --profile checked -p sink-connector -p producer --bins
 done
@@ -124,6 +138,7 @@ expect "schema of the configuration is what the binaries accept" \
 expect "artifacthub: the images are those of appVersion" artifacthub
 expect "README.md matches values.yaml" readme_is_current
 expect "scripts" "$tools/python/bin/shellcheck" --exclude=SC2329 tests/kubernetes/*.sh
+expect "values of import-connect" imported orders jdbc-sink-postgres-orders orders-sink-test postgres 7-check "My Orders_sink"
 expect "script of the test" "$tools/python/bin/shellcheck" --shell=busybox "$chart/files/test.sh"
 expect "unit tests" "$tools/bin/helm-unittest" --strict "$chart"
 for file in docs/kubernetes.md "$chart/README.md"; do

@@ -55,7 +55,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (
         3,
         "a bounded run ended with dead letters and --fail-on-dead-letters, dead letters still fail after a replay, or `try` \
-         rejected a line, or `import-connect` met keys that are not supported",
+         rejected a line, or `import-connect` met keys that are not supported or not given",
     ),
     (4, "stopped by the error policy"),
     (5, "a bounded run passed its --deadline"),

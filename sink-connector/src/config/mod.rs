@@ -107,6 +107,14 @@ impl Config {
         Self::finish(Self::layers(files, variables, flags), checks)
     }
 
+    /// The configuration that is the text of one file, with these checks.
+    ///
+    /// # Errors
+    /// As those of [`Config::load_with`].
+    pub(crate) fn from_text(text: &str, checks: &[Check]) -> Result<Self, SettingsErrors> {
+        Self::finish(Layers::new(&SCHEMA).text("", text), checks)
+    }
+
     /// The rules between keys.
     #[must_use]
     pub fn rules(&self) -> Vec<RuleError> {

@@ -95,6 +95,30 @@ fn what_is_not_supported_is_named_with_exit_code_3() {
 }
 
 #[test]
+fn a_file_without_a_name_gives_the_sink_its_own_identity_with_exit_code_3() {
+    let dir = Scratch::new("connect").unwrap();
+    let file = dir.path().join("eu-orders.properties").display().to_string();
+    let properties = "connector.class=io.confluent.connect.jdbc.JdbcSinkConnector\n\
+                      topics=a,\\\n  b\nconnection.url=jdbc\\:postgresql\\://h/d\n\
+                      value.converter=org.apache.kafka.connect.json.JsonConverter\n";
+    fs::write(&file, properties).unwrap();
+    let output = sink(&["import-connect", &file]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("not given: name: "), "{stderr}");
+    assert!(stderr.contains("to be completed: [kafka] bootstrap_servers"), "{stderr}");
+    let toml = text(&output.stdout);
+    for line in [
+        "name = \"eu-orders\"",
+        "group_id = \"connect-eu-orders\"",
+        "topics = [\"a\", \"b\"]",
+        "url = \"postgresql://h/d\"",
+    ] {
+        assert!(toml.lines().any(|own| own == line), "{line}: {toml}");
+    }
+}
+
+#[test]
 fn keys_of_connect_in_a_configuration_are_explained() {
     let dir = Scratch::new("connect").unwrap();
     let file = dir.path().join("sink.toml").display().to_string();

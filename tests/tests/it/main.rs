@@ -40,6 +40,7 @@ mod health_command;
 mod hidden_refusals;
 mod hung_database;
 mod import_connect;
+mod imported_configurations;
 mod infer_ddl;
 mod infer_ddl_shapes;
 mod json_strings;

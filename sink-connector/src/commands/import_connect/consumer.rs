@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shared::kafka::broken_properties;
+use shared::kafka::{addresses, broken_properties};
 use shared::settings::is_secret_property;
 
 use super::translation::{Translation, is_reference};
 use crate::config::owned;
 
 const PREFIX: &str = "consumer.override.";
+const WORKER: &str = "the worker resolves it: put in its value, and translate again";
 
 /// Java properties under another name in librdkafka.
 const RENAMED: &[(&str, &str)] = &[
@@ -51,8 +52,17 @@ pub(super) fn convert(t: &mut Translation) {
 
 fn one(t: &mut Translation, key: &str, property: &str, value: &str) {
     match property {
-        "group.id" => return t.taken(key, "kafka.group_id"),
-        "bootstrap.servers" => return t.take(key, &["kafka", "bootstrap_servers"], value),
+        "group.id" | "bootstrap.servers" | "auto.offset.reset" if is_reference(value) => {
+            return t.not_supported(key, WORKER);
+        }
+        // See `identity`.
+        "group.id" if t.report.has(key) => return,
+        "bootstrap.servers" => {
+            return match addresses::problem(value) {
+                None => t.take(key, &["kafka", "bootstrap_servers"], value),
+                Some(problem) => t.not_supported(key, format!("kafka.bootstrap_servers: {problem}")),
+            };
+        }
         "auto.offset.reset" => {
             return match value {
                 "earliest" | "latest" => t.take(key, &["kafka", "auto_offset_reset"], value),
@@ -82,8 +92,11 @@ fn one(t: &mut Translation, key: &str, property: &str, value: &str) {
             "librdkafka reads PEM files: ssl.ca.location, ssl.certificate.location, ssl.key.location",
         );
     }
-    if is_secret_property(property) || is_reference(value) {
+    if is_secret_property(property) {
         return secret(t, key, property);
+    }
+    if is_reference(value) {
+        return t.not_supported(key, WORKER);
     }
     let own = RENAMED.iter().find(|(java, _)| *java == property).map_or(property, |(_, own)| own);
     property_of_librdkafka(t, key, own, value);

@@ -1,64 +1,62 @@
 //! Converters and error handling.
 
-use super::translation::{Family, Translation};
+use super::translation::{Family, Translation, is_reference};
 use crate::config::is_topic;
+use crate::config::pattern::Pattern;
 
 const VALUE_FORMAT: [&str; 2] = ["sink", "value_format"];
+const CONVERTER: &str = "value.converter";
+const SCHEMAS: &str = "value.converter.schemas.enable";
+/// What Confluent Cloud has in place of converters.
+const CLOUD_FORMAT: &str = "input.data.format";
 
-/// The format of values, before transforms have their say.
+/// The format of values: of change events if the connector or a transform opens them, whatever the converter.
 pub(super) fn values(t: &mut Translation) {
     let unwraps = |(key, class): (&String, &String)| {
-        key.starts_with("transforms.") && key.ends_with(".type") && class.contains("ExtractNewRecordState")
+        key.starts_with("transforms.") && key.ends_with(".type") && last(class) == "ExtractNewRecordState"
     };
-    if t.input.iter().any(unwraps) && t.family == Family::Jdbc {
+    if t.family != Family::Debezium && t.input.iter().any(unwraps) {
         // What the transform would unwrap.
-        t.family = Family::Events;
+        t.opens_events = true;
     }
-    let schemas = t.get("value.converter.schemas.enable").map(|flag| flag == "true");
-    match t.get("value.converter").as_deref().map(last) {
+    let events = t.opens_events || t.family == Family::Debezium;
+    let schemas = t.get(SCHEMAS).map(|flag| flag.eq_ignore_ascii_case("true"));
+    let class = t.get(CONVERTER).map(|class| last(&class).to_owned());
+    // Connect's own default of the converter for JSON.
+    let enveloped = schemas.unwrap_or(class.as_deref() == Some("JsonConverter"));
+    let format = match (events, enveloped) {
+        (true, _) => "debezium",
+        (false, true) => "json_schema",
+        (false, false) => "json",
+    };
+    t.set(&VALUE_FORMAT, format);
+    match class.as_deref() {
         Some("JsonConverter") => {
-            // Connect's own default.
-            let schemas = schemas.unwrap_or(true);
-            let format = match (t.family, schemas) {
-                (Family::Debezium | Family::Events, _) => "debezium",
-                (_, true) => "json_schema",
-                (_, false) => "json",
-            };
-            t.take("value.converter", &VALUE_FORMAT, format);
+            t.take(CONVERTER, &VALUE_FORMAT, format);
             if t.family == Family::Debezium {
-                let flat = if schemas { "json_schema" } else { "json" };
-                t.taken(
-                    "value.converter",
-                    format!("if the source flattens its events, set {flat:?} instead"),
-                );
-            }
-            if t.input.contains_key("value.converter.schemas.enable") {
-                t.taken("value.converter.schemas.enable", format!("sink.value_format = {format:?}"));
+                let flat = if enveloped { "json_schema" } else { "json" };
+                t.taken(CONVERTER, format!("if the source flattens its events, set {flat:?} instead"));
             }
         }
         Some(class) => {
-            let class = class.to_owned();
-            t.not_supported(
-                "value.converter",
-                format!("{class}: this sink reads JSON; have the producer write JSON, or convert the topic"),
+            let why = format!(
+                "{class}: this sink reads JSON; have the producer write JSON, or convert the topic. sink.value_format = {format:?} \
+                 stands there"
             );
-            for key in
-                t.input.keys().filter(|key| key.starts_with("value.converter.")).cloned().collect::<Vec<_>>()
-            {
+            t.not_supported(CONVERTER, why);
+            let prefix = format!("{CONVERTER}.");
+            for key in t.input.keys().filter(|key| key.starts_with(&prefix)).cloned().collect::<Vec<_>>() {
                 t.not_supported(&key, format!("belongs to {class}"));
             }
         }
-        None => {
-            let format = match (t.family, schemas) {
-                (Family::Debezium | Family::Events, _) => "debezium",
-                (_, Some(true)) => "json_schema",
-                _ => "json",
-            };
-            t.set(&VALUE_FORMAT, format);
-            if schemas.is_some() {
-                t.taken("value.converter.schemas.enable", format!("sink.value_format = {format:?}"));
-            }
-        }
+        None if !t.input.contains_key(CONVERTER) && !t.input.contains_key(CLOUD_FORMAT) => t.todo.push(format!(
+            "[sink] value_format = {format:?}   # value.converter is not given, so that of the Connect workers counts: \
+             JsonConverter with schemas is \"json_schema\"; Avro and Protobuf cannot be read"
+        )),
+        None => {}
+    }
+    if !t.report.has(SCHEMAS) && schemas.is_some() {
+        t.taken(SCHEMAS, format!("sink.value_format = {format:?}"));
     }
     others(t, "value.converter.", "the sink reads JSON without settings");
     // They cast a string to the type of its column.
@@ -66,7 +64,17 @@ pub(super) fn values(t: &mut Translation) {
 }
 
 pub(super) fn keys(t: &mut Translation) {
-    if let Some(class) = t.get("key.converter") {
+    if t.text(&["sink", "pk_mode"]) != "record_key" {
+        for key in t.input.keys().filter(|key| key.starts_with("key.converter")).cloned().collect::<Vec<_>>()
+        {
+            t.not_needed(&key, "the keys of records are not read: see sink.pk_mode");
+        }
+    } else if !t.input.contains_key("key.converter") && !t.input.contains_key("input.key.format") {
+        t.todo.push(
+            "key.converter is not given, so that of the Connect workers counts: keys are read as JSON, or as text".to_owned(),
+        );
+    }
+    if let Some(class) = t.get("key.converter").filter(|_| !t.report.has("key.converter")) {
         match last(&class) {
             "JsonConverter" | "StringConverter" => {
                 t.not_needed("key.converter", "keys are read as JSON, or as text");
@@ -74,15 +82,13 @@ pub(super) fn keys(t: &mut Translation) {
             other => t.not_supported("key.converter", format!("{other}: keys are read as JSON, or as text")),
         }
     }
-    if let Some(flag) = t.get("key.converter.schemas.enable") {
+    const KEY_SCHEMAS: &str = "key.converter.schemas.enable";
+    if let Some(flag) = t.get(KEY_SCHEMAS).filter(|_| !t.report.has(KEY_SCHEMAS)) {
         let opened = matches!(t.text(&VALUE_FORMAT), "json_schema" | "debezium");
         if flag == "true" && !opened {
-            t.not_supported(
-                "key.converter.schemas.enable",
-                "a key's envelope is opened only where values have one",
-            );
+            t.not_supported(KEY_SCHEMAS, "a key's envelope is opened only where values have one");
         } else {
-            t.not_needed("key.converter.schemas.enable", "the envelope of a key is recognised");
+            t.not_needed(KEY_SCHEMAS, "the envelope of a key is recognised");
         }
     }
     let readable = t
@@ -109,11 +115,13 @@ pub(super) fn keys(t: &mut Translation) {
 /// The keys with this prefix that are not reported yet.
 fn others(t: &mut Translation, prefix: &str, why: &str) {
     for key in t.input.keys().filter(|key| key.starts_with(prefix)).cloned().collect::<Vec<_>>() {
-        if !t.report.has(&key) {
+        if !t.report.has(&key) && !is_reference(&t.input[&key]) {
             t.not_needed(&key, why);
         }
     }
 }
+
+const TO_A_TABLE: &str = "they go to a table instead, errors.dead_letter_table";
 
 pub(super) fn errors(t: &mut Translation) {
     match t.get("errors.tolerance").as_deref() {
@@ -124,11 +132,15 @@ pub(super) fn errors(t: &mut Translation) {
     }
     let key = "errors.deadletterqueue.topic.name";
     if let Some(topic) = t.get(key) {
-        if !is_topic(&topic) || t.texts(&["kafka", "topics"]).contains(&topic) {
-            t.not_supported(
-                key,
-                "cannot be the topic of dead letters: they go to a table, errors.dead_letter_table",
-            );
+        let pattern = Pattern::new(t.text(&["kafka", "topics_regex"]));
+        let matches = t.value(&["kafka", "topics_regex"]).is_some()
+            && pattern.is_ok_and(|pattern| pattern.matches(&topic));
+        if !is_topic(&topic) {
+            t.not_supported(key, format!("{topic:?} cannot be a topic; {TO_A_TABLE}"));
+        } else if matches || t.texts(&["kafka", "topics"]).contains(&topic) {
+            let by =
+                if matches { "topics.regex matches it" } else { "it is one of the topics that are read" };
+            t.not_supported(key, format!("{by}, so dead letters would be read again; {TO_A_TABLE}"));
         } else {
             t.set(&["errors", "dead_letters"], "topic");
             t.take(key, &["errors", "dead_letter_topic"], topic);

@@ -1,16 +1,24 @@
 //! `import-connect`: a configuration of a JDBC sink on Kafka Connect becomes one of ours.
 
+mod cloud;
 mod connection;
 mod consumer;
 mod formats;
+mod identity;
+mod modes;
 mod plain;
+mod properties;
 mod render;
 mod report;
 mod table;
+mod topics;
 mod transforms;
 mod translation;
+mod url_parameters;
+mod verify;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -30,10 +38,10 @@ Confluent's, Aiven's and Debezium's JDBC sinks. Prints the configuration of this
 input: taken, not needed, or not supported. Passwords are not copied. Nothing is contacted.
 
 Exit codes:
-  0  every key is taken or not needed
+  0  every key is taken or not needed, and the result is a configuration that loads
   1  the file cannot be read
   2  the file is not a connector's configuration
-  3  keys are not supported: the comments say what to do instead
+  3  keys are not supported or missing: the comments say what to do instead
 
 Examples:
   sink-connector import-connect connector.json > sink.toml
@@ -63,25 +71,31 @@ pub enum Format {
     Helm,
 }
 
-/// Prints the translation. `bootstrap_servers` is what the command line says: the input does not have it.
+/// Prints the translation, for these `bootstrap_servers`.
 ///
 /// # Errors
 /// If the file is not a configuration.
 pub fn run(args: &ImportConnectArgs, bootstrap_servers: Option<&str>) -> anyhow::Result<ExitCode> {
     let input = parse(&read(&args.file)?).map_err(|why| Usage(format!("{}: {why}", args.file.display())))?;
-    let translation = translate(input, bootstrap_servers);
+    let outside = Outside { bootstrap_servers, file: args.file.file_stem().and_then(OsStr::to_str) };
+    let translation = translate(input, &outside)?;
     match args.output {
         Format::Toml => shared::out!("{}", render::toml(&translation)?)?,
         Format::Helm => shared::out!("{}", render::helm(&translation))?,
     }
-    let counts =
-        Outcome::ALL.map(|outcome| format!("{} {}", translation.report.count(outcome), outcome.as_str()));
+    let report = &translation.report;
+    let counts = Outcome::ALL.map(|outcome| format!("{} {}", report.count(outcome), outcome.as_str()));
     shared::errln!("{} keys: {}", translation.input.len(), counts.join(", "));
-    for (key, why) in translation.report.with(Outcome::NotSupported) {
+    for (key, why) in report.with(Outcome::NotSupported) {
         shared::errln!("not supported: {key}: {why}");
     }
-    let all = translation.report.count(Outcome::NotSupported) == 0;
-    Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(NOT_SUPPORTED) })
+    for (key, why) in report.not_given() {
+        shared::errln!("not given: {key}: {why}");
+    }
+    for line in &translation.todo {
+        shared::errln!("to be completed: {line}");
+    }
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(NOT_SUPPORTED) })
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
@@ -109,11 +123,12 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
         }
         Ok(_) => return Err("is not a JSON object".to_owned()),
         Err(error) if text.trim_start().starts_with('{') => return Err(error.to_string()),
-        Err(_) => properties(text),
+        Err(_) => properties::parse(text),
     };
-    if keys.keys().any(|key| {
-        key == "connector.class" || key == "topics" || key == "topics.regex" || key == "connection.url"
-    }) {
+    if keys
+        .keys()
+        .any(|key| ["connector.class", "topics", "topics.regex", "connection.url"].contains(&key.as_str()))
+    {
         return Ok(keys);
     }
     Err("is not the configuration of a sink connector: it has neither connector.class nor topics".to_owned())
@@ -129,35 +144,45 @@ fn flat(object: Map<String, Value>) -> Result<BTreeMap<String, String>, String> 
     object.into_iter().map(text).collect()
 }
 
-/// `key=value` lines, as standalone workers read them.
-fn properties(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!']));
-    let pairs = lines.filter_map(|line| line.split_once(['=', ':']));
-    pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
+/// What the input does not say.
+#[derive(Default)]
+struct Outside<'a> {
+    /// What the command line says: the input of a connector usually leaves it to the workers.
+    bootstrap_servers: Option<&'a str>,
+    /// The name of the file, without its ending; `-` for standard input.
+    file: Option<&'a str>,
 }
 
-fn translate(input: BTreeMap<String, String>, bootstrap_servers: Option<&str>) -> Translation {
+fn translate(
+    input: BTreeMap<String, String>,
+    outside: &Outside<'_>,
+) -> Result<Translation, toml::ser::Error> {
     let mut translation = Translation::new(input);
     let t = &mut translation;
-    table::topics(t);
+    identity::convert(t, outside.file.filter(|file| *file != "-"));
+    topics::convert(t);
     connection::convert(t);
     formats::values(t);
     table::table(t);
-    table::modes(t);
-    transforms::convert(t);
+    modes::convert(t);
+    let transformed = transforms::convert(t);
+    table::of_topics(t, &transformed.topics);
+    modes::complete(t, &transformed.key);
     table::unknown_fields(t);
     formats::keys(t);
     formats::errors(t);
+    cloud::convert(t);
     consumer::convert(t);
     consumer::complete(t);
     plain::convert(t);
     plain::rest(t);
-    if let Some(servers) = bootstrap_servers {
+    if let Some(servers) = outside.bootstrap_servers {
         t.set(&["kafka", "bootstrap_servers"], servers);
     } else if t.value(&["kafka", "bootstrap_servers"]).is_none() {
         t.todo.push("[kafka] bootstrap_servers = \"…\"   # those of the Connect workers".to_owned());
     }
-    translation
+    verify::convert(t)?;
+    Ok(translation)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Keys that have one meaning by themselves.
 
 use super::report::Outcome;
-use super::translation::{Family, Translation};
+use super::translation::{Family, Translation, is_reference};
 
 /// A key and what becomes of it.
 enum Rule {
@@ -22,6 +22,7 @@ const RULES: &[(&str, Rule)] = &[
     ("connector.client.config.override.policy", NotNeeded("[kafka.properties] may set any property")),
     ("tasks.max", NotNeeded("partitions are shared among instances, and postgres.writers within one")),
     ("config.action.reload", NotNeeded("files with secrets are read again for each connection")),
+    ("auto.restart.on.user.error", RETRIES),
     ("tasks", NotNeeded("is the state of the connector, not its configuration")),
     ("type", NotNeeded("is the state of the connector, not its configuration")),
     ("connection.attempts", RETRIES),
@@ -167,7 +168,7 @@ pub(super) fn convert(t: &mut Translation) {
     let class = t.get("connector.class");
     if let Some(class) = class {
         match t.family {
-            Family::Jdbc | Family::Events | Family::Debezium => {
+            Family::Jdbc | Family::Debezium => {
                 t.not_needed("connector.class", "this sink takes its place");
             }
             Family::Other => {
@@ -175,11 +176,19 @@ pub(super) fn convert(t: &mut Translation) {
             }
         }
     }
-    if let Some(size) = t.get("batch.size") {
+    // Confluent Cloud's has the plural.
+    if let Some((key, size)) = t.either(&["batch.size", "batch.sizes"]) {
         match size.parse::<i64>() {
-            Ok(size @ 1..=1_000_000) => t.take("batch.size", &["batch", "max_rows"], size),
-            _ => t.not_supported("batch.size", "batch.max_rows is 1 to 1000000"),
+            Ok(size @ 1..=1_000_000) => t.take(key, &["batch", "max_rows"], size),
+            _ => t.not_supported(key, "batch.max_rows is 1 to 1000000"),
         }
+    }
+    if t.family == Family::Debezium && !t.input.contains_key("quote.identifiers") {
+        t.todo.push(
+            "quote.identifiers is not given, so Debezium wrote field orderId to column orderid: here names are quoted, and \
+             a column of another case needs a line in [sink.rename]"
+                .to_owned(),
+        );
     }
     for (key, rule) in RULES {
         let Some(value) = t.input.get(*key).map(|value| value.trim().to_owned()) else { continue };
@@ -200,6 +209,8 @@ pub(super) fn rest(t: &mut Translation) {
         let empty = t.input[&key].trim().is_empty();
         if empty {
             t.not_needed(&key, "is empty");
+        } else if is_reference(&t.input[&key]) {
+            t.not_supported(&key, "the worker resolves it: put in its value, and translate again");
         } else if key.starts_with("hibernate.") {
             t.not_needed(&key, "it is for a Java library that this sink does not use");
         } else {

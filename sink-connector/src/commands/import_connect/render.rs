@@ -38,7 +38,7 @@ pub(super) fn helm(t: &Translation) -> String {
     if let Some(Value::Table(own)) = config.get_mut("postgres") {
         postgres.extend(own.remove("url").map(|url| ("url".to_owned(), url)));
     }
-    if t.get("connection.password").is_some() {
+    if t.has_password {
         postgres.insert("existingSecret".to_owned(), "postgres-credentials".into());
     }
     config.retain(|_, value| value.as_table().is_none_or(|table| !table.is_empty()));
@@ -54,16 +54,34 @@ pub(super) fn helm(t: &Translation) -> String {
     text
 }
 
-/// A name as objects of Kubernetes may have it.
+/// What the chart takes as the key of a connector, which becomes part of names of objects: at most 20 of a-z, 0-9 and -,
+/// and no name that the chart has itself.
 fn id(name: &str) -> String {
+    const LONGEST: usize = 20;
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let id: String = name.chars().map(plain).take(30).collect();
-    let id = id.trim_matches('-');
-    if id.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        id.to_owned()
-    } else {
-        format!("c-{id}").trim_end_matches('-').to_owned()
+    let plain: String = name.chars().map(plain).collect();
+    let plain = plain.trim_matches('-');
+    let mut id = plain.to_owned();
+    if !id.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        id.insert_str(0, "c-");
     }
+    if id.len() > LONGEST {
+        // Two names that begin alike stay different.
+        id = format!("{}-{}", id[..LONGEST - 5].trim_end_matches('-'), checksum(name));
+    }
+    let used = ["producer", "kafka", "postgres", "jobs", "migration"].contains(&id.as_str())
+        || ["check", "test", "keda"].iter().any(|end| id == *end || id.ends_with(&format!("-{end}")));
+    if used {
+        id = format!("{}-c", id[..id.len().min(LONGEST - 2)].trim_end_matches('-'));
+    }
+    id.trim_end_matches('-').to_owned()
+}
+
+/// Four digits of a name (FNV-1a), the same in every version.
+fn checksum(name: &str) -> String {
+    let hash =
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{:04x}", (hash >> 16) ^ (hash & 0xffff))
 }
 
 /// The report and what is left to do, as comments.
@@ -133,6 +151,13 @@ mod tests {
     fn ids_and_texts_are_what_kubernetes_takes() {
         assert_eq!(id("My Orders_sink"), "my-orders-sink");
         assert_eq!(id("7"), "c-7");
+        assert_eq!(id("postgres"), "postgres-c");
+        assert_eq!(id("orders-sink-test"), "orders-sink-test-c");
+        assert_eq!(id("check"), "check-c");
+        assert_eq!(id("\u{f6}"), "c");
+        let long = ["jdbc-sink-postgres-orders", "jdbc-sink-postgres-returns"].map(id);
+        assert!(long.iter().all(|id| id.len() == 20 && id.starts_with("jdbc-sink-postg-")), "{long:?}");
+        assert_ne!(long[0], long[1]);
         assert_eq!(json("no"), "\"no\"");
         assert_eq!(json("a.b"), "a.b");
         assert_eq!(json("a: b"), "\"a: b\"");

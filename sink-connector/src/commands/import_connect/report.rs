@@ -30,6 +30,8 @@ impl Outcome {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     entries: BTreeMap<String, (Outcome, String)>,
+    /// Keys that the input does not have, and what stands there instead.
+    not_given: BTreeMap<String, String>,
 }
 
 impl Report {
@@ -43,6 +45,25 @@ impl Report {
                 *reason = format!("{reason}; {why}");
             }
         }
+    }
+
+    /// Adds a key that the input lacks, with what stands there instead.
+    pub(super) fn add_not_given(&mut self, key: &str, why: impl Into<String>) {
+        let why = why.into().replace(['\n', '\r'], " ");
+        match self.not_given.get_mut(key) {
+            None => drop(self.not_given.insert(key.to_owned(), why)),
+            Some(reason) => *reason = format!("{reason}; {why}"),
+        }
+    }
+
+    /// The keys that the input lacks.
+    pub(super) fn not_given(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.not_given.iter().map(|(key, why)| (key.as_str(), why.as_str()))
+    }
+
+    /// Whether the configuration says what the input does.
+    pub(super) fn is_complete(&self) -> bool {
+        self.count(Outcome::NotSupported) == 0 && self.not_given.is_empty()
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -68,6 +89,12 @@ impl fmt::Display for Report {
         for outcome in Outcome::ALL.into_iter().filter(|outcome| self.count(*outcome) > 0) {
             writeln!(f, "{}:", outcome.as_str())?;
             for (key, why) in self.with(outcome) {
+                writeln!(f, "  {key}: {why}")?;
+            }
+        }
+        if !self.not_given.is_empty() {
+            writeln!(f, "not given:")?;
+            for (key, why) in self.not_given() {
                 writeln!(f, "  {key}: {why}")?;
             }
         }

@@ -1,4 +1,7 @@
-use std::io::Write as _;
+mod connections;
+mod keys;
+mod loading;
+mod tables;
 
 use proptest::prelude::*;
 
@@ -11,17 +14,13 @@ const AIVEN: &str = include_str!("tests/aiven.json");
 const DEBEZIUM: &str = include_str!("tests/debezium.json");
 
 fn translated(text: &str) -> Translation {
-    translate(parse(text).unwrap(), None)
+    translate(parse(text).unwrap(), &Outside::default()).unwrap()
 }
 
 /// The configuration as `sink-connector config` accepts it.
 fn accepted(translation: &Translation) -> Config {
     let text = render::toml(translation).unwrap();
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    let no_variables: [(&str, &str); 0] = [];
-    Config::load_with(&[file.path().to_owned()], no_variables, &[], CHECKS)
-        .unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+    Config::from_text(&text, CHECKS).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
 }
 
 /// Each key of the input stands in the report once, and in the comments of the file.
@@ -147,39 +146,6 @@ fn the_insert_of_several_rows_is_an_insert_and_numbers_of_another_unit_are_named
 }
 
 #[test]
-fn tables_that_aiven_maps_or_normalizes_are_tables_of_topics() {
-    let base = r#""name": "a", "connector.class": "io.aiven.connect.jdbc.JdbcSinkConnector", "table.name.format": "kafka_${topic}""#;
-    let table = |keys: &str, topic: &str| {
-        let translation = translated(&format!("{{{base}, {keys}}}"));
-        assert_complete(&translation);
-        (accepted(&translation).topic(topic).table, not_supported(&translation).join(" "))
-    };
-    let mapped = r#""topics": "cpu,my.mem-1", "topics.to.tables.mapping": "cpu:metrics_cpu , other:x""#;
-    assert_eq!(table(mapped, "cpu"), ("metrics_cpu".to_owned(), String::new()));
-    assert_eq!(table(mapped, "my.mem-1").0, "kafka_my.mem-1");
-    let normalized = format!(r#"{mapped}, "table.name.normalize": "true""#);
-    assert_eq!(table(&normalized, "cpu").0, "metrics_cpu");
-    assert_eq!(table(&normalized, "my.mem-1"), ("kafka_my_mem_1".to_owned(), String::new()));
-    let regex =
-        r#""topics.regex": "cpu.*", "topics.to.tables.mapping": "cpu:x", "table.name.normalize": "true""#;
-    let by_hand = "table.name.normalize topics.to.tables.mapping".to_owned();
-    assert_eq!(table(regex, "cpu"), ("kafka_cpu".to_owned(), by_hand));
-}
-
-#[test]
-fn a_key_that_is_hoisted_into_the_only_key_column_needs_no_transform() {
-    let input = |field: &str| {
-        format!(
-            r#"{{"name": "a", "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "topics": "t",
-                "insert.mode": "upsert", "pk.mode": "record_key", "pk.fields": "id", "transforms": "h",
-                "transforms.h.type": "org.apache.kafka.connect.transforms.HoistField$Key", "transforms.h.field": "{field}"}}"#
-        )
-    };
-    assert_eq!(not_supported(&translated(&input("id"))), [""; 0]);
-    assert_eq!(not_supported(&translated(&input("other"))), ["transforms.h.field", "transforms.h.type"]);
-}
-
-#[test]
 fn what_a_worker_returns_and_files_of_properties_are_read() {
     let returned = r#"{"name": "a", "config": {"name": "a", "connector.class": "x.JdbcSinkConnector", "topics": "t",
         "tasks.max": 2}, "tasks": [{"connector": "a", "task": 0}], "type": "sink"}"#;
@@ -203,7 +169,7 @@ fn a_url_of_another_database_is_refused_by_name() {
             ("connector.class", "x.JdbcSinkConnector"),
         ]);
         let input = input.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let translation = translate(input, None);
+        let translation = translate(input, &Outside::default()).unwrap();
         let why: Vec<&str> = translation.report.with(Outcome::NotSupported).map(|(_, why)| why).collect();
         assert!(why[0].contains(reason), "{why:?}");
         accepted(&translation);
@@ -227,51 +193,24 @@ fn helm_values_hold_the_same_configuration() {
     assert!(!text.contains("CHANGE-ME"), "{text}");
 }
 
-/// Keys of all three connectors, with values of all kinds.
-fn inputs() -> impl Strategy<Value = BTreeMap<String, String>> {
-    let all: Vec<(String, String)> = [CONFLUENT, AIVEN, DEBEZIUM]
-        .iter()
-        .flat_map(|text| parse(text).unwrap())
-        .chain(EXTRA.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
-        .collect();
-    let entry = prop::sample::select(all);
-    let odd = ("[a-z.]{1,20}", "[ -~]{0,20}");
-    let topics = prop::sample::select(vec!["orders", "a.b, c", "t,t", "not a topic", ""]);
-    (prop::collection::vec(entry, 0..60), prop::collection::vec(odd, 0..4), topics).prop_map(
-        |(entries, odd, topics)| {
-            let mut input: BTreeMap<String, String> = entries.into_iter().chain(odd).collect();
-            input.insert("topics".to_owned(), topics.to_owned());
-            input
-        },
-    )
+/// A configuration of Confluent's connector for the topic `orders`, with these keys as well.
+fn jdbc(more: &[(&str, &str)]) -> Translation {
+    let base = [
+        ("name", "orders-sink"),
+        ("connector.class", "io.confluent.connect.jdbc.JdbcSinkConnector"),
+        ("topics", "orders"),
+        ("connection.url", "jdbc:postgresql://db:5432/shop"),
+        ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
+        ("value.converter.schemas.enable", "false"),
+    ];
+    let input = base.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let translation = translate(input.collect(), &Outside::default()).unwrap();
+    assert_complete(&translation);
+    translation
 }
 
-const EXTRA: [(&str, &str); 17] = [
-    ("insert.mode", "update"),
-    ("pk.mode", "none"),
-    ("pk.mode", "record_header"),
-    ("pk.fields", "a,b,a"),
-    ("table.name.format", "${source.table}"),
-    ("table.name.format", "prefix_${topic}"),
-    ("transforms", "route,rename,unknown,key"),
-    ("transforms.route.type", "org.apache.kafka.connect.transforms.RegexRouter"),
-    ("transforms.key.type", "org.apache.kafka.connect.transforms.ExtractField$Key"),
-    ("transforms.key.field", "id"),
-    ("consumer.override.session.timeout.ms", "soon"),
-    ("errors.deadletterqueue.topic.name", "orders"),
-    ("connection.url", "jdbc:postgresql://a,b:5433/d?ssl=true&user=u&password=p&x=1&currentSchema=a,b"),
-    ("topics.to.tables.mapping", "orders:x, b, c:, t:a.b.c"),
-    ("table.name.normalize", "true"),
-    ("transforms.key.type", "org.apache.kafka.connect.transforms.HoistField$Key"),
-    ("name", "a name with spaces and more than fifty-two characters, ö"),
-];
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
-    #[test]
-    fn every_key_is_named_once_and_the_result_is_a_configuration(input in inputs()) {
-        let translation = translate(input, None);
-        assert_complete(&translation);
-        accepted(&translation);
-    }
+/// The configuration of a translation without a finding.
+fn clean(translation: &Translation) -> Config {
+    assert!(translation.report.is_complete(), "{}", translation.report);
+    accepted(translation)
 }

@@ -1,6 +1,6 @@
 //! The state of a translation: the input, what is reported of it so far, and our configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use toml::{Table, Value};
 
@@ -12,19 +12,23 @@ pub(super) enum Family {
     /// Confluent's, or Aiven's, which began as a copy of it.
     Jdbc,
     Debezium,
-    /// As `Jdbc`, with change events that a transform unwraps.
-    Events,
     Other,
 }
 
 pub(super) struct Translation {
     pub family: Family,
+    /// A transform opens change events.
+    pub opens_events: bool,
     pub input: BTreeMap<String, String>,
     pub report: Report,
     /// What was set, by section and key.
     settings: Table,
+    /// The key of the input that a key of ours was taken from.
+    sources: HashMap<String, String>,
     /// Lines that the file has as comments, because only the user can complete them.
     pub todo: Vec<String>,
+    /// The input has the database's password, which is not copied.
+    pub has_password: bool,
 }
 
 impl Translation {
@@ -35,12 +39,23 @@ impl Translation {
             Some("JdbcSinkConnector" | "JdbcSink" | "PostgresSink") => Family::Jdbc,
             _ => Family::Other,
         };
-        Self { family, input, report: Report::default(), settings: Table::new(), todo: Vec::new() }
+        Self {
+            family,
+            opens_events: false,
+            input,
+            report: Report::default(),
+            settings: Table::new(),
+            sources: HashMap::new(),
+            todo: Vec::new(),
+            has_password: false,
+        }
     }
 
-    /// The value of a key, without white space around it; `None` if it is missing or empty.
+    /// The value of a key, without white space around it; `None` if it is missing or empty, or a reference: what the
+    /// worker would put there is not known. [`super::plain::rest`] reports those.
     pub(super) fn get(&self, key: &str) -> Option<String> {
-        self.input.get(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        let value = self.input.get(key).map(|value| value.trim().to_owned());
+        value.filter(|value| !value.is_empty() && !is_reference(value))
     }
 
     /// The first of these keys that the input has, with its value. Connectors have different names for the same.
@@ -88,6 +103,15 @@ impl Translation {
         }
     }
 
+    /// Removes a key of ours.
+    pub(super) fn unset(&mut self, path: &[&str]) {
+        let Some((last, sections)) = path.split_last() else { return };
+        let table = sections.iter().try_fold(&mut self.settings, |table, section| {
+            table.get_mut(*section).and_then(Value::as_table_mut)
+        });
+        table.map(|table| table.remove(*last));
+    }
+
     pub(super) fn settings(&self) -> &Table {
         &self.settings
     }
@@ -95,8 +119,15 @@ impl Translation {
     /// Reports a key that becomes `path`, and sets it.
     pub(super) fn take(&mut self, key: &str, path: &[&str], value: impl Into<Value>) {
         let value = value.into();
-        self.report_key(key, Outcome::Taken, format!("{} = {value}", path.join(".")));
+        let path_name = path.join(".");
+        self.report_key(key, Outcome::Taken, format!("{path_name} = {value}"));
+        self.sources.insert(path_name, key.to_owned());
         self.set(path, value);
+    }
+
+    /// The key of the input that a key of ours was taken from, by its display form in errors.
+    pub(super) fn source(&self, own: &str) -> Option<&str> {
+        self.sources.get(&own.replace('"', "")).map(String::as_str)
     }
 
     pub(super) fn taken(&mut self, key: &str, how: impl Into<String>) {
@@ -115,8 +146,8 @@ impl Translation {
         if self.input.contains_key(key) {
             self.report.add(key, outcome, why);
         } else if outcome == Outcome::NotSupported {
-            // A default of Connect's.
-            self.todo.push(format!("{key} is not given: {why}"));
+            // It has to be given, or is a default of Connect's.
+            self.report.add_not_given(key, why);
         }
     }
 }

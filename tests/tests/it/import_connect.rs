@@ -109,8 +109,8 @@ fn a_file_without_a_name_gives_the_sink_its_own_identity_with_exit_code_3() {
     assert!(stderr.contains("to be completed: [kafka] bootstrap_servers"), "{stderr}");
     let toml = text(&output.stdout);
     for line in [
-        "name = \"eu-orders\"",
-        "group_id = \"connect-eu-orders\"",
+        "name = \"eu-orders-a-b\"",
+        "group_id = \"connect-eu-orders-a-b\"",
         "topics = [\"a\", \"b\"]",
         "url = \"postgresql://h/d\"",
     ] {

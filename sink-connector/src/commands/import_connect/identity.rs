@@ -1,6 +1,6 @@
 //! The name of the sink and its group: what its positions belong to, so never a default that another sink has as well.
 
-use super::translation::Translation;
+use super::translation::{Translation, list};
 
 /// `consumer.override.group.id`, which replaces the group `connect-NAME`.
 const GROUP: &str = "consumer.override.group.id";
@@ -39,11 +39,16 @@ pub(super) fn convert(t: &mut Translation, file: Option<&str>) {
     }
 }
 
-/// A name for a connector without one, as in the body of `PUT /connectors/NAME/config`: of its file, or of its topics.
+/// A name for a connector without one, as in the body of `PUT /connectors/NAME/config`: that of its file and its topics.
+/// Many files are called `connector.json`, and a topic may have several connectors.
 fn stand_in(t: &Translation, file: Option<&str>) -> String {
-    let topics = t.either(&["topics", "topics.regex"]).map(|(_, topics)| topics);
-    let name = file.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).or(topics);
-    let name = name.unwrap_or_else(|| "CHANGE-ME".to_owned());
+    let topics = t.either(&["topics", "topics.regex"]).map(|(_, topics)| list(&topics).join("-"));
+    let file = file.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+    let name = match (file, topics) {
+        (Some(file), Some(topics)) if !file.contains(&topics) => format!("{file}-{topics}"),
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => "CHANGE-ME".to_owned(),
+    };
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
     name.chars().map(plain).take(NAME_MAX_BYTES).collect()
 }

@@ -174,12 +174,17 @@ impl Proposal {
             }
             Choice::Kafka => {
                 self.key_from = PkMode::Kafka;
-                self.key = KAFKA.map(|(name, _)| name.to_owned()).to_vec();
+                // Records that another sink has written to a table may have fields of these names, and so may metadata columns.
+                let is_used = |name: &str| self.columns.iter().any(|column| column.name == name);
+                let free = |name: &str| {
+                    if is_used(name) { name.replace("__connect", "__kafka") } else { name.to_owned() }
+                };
                 let columns = KAFKA.map(|(name, type_name)| Column {
-                    name: name.to_owned(),
+                    name: free(name),
                     type_name: type_name.to_owned(),
                     doubts: Vec::new(),
                 });
+                self.key = columns.iter().map(|column| column.name.clone()).collect();
                 self.columns.splice(0..0, columns);
             }
         }

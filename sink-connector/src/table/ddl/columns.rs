@@ -117,6 +117,12 @@ impl Columns {
         if computed { self.generated.push(name) } else { self.writable.push(column) }
     }
 
+    /// Whether there is a column of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.writable.iter().any(|column| column.name == name)
+            || self.generated.iter().any(|column| column == name)
+    }
+
     pub(super) fn constrain(&mut self, constraint: Constraint) {
         match constraint {
             Constraint::Unique { name, columns: Some(columns), primary } => {
@@ -145,8 +151,13 @@ impl Columns {
             }
             AlterTableOperation::DropConstraint { name, .. } => {
                 let name = folded(&name);
+                let constraints = self.unique.len() + self.checked.len();
                 self.unique.retain(|(known, _)| *known != name);
                 self.checked.retain(|known| *known != name);
+                if self.unique.len() + self.checked.len() == constraints {
+                    // The server gave it its name.
+                    self.checked.push(format!("ALTER TABLE DROP CONSTRAINT {name}"));
+                }
             }
             AlterTableOperation::DropColumn { column_names, .. } => {
                 let gone: Vec<String> = column_names.iter().map(folded).collect();

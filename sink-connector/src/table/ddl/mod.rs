@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use sqlparser::ast::{
     AlterTable, AlterTableOperation, AlterType, AlterTypeOperation, CreateIndex, CreateTable, Expr, Ident,
-    IndexColumn, ObjectName, Statement, TableConstraint, UserDefinedTypeRepresentation,
+    IndexColumn, ObjectName, ObjectType, Statement, TableConstraint, UserDefinedTypeRepresentation,
 };
 use thiserror::Error;
 
@@ -120,6 +120,12 @@ impl<'a> Declared<'a> {
             }
             Statement::AlterType(alter) => self.alter_type(alter),
             Statement::CreateTable(table) => self.create_table(&table)?,
+            // It may be created once more.
+            Statement::Drop { object_type: ObjectType::Table, names, .. }
+                if names.iter().any(|name| self.is_target(name)) =>
+            {
+                self.columns = None;
+            }
             Statement::AlterTable(alter) if self.is_target(&alter.name) => self.alter(alter),
             Statement::CreateIndex(index) if self.is_target(&index.table_name) => self.index(&index),
             Statement::CreateTrigger(trigger) if self.is_target(&trigger.table_name) => {
@@ -184,7 +190,11 @@ impl<'a> Declared<'a> {
 
     fn alter(&mut self, alter: AlterTable) {
         for operation in alter.operations {
-            if let AlterTableOperation::AddColumn { column_def, .. } = &operation {
+            if let AlterTableOperation::AddColumn { column_def, if_not_exists, .. } = &operation {
+                let name = folded(&column_def.name);
+                if *if_not_exists && self.columns.as_ref().is_some_and(|columns| columns.has(&name)) {
+                    continue;
+                }
                 let column_type = self.resolve(&column_def.data_type);
                 if let Some(columns) = &mut self.columns {
                     columns.add(column_def, &column_type, &self.types);

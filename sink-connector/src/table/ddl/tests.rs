@@ -144,3 +144,15 @@ fn a_change_that_is_not_understood_is_named_if_it_is_about_the_table_or_its_type
     }
     assert!(!unknown.contains("other"), "{unknown}");
 }
+
+#[test]
+fn a_table_that_is_dropped_and_created_again_is_the_later_one() {
+    let sql = "CREATE TABLE t (id int PRIMARY KEY);
+        DROP TABLE IF EXISTS t;
+        CREATE TABLE t (id bigint PRIMARY KEY, name text);
+        ALTER TABLE t ADD COLUMN IF NOT EXISTS name text, ADD COLUMN IF NOT EXISTS note text;
+        ALTER TABLE t DROP CONSTRAINT t_name_check;";
+    let DeclaredTable { table, unknown } = read(sql, "t").unwrap();
+    assert_eq!(columns(&table), ["id bigint!", "name text", "note text"]);
+    assert_eq!(unknown, ["the server checks: ALTER TABLE DROP CONSTRAINT t_name_check"]);
+}

@@ -6,7 +6,12 @@ use super::*;
 fn a_connector_without_a_name_never_has_the_name_of_another_sink() {
     let text = r#"{"connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "topics": "orders",
         "connection.url": "jdbc:postgresql://h/d", "pk.mode": "none"}"#;
-    for (file, name) in [(None, "orders"), (Some("-"), "orders"), (Some("eu orders"), "eu-orders")] {
+    for (file, name) in [
+        (None, "orders"),
+        (Some("-"), "orders"),
+        (Some("eu orders"), "eu-orders"),
+        (Some("connector"), "connector-orders"),
+    ] {
         let outside = Outside { file, ..Outside::default() };
         let translation = translate(parse(text).unwrap(), &outside).unwrap();
         assert_complete(&translation);

@@ -217,3 +217,17 @@ fn the_columns_of_a_configured_record_key_have_the_types_of_its_fields() {
     let (columns, _) = proposed(&[(None, r#"{"n": 1}"#)], &key(&["k"]));
     assert_eq!(columns, ["k text", "n bigint"]);
 }
+
+#[test]
+fn the_place_in_kafka_has_columns_of_its_own_beside_fields_of_the_same_names() {
+    let records =
+        [(None, r#"{"n": 1, "__connect_offset": 7}"#), (None, r#"{"n": 2, "__connect_offset": 7}"#)];
+    let metadata = vec![(MetadataColumn::Topic, "__connect_topic".to_owned())];
+    let (columns, key) = proposed(&records, &ConfiguredTopic { metadata, ..configured() });
+    assert_eq!(key, ["__kafka_topic", "__connect_partition", "__kafka_offset"]);
+    let own = ["__kafka_topic text", "__connect_partition integer", "__kafka_offset bigint"];
+    assert_eq!(
+        columns,
+        [&own[..], &["n bigint", "__connect_offset bigint", "__connect_topic text"]].concat()
+    );
+}

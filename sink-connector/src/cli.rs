@@ -197,6 +197,7 @@ mod tests {
             "run --idle-timeout 10",
             "run --deadline 0s",
             "run --summary xml",
+            "run --fail-on-dead-letters",
             "--until-ends",
             "fly",
             "check --sample -1",

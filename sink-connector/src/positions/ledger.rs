@@ -27,9 +27,9 @@ impl Ledger {
         (0..writers).min_by_key(|w| load(*w)).unwrap_or(0)
     }
 
-    /// Forgets a partition that was revoked.
-    pub(crate) fn revoke(&mut self, partition: &TopicPartition) {
-        self.partitions.remove(partition);
+    /// Forgets a partition that was revoked, and returns its last state.
+    pub(crate) fn revoke(&mut self, partition: &TopicPartition) -> Option<AssignedPartition> {
+        self.partitions.remove(partition)
     }
 
     /// The position of a partition is read again. Returns the epoch of the query; `None` if the partition is not ours or

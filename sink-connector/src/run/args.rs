@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 /// The help text after the flags.
 pub const AFTER: &str = "\
-Without --max-records, --until-end and --idle-timeout it runs until SIGTERM or SIGINT. \
+Without --max-records, --until-end, --idle-timeout and --deadline it runs until SIGTERM or SIGINT. \
 If several are given, the first one reached ends the run.
 
 Example:
@@ -15,6 +15,7 @@ Example:
 
 /// The bounds of a run.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(group(ArgGroup::new("bound").multiple(true).args(["max_records", "until_end", "idle_timeout", "deadline"])))]
 pub struct RunArgs {
     /// Stop after exactly N records; no further record is committed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -25,11 +26,11 @@ pub struct RunArgs {
     /// Stop when no record has arrived for this long, such as 10s
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub idle_timeout: Option<Duration>,
-    /// Stop with exit code 5 after this long, such as 10m, if no other bound is reached
+    /// Stop with exit code 5 after this long, such as 10m, unless another bound is reached first; a bound by itself
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub deadline: Option<Duration>,
-    /// Exit with code 3 if there were dead letters
-    #[arg(long)]
+    /// Exit with code 3 if there were dead letters; only for a run with a bound
+    #[arg(long, requires = "bound")]
     pub fail_on_dead_letters: bool,
     /// Print a summary at the end of standard output, also if the run fails. A bounded run on a terminal prints the text on
     /// standard error anyway

@@ -39,7 +39,7 @@ pub(crate) struct Summary<'a> {
     /// What failed when it ended.
     #[schemars(with = "Vec<ProblemStatus>")]
     pub problems: &'a [Value],
-    /// The partitions that it read.
+    /// The partitions that were assigned to it, with or without new records.
     pub partitions: Vec<PositionSummary>,
 }
 

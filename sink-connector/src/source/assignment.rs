@@ -39,7 +39,9 @@ impl Source {
     fn revoked(&mut self, partitions: Vec<TopicPartition>) {
         tracing::info!(partitions = partitions.len(), "revoked");
         for partition in &partitions {
-            self.ledger.revoke(partition);
+            if let Some(entry) = self.ledger.revoke(partition) {
+                self.totals.note_position(partition, &entry);
+            }
             self.beyond_log_ends.forget(partition);
             self.kafka_commits.forget(partition);
             self.command(Command::EndMetrics(partition.clone()));

@@ -8,6 +8,9 @@ use super::{Command, Next, Source};
 /// The longest wait without a turn.
 const WAIT: Duration = Duration::from_millis(100);
 
+/// How old the ends of the logs may be for a run to end because it is idle. They are read every second.
+const ENDS_AGE: Duration = Duration::from_secs(3);
+
 /// The end of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Draining {
@@ -45,11 +48,8 @@ impl Source {
         if let Some(idle) = bounds.idle_timeout
             && self.joined
             && now.saturating_duration_since(self.last_record) >= idle
-            && bounds::at_the_end(
-                &self.ledger,
-                &self.ends,
-                self.last_record + idle.saturating_sub(Duration::from_secs(3)),
-            )
+            // Ends from before an outage of Kafka do not show what has arrived since.
+            && bounds::at_the_end(&self.ledger, &self.ends, now.checked_sub(ENDS_AGE).unwrap_or(self.started))
         {
             return Some(StoppedBy::Idle);
         }

@@ -43,6 +43,7 @@ use crate::decode::Cells;
 use crate::kafka::consumer::Rebalanced;
 use crate::messages::events::Event;
 use crate::positions::ledger::Ledger;
+use crate::positions::partition::AssignedPartition;
 use crate::positions::stopped::Stopped;
 use crate::rejects::policy::RejectedRecord;
 use crate::table::plan_cache::Plans;
@@ -113,7 +114,8 @@ pub struct Totals {
     pub skipped: u64,
     /// Dead letters.
     pub dead_letters: u64,
-    /// Positions of every partition that was assigned.
+    /// Stored positions of the partitions that were assigned, those that had no new records included. Of one that was
+    /// revoked, the position at that time.
     pub positions: HashMap<TopicPartition, Offset>,
     /// Assigned partitions that have stopped, and why.
     pub stopped: Vec<(TopicPartition, Stopped)>,
@@ -121,6 +123,18 @@ pub struct Totals {
     pub rejected: Vec<RejectedRecord>,
     /// Why a breaker is open, if that ended the run.
     pub open_breaker: Option<Arc<str>>,
+}
+
+impl Totals {
+    /// Notes the stored position of an assigned partition, if it has been read.
+    fn note_position(&mut self, partition: &TopicPartition, entry: &AssignedPartition) {
+        if !entry.is_known() {
+            return;
+        }
+        // A writer may have committed for an earlier assignment, after the position was read for this one.
+        let noted = self.positions.entry(partition.clone()).or_insert(entry.stored());
+        *noted = entry.stored().max(*noted);
+    }
 }
 
 pub(crate) struct Source {
@@ -232,7 +246,9 @@ impl Source {
 
     /// The result of the run, after [`Next::End`].
     pub(crate) fn into_totals(self) -> Totals {
-        Totals { stopped: self.ledger.stopped(), ..self.totals }
+        let mut totals = Totals { stopped: self.ledger.stopped(), ..self.totals };
+        self.ledger.iter().for_each(|(partition, entry)| totals.note_position(partition, entry));
+        totals
     }
 
     fn poll(&self) -> Next {

@@ -94,3 +94,22 @@ fn a_record_that_is_not_tolerated_is_named_by_its_place() {
     assert_eq!((&summary["rows_written"], &summary["exit_code"]), (&json!(1), &json!(4)));
     assert!(reasons(&summary, "error policy")[0].contains("at offset 1"), "{summary}");
 }
+
+#[test]
+fn the_summary_has_the_position_of_every_partition_with_or_without_new_records() {
+    let world = World::new("summary").partitions(3).table("CREATE TABLE t (id int)").unkeyed();
+    world.produce((0..10).map(|id| Record::json(&json!({"id": id})).partition(0)));
+    let idle = ["run", "--idle-timeout", "3s", "--deadline", "50s", "--summary", "json"];
+    for args in [&BOUNDED[..], &BOUNDED[..], &idle[..]] {
+        let summary = last_line(&world.config.finish(args, MINUTE).expect_code(0));
+        let partitions = summary["partitions"].as_array().expect("a list").iter();
+        let positions: Vec<_> =
+            partitions.map(|p| (p["partition"].clone(), p["next_offset"].clone())).collect();
+        assert_eq!(
+            positions,
+            [(json!(0), json!(10)), (json!(1), json!(0)), (json!(2), json!(0))],
+            "{args:?}"
+        );
+    }
+    assert_eq!(world.rows(), 10);
+}

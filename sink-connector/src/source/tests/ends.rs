@@ -38,6 +38,21 @@ fn idle_counts_only_at_the_end_of_the_logs() {
 }
 
 #[test]
+fn idle_needs_a_broker_that_answers_now() {
+    let idle_timeout = Some(Duration::from_secs(10));
+    let mut fixture = Fixture::bounded(Bounds { idle_timeout, ..Bounds::default() }, &[0]);
+    let batch = fixture.send(0, [10]);
+    // The writer waits for PostgreSQL. Then no broker answers, and only after that is the batch committed.
+    fixture.now += Duration::from_secs(60);
+    fixture.log_ends(0, 0, 11);
+    fixture.now += Duration::from_secs(30);
+    fixture.committed(batch);
+    assert!(!matches!(fixture.turn().0, Next::End(_)), "nobody knows what has arrived in 30 s");
+    fixture.log_ends(0, 0, 11);
+    assert_eq!(fixture.turn().0, Next::End(StoppedBy::Idle));
+}
+
+#[test]
 fn at_the_deadline_waiting_threads_are_asked_to_stop() {
     let deadline = Some(Duration::from_secs(60));
     let mut fixture = Fixture::bounded(Bounds { deadline, ..Bounds::default() }, &[0]);
@@ -131,4 +146,41 @@ fn a_bounded_run_does_not_linger_once_nothing_more_is_taken() {
         let batch = sent(fixture.same_topics()).expect("it is sent at once");
         assert_eq!(span(&batch, 0), Some((10, 12, 2)));
     }
+}
+
+/// The positions that the run reports at its end.
+fn reported(fixture: Fixture) -> Vec<(i32, i64)> {
+    let positions = fixture.source.into_totals().positions.into_iter();
+    let mut positions: Vec<_> = positions.map(|(p, position)| (p.partition.0, position.0)).collect();
+    positions.sort_unstable();
+    positions
+}
+
+#[test]
+fn the_positions_of_all_partitions_are_reported_although_only_some_had_records() {
+    let mut fixture = Fixture::fetching(&[0, 1, 2]);
+    let batch = fixture.send(0, [10, 11]);
+    fixture.committed(batch);
+    fixture.revoke(2);
+    assert_eq!(reported(fixture), [(0, 12), (1, 10), (2, 10)]);
+}
+
+#[test]
+fn a_position_that_was_not_read_is_not_reported() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let assigned = Rebalanced::Assigned(vec![tp(1), tp(2)]);
+    fixture.on(Input::Rebalanced(assigned));
+    fixture.revoke(2);
+    assert_eq!(reported(fixture), [(0, 10)]);
+}
+
+#[test]
+fn a_commit_after_the_position_was_read_again_is_reported() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let batch = fixture.send(0, [10, 11]);
+    fixture.revoke(0);
+    // Read before the commit took place.
+    fixture.assign(&[0]);
+    fixture.committed(batch);
+    assert_eq!(reported(fixture), [(0, 12)]);
 }

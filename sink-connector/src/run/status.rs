@@ -53,6 +53,7 @@ impl Endpoints for Status {
         for (state, n) in [("idle", idle), ("busy", busy)] {
             self.metrics.postgres_connections.with_label_values(&[state]).set(i64::from(n));
         }
+        self.metrics.ready.set(self.health.ready().is_ok().into());
         self.metrics.text()
     }
 

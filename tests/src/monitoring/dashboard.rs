@@ -332,10 +332,12 @@ impl Dashboard {
         let mut variables = vec![json!({"name": "datasource", "label": "Data source", "type": "datasource",
             "query": "prometheus", "hide": 0, "refresh": 1})];
         variables.extend(self.variables.iter().map(|(name, label, query)| {
+            // `.*` also matches series without the label. Outside Kubernetes there is no namespace; every series of a sink has
+            // the other labels, and those without are of other processes.
+            let all = if *name == "namespace" { ".*" } else { ".+" };
             json!({"name": name, "label": label, "type": "query", "datasource": datasource(),
                 "query": {"query": query, "refId": name}, "refresh": 2, "sort": 1, "hide": 0,
-                // `.*` also matches series without the label, which exist outside Kubernetes.
-                "includeAll": true, "multi": true, "allValue": ".*",
+                "includeAll": true, "multi": true, "allValue": all,
                 "current": {"text": "All", "value": "$__all"}})
         }));
         let dashboard = json!({

@@ -49,10 +49,10 @@ fn healthy() -> Row {
                 "",
                 r#"count(sink_build_info{namespace=~"$namespace", connector=~"$connector"})"#,
             ),
-            Panel::stat("Ready pods", "short", None, "Pods that answer 200 on /readyz, from kube-state-metrics. /readyz of a pod that is not ready shows why.")
-                .runbook("sinkwaitingfordatabase")
-                .empty("kube-state-metrics is not scraped")
-                .shows("", r#"sum(kube_pod_status_ready{condition="true", namespace=~"$namespace"} and on (namespace, pod) sink_build_info{connector=~"$connector"})"#),
+            Panel::stat_at_least("Ready", "short", 1, "Sinks that answer 200 on /readyz. /readyz of one that is not ready shows why.")
+                .runbook("sinknotready")
+                .empty("no sink is scraped")
+                .shows("", r#"sum(sink_ready{namespace=~"$namespace", connector=~"$connector"})"#),
             Panel::stat("Partitions assigned", "short", None, "Sum over all members. If the topics have more, the group is rebalancing or has no member.").empty("no sink is scraped")
                 .shows(
                 "",
@@ -217,7 +217,8 @@ pub fn producer() -> Dashboard {
             text: "{{instance}} started",
             time_is_value: true,
         }],
-        variables: vec![("namespace", "Namespace", "label_values({__name__=~\"producer_queue_records|kube_cronjob_created\"}, namespace)")],
+        // The metrics of a producer have no label `cronjob`.
+        variables: vec![("namespace", "Namespace", "label_values({__name__=~\"producer_queue_records|kube_cronjob_created\", cronjob=~\"(.*producer.*)?\"}, namespace)")],
         rows: vec![
             Row {
                 title: "Is it healthy?",
@@ -228,10 +229,10 @@ pub fn producer() -> Dashboard {
                     Panel::stat("Not acknowledged", "short", Some(1), "Records that failed within the displayed time range.")
                         .empty("no producer is scraped")
                 .shows("", r#"sum(increase(producer_records_total{outcome="failed", namespace=~"$namespace"}[$__range]))"#),
-                    Panel::stat("Since the CronJob's last success", "s", Some(7200), "Seconds since the CronJob last succeeded, from kube-state-metrics.")
+                    Panel::stat("Since the CronJob's last success", "s", None, "Seconds since the producer's CronJob last succeeded, from kube-state-metrics. The alert compares them with its schedule.")
                         .runbook("producercronjobnotsucceeded")
                         .empty("kube-state-metrics is not scraped")
-                .shows("{{cronjob}}", r#"time() - max by (cronjob) (kube_cronjob_status_last_successful_time{namespace=~"$namespace"})"#),
+                .shows("{{cronjob}}", r#"time() - max by (cronjob) (kube_cronjob_status_last_successful_time{namespace=~"$namespace", cronjob=~".*producer.*"})"#),
                 ],
             },
             Row {

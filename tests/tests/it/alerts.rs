@@ -93,6 +93,7 @@ fn short() -> Values {
         "recordsRejected",
         "breakerOpen",
         "waitingForDatabase",
+        "notReady",
         "fenced",
         "rebalances",
         "kafkaCommits",
@@ -114,16 +115,18 @@ fn short() -> Values {
         .with("rebalances.window", "40s")
         .with("rebalances.count", 2)
         .with("kafkaCommits.window", "15s")
-        .with("cronJob.seconds", 60)
+        .with("cronJob.seconds", 5)
 }
 
-/// What kube-state-metrics says of a CronJob that succeeded so many seconds ago.
+/// What kube-state-metrics says of a CronJob that succeeded so many seconds ago, and whose last Job began 20 seconds ago.
 fn cron_job(seconds: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let labels = r#"{namespace="test",cronjob="livescores-producer"}"#;
     format!(
-        "kube_cronjob_status_last_successful_time{labels} {}\nkube_cronjob_created{labels} {}\nkube_cronjob_spec_suspend{labels} 0\n",
+        "kube_cronjob_status_last_successful_time{labels} {}\nkube_cronjob_status_last_schedule_time{labels} {}\n\
+         kube_cronjob_created{labels} {}\nkube_cronjob_spec_suspend{labels} 0\n",
         now - seconds,
+        now - 20,
         now - 100_000
     )
 }
@@ -174,6 +177,7 @@ struct Connectors<'a> {
     healthy: Connector<'a>,
     commits: Connector<'a>,
     broken: Connector<'a>,
+    offline: Connector<'a>,
 }
 
 /// The places of their sinks, in the order of [`Connectors::all`].
@@ -187,8 +191,8 @@ const COMMITS: usize = 7;
 const BROKEN: usize = 8;
 
 impl<'a> Connectors<'a> {
-    /// `unreachable` is the cluster that the first of them writes to.
-    fn new(services: &'a Services, unreachable: &Postgres) -> Self {
+    /// `unreachable` is the cluster that the first of them writes to, `killed` the broker that the last of them reads from.
+    fn new(services: &'a Services, unreachable: &Postgres, killed: &'a Kafka) -> Self {
         let Services { kafka, postgres } = services;
         let new = |name: &str| Connector::new(kafka, postgres, &names::unique(name));
         let mut broken = new("broken");
@@ -204,12 +208,14 @@ impl<'a> Connectors<'a> {
             healthy: new("healthy"),
             commits: Connector::new(kafka, postgres, &format!("{:x<52}", names::unique("commits"))),
             broken,
+            offline: Connector::new(killed, postgres, &names::unique("offline")),
         }
     }
 
-    fn all(&self) -> [&Connector<'a>; 9] {
-        let Self { database, refused, fenced, rebalanced, stopped, killed, healthy, commits, broken } = self;
-        [database, refused, fenced, rebalanced, stopped, killed, healthy, commits, broken]
+    fn all(&self) -> [&Connector<'a>; 10] {
+        let Self { database, refused, fenced, rebalanced, stopped, .. } = self;
+        let Self { killed, healthy, commits, broken, offline, .. } = self;
+        [database, refused, fenced, rebalanced, stopped, killed, healthy, commits, broken, offline]
     }
 
     /// The alerts that must fire.
@@ -218,6 +224,8 @@ impl<'a> Connectors<'a> {
             key("SinkNoProgress", self.database.name()),
             key("SinkLagging", self.database.name()),
             key("SinkWaitingForDatabase", self.database.name()),
+            key("SinkNotReady", self.database.name()),
+            key("SinkNotReady", self.offline.name()),
             key("SinkDeadLetters", self.refused.name()),
             key("SinkRecordsRejected", self.refused.name()),
             key("SinkFencedRepeatedly", self.fenced.name()),
@@ -230,7 +238,7 @@ impl<'a> Connectors<'a> {
         ])
     }
 
-    /// Everything but the outage of the database, which comes first.
+    /// Everything but the outages of the database and of Kafka, which come first.
     fn break_all(&self, sinks: &[Sink]) {
         self.database.produce(BEFORE..BEFORE + 50);
         self.stopped.move_positions("1000");
@@ -257,7 +265,7 @@ impl<'a> Connectors<'a> {
         sinks[STOPPED].wait_metric(PATIENCE, "sink_partitions_stopped", |partitions| partitions == 2.0);
     }
 
-    /// Everything but the database.
+    /// Everything but the database and Kafka.
     fn fix_all(&self, sinks: &mut [Sink]) {
         tests::postgres::connect(&self.broken.url).batch_execute("ALTER TABLE t ALTER n TYPE text").unwrap();
         sinks[KILLED] = self.killed.config.run();
@@ -271,11 +279,12 @@ impl<'a> Connectors<'a> {
     }
 
     /// What may fire besides: fixing some took them down for a while, and a topic that is paused lags, after its first
-    /// refusals.
+    /// refusals. One that has no other topic or partition is not ready.
     fn may_follow(&self, fired: &Key) -> bool {
         let fixed =
             [&self.stopped, &self.commits].map(|connector| key("SinkTargetDown", &connector.address()));
         fixed.contains(fired)
+            || [&self.stopped, &self.broken].iter().any(|c| *fired == key("SinkNotReady", c.name()))
             || fired.1 == self.broken.name()
                 && ["SinkDeadLetters", "SinkRecordsRejected", "SinkNoProgress", "SinkLagging"]
                     .contains(&&*fired.0)
@@ -291,7 +300,8 @@ fn every_alert_goes_from_pending_to_firing_and_is_resolved_when_its_cause_is_fix
     let options = KafkaOptions::default().property("offset.metadata.max.bytes", METADATA_BYTES);
     let services = Services::start(options, PostgresOptions::default()).unwrap();
     let unreachable = Postgres::start(PostgresOptions::default()).unwrap();
-    let connectors = Connectors::new(&services, &unreachable);
+    let killed = Kafka::start(KafkaOptions::default()).unwrap();
+    let connectors = Connectors::new(&services, &unreachable, &killed);
     let Connectors { database, healthy, .. } = &connectors;
     let all = connectors.all();
     let mut sinks: Vec<Sink> = all.iter().map(|connector| connector.config.run()).collect();
@@ -319,6 +329,7 @@ fn every_alert_goes_from_pending_to_firing_and_is_resolved_when_its_cause_is_fix
             }
         });
         unreachable.stop_fast();
+        killed.kill();
         assert!(!unreachable.is_running());
         kubernetes.set(cron_job(1_000));
         connectors.break_all(&sinks);
@@ -328,6 +339,7 @@ fn every_alert_goes_from_pending_to_firing_and_is_resolved_when_its_cause_is_fix
         assert!(seen.are("firing").contains(&key("SinkWaitingForDatabase", database.name())), "it lasts");
 
         unreachable.start_again();
+        killed.restart();
         kubernetes.set(cron_job(0));
         connectors.fix_all(&mut sinks);
         let active = || seen.are("pending").union(&seen.are("firing")).cloned().collect::<Vec<_>>();

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
+use tests::exporter::Exporter;
 use tests::monitoring::{self, rules};
 use tests::prometheus::promtool;
 use tests::{ProducerConfig, Prometheus, Record, Services, SinkConfig, Target, paths, wait};
@@ -14,13 +15,20 @@ use tests::{ProducerConfig, Prometheus, Record, Services, SinkConfig, Target, pa
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Expressions of the dashboards that have nothing to show in this test, and why.
-const ABSENT: [(&str, &str); 5] = [
+const ABSENT: [(&str, &str); 4] = [
     ("sink_partition_stopped", "no partition of this test has stopped"),
-    ("kube_pod_status_ready", "kube-state-metrics needs a Kubernetes"),
     ("kube_cronjob_status_last_successful_time", "kube-state-metrics needs a Kubernetes"),
     ("sink_rows_deleted_total", "no record of this test deletes a row"),
     ("/ (- sum by (connector, topic) (deriv(sink_lag_records", "there is no backlog that shrinks"),
 ];
+
+/// What Prometheus reads of others: a process in the same namespace, and a CronJob elsewhere.
+const FOREIGN: &str = "process_cpu_seconds_total 5
+process_resident_memory_bytes 1000000
+process_start_time_seconds 1700000000
+kube_cronjob_created{namespace=\"elsewhere\",cronjob=\"backup\"} 1700000000
+kube_cronjob_status_last_successful_time{namespace=\"elsewhere\",cronjob=\"backup\"} 1700000000
+";
 
 /// A panel of a dashboard, or a variable of it.
 struct Asked {
@@ -95,7 +103,12 @@ fn every_expression_returns_data_of_a_loaded_sink_and_producer() {
         .set("sink.ddl_file", "config/ipl_livescores.sql");
     let sink = config.run();
     let producer = ProducerConfig::new(kafka.bootstrap(), &topic).start(&["run", "--interval", "200ms"]);
-    let targets = [Target::new("sink-connector", sink.http()), Target::new("producer", producer.http())];
+    let foreign = Exporter::start(FOREIGN.to_owned());
+    let targets = [
+        Target::new("sink-connector", sink.http()),
+        Target::new("producer", producer.http()),
+        Target::new("node", foreign.address()),
+    ];
     let prometheus = Prometheus::start(&targets, &rules::plain().unwrap()).unwrap();
     sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows > 0.0);
 
@@ -135,6 +148,7 @@ fn every_expression_returns_data_of_a_loaded_sink_and_producer() {
     for one in all.iter().filter(|one| is_absent(one)) {
         prometheus.query(&substitute(&one.expression)).unwrap();
     }
+    assert_nothing_is_foreign(&prometheus, foreign.address());
 
     let rules = wait::until_ok(PATIENCE, "every rule was evaluated", || {
         let rules = prometheus.rules()?;
@@ -142,7 +156,7 @@ fn every_expression_returns_data_of_a_loaded_sink_and_producer() {
         anyhow::ensure!(healthy, "{rules:?}");
         Ok::<_, anyhow::Error>(rules)
     });
-    assert_eq!(rules.len(), 12);
+    assert_eq!(rules.len(), 13);
     // Nothing is wrong, so the alerts find nothing; what they look at is there.
     for rule in &rules {
         for selector in selectors(text(rule, "/query")) {
@@ -152,6 +166,29 @@ fn every_expression_returns_data_of_a_loaded_sink_and_producer() {
     }
     sink.sigterm();
     sink.wait(PATIENCE).expect_code(0);
+}
+
+/// Asserts that the dashboards show nothing of another process or CronJob, even if all values of their variables are chosen.
+#[track_caller]
+fn assert_nothing_is_foreign(prometheus: &Prometheus, address: &str) {
+    assert_eq!(prometheus.query("process_cpu_seconds_total{job=\"node\"}").unwrap().len(), 1);
+    for (file, dashboard) in dashboards() {
+        let mut values = vec![("__rate_interval", "20s"), ("__range", "1m")];
+        let variables =
+            list(&dashboard, "/templating/list").iter().filter(|variable| variable["type"] == "query");
+        values.extend(variables.map(|variable| (text(variable, "/name"), text(variable, "/allValue"))));
+        for Asked { place, expression } in asked(&dashboard) {
+            let chosen =
+                values.iter().fold(expression, |e, (name, value)| e.replace(&format!("${name}"), value));
+            for sample in prometheus.query(&chosen).unwrap() {
+                let labels = &sample["metric"];
+                let is_foreign = labels["instance"] == address
+                    || labels["cronjob"] == "backup"
+                    || labels["namespace"] == "elsewhere";
+                assert!(!is_foreign, "{file}: {place} shows {labels}");
+            }
+        }
+    }
 }
 
 /// The series that an expression looks at, without what is done with them.
@@ -280,7 +317,7 @@ fn every_alert_has_a_section_of_the_runbook_and_unit_tests_that_fire_it_and_that
         line.trim().trim_start_matches("- ").strip_prefix(key).map(|v| v.trim().to_owned())
     };
     let alerts: Vec<String> = rules.lines().filter_map(|line| after(line, "alert:")).collect();
-    assert_eq!(alerts.len(), 12);
+    assert_eq!(alerts.len(), 13);
     assert!(!rules.contains("runbook_url") && !rules.contains("example.com"), "a link that leads nowhere");
     let source = fs::read_to_string(paths::workspace("helm/livescores/files/rules.yaml")).unwrap();
     let urls: Vec<String> = source.lines().filter_map(|line| after(line, "runbook_url:")).collect();

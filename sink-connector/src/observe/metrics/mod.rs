@@ -78,6 +78,8 @@ shared::metrics! {
         breaker_open: IntGaugeVec = "sink_breaker_open", ["topic"];
         /// Partitions that stopped for good and wait for `offsets reset`, by reason.
         partitions_stopped: IntGaugeVec = "sink_partitions_stopped", ["reason"];
+        /// 1 while `/readyz` answers 200, else 0.
+        ready: IntGauge = "sink_ready", [];
         /// Unix time of the last commit, in seconds; 0 before the first.
         last_commit_timestamp_seconds: Gauge = "sink_last_commit_timestamp_seconds", [];
         /// Log lines that could not be written.

@@ -30,6 +30,7 @@ const CONTRACT: &[(&str, &str, &[&str])] = &[
     ("sink_partition_stopped", "gauge", &["topic", "partition", "reason"]),
     ("sink_breaker_open", "gauge", &["topic"]),
     ("sink_partitions_stopped", "gauge", &["reason"]),
+    ("sink_ready", "gauge", &[]),
     ("sink_last_commit_timestamp_seconds", "gauge", &[]),
     ("sink_log_lines_lost_total", "counter", &[]),
     ("sink_build_info", "gauge", &["version", "revision"]),

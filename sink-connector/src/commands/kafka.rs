@@ -1,14 +1,14 @@
 //! Kafka for the commands: metadata, offsets and members of the group. It never joins the group.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use shared::settings::nearest;
 
@@ -98,12 +98,7 @@ impl Kafka {
     }
 
     pub fn partitions(&self, topic: &str) -> Result<Vec<TopicPartition>, CommandError> {
-        let asked = self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|error| {
-            CommandError::new(
-                format!("cannot read the metadata of topic {topic}: {error}"),
-                "make sure that the brokers are reachable",
-            )
-        })?;
+        let asked = self.metadata(topic)?;
         let found = asked.topics().iter().find(|t| t.name() == topic);
         match found.map(|t| (t.error().map(RDKafkaErrorCode::from), t.partitions())) {
             Some((None, partitions)) if !partitions.is_empty() => {
@@ -120,6 +115,23 @@ impl Kafka {
                 Err(CommandError::new(format!("cannot read topic {topic}: {error}"), "see the brokers' log"))
             }
         }
+    }
+
+    fn metadata(&self, topic: &str) -> Result<Metadata, CommandError> {
+        self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|error| {
+            CommandError::new(
+                format!("cannot read the metadata of topic {topic}: {error}"),
+                "make sure that the brokers are reachable",
+            )
+        })
+    }
+
+    /// The partitions of a topic that have no leader. A request about one of them only times out.
+    pub fn leaderless(&self, topic: &str) -> Result<BTreeSet<i32>, CommandError> {
+        let found = self.metadata(topic)?;
+        let of_topic = found.topics().iter().filter(|found| found.name() == topic);
+        let without = of_topic.flat_map(MetadataTopic::partitions).filter(|partition| partition.leader() < 0);
+        Ok(without.map(MetadataPartition::id).collect())
     }
 
     fn no_topic(&self, topic: &str) -> CommandError {
@@ -211,5 +223,23 @@ impl Kafka {
             }
         }
         self.consumer.context().last_error()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn partitions_without_a_leader_are_known_at_once() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 3, 1).unwrap();
+        cluster.partition_leader("t", 1, None).unwrap();
+        let mut config = Config::default();
+        config.kafka.bootstrap_servers = cluster.bootstrap_servers();
+        let kafka = Kafka::new(&config).unwrap();
+        assert_eq!(kafka.leaderless("t").unwrap(), BTreeSet::from([1]));
     }
 }

@@ -49,6 +49,35 @@ fn show_prints_positions_ends_and_lag_and_creates_nothing() {
 }
 
 #[test]
+fn show_prints_the_partitions_that_it_can_read_although_a_topic_is_missing() {
+    let scene = Scene::new(2, 2);
+    scene.produce(0, 0, 0..4);
+    scene.drain();
+    scene.kafka.delete_topic(&scene.topics[1]);
+    let output = run(&scene.config, &["show", "--output", "json"], 1);
+    assert_eq!(place(&scene, &output, 0, 0)["position"], 4);
+    assert_eq!(json_of(&output)["partitions"].as_array().map(Vec::len), Some(2), "{}", output.stdout);
+    let unread = &json_of(&output)["unread"];
+    assert_eq!((unread.as_array().map(Vec::len), &unread[0]["topic"]), (Some(1), &json!(scene.topics[1])));
+    assert!(unread[0]["reason"].to_string().contains("does not exist"), "{unread}");
+    let text = run(&scene.config, &["show"], 1);
+    assert_eq!(
+        text.stdout.lines().filter(|line| line.contains(&scene.topics[0])).count(),
+        2,
+        "{}",
+        text.stdout
+    );
+    let named = format!("error: topic {}: ", scene.topics[1]);
+    assert!(text.stderr.contains(&named) && text.stderr.contains("does not exist"), "{}", text.stderr);
+    // A reset is for what it names, and all of that.
+    let reset = ["reset", "--to-earliest", "--execute"];
+    run(&scene.config, &reset, 1);
+    assert_eq!(scene.position(0, 0), Some(4));
+    run(&scene.config, &[&reset[..], &["--topic", &scene.topics[0]]].concat(), 0);
+    assert_eq!(scene.position(0, 0), Some(0));
+}
+
+#[test]
 fn reset_prints_its_plan_and_acts_only_with_execute() {
     let scene = Scene::new(1, 2);
     let topic = scene.topics[0].clone();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Report;
 use crate::commands::kafka::{Kafka, names};
-use crate::commands::offsets::partition_status::{self, PartitionStatus};
+use crate::commands::offsets::partition_status::{self, PartitionStatus, Statuses};
 use crate::commands::postgres;
 use crate::commands::sample::{Sampled, newest};
 use crate::config::{Config, DeadLetters};
@@ -144,10 +144,13 @@ pub(super) fn positions(
 ) {
     let read = postgres::open(connections, config)
         .and_then(|mut client| partition_status::read(config, kafka, &mut client, topics));
-    let statuses = match read {
+    let Statuses { read: statuses, unread } = match read {
         Ok(statuses) => statuses,
         Err(error) => return report.failed("positions", &error),
     };
+    for unread in &unread {
+        report.failed(&format!("position of {}", unread.name()), &unread.error);
+    }
     let stopped = statuses.iter().filter_map(|s| s.stopped.as_ref().map(|why| (&s.partition, why)));
     for (partition, why) in stopped.clone() {
         report.error(
@@ -164,7 +167,7 @@ pub(super) fn positions(
         );
     }
     beginnings(&statuses, report);
-    if stopped.count() == 0 {
+    if stopped.count() == 0 && unread.is_empty() {
         let stored = statuses.iter().filter(|s| s.stored.is_some()).count();
         let lag: i64 = statuses.iter().filter_map(PartitionStatus::lag).sum();
         let mut text = format!("{stored} of {} partitions have a stored position", statuses.len());

@@ -21,7 +21,8 @@ Examples:
   sink-connector offsets reset --to-earliest --topic scores --partition 3 --execute";
 
 const SHOW_AFTER: &str = "\
-A partition without a position starts at kafka.auto_offset_reset. If it cannot start there, the reason is shown.
+A partition without a position starts at kafka.auto_offset_reset. If it cannot start there, the reason is shown. If a topic is \
+missing or a partition cannot be read, the others are shown, then the reason, and the exit code is 1.
 
 Example:
   sink-connector --config sink.toml offsets show --output json";

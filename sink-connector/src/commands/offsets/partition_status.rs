@@ -48,13 +48,67 @@ pub fn offsets_of(config: &Config) -> Offsets {
     Offsets::new(&TableName::parse(&config.offsets.table), &config.name)
 }
 
+/// What could be read. A partition whose status cannot be read does not hide the others.
+#[derive(Debug, Default)]
+pub struct Statuses {
+    /// The partitions that could be read.
+    pub read: Vec<PartitionStatus>,
+    /// What could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// A topic or a partition whose status could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", self.name())]
+pub struct Unread {
+    /// Its topic.
+    pub topic: String,
+    /// None: no partition of the topic could be read.
+    pub partition: Option<i32>,
+    /// Why.
+    #[source]
+    pub error: CommandError,
+}
+
+impl Unread {
+    fn partition(partition: &TopicPartition, error: CommandError) -> Self {
+        Self { topic: partition.topic.to_string(), partition: Some(partition.partition.0), error }
+    }
+
+    /// The topic or the partition, for people.
+    pub fn name(&self) -> String {
+        match self.partition {
+            Some(partition) => format!("{}[{partition}]", self.topic),
+            None => format!("topic {}", self.topic),
+        }
+    }
+}
+
+impl Statuses {
+    /// Notes a topic of which nothing can be read.
+    pub fn add_unread(&mut self, topic: &str, error: CommandError) {
+        self.unread.push(Unread { topic: topic.to_owned(), partition: None, error });
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// The first that could not be read.
+    pub fn all(mut self) -> Result<Vec<PartitionStatus>, CommandError> {
+        match self.unread.pop() {
+            None => Ok(self.read),
+            Some(last) => Err(self.unread.into_iter().next().unwrap_or(last).error),
+        }
+    }
+}
+
 /// Reads the status of every partition of `topics`.
 pub fn read(
     config: &Config,
     kafka: &Kafka,
     client: &mut Client,
     topics: &BTreeMap<String, Vec<TopicPartition>>,
-) -> Result<Vec<PartitionStatus>, CommandError> {
+) -> Result<Statuses, CommandError> {
     let cluster_id = kafka.cluster_id()?;
     let names: Vec<&str> = topics.keys().map(String::as_str).collect();
     let ids = kafka.ids(&names)?;
@@ -72,8 +126,9 @@ pub fn read(
         group_id: &config.kafka.group_id,
         reset: config.kafka.auto_offset_reset,
     };
+    let mut reader = Reader { kafka, firsts, group_refused: None };
     let exists = offsets.exists(client).map_err(failed)?;
-    let mut statuses = Vec::new();
+    let mut statuses = Statuses::default();
     for (topic, partitions) in topics {
         let table = TableName::parse(&config.topic(topic).table);
         let owner = Owner {
@@ -83,41 +138,114 @@ pub fn read(
             topic_id: ids.get(topic).cloned(),
             target_id: if exists { offsets.target_id(client, &table).map_err(failed)? } else { None },
         };
+        let leaderless = match kafka.leaderless(topic) {
+            Ok(leaderless) => leaderless,
+            Err(error) => {
+                statuses.add_unread(topic, error);
+                continue;
+            }
+        };
         for partition in partitions {
+            if leaderless.contains(&partition.partition.0) {
+                statuses.unread.push(Unread::partition(partition, no_leader(partition)));
+                continue;
+            }
             let stored = if exists { offsets.read(client, partition).map_err(failed)? } else { None };
-            let (low, high) = watermarks(&kafka.consumer, partition).map_err(|error| {
-                CommandError::new(error.to_string(), "make sure that every partition has a leader")
-            })?;
-            let log = (Offset(low), Offset(high));
-            let begins = match &stored {
-                Some(stored) => check_owner(&offsets, partition, stored, &owner)
-                    .and_then(|position| in_range(partition, position, log))
-                    .map(|position| (position, BeginsBy::Stored)),
-                None => match firsts.with_reason(partition, Some(log.1)) {
-                    // The sink finds an offset out of range when it fetches.
-                    Ok((position, BeginsBy::Group)) => {
-                        in_range(partition, position, log).map(|position| (position, BeginsBy::Group))
-                    }
-                    Ok(first) => Ok(first),
-                    Err(FirstPositionError::Stopped(why)) => Err(why),
-                    Err(FirstPositionError::Query(error)) => return Err(kafka.group_error(error.to_string())),
-                },
-            };
-            let (begins, stopped) = match begins {
-                Ok(first) => (Some(first), None),
-                Err(why) => (None, Some(why)),
-            };
-            statuses.push(PartitionStatus {
-                partition: partition.clone(),
-                owner: owner.clone(),
-                stored,
-                log,
-                begins,
-                stopped,
-            });
+            match reader.status(partition, stored, &owner) {
+                Ok(status) => statuses.read.push(status),
+                Err(error) => statuses.unread.push(Unread::partition(partition, error)),
+            }
         }
     }
     Ok(statuses)
+}
+
+const FIND_LEADER: &str = "make sure that every partition has a leader";
+
+fn no_leader(partition: &TopicPartition) -> CommandError {
+    CommandError::new(format!("{partition} has no leader: its brokers are down"), FIND_LEADER)
+}
+
+/// Reads single partitions from Kafka.
+struct Reader<'a> {
+    kafka: &'a Kafka,
+    firsts: FirstPositions<'a>,
+    /// Why the offsets of the group cannot be read. It is not asked again for each partition.
+    group_refused: Option<CommandError>,
+}
+
+impl Reader<'_> {
+    fn status(
+        &mut self,
+        partition: &TopicPartition,
+        stored: Option<StoredPosition>,
+        owner: &Owner,
+    ) -> Result<PartitionStatus, CommandError> {
+        let (low, high) = watermarks(&self.kafka.consumer, partition)
+            .map_err(|error| CommandError::new(error.to_string(), FIND_LEADER))?;
+        let log = (Offset(low), Offset(high));
+        let beginning = match &stored {
+            Some(stored) => {
+                let position = check_owner(self.firsts.offsets, partition, stored, owner);
+                Beginning::of(
+                    position.and_then(|position| in_range(partition, position, log)),
+                    BeginsBy::Stored,
+                )
+            }
+            None => self.first(partition, log)?,
+        };
+        let (begins, stopped) = match beginning {
+            Beginning::At(offset, by) => (Some((offset, by)), None),
+            Beginning::Stopped(why) => (None, Some(why)),
+        };
+        Ok(PartitionStatus {
+            partition: partition.clone(),
+            owner: owner.clone(),
+            stored,
+            log,
+            begins,
+            stopped,
+        })
+    }
+
+    /// Where a partition without a stored position begins, or why it stops.
+    fn first(
+        &mut self,
+        partition: &TopicPartition,
+        log: (Offset, Offset),
+    ) -> Result<Beginning, CommandError> {
+        if let Some(refused) = &self.group_refused {
+            return Err(refused.clone());
+        }
+        match self.firsts.with_reason(partition, Some(log.1)) {
+            // The sink finds an offset out of range when it fetches.
+            Ok((position, BeginsBy::Group)) => {
+                Ok(Beginning::of(in_range(partition, position, log), BeginsBy::Group))
+            }
+            Ok((position, by)) => Ok(Beginning::At(position, by)),
+            Err(FirstPositionError::Stopped(why)) => Ok(Beginning::Stopped(why)),
+            Err(FirstPositionError::Query(error)) => {
+                let error = self.kafka.group_error(error.to_string());
+                self.group_refused = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Where a sink would begin to read a partition, or why it would not read it.
+enum Beginning {
+    At(Offset, BeginsBy),
+    Stopped(Stopped),
+}
+
+impl Beginning {
+    fn of(position: Result<Offset, Stopped>, by: BeginsBy) -> Self {
+        match position {
+            Ok(position) => Self::At(position, by),
+            Err(why) => Self::Stopped(why),
+        }
+    }
 }
 
 fn in_range(partition: &TopicPartition, position: Offset, log: (Offset, Offset)) -> Result<Offset, Stopped> {

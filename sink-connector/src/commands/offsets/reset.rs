@@ -35,7 +35,7 @@ pub(super) fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode>
     kafka.cluster_id()?;
     let topics = chosen_partitions(&kafka, named, args)?;
     let mut client = postgres::open(&connections, config)?;
-    let statuses = partition_status::read(config, &kafka, &mut client, &topics)?;
+    let statuses = partition_status::read(config, &kafka, &mut client, &topics)?.all()?;
     let plan = plan(&kafka, statuses, &args.to)?;
     let first = plan.first().context(
         "no partition has a stored position that it could keep; choose another one, for instance --to-earliest",

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::ShowArgs;
-use super::partition_status::{self, PartitionStatus};
+use super::partition_status::{self, PartitionStatus, Statuses, Unread};
 use crate::commands::kafka::Kafka;
 use crate::commands::{Output, postgres, print_json};
 use crate::config::Config;
@@ -18,20 +18,39 @@ pub(super) fn run(config: &Config, args: ShowArgs) -> anyhow::Result<ExitCode> {
     let matched = kafka.with_topics(config)?;
     let config = &*matched;
     let mut topics = BTreeMap::new();
+    let mut missing = Vec::new();
     for topic in &config.kafka.topics {
-        topics.insert(topic.clone(), kafka.partitions(topic)?);
+        match kafka.partitions(topic) {
+            Ok(partitions) => drop(topics.insert(topic.clone(), partitions)),
+            Err(error) => missing.push((topic, error)),
+        }
     }
     let mut client = postgres::open(&connections, config)?;
-    let statuses = partition_status::read(config, &kafka, &mut client, &topics)?;
+    let mut statuses = partition_status::read(config, &kafka, &mut client, &topics)?;
+    missing.into_iter().for_each(|(topic, error)| statuses.add_unread(topic, error));
+    let Statuses { read, unread } = statuses;
     match args.output {
-        Output::Text => text(&statuses)?,
+        Output::Text => text(&read)?,
         Output::Json => print_json(&json!({
             "connector": config.name,
             "group": config.kafka.group_id,
-            "partitions": statuses.iter().map(object).collect::<Vec<_>>(),
+            "partitions": read.iter().map(object).collect::<Vec<_>>(),
+            "unread": unread.iter().map(unread_object).collect::<Vec<_>>(),
         }))?,
     }
-    Ok(ExitCode::SUCCESS)
+    for unread in &unread {
+        shared::errln!("error: {unread}");
+    }
+    Ok(if unread.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn unread_object(unread: &Unread) -> Value {
+    json!({
+        "topic": unread.topic,
+        "partition": unread.partition,
+        "reason": unread.error.problem,
+        "action": unread.error.action,
+    })
 }
 
 fn object(partition_status: &PartitionStatus) -> Value {

@@ -35,7 +35,8 @@ const REPLAY_AFTER: &str = "\
 A record is written and its dead letter deleted in one transaction. So nothing is written twice, even if this command is \
 killed and run again, and the sink may run at the same time. A record that still fails stays a dead letter, with its new \
 reason. In upsert mode, a replayed record overwrites the existing row, unless version_field is set. Exit code 3 means that \
-some still fail; the reasons are printed.
+some still fail, or are of topics that this configuration does not read. If the table of a topic cannot be written, because it is \
+locked or missing, its dead letters are left, those of other topics are replayed, and the exit code is 1. The reasons are printed.
 
 Example:
   sink-connector dead-letters replay --topic scores --reason missing_field";
@@ -118,9 +119,6 @@ pub struct DiscardArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Output,
 }
-
-/// The exit code of a replay after which dead letters still fail.
-const STILL_FAIL: u8 = 3;
 
 impl DeadLettersCommand {
     fn filter(&self) -> &FilterArgs {
@@ -212,9 +210,7 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
             drop(connection);
             let replayed = replay::replay(config, &connections, &dead_letters, &args.filter.filter())?;
             replayed.print(args.output)?;
-            if replayed.failed() > 0 {
-                return Ok(ExitCode::from(STILL_FAIL));
-            }
+            return Ok(replayed.exit_code());
         }
         DeadLettersCommand::Discard(args) => {
             let filter = args.filter.filter();

@@ -1,11 +1,10 @@
-//! `dead-letters replay`: decodes and writes dead letters batch by batch, as the sink does. Deleting them in the same
-//! transaction takes the place of the fence.
+//! `dead-letters replay`: decodes and writes dead letters topic by topic and batch by batch, as the sink does. Deleting them in
+//! the same transaction takes the place of the fence.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use super::replayed::{Failures, Replayed, failures};
 use crate::batch::Batch;
@@ -39,6 +38,19 @@ const TRIES: u32 = 3;
 /// So many failures of single dead letters one after the other are not theirs.
 const MAX_FAILURES: u32 = 30;
 
+/// Why the dead letters of a topic are left.
+#[derive(Debug, thiserror::Error)]
+enum ReplayError {
+    /// The topic's table cannot be written for now. Those of other topics may be.
+    #[error(transparent)]
+    Table(#[from] Failure),
+    #[error("the dead letters or the table keep changing")]
+    KeepsChanging,
+    /// Nothing more can be replayed.
+    #[error(transparent)]
+    Ended(#[from] anyhow::Error),
+}
+
 struct Replay<'a> {
     config: &'a Config,
     connections: &'a Connections,
@@ -46,7 +58,8 @@ struct Replay<'a> {
     offsets: &'a Offsets,
     dead_letters: &'a DeadLetters,
     plans: Plans,
-    current_plans: HashMap<Arc<str>, Arc<Plan>>,
+    /// That of the topic, until its table changes.
+    plan: Option<Arc<Plan>>,
     ladders: Ladders,
     cells: Cells,
     /// Most dead letters in the next transaction.
@@ -74,52 +87,87 @@ pub(super) fn replay(
             crate::table::targets::target_of(config),
             Arc::new(Health::default()),
         ),
-        current_plans: HashMap::new(),
+        plan: None,
         ladders: Ladders::new(),
         cells: Cells::default(),
         size: BATCH,
         failures: 0,
     };
     let mut replayed = Replayed::default();
-    let mut after: Option<(TopicPartition, i64)> = None;
-    loop {
-        match replay.next_batch(filter, after.as_ref(), &mut replayed).with_context(|| {
-            format!(
-                "the replay ended early: {} rows were written and {} dead letters still fail. All others are unchanged. Run \
-                 it again to continue",
-                replayed.rows_written,
-                replayed.failed()
-            )
-        })? {
-            Some(last) => after = Some(last),
-            None => {
-                replayed.end(config);
-                return Ok(replayed);
-            }
-        }
-    }
+    replay.topics(filter, &mut replayed).with_context(|| {
+        format!(
+            "the replay ended early: {} rows were written and {} dead letters still fail. All others are unchanged. Run it \
+             again to continue",
+            replayed.rows_written,
+            replayed.failed()
+        )
+    })?;
+    replayed.end(config);
+    Ok(replayed)
 }
 
 impl Replay<'_> {
+    /// Replays topic by topic. A topic whose table cannot be written does not keep the others from it.
+    fn topics(&mut self, filter: &Filter, replayed: &mut Replayed) -> anyhow::Result<()> {
+        let topics = self.dead_letters.topics(self.connection.client()).map_err(Failure::from)?;
+        for topic in topics {
+            if filter.topic.as_ref().is_some_and(|only| *only != topic) {
+                continue;
+            }
+            let filter = Filter { topic: Some(topic.clone()), ..filter.clone() };
+            if !self.config.kafka.reads(&topic) {
+                let left =
+                    self.dead_letters.count(self.connection.client(), &filter).map_err(Failure::from)?;
+                if left > 0 {
+                    replayed.not_configured.insert(topic);
+                }
+                continue;
+            }
+            match self.topic(&topic.as_str().into(), &filter, replayed) {
+                Ok(()) => {}
+                Err(ReplayError::Ended(error)) => return Err(error),
+                Err(left) => {
+                    self.reconnect()?;
+                    replayed.not_replayed.insert(topic, left.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replays the dead letters of one topic.
+    fn topic(
+        &mut self,
+        topic: &Arc<str>,
+        filter: &Filter,
+        replayed: &mut Replayed,
+    ) -> Result<(), ReplayError> {
+        (self.plan, self.size, self.failures) = (None, BATCH, 0);
+        let mut after = None;
+        while let Some(last) = self.next_batch(topic, filter, after.as_ref(), replayed)? {
+            after = Some(last);
+        }
+        Ok(())
+    }
+
     /// Replays the next batch after the dead letter at `after`. Returns where its last one is; `None` at the end.
     fn next_batch(
         &mut self,
+        topic: &Arc<str>,
         filter: &Filter,
         after: Option<&(TopicPartition, i64)>,
         replayed: &mut Replayed,
-    ) -> anyhow::Result<Option<(TopicPartition, i64)>> {
+    ) -> Result<Option<(TopicPartition, i64)>, ReplayError> {
         let mut strategy = Strategy::Whole;
         for _ in 0..ATTEMPTS {
-            let stored = self.dead_letters.read(self.connection.client(), filter, after, self.size)?;
+            let stored = self.dead_letters.read(self.connection.client(), filter, after, self.size);
+            let stored = stored.map_err(Failure::from)?;
             let Some(last) =
                 stored.last().map(|dead_letter| (dead_letter.partition.clone(), dead_letter.offset))
             else {
                 return Ok(None);
             };
-            let batch = self.batch(&stored, replayed)?;
-            if batch.is_empty() {
-                return Ok(Some(last));
-            }
+            let batch = self.batch(topic, &stored)?;
             let still_failing = RefCell::new(Failures::new());
             let context = AttemptContext {
                 dead_letters: self.dead_letters,
@@ -139,7 +187,7 @@ impl Replay<'_> {
             strategy = strategy.max(Strategy::cheapest(&batch));
             let attempted = attempt(&mut self.connection, &batch, &mut self.ladders, strategy, &context);
             if let Ok(Attempt::Unanswered { counts, .. }) = &attempted
-                && self.took_place(&batch, &stored)?
+                && self.took_place(&stored)?
             {
                 self.committed(counts, still_failing.take(), replayed);
                 return Ok(Some(last));
@@ -164,18 +212,20 @@ impl Replay<'_> {
                 Ok(Attempt::RolledBack(why)) => strategy = self.after(why, strategy)?,
             }
         }
-        bail!("the dead letters or the table keep changing")
+        Err(ReplayError::KeepsChanging)
     }
 
     /// After a batch that was rolled back for what is in it: how it is tried again.
-    fn after(&mut self, why: RolledBack, strategy: Strategy) -> anyhow::Result<Strategy> {
+    fn after(&mut self, why: RolledBack, strategy: Strategy) -> Result<Strategy, ReplayError> {
         match why {
             // Another command replays or discards the same dead letters: read again what is left.
             RolledBack::Fenced => {}
-            RolledBack::TableChanged => self.current_plans.clear(),
+            RolledBack::TableChanged => self.plan = None,
             RolledBack::Refused { .. } => return Ok(Strategy::Bisect),
             RolledBack::Conflict { label } => self.ladders.entry(label).or_default().climb(),
-            RolledBack::Intolerable(_) | RolledBack::Tripped(_) => bail!("a replay has no error policy"),
+            RolledBack::Intolerable(_) | RolledBack::Tripped(_) => {
+                return Err(anyhow::anyhow!("a replay has no error policy").into());
+            }
         }
         Ok(strategy)
     }
@@ -187,7 +237,7 @@ impl Replay<'_> {
         stored: &[StoredDeadLetter],
         failure: Failure,
         replayed: &mut Replayed,
-    ) -> anyhow::Result<bool> {
+    ) -> Result<bool, ReplayError> {
         if failure.class != Class::Transient || failure.lock_timeout() {
             return Err(failure.into());
         }
@@ -213,10 +263,8 @@ impl Replay<'_> {
     }
 
     /// Whether a COMMIT that was not answered took place: then none of its dead letters is as it was.
-    fn took_place(&mut self, batch: &Batch, stored: &[StoredDeadLetter]) -> anyhow::Result<bool> {
-        let tried =
-            |dead_letter: &&StoredDeadLetter| batch.plans().contains_key(&dead_letter.partition.topic);
-        let tried: Vec<&StoredDeadLetter> = stored.iter().filter(tried).collect();
+    fn took_place(&mut self, stored: &[StoredDeadLetter]) -> anyhow::Result<bool> {
+        let tried: Vec<&StoredDeadLetter> = stored.iter().collect();
         let mut last = None;
         for _ in 0..TRIES {
             let unchanged = self.reconnect().and_then(|()| {
@@ -247,31 +295,18 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn batch(&mut self, stored: &[StoredDeadLetter], replayed: &mut Replayed) -> Result<Batch, Failure> {
+    fn batch(&mut self, topic: &Arc<str>, stored: &[StoredDeadLetter]) -> Result<Batch, Failure> {
+        let plan = match &self.plan {
+            Some(plan) => Arc::clone(plan),
+            None => self.plans.renew(self.connection.client(), topic)?,
+        };
+        self.plan = Some(Arc::clone(&plan));
         let mut batch = Batch::default();
         let mut packed = Vec::new();
         for dead_letter in stored {
-            let topic = &dead_letter.partition.topic;
-            let Some(plan) = self.plan(topic)? else {
-                replayed.not_configured.insert(topic.to_string());
-                continue;
-            };
             let span = batch.span(&dead_letter.partition, Offset(dead_letter.offset));
             batch.push(span, &plan, &dead_letter.incoming(&mut packed), &mut self.cells);
         }
         Ok(batch)
-    }
-
-    /// The plan of a topic; `None` if it is not configured.
-    fn plan(&mut self, topic: &Arc<str>) -> Result<Option<Arc<Plan>>, Failure> {
-        if let Some(plan) = self.current_plans.get(topic) {
-            return Ok(Some(Arc::clone(plan)));
-        }
-        if !self.config.kafka.reads(topic) {
-            return Ok(None);
-        }
-        let plan = self.plans.renew(self.connection.client(), topic)?;
-        self.current_plans.insert(Arc::clone(topic), Arc::clone(&plan));
-        Ok(Some(plan))
     }
 }

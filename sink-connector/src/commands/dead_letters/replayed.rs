@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::process::ExitCode;
 
 use serde_json::json;
 
@@ -17,6 +18,9 @@ use crate::rejects::cause::Cause;
 use crate::rejects::dead_letters::{DeadLetter, StoredDeadLetter};
 use crate::types::TopicPartition;
 
+/// The exit code of a replay that has left dead letters.
+const DEAD_LETTERS_LEFT: u8 = 3;
+
 /// The outcome of a replay.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
@@ -27,6 +31,8 @@ pub(super) struct Replayed {
     failures: Failures,
     /// Topics that this configuration does not read.
     pub not_configured: BTreeSet<String>,
+    /// Topics whose dead letters were left, or some of them, because their tables cannot be written; and why.
+    pub not_replayed: BTreeMap<String, String>,
     /// The tables of the topics with failures.
     tables: BTreeMap<String, TableName>,
 }
@@ -46,6 +52,17 @@ pub(super) struct Failed {
 impl Replayed {
     fn hint(&self, topic: &str, cause: &Cause, failed: &Failed) -> String {
         self.tables.get(topic).map_or_else(String::new, |table| cause.hint(table, failed.wider))
+    }
+
+    /// The exit code: 1 if the table of a topic cannot be written, 3 if dead letters still fail or their topic is not read.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        if !self.not_replayed.is_empty() {
+            ExitCode::FAILURE
+        } else if self.failed > 0 || !self.not_configured.is_empty() {
+            ExitCode::from(DEAD_LETTERS_LEFT)
+        } else {
+            ExitCode::SUCCESS
+        }
     }
 
     /// How many dead letters still fail.
@@ -92,6 +109,11 @@ impl Replayed {
     }
 
     pub(super) fn print(&self, output: Output) -> anyhow::Result<()> {
+        for (topic, reason) in &self.not_replayed {
+            shared::errln!(
+                "error: topic {topic}: {reason}. Its other dead letters are unchanged. Run it again to continue"
+            );
+        }
         if output == Output::Json {
             return print_json(&json!({
                 "rows_written": self.rows_written,
@@ -107,6 +129,10 @@ impl Replayed {
                     "first": {"partition": failed.first.0.partition.0, "offset": failed.first.1},
                     "detail": failed.detail,
                     "action": self.hint(topic, cause, failed),
+                })).collect::<Vec<_>>(),
+                "not_replayed": self.not_replayed.iter().map(|(topic, reason)| json!({
+                    "topic": topic,
+                    "reason": reason,
                 })).collect::<Vec<_>>(),
                 "not_configured": self.not_configured,
             }));

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         command => cli.settings().map_err(Into::into).and_then(|settings| run(command, &settings)),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    shared::errln!("{}", with_causes(error.chain().map(ToString::to_string)));
+    log::report("", &with_causes(error.chain().map(ToString::to_string)));
     let usage = error.is::<shared::settings::SettingsErrors>()
         || matches!(error.downcast_ref(), Some(PublishError::Configuration(_)))
         || matches!(error.downcast_ref(), Some(log::LogError::Filter { .. }))

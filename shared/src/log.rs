@@ -1,13 +1,15 @@
 //! Logs of both binaries: to standard error, as text for people or as JSON for collectors.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write, stderr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::RwLock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -41,6 +43,9 @@ pub enum LogError {
     #[error("logging is already set up")]
     Installed,
 }
+
+/// The log is JSON.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -81,7 +86,8 @@ impl<W: Write> Write for Lossy<W> {
     }
 }
 
-/// Starts logging to standard error. `default_filter` applies if `RUST_LOG` is unset or empty.
+/// Starts logging to standard error. `default_filter` applies if `RUST_LOG` is unset or empty. If the log is JSON, panics are
+/// reported as lines of it.
 ///
 /// # Errors
 /// See [`LogError`].
@@ -99,7 +105,35 @@ pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
             .try_init(),
         LogFormat::Json => log.json().flatten_event(true).with_ansi(false).try_init(),
     };
-    installed.map_err(|_| LogError::Installed)
+    installed.map_err(|_| LogError::Installed)?;
+    if format == LogFormat::Json {
+        JSON.store(true, Ordering::Relaxed);
+        std::panic::set_hook(Box::new(|panic| write_error(&panic.to_string(), &Backtrace::capture())));
+    }
+    Ok(())
+}
+
+/// Reports why the process ends: as a line of the log if that is JSON, which no filter hides; otherwise as text for people, after
+/// `prefix`.
+pub fn report(prefix: &str, error: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        write_error(error, &Backtrace::disabled());
+    } else {
+        crate::errln!("{prefix}{error}");
+    }
+}
+
+/// Writes a line of the log in JSON, without the subscriber, which a filter may limit or a panic may have left half-way.
+fn write_error(message: &str, backtrace: &Backtrace) {
+    let mut line = json!({"timestamp": time::text(SystemTime::now()), "level": "ERROR", "message": message});
+    if let Some(name) = std::thread::current().name() {
+        line["thread"] = name.into();
+    }
+    if backtrace.status() == BacktraceStatus::Captured {
+        line["backtrace"] = backtrace.to_string().into();
+    }
+    // If it is lost, there is nowhere else to say so.
+    let _ = Lossy(stderr()).write_all(format!("{line}\n").as_bytes());
 }
 
 /// The timestamps of log lines, in the format of every other time.

@@ -54,7 +54,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (2, "configuration or usage wrong; nothing was touched"),
     (
         3,
-        "a bounded run ended with dead letters and --fail-on-dead-letters, dead letters still fail after a replay, or `try` \
+        "a bounded run ended with dead letters and --fail-on-dead-letters, dead letters are left after a replay, or `try` \
          rejected a line, or `import-connect` met keys that are not supported or not given",
     ),
     (4, "stopped by the error policy"),
@@ -87,7 +87,7 @@ pub fn invalid_configuration(
 
 /// Prints the error of a command that failed, and returns its exit code.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
-    shared::errln!("error: {}", run::text(error));
+    shared::log::report("error: ", &run::text(error));
     ExitCode::from(exit_code(error))
 }
 

@@ -64,7 +64,7 @@ dear|expensive
 ALLOWED='
 letters?; ^helm/livescores/(templates|tests)/; letter; of the alphabet, in names of Kubernetes objects
 letters?; ^docs/kubernetes.md$; begin with a letter; of the alphabet, in names of Kubernetes objects
-letters?; ^sink-connector/src/(config/rules|encode/json).rs$; letter; of the alphabet
+letters?; ^(sink-connector/src/(config/rules|encode/json)|shared/src/kafka/topic_name).rs$; letter; of the alphabet
 silen(ce|t); ^docs/runbook.md$; silence the alert; of Alertmanager
 doubts?; ^(sink-connector/src/commands/infer_ddl/|tests/tests/it/infer_ddl); doubt; what infer-ddl is not sure of, and a key of its JSON
 relations?; ^sink-connector/src/postgres/redact.rs$; "relation; in messages of PostgreSQL

@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::http;
 use shared::kafka::{
-    LoginSource, TokenCommand, addresses, broken_client, broken_properties, broken_token_command,
+    LoginSource, TokenCommand, addresses, broken_client, broken_properties, broken_token_command, is_topic,
+    not_a_topic,
 };
 use shared::live_score::TOPIC;
 use shared::log::LogFormat;
@@ -267,6 +268,15 @@ impl Settings {
         for (key, given) in only_live {
             if given && settings.producer.scenario != Scenario::Live {
                 broken.push(RuleError::new([key, "producer.scenario"], "needs producer.scenario = \"live\""));
+            }
+        }
+        let topics = [
+            ("kafka.topic", Some(&settings.kafka.topic)),
+            ("kafka.deliveries_topic", settings.kafka.deliveries_topic.as_ref()),
+        ];
+        for (key, topic) in topics {
+            if let Some(topic) = topic.filter(|topic| !is_topic(topic)) {
+                broken.push(RuleError::new([key], not_a_topic(topic)));
             }
         }
         if settings.kafka.deliveries_topic.as_ref() == Some(&settings.kafka.topic) {

@@ -22,6 +22,9 @@ pub enum TopicError {
     /// No such topic, also after the brokers had time to create it.
     #[error("{}", missing(.0))]
     Missing(String),
+    /// The brokers allow no topic of this name.
+    #[error("the brokers refuse {0:?} as the name of a topic: correct kafka.topic")]
+    Invalid(String),
     /// The user may not write to it.
     #[error(
         "not authorised to use topic {0:?}: grant WRITE and DESCRIBE on it, for example with kafka-acls --add \
@@ -42,6 +45,7 @@ pub(crate) fn missing(topic: &str) -> String {
 enum Seen {
     Exists,
     Missing,
+    Invalid,
     NotAuthorised,
     /// No broker has answered, or the topic is being created.
     Unknown,
@@ -64,6 +68,7 @@ pub(crate) fn find<C: ClientContext + ProducerContext>(
         let late = Instant::now() >= until;
         match seen {
             Seen::Exists => return Ok(()),
+            Seen::Invalid => return Err(TopicError::Invalid(topic.to_owned())),
             Seen::NotAuthorised => return Err(TopicError::NotAuthorised(topic.to_owned())),
             Seen::Missing if late => return Err(TopicError::Missing(topic.to_owned())),
             // The records wait for the brokers, and the delivery reports say what became of them.
@@ -83,6 +88,7 @@ fn look<C: ClientContext + ProducerContext>(producer: &BaseProducer<C>, topic: &
         Err(KafkaError::MetadataFetch(RDKafkaErrorCode::TopicAuthorizationFailed)) => {
             return Seen::NotAuthorised;
         }
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidTopic)) => return Seen::Invalid,
         Err(_) => return Seen::Unknown,
     };
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
@@ -91,6 +97,7 @@ fn look<C: ClientContext + ProducerContext>(producer: &BaseProducer<C>, topic: &
     match found.error().map(RDKafkaErrorCode::from) {
         None if !found.partitions().is_empty() => Seen::Exists,
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Seen::Missing,
+        Some(RDKafkaErrorCode::InvalidTopic) => Seen::Invalid,
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Seen::NotAuthorised,
         _ => Seen::Unknown,
     }

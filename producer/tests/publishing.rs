@@ -85,6 +85,38 @@ fn run_ends_well_when_a_stop_is_requested_between_batches() {
 }
 
 #[test]
+fn a_stop_ends_a_bounded_run_well_whatever_the_size_of_its_batches() {
+    for size in [10, 100] {
+        let (production, status, shutdown) = production(BROKER_IN_MEMORY, Some("50/s"));
+        let batches = Batches { size, interval: Duration::ZERO, records: Some(100) };
+        let run = thread::spawn(move || production.run(batches));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while status.measured.acknowledged.get() < 15 {
+            assert!(Instant::now() < deadline, "no records in time");
+            thread::sleep(Duration::from_millis(5));
+        }
+        shutdown.request();
+        run.join().unwrap().unwrap();
+        let acknowledged = status.measured.acknowledged.get();
+        assert!((15..100).contains(&acknowledged), "batches of {size}: {acknowledged}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_stopped_is_not_done() {
+    let (production, status, shutdown) = production(BROKER_IN_MEMORY, Some("50/s"));
+    let once = thread::spawn(move || production.once(Some(100)));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while status.measured.acknowledged.get() < 15 {
+        assert!(Instant::now() < deadline, "no records in time");
+        thread::sleep(Duration::from_millis(5));
+    }
+    shutdown.request();
+    let error = once.join().unwrap().unwrap_err();
+    assert!(matches!(error, ProduceError::Unacknowledged { asked: 100, .. }), "{error}");
+}
+
+#[test]
 fn a_stop_without_a_broker_waits_its_ten_seconds_once() {
     let (production, status, shutdown) = production("[kafka]\nbootstrap_servers = '127.0.0.1:1'", None);
     let batches = Batches { size: 10, interval: Duration::from_secs(1), records: None };

@@ -116,3 +116,11 @@ fn all_mistakes_are_reported_at_once() {
         assert!(errors.contains(part), "{part} is missing in:\n{errors}");
     }
 }
+
+#[test]
+fn a_topic_has_a_name_that_kafka_allows() {
+    for (key, name) in [("topic", "live scores"), ("topic", "a/b"), ("deliveries_topic", "..")] {
+        let found = errors(&format!("[kafka]\n{key} = '{name}'\n[producer]\nscenario = 'live'"));
+        assert!(found.contains(&format!("kafka.{key}: {name:?} cannot be a topic")), "{found}");
+    }
+}

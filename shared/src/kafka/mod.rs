@@ -9,9 +9,11 @@ mod properties;
 mod repeated;
 mod token;
 mod token_command;
+mod topic_name;
 
 pub use causes::Causes;
 pub use login::{LoginClient, LoginSource, RenewedLogin, broken_token_command};
 pub use properties::{broken_client, broken_properties};
 pub use repeated::RepeatedFailures;
 pub use token_command::TokenCommand;
+pub use topic_name::{is_topic, not_a_topic};

@@ -19,7 +19,6 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 pub(crate) use librdkafka::owned;
-pub(crate) use rules::is_topic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::settings::{Layers, RuleError, Schema, SettingsErrors, millis};

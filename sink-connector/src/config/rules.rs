@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::kafka::addresses;
+use shared::kafka::{addresses, is_topic, not_a_topic};
 use shared::settings::RuleError;
 use shared::settings::properties::{property_key, property_of};
 use toml::Table;
@@ -17,8 +17,6 @@ use crate::types::IDENTIFIER_MAX_BYTES;
 
 /// A sink's sessions are found by their `application_name`, which is `kafka-sink:<name>`.
 const NAME_MAX_BYTES: usize = IDENTIFIER_MAX_BYTES - "kafka-sink:".len();
-/// Kafka's own limit.
-const TOPIC_MAX_CHARS: usize = 249;
 
 /// Every broken rule, each once.
 pub(super) fn check(config: &Config) -> Vec<RuleError> {
@@ -297,20 +295,6 @@ fn too_long(name: &str) -> String {
          the same",
         name.len()
     )
-}
-
-/// Whether a topic may have this name.
-pub(crate) fn is_topic(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    !name.is_empty()
-        && name.len() <= TOPIC_MAX_CHARS
-        && name != "."
-        && name != ".."
-        && name.chars().all(allowed)
-}
-
-fn not_a_topic(name: &str) -> String {
-    format!("{name:?} cannot be a topic: letters, digits, `.`, `_` and `-`, at most {TOPIC_MAX_CHARS}")
 }
 
 fn repeated<T: Ord>(names: &[T]) -> Option<&T> {

@@ -22,6 +22,22 @@ fn a_missing_topic_is_named_within_five_seconds_with_what_to_do() {
 }
 
 #[test]
+fn a_name_that_kafka_does_not_allow_is_refused_at_once_with_its_key() {
+    let config = ProducerConfig::new("127.0.0.1:1", "t");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for args in [
+        &["once", "--topic", "live scores"] as &[&str],
+        &["run", "--topic", ".."],
+        &["publish", "--topic", "a/b", path],
+    ] {
+        let output = config.finish(args, LONG).expect_code(2);
+        assert!(output.elapsed < SOON && output.stderr.contains("cannot be a topic"), "{output:?}");
+        assert!(output.stderr.contains("--topic") || output.stderr.contains("kafka.topic"), "{output:?}");
+    }
+}
+
+#[test]
 fn brokers_that_create_topics_create_it() {
     let options = KafkaOptions::default().property("auto.create.topics.enable", "true");
     let kafka = Kafka::start(options).unwrap();

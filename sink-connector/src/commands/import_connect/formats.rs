@@ -1,7 +1,8 @@
 //! Converters and error handling.
 
+use shared::kafka::is_topic;
+
 use super::translation::{Family, Translation, is_reference};
-use crate::config::is_topic;
 use crate::config::pattern::Pattern;
 
 const VALUE_FORMAT: [&str; 2] = ["sink", "value_format"];

@@ -1,9 +1,9 @@
 //! `topics`, `topics.regex`.
 
+use shared::kafka::is_topic;
 use toml::Value;
 
 use super::translation::{Translation, list};
-use crate::config::is_topic;
 use crate::config::pattern::Pattern;
 
 pub(super) fn convert(t: &mut Translation) {

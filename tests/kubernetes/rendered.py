@@ -182,6 +182,9 @@ def needed(spec: dict):
             yield "ConfigMap", volume["configMap"]["name"]
         if "secret" in volume:
             yield "Secret", volume["secret"]["secretName"]
+        for source in volume.get("projected", {}).get("sources", []):
+            if "secret" in source:
+                yield "Secret", source["secret"]["name"]
     for container in spec.get("initContainers", []) + spec["containers"]:
         for variable in container.get("env", []):
             if reference := variable.get("valueFrom", {}).get("secretKeyRef"):

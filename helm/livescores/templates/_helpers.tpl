@@ -171,12 +171,17 @@ Takes (dict "root" $ "kind" "kafka" "own" (settings of the connector or producer
 
 {{/* Fields of the pod spec that all workloads have in common. Takes (dict "root" $ "pod" (settings) "labels" (selector labels) "hook" false). */}}
 {{- define "livescores.pod" -}}
-{{- if not .hook }}
-serviceAccountName: {{ include "livescores.serviceAccountName" .root | quote }}
-{{- else if .root.Values.serviceAccount.name }}
-{{- if not .root.Values.serviceAccount.create }}
-serviceAccountName: {{ .root.Values.serviceAccount.name | quote }}
+{{- $account := include "livescores.serviceAccountName" .root }}
+{{- if and .hook .root.Values.serviceAccount.create }}
+{{- /* It exists from the first install on, unless the release has not created it until now. Without a cluster, nothing is found. */}}
+{{- $namespace := .root.Release.Namespace }}
+{{- $missing := and (lookup "v1" "ServiceAccount" $namespace "default") (not (lookup "v1" "ServiceAccount" $namespace $account)) }}
+{{- if or (not .root.Release.IsUpgrade) $missing }}
+{{- $account = "" }}
 {{- end }}
+{{- end }}
+{{- with $account }}
+serviceAccountName: {{ . | quote }}
 {{- end }}
 automountServiceAccountToken: false
 enableServiceLinks: false

@@ -37,6 +37,12 @@ pub enum ProduceError {
         /// The last failure.
         reason: Option<String>,
     },
+    /// A stop was requested before the source ended.
+    #[error("stopped before the end; {acknowledged} records were acknowledged")]
+    Stopped {
+        /// Records acknowledged.
+        acknowledged: u64,
+    },
     /// Nothing can be published to the topic.
     #[error("no record was published: {0}")]
     Topic(#[from] TopicError),
@@ -98,8 +104,12 @@ impl Production {
         let began = Instant::now();
         let published = self.batch(records.unwrap_or(u64::MAX), true);
         self.publisher.drain();
-        let records = self.finish(published, records)?;
-        log_acknowledged(records, began);
+        let acknowledged = self.finish(published, records)?;
+        // Without a number, only the end of the source shows that nothing is missing.
+        if records.is_none() && !self.ended && self.shutdown.requested() {
+            return Err(ProduceError::Stopped { acknowledged });
+        }
+        log_acknowledged(acknowledged, began);
         Ok(())
     }
 

@@ -104,16 +104,22 @@ fn a_stop_ends_a_bounded_run_well_whatever_the_size_of_its_batches() {
 
 #[test]
 fn a_batch_that_is_stopped_is_not_done() {
-    let (production, status, shutdown) = production(BROKER_IN_MEMORY, Some("50/s"));
-    let once = thread::spawn(move || production.once(Some(100)));
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while status.measured.acknowledged.get() < 15 {
-        assert!(Instant::now() < deadline, "no records in time");
-        thread::sleep(Duration::from_millis(5));
+    for records in [Some(100), None] {
+        let (production, status, shutdown) = production(BROKER_IN_MEMORY, Some("50/s"));
+        let once = thread::spawn(move || production.once(records));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while status.measured.acknowledged.get() < 15 {
+            assert!(Instant::now() < deadline, "no records in time");
+            thread::sleep(Duration::from_millis(5));
+        }
+        shutdown.request();
+        let error = once.join().unwrap().unwrap_err();
+        let expected = match records {
+            Some(_) => matches!(error, ProduceError::Unacknowledged { asked: 100, .. }),
+            None => matches!(error, ProduceError::Stopped { acknowledged } if acknowledged >= 15),
+        };
+        assert!(expected, "{error}");
     }
-    shutdown.request();
-    let error = once.join().unwrap().unwrap_err();
-    assert!(matches!(error, ProduceError::Unacknowledged { asked: 100, .. }), "{error}");
 }
 
 #[test]

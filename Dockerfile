@@ -19,6 +19,9 @@ FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
 ARG TARGETARCH
 ARG VARIANT
 WORKDIR /src
+# The profile of the sink (`make profile`), if there is one: the compiler optimises for what it shows. The manifest is only there
+# because COPY needs a file.
+COPY Cargo.toml release.profdat[a] /profile/
 # OpenSSL and librdkafka are compiled from source. They need make and a full perl. librdkafka's configure reads CC and CXX and also
 # requires a C++ compiler, although no C++ is compiled.
 # hadolint ignore=DL3008
@@ -41,6 +44,7 @@ RUN own=$(dpkg --print-architecture) && target=${TARGETARCH:-$own} \
             && [ "$target" = "$own" ] || { echo "VARIANT=$VARIANT: only for $own, the builder's architecture" >&2; exit 1; } ;; \
         *) echo "VARIANT is $VARIANT: static or kerberos-oidc" >&2; exit 1 ;; \
     esac \
+    && if [ -f /profile/release.profdata ]; then flags="$flags, '-Cprofile-use=/profile/release.profdata'"; fi \
     && apt-get update \
     && apt-get install --yes --no-install-recommends "$@" \
     && rm -rf /var/lib/apt/lists/* \

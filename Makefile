@@ -4,7 +4,7 @@ PROFILE := checked
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo demo-live down test simulate mutants cargo-mutants lint shape words bench bench-peers bench-faucet bench-sweeps pgo chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes peer-suites airflow dist docs book screenshots monitoring
+.PHONY: help setup demo demo-live down test simulate mutants cargo-mutants lint shape words bench bench-peers bench-faucet bench-sweeps pgo profile chart packaging images images-arm64 compose cluster-test connect-test golden-envelopes peer-suites airflow dist docs book screenshots monitoring
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -64,6 +64,9 @@ bench: setup ## throughput against `psql \copy` of the same rows in the same run
 
 pgo: setup ## the sink, optimised with a profile of the bench
 	tests/pgo.sh
+
+profile: setup ## a profile of the sink under the bench, release.profdata, with which the images are built
+	tests/pgo.sh profile
 
 bench-sweeps: setup ## how the rate depends on record size, columns, partitions, processes, table size, network latency
 	cargo build --release --workspace --bins

@@ -5,6 +5,7 @@ pub(crate) mod example;
 #[cfg(test)]
 mod metadata_tests;
 pub(crate) mod records;
+pub(crate) mod retry_limits;
 pub(crate) mod rows;
 mod selection;
 pub(crate) mod shape;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use self::records::Records;
+use self::retry_limits::RetryLimits;
 use self::rows::{Pushed, Rows};
 pub(crate) use self::skip::Skip;
 use crate::decode::{Cells, Opened, Rejection};
@@ -52,7 +54,8 @@ pub(crate) struct Batch {
     /// The span and the plan of the last record.
     last_plan: Option<(usize, Arc<Plan>)>,
     probe: bool,
-    troubled: bool,
+    /// It is for a table that could not be written, or shared a batch with such a table.
+    retry: Option<RetryLimits>,
 }
 
 impl Batch {
@@ -194,7 +197,7 @@ impl Batch {
     /// The same batch as a probe: an open breaker held it back, and it is tried again.
     #[must_use]
     pub(crate) fn into_probe(self) -> Self {
-        Self { probe: true, troubled: false, ..self }
+        Self { probe: true, retry: None, ..self }
     }
 
     /// Whether an open breaker held it back, and it is tried again.
@@ -204,13 +207,13 @@ impl Batch {
 
     /// The same batch for a table that could not be written, or that shared a batch with such a table.
     #[must_use]
-    pub(crate) fn into_troubled(self) -> Self {
-        Self { troubled: true, ..self }
+    pub(crate) fn into_retry(self, limits: RetryLimits) -> Self {
+        Self { retry: Some(limits), ..self }
     }
 
-    /// Whether its table could not be written, or shared a batch with such a table.
-    pub(crate) fn is_troubled(&self) -> bool {
-        self.troubled
+    /// If its table could not be written, or shared a batch with such a table: what it may take.
+    pub(crate) fn retry(&self) -> Option<RetryLimits> {
+        self.retry
     }
 
     /// The label of the table that the records of a partition are for, if it has records of that topic.
@@ -248,7 +251,7 @@ impl Batch {
         self.last_span = 0;
         self.last_plan = None;
         self.probe = false;
-        self.troubled = false;
+        self.retry = None;
         // The memory of a plan that has been replaced would never be used again.
         let plans = std::mem::take(&mut self.plans);
         self.tables.retain_mut(|t| {
@@ -264,10 +267,10 @@ mod tests {
 
     #[test]
     fn a_batch_is_of_one_kind_and_empty_until_a_position_moves() {
-        let mut batch = Batch::default().into_troubled();
-        assert!(batch.is_troubled() && !batch.is_probe() && batch.is_empty());
+        let mut batch = Batch::default().into_retry(RetryLimits::FIRST);
+        assert!(batch.retry().is_some() && !batch.is_probe() && batch.is_empty());
         batch = batch.into_probe();
-        assert!(batch.is_probe() && !batch.is_troubled());
+        assert!(batch.is_probe() && batch.retry().is_none());
         batch.span(&TopicPartition::new("t", 0), Offset(5));
         assert!(!batch.is_empty());
     }

@@ -94,8 +94,8 @@ impl<'a> Selection<'a> {
         plan_of: impl Fn(&TopicPartition) -> Option<Arc<Plan>>,
         cells: &mut Cells,
     ) -> Batch {
-        let Batch { probe, troubled, .. } = *self.batch;
-        let mut batch = Batch { probe, troubled, ..Batch::default() };
+        let Batch { probe, retry, .. } = *self.batch;
+        let mut batch = Batch { probe, retry, ..Batch::default() };
         batch.push_selection(&self, plan_of, cells);
         batch
     }
@@ -128,13 +128,16 @@ impl Batch {
         self.select().partitions(keep).encode(cells)
     }
 
-    /// The batch in parts of so many records at most, to be written one after the other. None if it has no record.
-    pub(crate) fn parts(&self, records: usize, cells: &mut Cells) -> Vec<Self> {
+    /// The batch in parts of these sizes, to be written one after the other; the last takes what remains. None if the batch
+    /// has no record.
+    pub(crate) fn parts(&self, sizes: impl IntoIterator<Item = usize>, cells: &mut Cells) -> Vec<Self> {
         let count = self.records().count();
         let mut reached: Vec<Offset> = self.spans().iter().map(|span| span.expected).collect();
         let mut parts = Vec::new();
-        for start in (0..count).step_by(records.max(1)) {
-            let end = count.min(start.saturating_add(records.max(1)));
+        let mut sizes = sizes.into_iter();
+        let mut start = 0;
+        while start < count {
+            let end = sizes.next().map_or(count, |size| count.min(start.saturating_add(size.max(1))));
             let mut part = Selection::run(self, offset32(start)..offset32(end), &mut reached);
             if end == count {
                 // A position may be past the last record of its partition: only the whole batch knows.
@@ -143,6 +146,7 @@ impl Batch {
                 }
             }
             parts.push(part.encode(cells));
+            start = end;
         }
         parts
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::batch::retry_limits::Needs;
 use crate::batch::{Batch, Skip};
 use crate::observe::rejections::LatestRejection;
 use crate::rejects::policy::RejectedRecord;
@@ -40,8 +41,8 @@ pub(crate) struct TableTrouble {
     pub table: Arc<str>,
     /// For people.
     pub reason: String,
-    /// A record fails, and nothing shows whether it or the table is at fault. More records may.
-    pub undecided: bool,
+    /// What the next attempt at it needs.
+    pub needs: Needs,
 }
 
 /// How a writer has finished with a batch.

@@ -38,6 +38,14 @@ impl AdaptiveLimit {
         self.remaining = self.hold;
     }
 
+    /// More records than these took too long elsewhere.
+    pub(crate) fn lower_to(&mut self, records: usize) {
+        if records < self.limit() {
+            self.limit = Some(records);
+            self.remaining = self.hold;
+        }
+    }
+
     /// A batch of this many records is committed. One that is smaller than the limit proves nothing.
     pub(crate) fn committed(&mut self, records: usize, max_rows: usize) {
         let Some(limit) = self.limit.filter(|limit| records >= *limit) else { return };

@@ -1,6 +1,7 @@
 //! A lane: what the source holds for one writer. The batch that is being filled, and those that go before it.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::time::{Duration, Instant};
 
 use super::adaptive_limit::AdaptiveLimit;
@@ -45,7 +46,7 @@ pub(crate) struct Lane {
     /// The number of records in the batch that the writer is working on.
     pub in_flight: Option<u64>,
     /// When the writer got its latest batch.
-    sent: Option<Instant>,
+    pub sent: Option<Instant>,
     /// Partitions that were revoked or stopped while the writer was working on its batch. They may have been assigned
     /// again, at another position: what comes back of them is void.
     pub void_in_flight: Vec<TopicPartition>,
@@ -130,13 +131,16 @@ impl Lane {
         self.queued.push_front(first);
     }
 
-    /// The first part of a batch, within the adaptive limit. The rest is queued before all other batches.
+    /// The first part of a batch, within the adaptive limit and that of a retry. The rest is queued before all other batches.
     fn within_limit(&mut self, batch: Batch, cells: &mut Cells) -> Batch {
         let limit = self.adaptive_limit.limit();
-        if batch.records().count() <= limit {
+        let of_retry = batch.retry().map_or(usize::MAX, |limits| limits.records);
+        if batch.records().count() <= limit.min(of_retry) {
             return batch;
         }
-        let mut parts = batch.parts(limit, cells).into_iter();
+        // Each part of a retry that is committed doubles the size of the next.
+        let sizes = iter::successors(Some(of_retry), |size| Some(size.saturating_mul(2)));
+        let mut parts = batch.parts(sizes.map(|size| size.min(limit)), cells).into_iter();
         let first = parts.next().expect("a batch with records has a first part");
         parts.rev().for_each(|part| self.queued.push_front(part));
         first
@@ -195,7 +199,7 @@ impl Lane {
 
 /// Both in one batch, encoded for the current plans. `None` if they may not be in one batch.
 pub(super) fn joined(batch: &Batch, next: &Batch, plans: &Plans, cells: &mut Cells) -> Option<Batch> {
-    let alike = next.is_probe() == batch.is_probe() && next.is_troubled() == batch.is_troubled();
+    let alike = next.is_probe() == batch.is_probe() && next.retry().is_some() == batch.retry().is_some();
     if next.is_empty() || !alike {
         return None;
     }

@@ -5,53 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::parked_table::{ParkedTable, Stage};
 use super::{Command, Source};
 use crate::batch::Batch;
+use crate::batch::retry_limits::{Needs, RetryLimits};
 use crate::messages::report::TableTrouble;
 use crate::positions::held::HeldBy;
 use crate::types::TopicPartition;
-
-/// The wait before a parked table is tried again, at first. Doubled each time.
-const RETRY_MIN: Duration = Duration::from_millis(250);
-/// … and at most, so that the end of the cause is noticed.
-const RETRY_MAX: Duration = Duration::from_secs(3);
-
-/// What is being done for a parked table of one writer.
-#[derive(PartialEq, Eq, Debug)]
-enum Stage {
-    /// Its partitions are paused until the retry.
-    Waiting,
-    /// Its batches are with the writer again.
-    Retrying,
-    /// Its records are fetched again: with more of them it may show whether a record is at fault.
-    Fetching,
-}
-
-/// A table that a writer could not write.
-#[derive(Debug)]
-pub(super) struct ParkedTable {
-    /// What is tried again, in order: what was in hand and in the queue. None if its records are fetched again.
-    batches: Vec<Batch>,
-    stage: Stage,
-    retry_at: Instant,
-    wait: Duration,
-}
-
-/// The parked tables of all writers, by the number of the writer and the label of the table.
-#[derive(Default, Debug)]
-pub(super) struct ParkedTables(BTreeMap<(usize, Arc<str>), ParkedTable>);
-
-impl ParkedTables {
-    /// Whether no table is parked.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// All batches that wait for a retry.
-    pub(super) fn batches(&self) -> impl Iterator<Item = &Batch> {
-        self.0.values().flat_map(|parked| &parked.batches)
-    }
-}
 
 impl Source {
     /// A batch came back because one of its tables cannot be written: each table's records are tried by themselves.
@@ -65,7 +25,8 @@ impl Source {
             batch.spans().iter().map(|span| batch.table_of(&span.partition)).collect();
         for table in tables.into_iter().rev() {
             let part = batch.part(|p| batch.table_of(p) == table, &mut self.fields);
-            self.lanes[writer].queued.push_front(part.into_troubled());
+            let limits = batch.retry().unwrap_or(RetryLimits::FIRST);
+            self.lanes[writer].queued.push_front(part.into_retry(limits));
         }
         self.on_writer_idle(writer, now);
     }
@@ -75,7 +36,7 @@ impl Source {
         let was_probe = batch.is_probe();
         let batch = self.without_void(writer, batch);
         if !batch.is_empty() {
-            return self.park(writer, &batch, trouble, now);
+            return self.park(writer, &batch, &trouble, now);
         }
         if was_probe {
             self.probe_void(writer);
@@ -84,22 +45,21 @@ impl Source {
     }
 
     /// A writer cannot write a table. Its records are held, and its partitions paused.
-    fn park(&mut self, writer: usize, batch: &Batch, trouble: TableTrouble, now: Instant) {
-        let TableTrouble { table, reason, undecided } = trouble;
-        let reason: Arc<str> = Arc::from(reason);
+    fn park(&mut self, writer: usize, batch: &Batch, trouble: &TableTrouble, now: Instant) {
+        let (table, needs) = (Arc::clone(&trouble.table), trouble.needs);
         self.lanes[writer].in_flight = None;
         if batch.is_probe() {
             // The breaker of its topic holds it, and tries it again.
             let topics = batch.spans().iter().map(|span| Arc::clone(&span.partition.topic));
-            let topics = topics.map(|topic| (topic, reason.to_string())).collect();
+            let topics = topics.map(|topic| (topic, trouble.reason.clone())).collect();
             return self.tripped(writer, batch, &topics, now);
         }
         let partitions = self.partitions_of_table(writer, &table);
-        let mut batches = vec![batch.part(|p| partitions.contains(p), &mut self.fields).into_troubled()];
+        let mut batches = vec![batch.part(|p| partitions.contains(p), &mut self.fields)];
         for later in &mut self.lanes[writer].queued {
             if !later.is_probe() && later.spans().iter().any(|span| partitions.contains(&span.partition)) {
                 let part = later.part(|p| partitions.contains(p), &mut self.fields);
-                batches.push(part.into_troubled());
+                batches.push(part);
                 *later = later.part(|p| !partitions.contains(p), &mut self.fields);
             }
         }
@@ -111,20 +71,19 @@ impl Source {
         self.last = None;
         self.drop_from_open_batches(&partitions);
         let known = self.parked.0.remove(&(writer, Arc::clone(&table)));
-        let wait = known.as_ref().map_or(RETRY_MIN, |known| (known.wait * 2).min(RETRY_MAX));
-        if let Some(known) = known {
-            // This batch is of partitions that were assigned since, or follows those that were parked before.
-            batches.splice(0..0, known.batches);
-        }
-        if undecided {
+        let took = self.lanes[writer].sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
+        let mut parked = ParkedTable::after(known, batch, trouble, took, now);
+        let reason = Arc::clone(&parked.reason);
+        // This batch is of partitions that were assigned since, or follows those that were parked before.
+        batches.splice(0..0, parked.batches.drain(..));
+        if needs == Needs::MoreRecords {
             // More records may decide. All of them are fetched again, together with those that follow them.
             let records = batches.drain(..).map(|batch| batch.records().count() as u64).sum::<u64>();
             self.taken -= records;
         }
         self.command(Command::TableParked(Arc::clone(&table), Arc::clone(&reason)));
-        let parked = ParkedTable { batches, stage: Stage::Waiting, retry_at: now + wait, wait };
-        self.parked.0.insert((writer, table), parked);
-        self.hold_table(&partitions, undecided, &reason);
+        self.parked.0.insert((writer, table), ParkedTable { batches, ..parked });
+        self.hold_table(&partitions, needs == Needs::MoreRecords, &reason);
         self.on_writer_idle(writer, now);
         self.command(Command::Publish);
     }
@@ -164,7 +123,9 @@ impl Source {
                 fetched.push((*writer, Arc::clone(table)));
             } else {
                 parked.stage = Stage::Retrying;
-                self.lanes[*writer].queued.extend(parked.batches.drain(..));
+                let limits = parked.limits_at(now);
+                let batches = parked.batches.drain(..).map(|batch| batch.into_retry(limits));
+                self.lanes[*writer].queued.extend(batches);
                 retried = true;
             }
         }
@@ -187,8 +148,18 @@ impl Source {
                 parked.retry_at = now;
                 continue;
             }
-            let queued = self.lanes[writer].queued.iter().any(|b| b.is_troubled() && b.has_table(&table));
+            let limits = batch.retry().map(|limits| limits.after_commit(batch.records().count()));
+            let lane = &mut self.lanes[writer];
+            let mut queued = false;
+            for later in lane.queued.iter_mut().filter(|b| b.retry().is_some() && b.has_table(&table)) {
+                queued = true;
+                if let Some(limits) = limits {
+                    *later = std::mem::take(later).into_retry(limits);
+                }
+            }
             if !queued {
+                // What was too much for it in a retry is too much afterwards.
+                limits.into_iter().for_each(|limits| lane.adaptive_limit.lower_to(limits.records));
                 self.unpark(writer, &table);
             }
         }

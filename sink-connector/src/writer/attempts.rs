@@ -1,13 +1,15 @@
 //! The attempts at one batch: what the writer does next, after each outcome. A state machine without I/O.
 
+mod facts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use self::facts::{BatchFacts, Retry, Signals};
 use super::strategy::Strategy;
 use super::transaction::{Attempt, RolledBack};
 use super::waits::Waits;
-use crate::batch::Batch;
 use crate::messages::report::{BatchCounts, Size};
 use crate::postgres::failure::Failure;
 use crate::postgres::sqlstate::Class;
@@ -16,48 +18,6 @@ use crate::rejects::policy::RejectedRecord;
 /// So many failures with one SQLSTATE in a row, all of them after the fence, are the trouble of a table: the server can be
 /// reached and takes transactions.
 const MET_TOO_OFTEN: u32 = 3;
-
-/// What the decisions need to know about the batch.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BatchFacts {
-    /// Records in it.
-    pub records: usize,
-    /// The cheapest strategy that is correct for it.
-    pub cheapest: Strategy,
-    /// How many tables its records are for.
-    pub tables: usize,
-    /// An open breaker held it back, and it is tried again.
-    pub probe: bool,
-    /// Its table could not be written, or shared a batch with such a table.
-    pub troubled: bool,
-}
-
-impl BatchFacts {
-    pub(super) fn of(batch: &Batch) -> Self {
-        Self {
-            records: batch.records().count(),
-            cheapest: Strategy::cheapest(batch),
-            tables: batch.count_tables(),
-            probe: batch.is_probe(),
-            troubled: batch.is_troubled(),
-        }
-    }
-}
-
-/// The state of the process, read when an event is handled.
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Signals {
-    /// Another writer has replaced this one.
-    pub abandoned: bool,
-    /// The sink is stopping.
-    pub shutdown: bool,
-    /// The last transaction came further than the fence.
-    pub past_the_fence: bool,
-    /// The last transaction was ended because it was past its deadline.
-    pub overdue: bool,
-    /// The sink writes more than one table.
-    pub several_tables: bool,
-}
 
 /// What has happened: the result of the last [`Step`].
 #[derive(Debug)]
@@ -120,7 +80,11 @@ pub(super) enum Ending {
     /// One of its tables cannot be written: each table's records are to be tried by themselves.
     Divided,
     /// Its table cannot be written for now.
-    Parked(Failure),
+    Parked {
+        failure: Failure,
+        /// It may be that fewer records fit into more time.
+        took_too_long: bool,
+    },
     /// Shutdown was requested, or another writer has taken over.
     Abandoned,
 }
@@ -186,7 +150,7 @@ impl Attempts {
     pub(super) fn next(&mut self, event: Event, now: Signals) -> Step {
         match event {
             // The table of now may accept what its predecessor refused. If it cannot be read, the attempt reports why.
-            Event::Begin if self.batch.probe || self.batch.troubled => Step::EncodeAgain,
+            Event::Begin if self.batch.probe || self.batch.retry.is_some() => Step::EncodeAgain,
             Event::Begin => self.first_attempt(),
             Event::Tried(Ok(attempt)) => self.tried(attempt, now),
             Event::Tried(Err(failure)) => {
@@ -227,8 +191,8 @@ impl Attempts {
     }
 
     fn first_attempt(&mut self) -> Step {
-        self.strategy =
-            if self.was_returned || self.batch.troubled { Strategy::Confirm } else { self.batch.cheapest };
+        let confirm = self.was_returned || self.batch.retry.is_some();
+        self.strategy = if confirm { Strategy::Confirm } else { self.batch.cheapest };
         Step::Try(self.strategy)
     }
 
@@ -291,16 +255,16 @@ impl Attempts {
         let goes_on = met_before && now.past_the_fence;
         self.met = if goes_on { self.met + 1 } else { u32::from(now.past_the_fence) };
         self.last_sqlstate.clone_from(&failure.sqlstate);
-        if self.batch.troubled && self.is_to_be_timed(&failure, now) {
-            return self.retry(failure, false, now);
-        }
-        if self.batch.troubled && !self.is_too_large(&failure, now) && self.may_park(&failure, now) {
+        if self.batch.retry.is_some() && self.may_park(&failure, now) {
             // The wait is the source's, and other tables are written meanwhile.
+            if self.is_to_be_timed(&failure, now) {
+                return self.retry(failure, false, now);
+            }
             if failure.undefined_table() {
                 self.failure = Some(failure);
                 return Step::CreateDeadLetters;
             }
-            return Step::Report(Ending::Parked(failure));
+            return self.park(failure, now);
         }
         let wait = self.waits.next();
         self.failure = Some(failure.clone());
@@ -331,14 +295,23 @@ impl Attempts {
         }
     }
 
-    /// Whether fewer records may fit where these took too long.
-    fn is_too_large(&self, failure: &Failure, now: Signals) -> bool {
-        self.takes_too_long(failure, now) && self.batch.records > 1
+    fn park(&self, failure: Failure, now: Signals) -> Step {
+        // After one record had all the time there is, the next retry is a short one again.
+        let took_too_long = self.takes_too_long(&failure, now) && self.strategy != Strategy::Timed;
+        Step::Report(Ending::Parked { failure, took_too_long })
     }
 
-    /// Whether the only record takes too long, and nothing has shown yet whether it or its table is at fault.
+    /// Whether the only record takes too long, and nothing has shown yet whether it or its table is at fault. Beside other
+    /// tables, only the last of several retries may take so long.
     fn is_to_be_timed(&self, failure: &Failure, now: Signals) -> bool {
-        self.takes_too_long(failure, now) && self.batch.records == 1 && self.strategy != Strategy::Timed
+        let has_all_time = match self.batch.retry {
+            None => !now.several_tables,
+            Some(retry) => retry == Retry::Full,
+        };
+        has_all_time
+            && self.takes_too_long(failure, now)
+            && self.batch.records == 1
+            && self.strategy != Strategy::Timed
     }
 
     fn takes_too_long(&self, failure: &Failure, now: Signals) -> bool {
@@ -353,19 +326,21 @@ impl Attempts {
             || failure.statement_timeout()
             || now.overdue
             || self.met >= MET_TOO_OFTEN;
-        of_a_table && now.several_tables && self.batch.tables > 0 && self.unanswered.is_none()
+        // What was parked has to be parked again even if other tables are no longer written: its next retry gets more time.
+        let beside_others = now.several_tables || self.batch.retry.is_some();
+        of_a_table && beside_others && self.batch.tables > 0 && self.unanswered.is_none()
     }
 
     fn retry(&mut self, failure: Failure, confirmed: bool, now: Signals) -> Step {
-        if self.is_too_large(&failure, now) {
-            return Step::Report(Ending::Returned(Size::Smaller));
-        }
         if self.is_to_be_timed(&failure, now) {
             self.strategy = Strategy::Timed;
             return Step::Try(self.strategy);
         }
         if self.strategy == Strategy::Timed {
             self.strategy = self.batch.cheapest;
+        }
+        if self.takes_too_long(&failure, now) && !self.may_park(&failure, now) && self.batch.records > 1 {
+            return Step::Report(Ending::Returned(Size::Smaller));
         }
         // An internal error that comes for the first time may pass.
         let may_be_the_records = failure.clone().met_again().may_be_the_records();
@@ -374,7 +349,7 @@ impl Attempts {
                 return Step::Report(Ending::Divided);
             }
             if confirmed || !may_be_the_records {
-                return Step::Report(Ending::Parked(failure));
+                return self.park(failure, now);
             }
         }
         if failure.may_be_the_records() {

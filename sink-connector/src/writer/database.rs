@@ -8,8 +8,8 @@ use super::bisect::LastWritten;
 use super::connection::WriterConnection;
 use super::context::WriterContext;
 use super::permission::name_grant;
-use super::prefix::SHORT_LOCK_TIMEOUT;
 use super::strategy::Strategy;
+use super::timeouts;
 use super::transaction::{Attempt, AttemptContext, Ladders, attempt};
 use crate::batch::Batch;
 use crate::messages::progress::{Phase, Progress};
@@ -97,6 +97,10 @@ fn only_record(batch: &Batch) -> Option<Place> {
     Some((batch.spans()[usize::from(record.span)].partition.clone(), record.offset))
 }
 
+/// Why a table is not written for now, for people. The same after each short retry.
+const SLOW_TABLE: &str = "its rows take too long (57014): look for the trigger, constraint or lock that holds them up. \
+     Fewer of them are tried again, for longer each time, while other tables are written";
+
 /// Why a record is not written, for people. The same after each attempt.
 fn slow_record((partition, offset): &Place, deadline: Duration) -> String {
     format!(
@@ -109,7 +113,9 @@ fn slow_record((partition, offset): &Place, deadline: Duration) -> String {
 
 impl Database for WriterDatabase {
     fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
-        let alone = only_record(batch);
+        // A short retry shows only that the record needs more time.
+        let short = batch.retry().is_some_and(|limits| limits.is_below(self.shared.deadline));
+        let alone = only_record(batch).filter(|_| !short);
         self.progress.begin_attempt(alone.is_some() && alone == self.slow);
         if self.connection.is_none() {
             let connection =
@@ -139,6 +145,7 @@ impl Database for WriterDatabase {
                     failure.message = slow_record(&record, self.shared.deadline);
                     self.slow = Some(record);
                 }
+                None if short => failure.message = SLOW_TABLE.to_owned(),
                 None if overdue => {
                     failure.message = format!("ended after postgres.deadline_ms: {}", failure.message);
                 }
@@ -187,10 +194,10 @@ impl Database for WriterDatabase {
         }
         self.watched(|shared| {
             let mut connection = shared.connections.open()?;
-            if batch.is_troubled() {
+            if let Some(limits) = batch.retry() {
                 // The catalog's functions lock partitions, which must not hold the writer up for long either.
                 connection.discard();
-                connection.batch_execute(&format!("SET lock_timeout = '{SHORT_LOCK_TIMEOUT}'"))?;
+                connection.batch_execute(&timeouts::limit_locks(false, limits.lock_timeout))?;
             }
             let mut plans = HashMap::new();
             for span in batch.spans() {

@@ -23,6 +23,7 @@ pub(crate) mod stage;
 mod stage_statements;
 pub(crate) mod statements;
 pub(crate) mod strategy;
+mod timeouts;
 pub(crate) mod transaction;
 mod waits;
 
@@ -37,6 +38,7 @@ use self::database::{Database, WriterDatabase};
 use self::transaction::{Attempt, RolledBack};
 use self::waits::Waits;
 use crate::batch::Batch;
+use crate::batch::retry_limits::Needs;
 use crate::decode::Cells;
 use crate::messages::events::Event as SourceEvent;
 use crate::messages::progress::Progress;
@@ -101,7 +103,7 @@ impl<D: Database> Writer<D> {
 
     /// Does what [`Attempts`] decides until it ends with a report.
     fn write(&mut self, batch: Batch) -> Report {
-        let mut attempts = Attempts::new(BatchFacts::of(&batch), self.returned.take());
+        let mut attempts = Attempts::new(self.facts(&batch), self.returned.take());
         let mut hand = InHand { batch, whole: None };
         let (mut seen, mut started) = (self.shared.wakeup.seen(), Instant::now());
         let mut event = Event::Begin;
@@ -118,11 +120,11 @@ impl<D: Database> Writer<D> {
                 Step::ReadPositions => Event::PositionsRead(self.database.stored_is_next(&hand.batch)),
                 Step::EncodeAgain => {
                     let result = self.encode_again(&mut hand.batch);
-                    Event::EncodedAgain(BatchFacts::of(&hand.batch), result)
+                    Event::EncodedAgain(self.facts(&hand.batch), result)
                 }
                 Step::Cut(firsts) => {
                     hand.cut(&firsts);
-                    Event::Cut(BatchFacts::of(&hand.batch))
+                    Event::Cut(self.facts(&hand.batch))
                 }
                 Step::Climb(label) => {
                     self.database.climb(&label);
@@ -147,6 +149,10 @@ impl<D: Database> Writer<D> {
                 }
             }
         }
+    }
+
+    fn facts(&self, batch: &Batch) -> BatchFacts {
+        BatchFacts::of(batch, self.shared.deadline)
     }
 
     fn signals(&self) -> Signals {
@@ -224,14 +230,14 @@ impl<D: Database> Writer<D> {
                 self.shared.health.recovered(&Component::Writer(writer));
                 Report::Divided { writer, generation, batch: whole.unwrap_or(batch) }
             }
-            Ending::Parked(failure) => {
+            Ending::Parked { failure, took_too_long } => {
                 batches("parked");
-                if batch.is_troubled() {
+                if batch.retry().is_some() {
                     // It was not waited for.
                     self.count_failure(&failure);
                 }
                 self.shared.health.recovered(&Component::Writer(writer));
-                let trouble = trouble(&batch, failure);
+                let trouble = trouble(&batch, failure, took_too_long);
                 Report::Parked { writer, generation, batch: whole.unwrap_or(batch), trouble }
             }
             // The batches that follow fit only the whole; the intolerable record is found again.
@@ -244,12 +250,17 @@ impl<D: Database> Writer<D> {
 }
 
 /// Why the only table of a batch cannot be written.
-fn trouble(batch: &Batch, failure: Failure) -> TableTrouble {
+fn trouble(batch: &Batch, failure: Failure, took_too_long: bool) -> TableTrouble {
     let table = batch.plans().values().next().map(|plan| Arc::from(plan.label.as_str()));
     TableTrouble {
         table: table.expect("a batch without records has no table that fails"),
+        needs: match &failure {
+            failure if failure.undecided => Needs::MoreRecords,
+            failure if failure.lock_timeout() => Needs::Lock,
+            _ if took_too_long => Needs::Time,
+            _ => Needs::Operator,
+        },
         reason: failure.message,
-        undecided: failure.undecided,
     }
 }
 

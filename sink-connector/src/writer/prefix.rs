@@ -8,6 +8,7 @@ use postgres::SimpleQueryMessage;
 use super::connection::WriterConnection;
 use super::ladder::Rung;
 use super::strategy::Strategy;
+use super::timeouts;
 use super::transaction::AttemptContext;
 use crate::batch::{Batch, TableRows};
 use crate::positions::stored::Offsets;
@@ -16,10 +17,6 @@ use crate::table::plan::{Mode, Plan};
 
 /// What every transaction that writes begins with.
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-
-/// How long a table that could not be written waits for locks when it is tried again: not for so long that it holds up the
-/// writer's other tables.
-pub(super) const SHORT_LOCK_TIMEOUT: &str = "300ms";
 
 /// A statement of the prefix, by what its answer means.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,8 +28,8 @@ enum Statement {
     Fence {
         rows: u64,
     },
-    /// Sets how long the statements that follow wait for locks.
-    LockTimeout,
+    /// Sets how long the statements that follow may take.
+    Timeouts,
     LockTable,
     /// Returns the fingerprint of a table or of its partitions. Another one than this: the table has changed.
     Fingerprint {
@@ -73,10 +70,10 @@ pub(super) fn begin(
     if !context.open {
         statements.push((Statement::Begin, BEGIN.to_owned()));
     }
-    if batch.is_troubled() {
-        let former = "set_config('kafka_sink.lock_timeout', current_setting('lock_timeout'), true)";
-        let short = format!("set_config('lock_timeout', '{SHORT_LOCK_TIMEOUT}', true)");
-        statements.push((Statement::LockTimeout, format!("SELECT {former}, {short}")));
+    if let Some(limits) = batch.retry() {
+        let limit = timeouts::limit(limits.lock_timeout, limits.statement_timeout.min(context.deadline));
+        statements.push((Statement::Timeouts, timeouts::KEEP.to_owned()));
+        statements.push((Statement::Timeouts, limit));
     }
     if context.replay {
         let rows = batch.records().count() as u64;
@@ -100,10 +97,6 @@ pub(super) fn begin(
             let fingerprint = connection.partitions_statement(&plan.name)?;
             statements.push((Statement::Fingerprint { expected: partitions.clone() }, fingerprint));
         }
-    }
-    if batch.is_troubled() {
-        let former = "SELECT set_config('lock_timeout', current_setting('kafka_sink.lock_timeout'), true)";
-        statements.push((Statement::LockTimeout, former.to_owned()));
     }
     let sql: Vec<&str> = statements.iter().map(|(_, sql)| &**sql).collect();
     let answers = answers(&connection.client().simple_query(&sql.join("; "))?);

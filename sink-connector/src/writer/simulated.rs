@@ -13,6 +13,9 @@ use crate::decode::Cells;
 use crate::messages::report::{Report, Size};
 use crate::postgres::failure::Failure;
 
+/// The longest that a transaction may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 /// A database whose answers take time.
 pub(crate) trait SlowDatabase: Database {
     /// An attempt begins. How long it takes; `None` if it is not answered before its session ends.
@@ -72,7 +75,7 @@ impl SimulatedWriter {
         shutdown: bool,
         database: &mut impl SlowDatabase,
     ) -> Option<Report> {
-        let attempts = Attempts::new(BatchFacts::of(&batch), self.returned.take());
+        let attempts = Attempts::new(BatchFacts::of(&batch, DEADLINE), self.returned.take());
         self.work = Some((attempts, InHand { batch, whole: None }));
         self.go_on(Event::Begin, now, shutdown, database)
     }
@@ -138,11 +141,11 @@ impl SimulatedWriter {
                             &mut Cells::default(),
                         );
                     });
-                    Event::EncodedAgain(BatchFacts::of(&hand.batch), result)
+                    Event::EncodedAgain(BatchFacts::of(&hand.batch, DEADLINE), result)
                 }
                 Step::Cut(firsts) => {
                     hand.cut(&firsts);
-                    Event::Cut(BatchFacts::of(&hand.batch))
+                    Event::Cut(BatchFacts::of(&hand.batch, DEADLINE))
                 }
                 Step::Climb(label) => {
                     database.climb(&label);
@@ -172,8 +175,8 @@ impl SimulatedWriter {
             }
             Ending::Fenced => Report::Fenced { writer, generation, batch },
             Ending::Divided => Report::Divided { writer, generation, batch: whole.unwrap_or(batch) },
-            Ending::Parked(failure) => {
-                let trouble = super::trouble(&batch, failure);
+            Ending::Parked { failure, took_too_long } => {
+                let trouble = super::trouble(&batch, failure, took_too_long);
                 Report::Parked { writer, generation, batch: whole.unwrap_or(batch), trouble }
             }
             Ending::Tripped(topics) => Report::Tripped { writer, generation, batch, topics },

@@ -10,8 +10,9 @@ use super::apply::needs_stage;
 use super::bisect::{self, LastWritten, RecordOutcomes, RowsOutcome};
 use super::connection::WriterConnection;
 use super::ladder::{Ladder, Rung};
-use super::prefix::{self, Begun, SHORT_LOCK_TIMEOUT};
+use super::prefix::{self, Begun};
 use super::strategy::Strategy;
+use super::timeouts;
 use crate::batch::{Batch, TableRows};
 use crate::decode::Reason;
 use crate::messages::progress::Phase;
@@ -183,6 +184,9 @@ pub(crate) fn write(
     }
     let dead_letters = records.dead_letters();
     if !dead_letters.is_empty() {
+        if batch.retry().is_some() {
+            connection.client().batch_execute(timeouts::RESTORE)?;
+        }
         context.dead_letters.write(connection.client(), batch, &dead_letters)?;
     }
     let counts = count(batch, &records);
@@ -210,13 +214,14 @@ fn create_stages(
     // Bisecting may climb, and a staging table cannot be made then.
     let highest = |rung: Rung| if strategy >= Strategy::Bisect { Rung::Stage } else { rung };
     let plans = tables.iter().filter(|(table, rung)| needs_stage(&table.plan, &table.rows, highest(*rung)));
-    if !batch.is_troubled() {
+    let Some(limits) = batch.retry() else {
         return plans
             .into_iter()
             .try_for_each(|(table, _)| connection.create_stage(&table.plan, &table.rows));
-    }
+    };
     // That reads the table, which may be locked.
-    connection.client().batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = '{SHORT_LOCK_TIMEOUT}'"))?;
+    let limit = timeouts::limit_locks(true, limits.lock_timeout);
+    connection.client().batch_execute(&format!("BEGIN; {limit}"))?;
     for (table, _) in plans {
         connection.create_stage(&table.plan, &table.rows)?;
     }

@@ -94,6 +94,7 @@ mod server_errors;
 mod session_settings;
 mod shared_table;
 mod slow_records;
+mod slow_tables;
 mod sparse;
 mod special_tables;
 mod sqlstates;

@@ -153,7 +153,7 @@ proptest! {
     ) {
         let (plan, records, mut cells) = (plan(checked), placed(samples), Cells::default());
         let batch = whole(&plan, &records, &mut cells);
-        let parts = batch.parts(size, &mut cells);
+        let parts = batch.parts(std::iter::repeat(size), &mut cells);
         prop_assert_eq!(parts.len(), records.len().div_ceil(size));
         let mut all = Batch::default();
         for (part, records) in parts.iter().zip(records.chunks(size)) {

@@ -1,11 +1,15 @@
 //! Tables that cannot be written for a while.
 
 use super::*;
+use crate::batch::retry_limits::{Needs, RetryLimits};
 use crate::messages::report::TableTrouble;
 
 fn park(fixture: &mut Fixture, batch: Batch) -> Vec<Command> {
-    let trouble =
-        TableTrouble { table: Arc::from("t"), reason: "permission denied".to_owned(), undecided: false };
+    park_for(fixture, batch, Needs::Operator)
+}
+
+fn park_for(fixture: &mut Fixture, batch: Batch, needs: Needs) -> Vec<Command> {
+    let trouble = TableTrouble { table: Arc::from("t"), reason: "permission denied".to_owned(), needs };
     fixture.report(Report::Parked { writer: 0, generation: 0, batch, trouble })
 }
 
@@ -55,4 +59,51 @@ fn what_a_batch_has_for_others_than_the_parked_table_is_sent_at_once() {
     assert!(fixture.source.ledger.get(&other).expect("it is ours").is_quiet());
     let retry = sent(fixture.after(Duration::from_secs(1)).1).expect("the table is tried again");
     assert_eq!(span(&retry, 0), Some((10, 11, 1)));
+}
+
+/// The limits of a retry that is sent after this time.
+fn retry_after(fixture: &mut Fixture, time: Duration) -> (Batch, RetryLimits) {
+    let retry = sent(fixture.after(time).1).expect("it is tried again");
+    let limits = retry.retry().expect("it is a retry");
+    (retry, limits)
+}
+
+#[test]
+fn a_table_that_takes_too_long_is_tried_in_fewer_records_and_in_more_after_each_commit() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let batch = fixture.send(0, 10..15);
+    park_for(&mut fixture, batch, Needs::Time);
+    let (mut retry, limits) = retry_after(&mut fixture, Duration::from_millis(250));
+    assert_eq!(limits, RetryLimits::FIRST.after_failure(Needs::Time, 5));
+    for (from, to, limit) in [(10, 11, 1), (11, 13, 2), (13, 15, 4)] {
+        assert_eq!(span(&retry, 0), Some((from, to, (to - from) as u64)));
+        assert_eq!(retry.retry().expect("it is a retry").records, limit);
+        let commands = fixture.committed(retry);
+        assert_eq!(unparked(&commands), to == 15);
+        let Some(next) = sent(commands) else { break };
+        retry = next;
+    }
+    assert_eq!(fixture.source.lanes[0].adaptive_limit.limit(), 4, "what fits is known");
+}
+
+#[test]
+fn after_a_long_retry_only_short_ones_follow_for_as_long() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let batch = fixture.send(0, [10]);
+    park_for(&mut fixture, batch, Needs::Time);
+    let (long, limits) = retry_after(&mut fixture, Duration::from_millis(250));
+    assert!(limits.statement_timeout > RetryLimits::FIRST.statement_timeout);
+    fixture.now += limits.statement_timeout;
+    park_for(&mut fixture, long, Needs::Time);
+    let (begun, took) = (fixture.now, limits.statement_timeout);
+    let longer = loop {
+        let (retry, limits) = retry_after(&mut fixture, Duration::from_secs(3));
+        if limits.statement_timeout != RetryLimits::FIRST.statement_timeout {
+            break limits;
+        }
+        assert!(fixture.now < begun + took, "it is time for a longer one");
+        park_for(&mut fixture, retry, Needs::Time);
+    };
+    assert!(fixture.now >= begun + took);
+    assert_eq!(longer.statement_timeout, took * 2);
 }

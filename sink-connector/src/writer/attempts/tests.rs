@@ -19,7 +19,7 @@ const BEFORE: Signals = Signals { past_the_fence: false, ..QUIET };
 const OVERDUE: Signals = Signals { overdue: true, ..QUIET };
 
 fn facts(records: usize) -> BatchFacts {
-    BatchFacts { records, cheapest: Strategy::Whole, tables: 1, probe: false, troubled: false }
+    BatchFacts { records, cheapest: Strategy::Whole, tables: 1, probe: false, retry: None }
 }
 
 /// Attempts at a batch of so many records, after the first step.

@@ -10,12 +10,7 @@ use super::{Bisection, Control, Obstacle, PartOutcome};
 use crate::batch::Batch;
 use crate::postgres::failure::Failure;
 use crate::writer::strategy::Strategy;
-
-/// The settings of the session, to be restored.
-const KEEP: &str = "SELECT set_config('kafka_sink.statement_timeout', current_setting('statement_timeout'), true), \
-     set_config('kafka_sink.lock_timeout', current_setting('lock_timeout'), true)";
-const RESTORE: &str = "SELECT set_config('statement_timeout', current_setting('kafka_sink.statement_timeout'), true), \
-     set_config('lock_timeout', current_setting('kafka_sink.lock_timeout'), true)";
+use crate::writer::timeouts;
 
 impl Bisection<'_> {
     /// A statement for the record may take most of the deadline.
@@ -23,14 +18,16 @@ impl Bisection<'_> {
         if self.strategy != Strategy::Timed {
             return Ok(());
         }
-        self.connection.client().batch_execute(&format!("{KEEP}; {}", limits(self.deadline * 5 / 8)))?;
-        Ok(())
+        if self.batch.retry().is_none() {
+            self.connection.client().batch_execute(timeouts::KEEP)?;
+        }
+        Ok(self.connection.client().batch_execute(&limit(self.deadline * 5 / 8))?)
     }
 
     /// After the first failure, statements may take a fraction of it, so that all of them fit into the rest.
     pub(super) fn shorten_timing(&mut self) -> Result<(), Failure> {
         if self.strategy == Strategy::Timed {
-            self.connection.client().batch_execute(&limits(self.deadline / 20))?;
+            self.connection.client().batch_execute(&limit(self.deadline / 20))?;
         }
         Ok(())
     }
@@ -38,7 +35,7 @@ impl Bisection<'_> {
     /// Dead letters are written, and the transaction ends, within the limits of the session.
     pub(super) fn end_timing(&mut self) -> Result<(), Failure> {
         if self.strategy == Strategy::Timed {
-            self.connection.client().batch_execute(RESTORE)?;
+            self.connection.client().batch_execute(timeouts::RESTORE)?;
         }
         Ok(())
     }
@@ -76,15 +73,6 @@ impl Bisection<'_> {
     }
 }
 
-/// Limits the time of each statement, and of each wait for a lock to half of that. Limits of the session that are shorter
-/// stay.
-fn limits(statement: Duration) -> String {
-    let limit = |name: &str, limit: Duration| {
-        format!(
-            "set_config('{name}', least({}, (SELECT nullif(setting::int8, 0) FROM pg_catalog.pg_settings \
-             WHERE name = '{name}'))::text, true)",
-            limit.as_millis().max(1)
-        )
-    };
-    format!("SELECT {}, {}", limit("statement_timeout", statement), limit("lock_timeout", statement / 2))
+fn limit(statement: Duration) -> String {
+    timeouts::limit(statement / 2, statement)
 }

@@ -27,28 +27,28 @@ fn a_table_beside_others_is_parked_once_it_is_known_to_be_at_fault() {
     let mut attempts = begun(3);
     let failed_again = || [failed("42501"), Event::Waited, same(3)];
     assert_step(&beside_others(&mut attempts, failed_again()), "Try(Confirm)");
-    assert!(matches!(beside_others(&mut attempts, failed_again()), Step::Report(Ending::Parked(_))));
+    assert!(matches!(beside_others(&mut attempts, failed_again()), Step::Report(Ending::Parked { .. })));
     // No evidence is needed for what is never a record's.
     let step = beside_others(&mut begun(3), [failed("55P03"), Event::Waited]);
-    assert!(matches!(step, Step::Report(Ending::Parked(_))));
+    assert!(matches!(step, Step::Report(Ending::Parked { .. })));
     // An internal error may pass.
     assert_step(&beside_others(&mut begun(3), [failed("XX000"), Event::Waited]), "Try(Whole)");
 }
 
 #[test]
 fn a_troubled_table_is_encoded_again_and_parked_without_a_wait() {
-    let troubled = BatchFacts { troubled: true, ..facts(3) };
+    let troubled = BatchFacts { retry: Some(Retry::Short), ..facts(3) };
     let mut attempts = Attempts::new(troubled, None);
     assert_step(&attempts.next(Event::Begin, BESIDE_OTHERS), "EncodeAgain");
     let encoded = Event::EncodedAgain(troubled, Ok(()));
     assert_step(&attempts.next(encoded, BESIDE_OTHERS), "Try(Confirm)");
-    assert!(matches!(attempts.next(failed("42501"), BESIDE_OTHERS), Step::Report(Ending::Parked(_))));
+    assert!(matches!(attempts.next(failed("42501"), BESIDE_OTHERS), Step::Report(Ending::Parked { .. })));
 }
 
 #[test]
 fn the_trouble_of_the_whole_connection_is_waited_for_whatever_tables_there_are() {
     for code in ["25006", "57P01", "28P01", "53300"] {
-        let mut attempts = Attempts::new(BatchFacts { tables: 2, troubled: true, ..facts(3) }, None);
+        let mut attempts = Attempts::new(BatchFacts { tables: 2, retry: Some(Retry::Short), ..facts(3) }, None);
         attempts.next(Event::Begin, BESIDE_OTHERS);
         attempts.next(same(3), BESIDE_OTHERS);
         waited_for(attempts.next(failed(code), BESIDE_OTHERS));
@@ -68,12 +68,28 @@ fn an_unanswered_commit_is_resolved_before_a_table_is_parked() {
 }
 
 #[test]
-fn one_record_that_takes_too_long_parks_its_table_once_it_was_timed() {
-    let mut attempts = begun(1);
-    assert_step(&beside_others(&mut attempts, [failed("57014"), Event::Waited]), "Try(Timed)");
-    let step = beside_others(&mut attempts, [failed("57014"), Event::Waited]);
-    assert!(matches!(step, Step::Report(Ending::Parked(_))));
-    assert_step(&beside_others(&mut begun(2), [failed("57014"), Event::Waited]), "Report(Returned(Smaller))");
+fn what_takes_too_long_is_made_smaller_by_the_source_so_that_other_tables_go_on() {
+    let two_tables = BatchFacts { tables: 2, ..facts(3) };
+    let mut attempts = Attempts::new(two_tables, None);
+    let step = beside_others(&mut attempts, [Event::Begin, failed("57014"), Event::Waited]);
+    assert_step(&step, "Report(Divided)");
+    for records in [1, 2] {
+        let step = beside_others(&mut begun(records), [failed("57014"), Event::Waited]);
+        assert!(matches!(step, Step::Report(Ending::Parked { took_too_long: true, .. })));
+        let step = beside_others(&mut begun(records), [failed("55P03"), Event::Waited]);
+        assert!(matches!(step, Step::Report(Ending::Parked { took_too_long: false, .. })));
+    }
+}
+
+#[test]
+fn a_short_retry_that_takes_too_long_is_parked_without_a_wait() {
+    for (records, retry) in [(1, Retry::Short), (2, Retry::Short), (2, Retry::Full)] {
+        let facts = BatchFacts { retry: Some(retry), ..facts(records) };
+        let mut attempts = Attempts::new(facts, None);
+        beside_others(&mut attempts, [Event::Begin, Event::EncodedAgain(facts, Ok(()))]);
+        let step = attempts.next(failed("57014"), BESIDE_OTHERS);
+        assert!(matches!(step, Step::Report(Ending::Parked { took_too_long: true, .. })), "{facts:?}");
+    }
 }
 
 #[test]
@@ -84,7 +100,7 @@ fn a_code_of_the_connection_that_comes_again_and_again_past_the_fence_is_the_tab
             assert_step(&beside_others(&mut attempts, [failed(code), Event::Waited]), "Try(Whole)");
         }
         let step = beside_others(&mut attempts, [failed(code), Event::Waited]);
-        assert!(matches!(step, Step::Report(Ending::Parked(_))), "{code}: {step:?}");
+        assert!(matches!(step, Step::Report(Ending::Parked { .. })), "{code}: {step:?}");
 
         let mut attempts = begun(3);
         let before = Signals { several_tables: true, ..BEFORE };

@@ -50,16 +50,21 @@ fn a_commit_that_takes_too_long_is_timed_only_once_it_is_known_not_to_have_taken
 }
 
 #[test]
-fn beside_other_tables_it_is_parked_after_it_was_timed() {
-    let mut attempts = begun(1);
-    attempts.next(lost(), OVERDUE_BESIDE_OTHERS);
-    assert_step(&attempts.next(Event::Waited, OVERDUE_BESIDE_OTHERS), "Try(Timed)");
-    attempts.next(failed("57014"), BESIDE_OTHERS);
-    assert!(matches!(attempts.next(Event::Waited, BESIDE_OTHERS), Step::Report(Ending::Parked(_))));
-    let troubled = BatchFacts { troubled: true, ..facts(1) };
-    let mut attempts = Attempts::new(troubled, None);
+fn beside_other_tables_it_is_timed_once_shorter_retries_took_too_long() {
+    assert!(matches!(
+        after_overdue(&mut begun(1)),
+        Step::Report(Ending::Parked { took_too_long: true, .. })
+    ));
+    let retry = BatchFacts { retry: Some(Retry::Full), ..facts(1) };
+    let mut attempts = Attempts::new(retry, None);
     attempts.next(Event::Begin, BESIDE_OTHERS);
-    attempts.next(Event::EncodedAgain(troubled, Ok(())), BESIDE_OTHERS);
+    attempts.next(Event::EncodedAgain(retry, Ok(())), BESIDE_OTHERS);
     assert_step(&attempts.next(lost(), OVERDUE_BESIDE_OTHERS), "Try(Timed)");
-    assert!(matches!(attempts.next(failed("57014"), BESIDE_OTHERS), Step::Report(Ending::Parked(_))));
+    let step = attempts.next(failed("57014"), BESIDE_OTHERS);
+    assert!(matches!(step, Step::Report(Ending::Parked { took_too_long: false, .. })));
+}
+
+fn after_overdue(attempts: &mut Attempts) -> Step {
+    waited_for(attempts.next(lost(), OVERDUE_BESIDE_OTHERS));
+    attempts.next(Event::Waited, OVERDUE_BESIDE_OTHERS)
 }

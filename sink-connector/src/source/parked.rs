@@ -1,7 +1,7 @@
 //! Tables that cannot be written for now, while others can: their partitions are paused, and their records are tried again
 //! on their own, until the table takes them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,8 @@ impl Source {
             self.taken -= records;
         }
         self.command(Command::TableParked(Arc::clone(&table), Arc::clone(&reason)));
-        self.parked.0.insert((writer, table), ParkedTable { batches, ..parked });
+        parked.batches = batches;
+        self.parked.0.insert((writer, table), parked);
         self.hold_table(&partitions, needs == Needs::MoreRecords, &reason);
         self.on_writer_idle(writer, now);
         self.command(Command::Publish);

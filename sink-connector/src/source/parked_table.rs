@@ -60,7 +60,13 @@ impl ParkedTables {
 
 impl ParkedTable {
     /// The table of `batch`, which could not be written, after `took`. `known`: it was parked before.
-    pub(super) fn after(known: Option<Self>, batch: &Batch, trouble: &TableTrouble, took: Duration, now: Instant) -> Self {
+    pub(super) fn after(
+        known: Option<Self>,
+        batch: &Batch,
+        trouble: &TableTrouble,
+        took: Duration,
+        now: Instant,
+    ) -> Self {
         let needs = trouble.needs;
         let Some(mut parked) = known else {
             return Self {

@@ -30,7 +30,8 @@ impl Tables<'_> {
 
     #[track_caller]
     fn with(name: &str, deadline: Duration, ddl: &str) -> Self {
-        let tables = "CREATE TABLE sound (id int PRIMARY KEY, v int); CREATE TABLE sick (id int PRIMARY KEY, v int)";
+        let tables =
+            "CREATE TABLE sound (id int PRIMARY KEY, v int); CREATE TABLE sick (id int PRIMARY KEY, v int)";
         let world = World::new(name)
             .topics(2)
             .table(&format!("{tables}; {ddl}"))
@@ -40,7 +41,10 @@ impl Tables<'_> {
             .set("batch.linger_ms", 100);
         let topics = world.topics.clone();
         let world = world.with(|config| {
-            topics.iter().zip(NAMES).fold(config, |config, (topic, name)| config.topic_set(topic, "table", name))
+            topics
+                .iter()
+                .zip(NAMES)
+                .fold(config, |config, (topic, name)| config.topic_set(topic, "table", name))
         });
         let sink = world.sink();
         let mut tables = Self { world, sink, produced: [0; 2] };

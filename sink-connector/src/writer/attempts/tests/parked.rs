@@ -48,7 +48,8 @@ fn a_troubled_table_is_encoded_again_and_parked_without_a_wait() {
 #[test]
 fn the_trouble_of_the_whole_connection_is_waited_for_whatever_tables_there_are() {
     for code in ["25006", "57P01", "28P01", "53300"] {
-        let mut attempts = Attempts::new(BatchFacts { tables: 2, retry: Some(Retry::Short), ..facts(3) }, None);
+        let mut attempts =
+            Attempts::new(BatchFacts { tables: 2, retry: Some(Retry::Short), ..facts(3) }, None);
         attempts.next(Event::Begin, BESIDE_OTHERS);
         attempts.next(same(3), BESIDE_OTHERS);
         waited_for(attempts.next(failed(code), BESIDE_OTHERS));

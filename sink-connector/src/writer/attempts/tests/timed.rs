@@ -51,10 +51,7 @@ fn a_commit_that_takes_too_long_is_timed_only_once_it_is_known_not_to_have_taken
 
 #[test]
 fn beside_other_tables_it_is_timed_once_shorter_retries_took_too_long() {
-    assert!(matches!(
-        after_overdue(&mut begun(1)),
-        Step::Report(Ending::Parked { took_too_long: true, .. })
-    ));
+    assert!(matches!(after_overdue(&mut begun(1)), Step::Report(Ending::Parked { took_too_long: true, .. })));
     let retry = BatchFacts { retry: Some(Retry::Full), ..facts(1) };
     let mut attempts = Attempts::new(retry, None);
     attempts.next(Event::Begin, BESIDE_OTHERS);

@@ -99,12 +99,21 @@ pub fn run(args: &ImportConnectArgs, bootstrap_servers: Option<&str>) -> anyhow:
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     if file.as_os_str() == "-" {
-        io::stdin().lock().read_to_string(&mut text)?;
-        return Ok(text);
+        io::stdin().lock().read_to_end(&mut bytes)?;
+    } else {
+        bytes = fs::read(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
     }
-    Ok(fs::read_to_string(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?)
+    Ok(text(bytes))
+}
+
+/// UTF-8, or else ISO 8859-1, in which Java reads files of properties.
+fn text(bytes: Vec<u8>) -> String {
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
+    // Editors of Windows put a mark before UTF-8.
+    text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)
 }
 
 /// The keys of a configuration. Those around it, as Connect's REST interface returns them, count as well.

@@ -155,6 +155,9 @@ fn what_a_worker_returns_and_files_of_properties_are_read() {
     let properties = "# comment\nname = a\nconnector.class=io.aiven.connect.jdbc.JdbcSinkConnector\ntopics=t\nconnection.url=jdbc:postgresql:shop";
     let translation = translated(properties);
     assert_eq!(accepted(&translation).postgres.url.expose(), "postgresql://localhost/shop");
+    let latin = text(b"# f\xfcr\nname=a\ntopics=t\n".to_vec());
+    assert_eq!(parse(&latin).unwrap()["name"], "a");
+    assert_eq!(parse(&text(b"\xef\xbb\xbf{\"topics\": \"t\"}".to_vec())).unwrap()["topics"], "t");
     for wrong in ["[]", "{", "{\"a\": 1}", "", "{\"config\": 1}", "{\"topics\": [\"a\"]}"] {
         assert!(parse(wrong).is_err(), "{wrong}");
     }

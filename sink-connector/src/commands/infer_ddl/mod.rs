@@ -107,6 +107,7 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
         table,
         key: decided.then_some((configured.pk_mode, configured.pk_fields)),
         deletes: configured.delete_enabled,
+        version_field: configured.version_field,
         metadata,
         insert: known && configured.insert_mode == InsertMode::Insert,
         rename: configured.rename,

@@ -84,6 +84,10 @@ impl Proposal {
             columns.push(Column { name: name.clone(), type_name, doubts });
         }
         columns.extend(filled);
+        let has = |name: &String| sample_statistics.fields().iter().any(|field| field.name == *name);
+        doubts.extend(configured.version_field.as_ref().filter(|name| !has(name)).map(|name| {
+            format!("version_field is {name:?}, but no record has such a field: add its column, which the sink needs")
+        }));
         let mut proposal = Self {
             topic: configured.topic.clone(),
             table: configured.table.clone(),

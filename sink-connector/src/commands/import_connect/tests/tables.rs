@@ -70,3 +70,10 @@ fn the_tables_that_debezium_names_by_a_pattern_are_a_finding() {
     let one_table = debezium(&[("topics.regex", r"shop\.public\..*"), ("collection.name.format", "changes")]);
     assert!(!not_supported(&one_table).contains(&"topics.regex"), "{}", one_table.report);
 }
+
+#[test]
+fn a_transform_without_a_type_is_a_finding() {
+    let translation = jdbc(&[("transforms", "route")]);
+    assert_eq!(not_supported(&translation), ["transforms"]);
+    accepted(&translation);
+}

@@ -52,7 +52,10 @@ pub(super) fn convert(t: &mut Translation) -> Transformed {
     let mut chain = Chain { routes: Routes::new(t), key: Key::default() };
     for name in &names {
         let prefix = format!("transforms.{name}");
-        let Some(class) = t.get(&format!("{prefix}.type")) else { continue };
+        let Some(class) = t.get(&format!("{prefix}.type")) else {
+            t.not_supported("transforms", format!("the type of {name} is not known"));
+            continue;
+        };
         let transform = Transform { of_key: class.ends_with("$Key"), prefix };
         if transform.get(t, "predicate").is_none() {
             one(t, &mut chain, transform, last(&class));

@@ -18,6 +18,8 @@ pub(in crate::commands::infer_ddl) struct ConfiguredTopic {
     pub key: Option<(PkMode, Vec<String>)>,
     /// The topic is configured to delete rows.
     pub deletes: bool,
+    /// The field that rows are compared by.
+    pub version_field: Option<String>,
     /// The metadata columns.
     pub metadata: Vec<(MetadataColumn, String)>,
     /// The topic is configured to insert.

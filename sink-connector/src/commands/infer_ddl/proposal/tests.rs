@@ -231,3 +231,13 @@ fn the_place_in_kafka_has_columns_of_its_own_beside_fields_of_the_same_names() {
         [&own[..], &["n bigint", "__connect_offset bigint", "__connect_topic text"]].concat()
     );
 }
+
+#[test]
+fn a_version_that_no_record_has_is_named() {
+    let doubts = |field: &str| {
+        let configured = ConfiguredTopic { version_field: Some(field.to_owned()), ..configured() };
+        Proposal::new(&sample_statistics(&[(None, r#"{"id": 1, "v": 2}"#)]), &configured).doubts.join("; ")
+    };
+    assert!(doubts("version").contains("version_field is \"version\""), "{}", doubts("version"));
+    assert!(!doubts("v").contains("version_field"), "{}", doubts("v"));
+}

@@ -72,7 +72,7 @@ impl Source {
                 self.on_writer_idle(writer, now);
             }
             Report::Divided { batch, .. } => self.divided(writer, batch, now),
-            Report::Parked { batch, trouble, .. } => self.on_parked(writer, batch, trouble, now),
+            Report::Parked { batch, trouble, .. } => self.on_parked(writer, batch, &trouble, now),
             Report::Returned { batch, size, .. } => self.returned(writer, batch, size, now),
             Report::Tripped { batch, topics, .. } => {
                 let batch = self.without_void(writer, batch);

@@ -32,11 +32,11 @@ impl Source {
     }
 
     /// A batch came back because its table cannot be written.
-    pub(super) fn on_parked(&mut self, writer: usize, batch: Batch, trouble: TableTrouble, now: Instant) {
+    pub(super) fn on_parked(&mut self, writer: usize, batch: Batch, trouble: &TableTrouble, now: Instant) {
         let was_probe = batch.is_probe();
         let batch = self.without_void(writer, batch);
         if !batch.is_empty() {
-            return self.park(writer, &batch, &trouble, now);
+            return self.park(writer, &batch, trouble, now);
         }
         if was_probe {
             self.probe_void(writer);

@@ -23,7 +23,12 @@ use shared::signal::Shutdown;
 use shared::{http, log};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let code = command(&Cli::parse());
+    log::flush();
+    code
+}
+
+fn command(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
         Command::Reference(args) => {
             shared::out!("{}", producer::reference::text(args.json_schema)).map_err(Into::into)

@@ -1,9 +1,11 @@
 //! Logs of both binaries: to standard error, as text for people or as JSON for collectors.
 
+mod lines;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal, Write, stderr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::{IsTerminal as _, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::RwLock;
@@ -16,6 +18,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::time;
+
+pub use lines::{flush, line, lost_lines};
 
 /// How a log line is written; `log.format` in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,8 +51,6 @@ pub enum LogError {
 /// The log is JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-static LOST: AtomicU64 = AtomicU64::new(0);
-
 /// Clears the last line of the terminal, calls what it gets, and draws the line again.
 pub type MakeRoom = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
@@ -59,30 +61,12 @@ pub fn make_room(room: Option<MakeRoom>) {
     *ROOM.write() = room;
 }
 
-/// The number of log lines that could not be written: standard error is closed, or its disk is full.
-pub fn lost_lines() -> u64 {
-    LOST.load(Ordering::Relaxed)
-}
-
-/// Counts the lines that cannot be written, instead of failing.
-struct Lossy<W>(W);
-
-impl<W: Write> Write for Lossy<W> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut write = || {
-            if self.0.write_all(line).is_err() {
-                LOST.fetch_add(1, Ordering::Relaxed);
-            }
-        };
-        match &*ROOM.read() {
-            Some(room) => room(&mut write),
-            None => write(),
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+/// Writes a line above what makes room for it.
+fn write_above(line: &[u8]) {
+    let mut write = || lines::write(&mut stderr(), line);
+    match &*ROOM.read() {
+        Some(room) => room(&mut write),
+        None => write(),
     }
 }
 
@@ -98,7 +82,7 @@ pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
         .with_timer(Timestamps)
         .with_env_filter(filter)
         .log_internal_errors(false)
-        .with_writer(|| Lossy(stderr()));
+        .with_writer(|| lines::Queued);
     let installed = match format {
         LogFormat::Text => log
             .with_ansi(is_coloured(std::env::var_os("NO_COLOR").as_deref(), stderr().is_terminal()))
@@ -108,8 +92,12 @@ pub fn init(format: LogFormat, default_filter: &str) -> Result<(), LogError> {
     installed.map_err(|_| LogError::Installed)?;
     if format == LogFormat::Json {
         JSON.store(true, Ordering::Relaxed);
-        std::panic::set_hook(Box::new(|panic| write_error(&panic.to_string(), &Backtrace::capture())));
+        std::panic::set_hook(Box::new(|panic| {
+            write_error(&panic.to_string(), &Backtrace::capture());
+            lines::flush();
+        }));
     }
+    lines::start(write_above);
     Ok(())
 }
 
@@ -132,8 +120,7 @@ fn write_error(message: &str, backtrace: &Backtrace) {
     if backtrace.status() == BacktraceStatus::Captured {
         line["backtrace"] = backtrace.to_string().into();
     }
-    // If it is lost, there is nowhere else to say so.
-    let _ = Lossy(stderr()).write_all(format!("{line}\n").as_bytes());
+    lines::line(format!("{line}\n").as_bytes());
 }
 
 /// The timestamps of log lines, in the format of every other time.
@@ -194,16 +181,6 @@ mod tests {
         let coloured = |no_color: Option<&str>, terminal| is_coloured(no_color.map(OsStr::new), terminal);
         assert!(coloured(None, true) && coloured(Some(""), true));
         assert!(!coloured(Some("1"), true) && !coloured(None, false));
-    }
-
-    #[test]
-    fn lines_that_cannot_be_written_are_counted() {
-        let before = lost_lines();
-        let mut full = Lossy(io::Cursor::new([0_u8; 4]));
-        full.write_all(b"four").unwrap();
-        assert_eq!(lost_lines(), before);
-        full.write_all(b"more").unwrap();
-        assert_eq!(lost_lines(), before + 1);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 
+use crate::log;
+
 /// Prints a line on standard output: [`print`] with a newline.
 #[macro_export]
 macro_rules! outln {
@@ -26,6 +28,8 @@ macro_rules! errln {
 /// # Errors
 /// Any other failure to write, such as a full disk.
 pub fn print(text: Arguments<'_>) -> io::Result<()> {
+    // Readers of both outputs together see them in their order.
+    log::flush();
     write(&mut io::stdout().lock(), text)
 }
 
@@ -49,9 +53,9 @@ pub fn with_causes(texts: impl IntoIterator<Item = String>) -> String {
     parts.join(": ")
 }
 
-/// Prints a line on standard error. A failure is ignored.
+/// Prints a line on standard error, after the lines of the log. A failure is ignored.
 pub fn print_error(text: Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    log::line(format!("{text}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use signal_hook::consts::signal::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
+use crate::log;
+
 /// The system refused the signal handlers or their thread.
 #[derive(Debug, Error)]
 #[error("cannot handle SIGTERM and SIGINT")]
@@ -53,6 +55,7 @@ impl Shutdown {
                 let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
                 if handle.requested() {
                     tracing::warn!(signal = name, "second signal: exiting at once");
+                    log::flush();
                     // `_exit`, because exit handlers of linked libraries may wait for threads that hang.
                     signal_hook::low_level::exit(1);
                 }

@@ -14,8 +14,13 @@ use sink_connector::run::args::RunArgs;
 use sink_connector::{commands, run};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Some(outcome) = without_configuration(&cli) {
+    let code = command(&Cli::parse());
+    shared::log::flush();
+    code
+}
+
+fn command(cli: &Cli) -> ExitCode {
+    if let Some(outcome) = without_configuration(cli) {
         return outcome.unwrap_or_else(|error| commands::failed(&error));
     }
     let checks = match &cli.command {

@@ -30,7 +30,10 @@ pub(crate) fn exit_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !CONTAINED.get() {
-            report(info);
+            // If nobody reads standard error, the report would wait for ever.
+            if shared::log::flush() {
+                report(info);
+            }
             std::process::exit(1);
         }
     }));

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tests::{Record, World};
+use tests::{Record, World, wait};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -106,4 +106,32 @@ fn a_log_that_cannot_be_written_stops_nothing_and_is_counted() {
     assert!(lost >= 2.0, "{lost} lines lost");
     tests::signals::send(i32::try_from(child.id()).unwrap(), tests::signals::Signal::Term);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing_and_is_counted() {
+    let stage = Stage::new("unread_log");
+    let mut command = stage.command(&["run"]);
+    // Its pipe stays open, and takes 64 KiB.
+    let mut child = command.env("RUST_LOG", "trace").stderr(Stdio::piped()).spawn().unwrap();
+    let http = stage.variables.iter().find(|(name, _)| *name == "SINK__HTTP__LISTEN").unwrap().1.clone();
+    let lost = || {
+        let metrics = tests::http::get(&http, "/metrics").map(|(_, metrics)| metrics).unwrap_or_default();
+        tests::Metrics::parse(&metrics).map_or(0.0, |metrics| metrics.sum("sink_log_lines_lost_total"))
+    };
+    let mut rows = 10;
+    wait::until(LONG, "lines are lost", || {
+        // Each batch has lines at this level.
+        stage.world.produce_json((0..20).map(|id| json!({"id": rows + id})));
+        rows += 20;
+        stage.world.wait_rows(LONG, rows);
+        lost() > 0.0
+    });
+    stage.world.produce_json([json!({"id": -1})]);
+    stage.world.wait_rows(LONG, rows + 1);
+    assert_eq!(tests::http::get(&http, "/livez").unwrap().0, 200);
+    let asked = Instant::now();
+    tests::signals::send(i32::try_from(child.id()).unwrap(), tests::signals::Signal::Term);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "it ended after {:?}", asked.elapsed());
 }

@@ -8,6 +8,7 @@ pub(crate) mod own_table;
 pub(crate) mod parameters;
 mod password;
 pub(crate) mod redact;
+mod redact_functions;
 pub(crate) mod rules;
 pub(crate) mod session;
 pub(crate) mod settings;

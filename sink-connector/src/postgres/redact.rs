@@ -5,11 +5,13 @@
 
 use postgres::error::DbError;
 
+use super::redact_functions::in_function;
+
 /// What stands for a value.
 const HIDDEN: &str = "…";
 
 /// Words before a quoted text that names an object of the database, not a value.
-const NAMING: &[&str] = &[
+pub(super) const NAMING: &[&str] = &[
     "cast",
     "column",
     "collation",
@@ -58,18 +60,18 @@ const OF_THE_SERVER: &[&str] = &["08", "25", "26", "28", "3D", "3F", "40", "42",
 /// The error's message for people other than the readers of dead letters, with its code.
 pub(crate) fn message(error: &DbError) -> String {
     let code = error.code().code();
-    if let Some(function) = raised_by(error) {
-        return format!("{function} has raised an exception ({code})");
+    if let Some(function) = in_function(error) {
+        return function.message(error);
     }
     if is_of_a_value(error) {
         return format!("the type of a column refuses a value ({code})");
     }
-    let mut message = format!("{} ({code})", without_values(error.message()));
+    let mut message = format!("{} ({code})", without_values(error.message(), NAMING));
     // 42601 is also what types with a grammar of their own (ltree, tsquery) raise for a value.
     if code != "42601" && OF_THE_SERVER.contains(&&code[..2]) {
         for part in [error.detail(), error.hint()].into_iter().flatten() {
             message.push_str("; ");
-            message.push_str(&without_values(part));
+            message.push_str(&without_values(part, NAMING));
         }
     }
     message
@@ -100,20 +102,8 @@ pub(crate) fn report(error: &DbError) -> String {
     report
 }
 
-/// The function whose RAISE this is. Its message can be anything, such as the row.
-fn raised_by(error: &DbError) -> Option<String> {
-    if error.routine() != Some("exec_stmt_raise") {
-        return None;
-    }
-    // The innermost line of the context; its form is "PL/pgSQL function f(integer) line 3 at RAISE".
-    let line = error.where_().and_then(|context| context.lines().next()).unwrap_or_default();
-    let function = line.split(" line ").next().unwrap_or_default();
-    let named = function.starts_with("PL/pgSQL function ") && line.ends_with(" at RAISE");
-    Some(if named { function.to_owned() } else { "a function".to_owned() })
-}
-
-/// Hides quoted texts that are not the names of objects, in any language of the server.
-fn without_values(message: &str) -> String {
+/// Hides quoted texts, in any language of the server, unless they follow a word of `naming`.
+pub(super) fn without_values(message: &str, naming: &[&str]) -> String {
     let mut kept = String::with_capacity(message.len());
     let mut rest = message;
     while let Some((at, open)) = rest.char_indices().find(|(_, c)| matches!(c, '"' | '«' | '„' | '“')) {
@@ -126,7 +116,7 @@ fn without_values(message: &str) -> String {
             '«' => &['»'],
             _ => &['“', '”'],
         };
-        if NAMING.contains(&word) {
+        if naming.contains(&word) {
             // An identifier with a quote in it is rare, and then its rest is hidden.
             let end = quoted.find(close).map_or(quoted.len(), |end| end + close_len(&quoted[end..]));
             kept.push(open);
@@ -176,7 +166,7 @@ mod tests {
             ("column \"c\" of relation \"t\" is new", "column \"c\" of relation \"t\" is new"),
             ("ltree syntax error at character 3", "ltree syntax error at character 3"),
         ] {
-            assert_eq!(without_values(message), expected);
+            assert_eq!(without_values(message, NAMING), expected);
         }
     }
 

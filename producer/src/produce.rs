@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use shared::repeated::RepeatedFailures;
 use shared::signal::Shutdown;
 use shared::time;
 use thiserror::Error;
@@ -13,8 +14,6 @@ use crate::source::Source;
 use crate::status::Status;
 use crate::topic::TopicError;
 
-/// How often failures are logged. In an outage, each batch fails for the same reason.
-const LOG_EVERY: Duration = Duration::from_secs(5);
 /// The longest wait in the loop.
 const TURN: Duration = Duration::from_secs(1);
 /// How often delivery reports are served while waiting for the next record.
@@ -82,15 +81,37 @@ pub struct Production {
     moments: u64,
     /// Whether the source has ended.
     ended: bool,
-    /// How many failed records were logged, and when.
-    logged: (u64, Option<Instant>),
+    /// Which failures are logged: in an outage, each batch fails for the same reason.
+    failures: RepeatedFailures,
+    seen: Seen,
+}
+
+/// What was seen of the outcomes after the last batch.
+#[derive(Default)]
+struct Seen {
+    failed: u64,
+    acknowledged: u64,
+    /// Failed records that were logged.
+    logged: u64,
+    /// Records fail, and none was acknowledged since.
+    failing: bool,
 }
 
 impl Production {
     /// A production that has not begun.
     pub fn new(source: Source, publisher: Publisher, status: Arc<Status>, shutdown: Shutdown) -> Self {
         let bar = ProgressBar::hidden();
-        Self { source, publisher, status, shutdown, bar, moments: 0, ended: false, logged: (0, None) }
+        Self {
+            source,
+            publisher,
+            status,
+            shutdown,
+            bar,
+            moments: 0,
+            ended: false,
+            failures: RepeatedFailures::default(),
+            seen: Seen::default(),
+        }
     }
 
     /// Publishes one batch of `records`, or all that the source has, and waits for all acknowledgements. The first failure
@@ -174,15 +195,23 @@ impl Production {
         Ok(())
     }
 
-    /// Logs the records that have failed since the last time.
+    /// Logs the records that have failed: when they begin to, when the reason changes, once a minute, and when they end to.
     fn log_failures(&mut self) {
-        let (logged, at) = self.logged;
-        let failed = self.status.measured.failed.get();
-        if failed > logged && at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+        let (failed, acknowledged) =
+            (self.status.measured.failed.get(), self.status.measured.acknowledged.get());
+        if failed > self.seen.failed {
             let reason = self.status.last_failure().unwrap_or_default();
-            tracing::warn!(failed = failed - logged, reason, "records were not acknowledged");
-            self.logged = (failed, Some(Instant::now()));
+            if self.failures.to_log(&reason, Instant::now()).is_some() {
+                tracing::warn!(failed = failed - self.seen.logged, reason, "records were not acknowledged");
+                self.seen.logged = failed;
+            }
+            self.seen.failing = true;
+        } else if self.seen.failing && acknowledged > self.seen.acknowledged {
+            tracing::info!(failed, acknowledged, "records are acknowledged again");
+            self.failures.ended();
+            self.seen.failing = false;
         }
+        (self.seen.failed, self.seen.acknowledged) = (failed, acknowledged);
     }
 
     /// Serves delivery reports until the source's next record is due.

@@ -12,6 +12,7 @@
 //! - [`manual`]: completions for shells, and manual pages
 //! - [`metrics`]: a struct of metrics whose doc comments are the help texts
 //! - [`output`]: what commands print
+//! - [`repeated`]: which lines of failures that repeat are logged
 //! - [`time`]: times as text
 
 // `println!` panics on a write error; `shared::output` does not.
@@ -28,6 +29,7 @@ pub mod manual;
 pub mod metrics;
 pub mod output;
 mod page;
+pub mod repeated;
 pub mod settings;
 pub mod signal;
 pub mod time;

@@ -1,18 +1,29 @@
 //! The cause of a client's failures: a request only times out, while an earlier error names the address and the reason.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::LoginSource;
 use super::certificate::Verifier;
-use super::{LoginSource, RepeatedFailures};
+use crate::repeated::RepeatedFailures;
+
+/// How long an error counts. A client reports one that repeats every 30 s.
+const COUNTS: Duration = Duration::from_secs(120);
+/// Bound of remembered addresses. Errors of another one replace those of the address that failed longest ago.
+const MOST_ADDRESSES: usize = 8;
 
 /// The errors of one client, from its callbacks.
 #[derive(Debug, Default)]
 pub struct Causes {
-    last: Mutex<Option<String>>,
+    /// The last error of each address since a broker has answered.
+    last: Mutex<BTreeMap<String, (Instant, String)>>,
+    /// `bootstrap.servers`
+    bootstrap: String,
     failures: RepeatedFailures,
     /// Errors are logged at debug level: another client of the process reports the same ones.
     quiet: bool,
@@ -30,12 +41,21 @@ impl Causes {
     /// Says more of the refused certificates and logins of a client with these properties.
     #[must_use]
     pub fn explaining(self, config: &ClientConfig, login: Option<LoginSource>) -> Self {
-        Self { verifier: Some(Verifier::new(config)), login, ..self }
+        let bootstrap = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+        Self { verifier: Some(Verifier::new(config)), login, bootstrap, ..self }
     }
 
-    /// The last error, which names the address and the reason.
+    /// The last errors, which name address and reason; in the order of the addresses, so that the text stays the same.
     pub fn last(&self) -> Option<String> {
-        self.last.lock().clone()
+        let last = self.last.lock();
+        let errors = last.values().filter(|(at, _)| at.elapsed() < COUNTS).map(|(_, error)| error.as_str());
+        let errors: Vec<&str> = errors.collect();
+        (!errors.is_empty()).then(|| errors.join("; "))
+    }
+
+    /// Why a request had no answer: the last errors, or the request's own error with the addresses that were asked.
+    pub fn of(&self, error: &impl Display) -> String {
+        self.last().unwrap_or_else(|| format!("no answer from {}: {error}", self.bootstrap))
     }
 
     /// The error callback of a client. Returns the error's text without counters.
@@ -44,9 +64,19 @@ impl Causes {
         self.warn(&reason);
         // "All brokers down" follows the error of a single broker, which has more detail.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last.lock() = Some(reason.clone());
+            self.remember(&reason);
         }
         reason
+    }
+
+    fn remember(&self, reason: &str) {
+        let mut last = self.last.lock();
+        let address = address(reason);
+        if last.len() == MOST_ADDRESSES && !last.contains_key(address) {
+            let oldest = last.iter().min_by_key(|(_, (at, _))| *at).map(|(address, _)| address.clone());
+            oldest.and_then(|oldest| last.remove(&oldest));
+        }
+        last.insert(address.to_owned(), (Instant::now(), reason.to_owned()));
     }
 
     /// The log callback of a client.
@@ -84,9 +114,14 @@ impl Causes {
         }
     }
 
-    /// Clears the last error, so that the next one is logged at once.
+    /// The brokers have answered: earlier errors are not the cause of a later failure.
+    pub fn answered(&self) {
+        self.last.lock().clear();
+    }
+
+    /// The brokers answer again: the next error is logged at once.
     pub fn recovered(&self) {
-        *self.last.lock() = None;
+        self.answered();
         self.failures.ended();
     }
 
@@ -124,6 +159,11 @@ fn plain(reason: &str) -> String {
         }
         _ => reason.to_owned(),
     }
+}
+
+/// The address that an error of [`plain`] is about. An error without one is about all of them.
+fn address(reason: &str) -> &str {
+    reason.split_once(": ").map_or("", |(address, _)| address)
 }
 
 #[cfg(test)]
@@ -168,5 +208,30 @@ mod tests {
         assert_eq!(causes.last().as_deref(), Some("h:9092: Connection refused"));
         causes.recovered();
         assert_eq!(causes.last(), None);
+    }
+
+    #[test]
+    fn the_errors_of_several_addresses_make_one_text_whatever_their_order() {
+        let texts = [["a:1", "b:2", "b:2"], ["b:2", "b:2", "a:1"]].map(|order| {
+            let causes = Causes::default();
+            let refused = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+            for address in order {
+                causes.error(&refused, &format!("{address}/bootstrap: Connection refused (after 1ms)"));
+            }
+            causes.last().unwrap_or_default()
+        });
+        assert_eq!(texts, ["a:1: Connection refused; b:2: Connection refused"; 2]);
+    }
+
+    #[test]
+    fn a_request_that_only_times_out_names_the_addresses_that_were_asked() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "h:9092,i:9092");
+        let causes = Causes::default().explaining(&config, None);
+        assert_eq!(causes.of(&"timed out"), "no answer from h:9092,i:9092: timed out");
+        causes.error(&KafkaError::Global(RDKafkaErrorCode::Resolve), "h:9092/bootstrap: Failed to resolve");
+        assert_eq!(causes.of(&"timed out"), "h:9092: Failed to resolve");
+        causes.answered();
+        assert_eq!(causes.of(&"timed out"), "no answer from h:9092,i:9092: timed out");
     }
 }

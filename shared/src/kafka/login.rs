@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString, NulError, c_char};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use std::{io, ptr, thread};
 
 use rdkafka::bindings as rd;
@@ -16,7 +16,10 @@ use thiserror::Error;
 
 use super::token::{Token, TokenError};
 use super::token_command::TokenCommand;
-use crate::settings::{RuleError, Secret, SecretCommandError, SecretFileError, run_secret_command, with_age};
+use crate::repeated::RepeatedFailures;
+use crate::settings::{
+    RuleError, Secret, SecretCommandError, SecretFileError, run_secret_command, with_change,
+};
 
 /// How often the files are read.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -121,7 +124,7 @@ impl LoginSource {
                 let files = [("sasl.username_file", username), ("sasl.password_file", password)];
                 let described = files.into_iter().filter_map(|(name, value)| match value {
                     Value::Given(_) => None,
-                    Value::File(path) => Some(format!("{name} is {}", with_age(path))),
+                    Value::File(path) => Some(format!("{name} is {}", with_change(path))),
                 });
                 described.collect::<Vec<_>>().join(", ")
             }
@@ -139,7 +142,13 @@ impl LoginSource {
     pub fn renew<C: LoginClient>(self, client: &Arc<C>) -> io::Result<RenewedLogin> {
         let (ended, wait) = channel();
         let client = Arc::downgrade(client);
-        let mut renewal = Renewal { source: self, client, login: None, failed: None };
+        let mut renewal = Renewal {
+            source: self,
+            client,
+            login: None,
+            failed: None,
+            failures: RepeatedFailures::default(),
+        };
         let thread = thread::Builder::new().name("kafka-login".to_owned());
         thread.spawn(move || renewal.run(&wait)).map(|_| RenewedLogin(ended))
     }
@@ -178,8 +187,10 @@ struct Renewal<C> {
     client: Weak<C>,
     /// The user and password that the client has.
     login: Option<(Secret, Secret)>,
-    /// The last failure, which is logged once.
+    /// The last failure.
     failed: Option<String>,
+    /// Which failures are logged.
+    failures: RepeatedFailures,
 }
 
 impl<C: LoginClient> Renewal<C> {
@@ -188,6 +199,7 @@ impl<C: LoginClient> Renewal<C> {
             let wait = match self.once() {
                 Ok(wait) => {
                     if self.failed.take().is_some() {
+                        self.failures.ended();
                         tracing::info!("the login to Kafka is renewed again");
                     }
                     wait
@@ -267,12 +279,19 @@ impl<C: LoginClient> Renewal<C> {
         }
     }
 
-    /// Logs a failure once. The client gets one that may leave it without a token, and reports it as its error.
+    /// Logs a failure, unless it was logged within the last minute. The client gets one that may leave it without a token, and
+    /// reports it as its error.
     fn report(&mut self, failure: String) {
+        if let Some(times) = self.failures.to_log(&failure, Instant::now()) {
+            tracing::warn!(
+                error = failure,
+                times,
+                "cannot renew the login to Kafka; the previous one stays in use"
+            );
+        }
         if self.failed.as_ref() == Some(&failure) {
             return;
         }
-        tracing::warn!(error = failure, "cannot renew the login to Kafka; the previous one stays in use");
         if matches!(self.source, LoginSource::Command(..))
             && let Some(client) = self.client.upgrade()
             && let Ok(reason) = CString::new(failure.as_str())

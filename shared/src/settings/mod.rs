@@ -43,7 +43,7 @@ pub use errors::{Problem, RuleError, SettingError, SettingsErrors};
 pub use keywords::{KeywordError, keyword_values};
 pub use layers::{Layers, Loaded};
 pub use schema::Schema;
-pub use secret::{Secret, SecretFileError, is_secret_property, redact_url, redacted, with_age};
+pub use secret::{Secret, SecretFileError, is_secret_property, redact_url, redacted, with_change};
 pub use secret_command::{SecretCommandError, run_secret_command};
 pub use suggest::nearest;
 

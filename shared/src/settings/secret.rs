@@ -1,12 +1,12 @@
 //! Values that are never printed: secrets, passwords in URLs, secret librdkafka properties.
 
 use std::path::Path;
-use std::time::SystemTime;
 use std::{fmt, fs, io};
 
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::keywords;
+use crate::time;
 
 const REDACTED: &str = "[redacted]";
 
@@ -70,18 +70,14 @@ impl Serialize for Secret {
     }
 }
 
-/// The path of a file, and when it was changed last, for a message about the secret in it.
+/// The path of a file, and when it was changed last, for a message about the secret in it. The same until the next change:
+/// failures that repeat are recognised by their text.
 #[must_use]
-pub fn with_age(path: &Path) -> String {
+pub fn with_change(path: &Path) -> String {
     let shown = path.display();
-    let changed = fs::metadata(path).and_then(|file| file.modified());
-    let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
-    match age.map(|age| age.as_secs()) {
-        None => shown.to_string(),
-        Some(seconds) if seconds < 120 => format!("{shown}, which was changed {seconds} s ago"),
-        Some(seconds) if seconds < 7200 => format!("{shown}, which was changed {} min ago", seconds / 60),
-        Some(seconds) if seconds < 172_800 => format!("{shown}, which was changed {} h ago", seconds / 3600),
-        Some(seconds) => format!("{shown}, which was changed {} days ago", seconds / 86_400),
+    match fs::metadata(path).and_then(|file| file.modified()) {
+        Ok(changed) => format!("{shown}, which was changed at {}", time::text(changed)),
+        Err(_) => shown.to_string(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Health by component, for /readyz and /status.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
 use serde_json::{Value, json};
+use shared::repeated::RepeatedFailures;
 use shared::time;
 
 use super::last_errors::{ErrorStatus, LASTED, LastError, LastErrors};
@@ -65,9 +66,15 @@ struct Problem {
     since: SystemTime,
     /// Set until the first connection, which is not an error yet.
     starting: bool,
+    /// Its beginning was logged, so its end will be.
+    logged: bool,
 }
 
 impl Problem {
+    fn new(reason: String, since: SystemTime) -> Self {
+        Self { reason, since, starting: false, logged: false }
+    }
+
     fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.since).unwrap_or_default()
     }
@@ -81,6 +88,8 @@ impl Problem {
 #[derive(Default, Debug)]
 struct HealthState {
     problems: BTreeMap<Component, Problem>,
+    /// What was logged of each component.
+    logged: BTreeMap<Component, RepeatedFailures>,
     last_errors: LastErrors,
     /// How many target tables there are.
     tables: usize,
@@ -141,40 +150,49 @@ impl Health {
     /// Not ready until Kafka and PostgreSQL have answered once.
     pub(crate) fn starting() -> Self {
         let since = SystemTime::now();
-        let starting = || Problem { reason: "not connected yet".to_owned(), since, starting: true };
+        let starting = || Problem { starting: true, ..Problem::new("not connected yet".to_owned(), since) };
         let problems = [(Component::Kafka, starting()), (Component::Postgres, starting())].into();
         Self(Mutex::new(HealthState { problems, ..HealthState::default() }))
     }
 
-    /// Sets the reason why a component fails, and logs it if it is new.
+    /// Sets the reason why a component fails. A problem is logged when it begins, when its cause changes, and once a minute
+    /// while it lasts.
     pub(crate) fn fail(&self, component: Component, reason: impl Into<String>) {
         let reason = reason.into();
         let mut state = self.lock();
-        match state.problems.get_mut(&component) {
-            Some(problem) if problem.reason == reason => {}
-            Some(problem) if !problem.starting => {
-                tracing::warn!(component = component.name(), %reason, "still waiting");
-                problem.reason = reason;
-            }
-            _ => {
-                tracing::warn!(component = component.name(), %reason, "waiting");
-                state
-                    .problems
-                    .insert(component, Problem { reason, since: SystemTime::now(), starting: false });
-            }
+        let line = state.logged.entry(component.clone()).or_default().to_log(&reason, Instant::now());
+        let name = component.name();
+        let begins = || Problem::new(reason.clone(), SystemTime::now());
+        let problem = state.problems.entry(component).or_insert_with(begins);
+        if problem.starting {
+            *problem = begins();
         }
+        match line {
+            Some(times) if problem.logged => {
+                tracing::warn!(component = name, %reason, times, "still waiting");
+            }
+            Some(_) => tracing::warn!(component = name, %reason, "waiting"),
+            None => {}
+        }
+        problem.logged |= line.is_some();
+        problem.reason = reason;
     }
 
     pub(crate) fn recovered(&self, component: &Component) {
         let mut state = self.lock();
         let Some(problem) = state.problems.remove(component) else { return };
+        if let Some(logged) = state.logged.get(component) {
+            logged.ended();
+        }
         let until = SystemTime::now();
         if problem.starting {
             tracing::info!(component = component.name(), "connected");
             return;
         }
-        let after_seconds = time::seconds(problem.age(until));
-        tracing::info!(component = component.name(), after_seconds, "recovered");
+        if problem.logged {
+            let after_seconds = time::seconds(problem.age(until));
+            tracing::info!(component = component.name(), after_seconds, "recovered");
+        }
         state.end(component, &problem, until);
     }
 
@@ -192,7 +210,7 @@ impl Health {
             state.end(&component, &problem, now);
         }
         for (partition, reason) in stopped {
-            let problem = Problem { reason, since: now, starting: false };
+            let problem = Problem::new(reason, now);
             state.problems.entry(Component::Stopped(partition)).or_insert(problem);
         }
     }
@@ -265,112 +283,4 @@ impl Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(health: &Health) -> Option<String> {
-        health.last_errors().first().map(|last| last.error.clone())
-    }
-
-    /// Makes the present problem of `component` older.
-    fn age(health: &Health, component: &Component, seconds: u64) {
-        health.lock().problems.get_mut(component).unwrap().since -= Duration::from_secs(seconds);
-    }
-
-    #[test]
-    fn it_is_not_ready_before_the_first_connection_and_that_is_no_error() {
-        let health = Health::starting();
-        age(&health, &Component::Kafka, 60);
-        assert!(health.ready().is_err());
-        assert_eq!(error(&health), None);
-        health.recovered(&Component::Kafka);
-        health.recovered(&Component::Postgres);
-        assert!(health.ready().is_ok());
-        assert_eq!(error(&health), None);
-    }
-
-    #[test]
-    fn the_last_error_is_one_that_lasted_and_says_when_it_ended() {
-        let health = Health::default();
-        health.fail(Component::Writer(0), "deadlock detected");
-        assert_eq!(error(&health), None);
-        age(&health, &Component::Writer(0), 2);
-        assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
-        assert_eq!(health.last_errors()[0].recovered_timestamp, None);
-        health.recovered(&Component::Writer(0));
-        assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
-        assert!(health.last_errors()[0].recovered_timestamp.is_some());
-        health.fail(Component::Kafka, "a short one");
-        health.recovered(&Component::Kafka);
-        assert_eq!(error(&health).as_deref(), Some("writer 0: deadlock detected"));
-    }
-
-    #[test]
-    fn a_reason_that_changes_keeps_the_beginning() {
-        let health = Health::default();
-        health.fail(Component::Kafka, "refused");
-        age(&health, &Component::Kafka, 9);
-        let since = health.ready().unwrap_err()["problems"][0]["since"].clone();
-        health.fail(Component::Kafka, "timed out");
-        let problem = health.ready().unwrap_err()["problems"][0].clone();
-        assert_eq!((&problem["reason"], &problem["since"]), (&json!("timed out"), &since));
-    }
-
-    #[test]
-    fn parked_tables_leave_it_ready_unless_they_are_all_or_something_else_fails() {
-        let health = Health::default();
-        let parked = |table: &str| Component::Parked(table.to_owned());
-        health.count_tables(2);
-        health.fail(parked("a"), "locked");
-        health.fail(Component::Table("a".to_owned()), "it is missing");
-        let body = health.ready().expect("the other table can be written");
-        assert_eq!((&body["ready"], body["problems"].as_array().map(Vec::len)), (&json!(true), Some(2)));
-        health.fail(Component::Table("b".to_owned()), "it is missing");
-        assert!(health.ready().is_err(), "a table that was never there is not parked");
-        health.recovered(&Component::Table("b".to_owned()));
-        assert!(health.ready().is_ok() && !health.is_clear());
-        health.fail(parked("b"), "locked");
-        assert!(health.ready().is_err(), "all tables are parked");
-        health.recovered(&parked("b"));
-        health.fail(Component::Kafka, "unreachable");
-        assert!(health.ready().is_err());
-    }
-
-    #[test]
-    fn topics_that_cannot_be_read_leave_it_ready_unless_they_are_all() {
-        let health = Health::default();
-        let gone = |names: &[&str]| {
-            names.iter().map(|name| ((*name).to_owned(), format!("{name} is gone"))).collect()
-        };
-        health.topics(2, &gone(&["a"]));
-        let body = health.ready().expect("the other topic is read");
-        assert_eq!(body["problems"][0], health.problems()[0]);
-        assert_eq!(
-            (&body["problems"][0]["component"], &body["problems"][0]["reason"]),
-            (&json!("topic a"), &json!("a is gone"))
-        );
-        health.topics(2, &gone(&["a", "b"]));
-        assert_eq!(health.ready().unwrap_err()["reason"], "a is gone");
-        health.topics(2, &gone(&[]));
-        assert_eq!(health.ready(), Ok(json!({"ready": true})));
-    }
-
-    #[test]
-    fn stopped_partitions_leave_it_ready_unless_they_are_all() {
-        let health = Health::default();
-        let stopped = |n: i32| (0..n).map(|n| (TopicPartition::new("t", n), "why".to_owned())).collect();
-        health.partitions(0, stopped(0));
-        assert!(health.is_clear());
-        health.partitions(2, stopped(1));
-        let body = health.ready().expect("the other partition goes on");
-        assert_eq!(body["problems"][0]["component"], "partition t[0]");
-        health.partitions(2, stopped(2));
-        assert_eq!(health.ready().unwrap_err()["reason"], "why");
-        age(&health, &Component::Stopped(TopicPartition::new("t", 1)), 2);
-        health.partitions(2, stopped(1));
-        assert!(health.ready().is_ok());
-        assert_eq!(error(&health).as_deref(), Some("partition t[1]: why"));
-        health.partitions(0, stopped(0));
-        assert_eq!(health.ready(), Ok(json!({"ready": true})), "a revoked partition is another member's");
-    }
-}
+mod tests;

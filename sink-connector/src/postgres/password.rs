@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shared::settings::{Secret, SecretCommandError, SecretFileError, run_secret_command, with_age};
+use shared::settings::{Secret, SecretCommandError, SecretFileError, run_secret_command, with_change};
 use thiserror::Error;
 
 use crate::config::Config;
@@ -70,13 +70,13 @@ impl Password {
     /// Where the password of an attempt came from, for a message.
     pub(crate) fn source(&self, given: bool) -> String {
         match self {
-            Self::Passfile(path) if !given => format!("no line of passfile {} is for it", with_age(path)),
+            Self::Passfile(path) if !given => format!("no line of passfile {} is for it", with_change(path)),
             Self::None => "no password is given".to_owned(),
             Self::Given(_) => "the password is that of postgres.url".to_owned(),
             Self::File(path) => {
-                format!("the password is that of postgres.password_file {}", with_age(path))
+                format!("the password is that of postgres.password_file {}", with_change(path))
             }
-            Self::Passfile(path) => format!("the password is that of passfile {}", with_age(path)),
+            Self::Passfile(path) => format!("the password is that of passfile {}", with_change(path)),
             Self::Command(command, _) => {
                 let program = command.first().map_or("", String::as_str);
                 format!("the password is the output of postgres.password_command {program:?}")

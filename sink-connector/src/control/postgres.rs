@@ -7,10 +7,12 @@ mod positions;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
+use shared::repeated::RepeatedFailures;
 
 use crate::config::AutoOffsetReset;
 use crate::kafka::consumer::Consumer;
@@ -59,6 +61,8 @@ pub(crate) struct ControlContext {
     /// Progress of all threads whose sessions are ours.
     pub(crate) all_progress: AllProgress,
     pub(crate) unanswered: Arc<Mutex<Unanswered>>,
+    /// No pooler that assigns connections by transaction is between.
+    pub(crate) unpooled: Arc<AtomicBool>,
 }
 
 pub(crate) struct PostgresControl {
@@ -70,6 +74,8 @@ pub(crate) struct PostgresControl {
     cluster_id: Option<String>,
     /// Sessions that were ended last. One that is frozen itself takes time to disappear.
     ended: Vec<i32>,
+    /// Which failures of looking for such sessions are logged.
+    failures: RepeatedFailures,
 }
 
 /// A position query without an answer.
@@ -92,6 +98,7 @@ impl PostgresControl {
             prepared: false,
             cluster_id: None,
             ended: Vec::new(),
+            failures: RepeatedFailures::default(),
         }
     }
 
@@ -168,6 +175,9 @@ impl PostgresControl {
             Err(failure) => {
                 // A plan that failed is recorded under its table; PostgreSQL itself is reachable.
                 let table = self.shared.plans.topics().iter().any(|t| !self.table_is_ok(t));
+                if failure.connecting {
+                    return;
+                }
                 if !table || failure.connection_lost && failure.sqlstate.is_none() {
                     self.shared.health.fail(Component::Postgres, failure.to_string());
                 }
@@ -205,11 +215,16 @@ impl PostgresControl {
         let connection = self.connection.as_mut().expect("connected above");
         connection.batch_execute("SELECT 1")?;
         if !self.prepared {
-            if let Ok(mut other) = shared.connections.open()
-                && session::share_backend(connection, &mut other)?
-            {
+            // The writers of a thread that is replaced have all other connections, and were made after a check.
+            let mut other = None;
+            if !self.context.unpooled.load(Ordering::Relaxed) {
+                other = Some(shared.connections.open()?);
+            }
+            if session::is_pooled(connection, other.as_mut().map(|other| &mut ***other))? {
                 return Err(Failure::configuration(format!("{}; {}", session::POOLER, session::NO_POOLER)));
             }
+            self.context.unpooled.store(true, Ordering::Relaxed);
+            drop(other);
             shared.offsets.create(connection)?;
             if let Some(foreign) = shared.offsets.foreign(connection)? {
                 return Err(foreign_table("offsets.table", &foreign));
@@ -311,7 +326,12 @@ impl PostgresControl {
                 }
                 self.ended = ended;
             }
-            Err(error) => tracing::warn!(%error, "cannot look for an older session that holds our positions"),
+            Err(error) => {
+                if let Some(times) = self.failures.to_log(&error.to_string(), Instant::now()) {
+                    let problem = "cannot look for an older session that holds our positions";
+                    tracing::warn!(%error, times, "{problem}");
+                }
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! that hangs; while no connection can be opened, it waits. A thread that still hangs is abandoned with its pool, which the
 //! fence makes safe. At a maximum of abandoned threads, the process exits with code 1.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use crate::control::postgres::{ControlContext, PostgresControl};
 use crate::messages::events::Event;
 use crate::messages::progress::{AllProgress, Progress};
 use crate::observe::health::Component;
+use crate::postgres::contained::contain;
 use crate::postgres::session::{self, Connections};
 use crate::writer::{Writer, WriterContext};
 
@@ -34,9 +36,6 @@ enum Party {
     Writer(usize),
     Control,
 }
-
-/// The process should exit with code 1.
-struct GiveUp;
 
 /// Creates a separate connection pool for a writer.
 pub(crate) type MakeConnections = Box<dyn Fn() -> Connections + Send>;
@@ -102,12 +101,12 @@ impl Supervisor {
     ) -> std::io::Result<(Sender<Batch>, Running)> {
         let (sender, receiver) = bounded(1);
         let progress = Arc::new(Progress::default());
-        self.all_progress().push(Arc::clone(&progress));
         let writer = Writer::new(number, generation, shared, Arc::clone(&progress));
         let events = self.events.clone();
         let thread = thread::Builder::new()
             .name(format!("writer-{number}"))
             .spawn(move || writer.run(&receiver, &events))?;
+        self.all_progress().push(Arc::clone(&progress));
         let component = Component::Transaction(number);
         Ok((sender, Running { progress, generation, thread, component, rescue: None }))
     }
@@ -126,9 +125,9 @@ impl Supervisor {
         generation: u64,
     ) -> std::io::Result<Running> {
         let progress = Arc::new(Progress::default());
-        self.all_progress().push(Arc::clone(&progress));
         let control = PostgresControl::new(context, shared, Arc::clone(&progress));
         let thread = thread::Builder::new().name("postgres".to_owned()).spawn(move || control.run())?;
+        self.all_progress().push(Arc::clone(&progress));
         Ok(Running { progress, generation, thread, component: Component::Control, rescue: None })
     }
 
@@ -137,59 +136,54 @@ impl Supervisor {
         self.abandoned.retain(|thread| !thread.is_finished());
         self.shared.rejections.tick(Instant::now());
         for number in 0..self.running.len() {
-            match self.rescued(Party::Writer(number)) {
-                Ok(None) => {}
-                Ok(Some(connections)) => {
-                    if !self.replace_writer(number, connections) {
-                        return false;
-                    }
-                }
-                Err(GiveUp) => return false,
+            if let Some(connections) = self.rescued(Party::Writer(number))
+                && !self.replace_writer(number, connections)
+            {
+                return false;
             }
         }
-        match self.rescued(Party::Control) {
-            Ok(None) => {}
-            Ok(Some(connections)) => {
-                if !self.replace_control(connections) {
-                    return false;
-                }
-            }
-            Err(GiveUp) => return false,
+        if let Some(connections) = self.rescued(Party::Control)
+            && !self.replace_control(connections)
+        {
+            return false;
         }
         self.report_overdue_positions();
         true
     }
 
     /// The new thread's connections, if the thread hangs and PostgreSQL accepts connections.
-    fn rescued(&mut self, party: Party) -> Result<Option<Connections>, GiveUp> {
+    fn rescued(&mut self, party: Party) -> Option<Connections> {
         let running = match party {
             Party::Writer(number) => &mut self.running[number],
             Party::Control => match &mut self.control {
                 Some((_, running)) => running,
-                None => return Ok(None),
+                None => return None,
             },
         };
         if !running.progress.hangs(self.deadline) {
-            if running.rescue.take().is_some() {
-                self.shared.health.recovered(&running.component);
-            }
-            return Ok(None);
+            running.rescue = None;
+            self.shared.health.recovered(&running.component);
+            return None;
         }
         if let Some(rescue) = &running.rescue {
-            return Ok(rescue.try_recv().ok());
+            return rescue.try_recv().ok();
         }
         if !running.progress.was_overdue_before() {
             let reason = format!("PostgreSQL has not answered within {} ms", self.deadline.as_millis());
             self.shared.health.fail(running.component.clone(), reason);
         }
-        match rescue((self.make_connections)(), &running.progress, self.deadline) {
+        // The pool starts threads as well, and panics if it cannot.
+        let started = contain(|| (self.make_connections)())
+            .map_err(io::Error::other)
+            .and_then(|pool| rescue(pool, &running.progress, self.deadline));
+        match started {
             Ok(rescue) => running.rescue = Some(rescue),
             Err(error) => {
-                tracing::error!(%error, "cannot start a thread");
-                return Err(GiveUp);
+                let reason = format!("cannot start a thread that replaces the one that hangs: {error}");
+                self.shared.health.fail(running.component.clone(), reason);
             }
         }
-        Ok(None)
+        None
     }
 
     fn replace_writer(&mut self, number: usize, connections: Connections) -> bool {
@@ -207,14 +201,15 @@ impl Supervisor {
                 self.events.send(replaced).is_ok()
             }
             Err(error) => {
-                tracing::error!(%error, "cannot start a thread");
-                false
+                tracing::error!(%error, "cannot start a thread; trying again");
+                self.running[number].rescue = None;
+                true
             }
         }
     }
 
     fn replace_control(&mut self, connections: Connections) -> bool {
-        let Some((context, hung)) = self.control.take() else { return true };
+        let Some((context, mut hung)) = self.control.take() else { return true };
         if !self.may_abandon(&hung.component) {
             return false;
         }
@@ -226,8 +221,10 @@ impl Supervisor {
                 true
             }
             Err(error) => {
-                tracing::error!(%error, "cannot start a thread");
-                false
+                tracing::error!(%error, "cannot start a thread; trying again");
+                hung.rescue = None;
+                self.control = Some((context, hung));
+                true
             }
         }
     }

@@ -21,6 +21,8 @@ pub struct Failure {
     pub undecided: bool,
     /// The connection cannot be used again.
     pub connection_lost: bool,
+    /// A connection is still being made, and nothing has failed.
+    pub(crate) connecting: bool,
     /// What happened, without values of records.
     pub message: String,
     /// The rest of the server's error.
@@ -47,6 +49,11 @@ impl Failure {
         Self::of(Class::Configuration, message)
     }
 
+    /// There is no connection yet, and no reason why.
+    pub(crate) fn connecting() -> Self {
+        Self { connecting: true, ..Self::transient("PostgreSQL has not accepted the connection yet") }
+    }
+
     fn of(class: Class, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -56,6 +63,7 @@ impl Failure {
             before_rows: false,
             undecided: false,
             connection_lost: false,
+            connecting: false,
             message: message.into(),
             server: None,
         }
@@ -180,6 +188,7 @@ impl From<ConnectError> for Failure {
             | ConnectError::Parameters(_) => Self { connection_lost: true, ..Self::configuration(text) },
             ConnectError::NoAnswer(_)
             | ConnectError::Panicked(_)
+            | ConnectError::Thread(_)
             | ConnectError::Resolve { .. }
             | ConnectError::NoAddress(_)
             | ConnectError::Session { .. } => Self { connection_lost: true, ..Self::transient(text) },
@@ -203,6 +212,7 @@ impl From<postgres::Error> for Failure {
             undecided: false,
             // After an error in COPY the protocol state of the connection is uncertain.
             connection_lost: true,
+            connecting: false,
             message: redact::message(db),
             server: Some(Box::new(ServerReport {
                 text: redact::report(db),

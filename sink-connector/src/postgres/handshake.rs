@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
@@ -58,6 +59,9 @@ pub(crate) enum ConnectError {
     Parameters(Vec<Problem>),
     #[error("PostgreSQL did not answer within {} ms while connecting", .0.as_millis())]
     NoAnswer(Duration),
+    /// The process or its user has too many threads, or too little memory.
+    #[error("cannot start a thread for the connection: {0}")]
+    Thread(io::Error),
     /// The client library panics if the process has no file descriptor left for its runtime.
     #[error("cannot open a connection; has the process reached its limit of open files (ulimit -n)? {0}")]
     Panicked(#[from] ContainedPanic),
@@ -136,8 +140,8 @@ fn within<T>(
     let _one_at_a_time = ATTEMPT.lock();
     let before = sockets();
     let (done, ended) = bounded::<()>(0);
-    std::thread::scope(|scope| {
-        let watch = scope.spawn(move || {
+    thread::scope(|scope| {
+        let watch = thread::Builder::new().name("connect".to_owned()).spawn_scoped(scope, move || {
             let mut wait = deadline;
             let mut expired = false;
             while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
@@ -149,6 +153,7 @@ fn within<T>(
             }
             expired
         });
+        let watch = watch.map_err(ConnectError::Thread)?;
         let outcome = contain(attempt);
         drop(done);
         let expired = watch.join().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -23,6 +24,8 @@ pub(crate) type Connection = r2d2::PooledConnection<Manager>;
 pub(crate) struct Manager {
     /// Connects, with passwords and certificates as they are then.
     connector: Arc<Connector>,
+    /// How many connections are being made.
+    running: Arc<AtomicUsize>,
     /// What connections are asked. It makes none, so it has no settings.
     inner: PostgresConnectionManager<NoTls>,
 }
@@ -60,7 +63,10 @@ impl ManageConnection for Manager {
     type Error = Failure;
 
     fn connect(&self) -> Result<Link, Failure> {
-        Ok(Link { client: self.connector.open()?, discarded: false })
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let client = self.connector.open();
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        Ok(Link { client: client?, discarded: false })
     }
 
     fn is_valid(&self, link: &mut Link) -> Result<(), Failure> {
@@ -80,6 +86,7 @@ const GET_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) struct Connections {
     pool: Pool,
     last_error: Arc<Mutex<Option<Failure>>>,
+    running: Arc<AtomicUsize>,
 }
 
 impl Connections {
@@ -88,6 +95,7 @@ impl Connections {
     /// It runs threads that own PostgreSQL clients, which own runtimes: never make or drop one inside async code.
     pub(crate) fn new(connector: &Arc<Connector>, size: u32) -> Self {
         let last_error = Arc::new(Mutex::new(None));
+        let running = Arc::new(AtomicUsize::new(0));
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(0))
@@ -98,9 +106,10 @@ impl Connections {
             .error_handler(Box::new(Remember(Arc::clone(&last_error))))
             .build_unchecked(Manager {
                 connector: Arc::clone(connector),
+                running: Arc::clone(&running),
                 inner: PostgresConnectionManager::new(postgres::Config::new(), NoTls),
             });
-        Self { pool, last_error }
+        Self { pool, last_error, running }
     }
 
     /// A connection, or why there is none. Waits half a second at most.
@@ -110,12 +119,19 @@ impl Connections {
                 *self.last_error.lock() = None;
                 Ok(connection)
             }
-            Err(error) => Err(self
-                .last_error
-                .lock()
-                .clone()
-                .unwrap_or_else(|| Failure::transient(format!("no connection to PostgreSQL: {error}")))),
+            Err(error) => Err(self.last_error.lock().clone().unwrap_or_else(|| {
+                if self.is_connecting() {
+                    Failure::connecting()
+                } else {
+                    Failure::transient(format!("no connection to PostgreSQL: {error}"))
+                }
+            })),
         }
+    }
+
+    /// Whether a connection is being made, or has just been made. An attempt ends at its time limits.
+    fn is_connecting(&self) -> bool {
+        self.running.load(Ordering::SeqCst) > 0 || self.pool.state().idle_connections > 0
     }
 
     /// `(idle, in use)` connections.
@@ -149,7 +165,7 @@ pub(crate) fn backend(client: &mut Client) -> Result<Backend, postgres::Error> {
     Ok(Backend { pid: rows.first().expect("a SELECT without FROM has one row").get(0) })
 }
 
-/// What is wrong if two open sessions share a backend.
+/// What is wrong if sessions and backends are not the same.
 pub(crate) const POOLER: &str =
     "a pooler assigns connections by transaction (pgbouncer: pool_mode = transaction)";
 /// What to do then.
@@ -158,11 +174,15 @@ pub(crate) const NO_POOLER: &str =
 /// Questions to two sessions. A pooler may answer them by different backends.
 const POOLER_ATTEMPTS: usize = 3;
 
-/// Whether two open sessions have one backend: a pooler assigns it for one transaction. What a session sets and prepares is then
-/// another one's.
-pub(crate) fn share_backend(one: &mut Client, other: &mut Client) -> Result<bool, postgres::Error> {
+/// Whether a session has several backends, or shares one with the other session: a pooler assigns it for one transaction. What a
+/// session sets and prepares is then another one's.
+pub(crate) fn is_pooled(one: &mut Client, mut other: Option<&mut Client>) -> Result<bool, postgres::Error> {
+    let first = backend(one)?;
     for _ in 0..POOLER_ATTEMPTS {
-        if backend(one)? == backend(other)? {
+        // Twice in a row: a pooler that uses its backends by turns gives two alternating sessions always the same ones.
+        let own = [backend(one)?, backend(one)?];
+        let others = other.as_deref_mut().map(backend).transpose()?;
+        if own.iter().any(|backend| *backend != first || Some(*backend) == others) {
             return Ok(true);
         }
     }

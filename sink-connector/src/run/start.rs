@@ -85,6 +85,7 @@ fn start_postgres_control(
         events,
         all_progress,
         unanswered: Arc::default(),
+        unpooled: Arc::default(),
     })?;
     Ok(requests_in)
 }

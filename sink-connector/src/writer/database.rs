@@ -14,6 +14,7 @@ use super::transaction::{Attempt, AttemptContext, Ladders, attempt};
 use crate::batch::Batch;
 use crate::messages::progress::{Phase, Progress};
 use crate::postgres::failure::Failure;
+use crate::postgres::session::Connection;
 use crate::table::plan::Plan;
 use crate::types::TopicPartition;
 
@@ -71,6 +72,19 @@ impl WriterDatabase {
         outcome
     }
 
+    /// A connection of the pool. Waits while one is being made.
+    fn open(&self) -> Result<Connection, Failure> {
+        loop {
+            match self.watched(|shared| shared.connections.open()) {
+                Err(failure)
+                    if failure.connecting
+                        && !self.shared.shutdown.requested()
+                        && !self.progress.abandoned() => {}
+                opened => return opened,
+            }
+        }
+    }
+
     /// Adds the missing GRANT to the failure. This session cannot be asked any more.
     fn name_grant(&self, batch: &Batch, failure: &mut Failure) {
         let named = self.watched(|shared| {
@@ -118,8 +132,8 @@ impl Database for WriterDatabase {
         let alone = only_record(batch).filter(|_| !short);
         self.progress.begin_attempt(alone.is_some() && alone == self.slow);
         if self.connection.is_none() {
-            let connection =
-                self.watched(|shared| WriterConnection::new(shared.connections.open()?, &shared.offsets))?;
+            let pooled = self.open()?;
+            let connection = self.watched(|shared| WriterConnection::new(pooled, &shared.offsets))?;
             self.progress.connected(connection.backend.pid);
             self.connection = Some(connection);
         }
@@ -192,8 +206,8 @@ impl Database for WriterDatabase {
         if self.connection.is_some() {
             self.disconnect();
         }
+        let mut connection = self.open()?;
         self.watched(|shared| {
-            let mut connection = shared.connections.open()?;
             if let Some(limits) = batch.retry() {
                 // The catalog's functions lock partitions, which must not hold the writer up for long either.
                 connection.discard();

@@ -183,6 +183,9 @@ impl<D: Database> Writer<D> {
     }
 
     fn note_failure(&self, failure: &Failure) {
+        if failure.connecting {
+            return;
+        }
         self.count_failure(failure);
         self.shared.health.fail(Component::Writer(self.number), failure.to_string());
     }

@@ -29,12 +29,20 @@ impl Pooler {
     /// # Errors
     /// It is not installed, or does not accept connections.
     pub fn start(postgres: &Postgres, mode: &str) -> Result<Self> {
+        Self::with(postgres, mode, "")
+    }
+
+    /// The same with further settings, a line each.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn with(postgres: &Postgres, mode: &str, more: &str) -> Result<Self> {
         let dir = Scratch::new("pgbouncer")?;
         let port = ports::free();
         let at = |name: &str| dir.path().join(name).display().to_string();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             auth_type = trust\nauth_file = {}\npool_mode = {mode}\nunix_socket_dir =\nlogfile = {}\n",
+             auth_type = trust\nauth_file = {}\npool_mode = {mode}\nunix_socket_dir =\nlogfile = {}\n{more}\n",
             postgres.port(),
             at("users"),
             at("log"),

@@ -11,9 +11,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const REFUSED: &str = "a pooler assigns connections by transaction (pgbouncer: pool_mode = transaction)";
 const ACTION: &str = "connect to the server itself, or set pool_mode = session";
 
-fn behind(mode: &str) -> (World<'static>, Pooler) {
+fn behind(mode: &str, more: &str) -> (World<'static>, Pooler) {
     let world = World::new("pooler").table("CREATE TABLE t (id int PRIMARY KEY)").upsert("id");
-    let pooler = Pooler::start(&world.postgres, mode).expect("pgbouncer starts");
+    let pooler = Pooler::with(&world.postgres, mode, more).expect("pgbouncer starts");
     let database: String = world.one("SELECT current_database()::text");
     let url = pooler.url_of(&database);
     (world.set("postgres.url", url), pooler)
@@ -21,7 +21,7 @@ fn behind(mode: &str) -> (World<'static>, Pooler) {
 
 #[test]
 fn a_pooler_that_assigns_by_transaction_is_refused_at_the_start_with_the_words_of_check() {
-    let (world, _pooler) = behind("transaction");
+    let (world, _pooler) = behind("transaction", "");
     world.produce_json((0..50).map(|id| json!({ "id": id })));
     let check = world.config.finish(&["check"], PATIENCE).expect_code(1);
     assert!(check.stdout.contains(REFUSED) && check.stdout.contains(ACTION), "{}", check.stdout);
@@ -41,9 +41,24 @@ fn a_pooler_that_assigns_by_transaction_is_refused_at_the_start_with_the_words_o
 
 #[test]
 fn a_pooler_that_assigns_by_session_carries_records() {
-    let (world, _pooler) = behind("session");
+    let (world, _pooler) = behind("session", "");
     world.config.finish(&["check"], PATIENCE).expect_code(0);
     world.produce_json((0..50).map(|id| json!({ "id": id })));
     world.config.until_end().expect_code(0);
     assert_eq!(world.rows(), 50);
+}
+
+#[test]
+fn a_pooler_with_more_backends_than_sessions_is_refused_as_well() {
+    // Each transaction gets the next backend, so that sessions seldom share one at the same time.
+    let settings = "server_round_robin = 1\nmin_pool_size = 4\ndefault_pool_size = 8";
+    for _ in 0..3 {
+        let (world, _pooler) = behind("transaction", settings);
+        world.produce_json((0..50).map(|id| json!({ "id": id })));
+        let check = world.config.finish(&["check"], PATIENCE).expect_code(1);
+        assert!(check.stdout.contains(REFUSED), "{}", check.stdout);
+        let run = world.config.finish(&["run", "--until-end", "--deadline", "5s"], PATIENCE).expect_code(5);
+        assert!(run.stderr.contains(REFUSED), "{}", run.stderr);
+        assert_eq!(world.rows(), 0);
+    }
 }

@@ -13,7 +13,7 @@ use crate::commands::postgres as connect;
 use crate::config::{Config, DeadLetters};
 use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
-use crate::postgres::session::{Connections, NO_POOLER, POOLER, exists, share_backend};
+use crate::postgres::session::{Connections, NO_POOLER, POOLER, exists, is_pooled};
 use crate::postgres::sql::{TableName, ident};
 use crate::rejects::dead_letters::DeadLetters as StoredDeadLetters;
 use crate::table::catalog::Table;
@@ -79,11 +79,14 @@ fn server(
     report: &mut Report,
 ) -> Result<(), postgres::Error> {
     // First: behind such a pooler, the statements of other sessions are in the way of ours.
-    if let Ok(mut other) = connect::open(connections, config)
-        && share_backend(client, &mut other)?
-    {
+    let mut other = connect::open(connections, config);
+    if let Err(error) = &other {
+        report.error("postgres", format!("no second connection: {}", error.problem), &*error.action);
+    }
+    if is_pooled(client, other.as_mut().ok().map(|other| &mut ***other))? {
         report.error("postgres", POOLER, NO_POOLER);
     }
+    drop(other);
     let row = client.query_one(
         "SELECT current_setting('server_version'), pg_catalog.pg_is_in_recovery(), \
                 current_setting('transaction_read_only') = 'on', current_user::text, current_database()::text, \

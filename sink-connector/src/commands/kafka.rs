@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use shared::settings::nearest;
 
 use crate::config::Config;
+use crate::kafka::cause::{cause, last_error};
 use crate::kafka::consumer::{ClientSettings, Consumer};
 use crate::kafka::group::{self, Member};
 use crate::kafka::topic_ids::topic_ids;
@@ -120,7 +121,7 @@ impl Kafka {
     fn metadata(&self, topic: &str) -> Result<Metadata, CommandError> {
         self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT).map_err(|error| {
             CommandError::new(
-                format!("cannot read the metadata of topic {topic}: {error}"),
+                format!("cannot read the metadata of topic {topic}: {}", cause(&self.consumer, &error)),
                 "make sure that the brokers are reachable",
             )
         })
@@ -199,6 +200,10 @@ impl Kafka {
         if is_denied || problem.contains("GroupAuthorizationFailed") {
             return self.not_authorised_for_group();
         }
+        let problem = match self.last_error() {
+            Some(why) => format!("{problem}: {why}"),
+            None => problem,
+        };
         CommandError::new(problem, "make sure that every partition has a leader, and see the brokers' log")
     }
 
@@ -214,15 +219,7 @@ impl Kafka {
 
     /// The client's last error, if any.
     pub fn last_error(&self) -> Option<String> {
-        // Errors arrive with polls.
-        for _ in 0..10 {
-            if self.consumer.poll(Duration::from_millis(10)).is_none()
-                && self.consumer.context().last_error().is_some()
-            {
-                break;
-            }
-        }
-        self.consumer.context().last_error()
+        last_error(&self.consumer)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer as _;
 
+use crate::kafka::cause::hand_over_errors;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::list_offsets;
 use crate::kafka::query::QueryError;
@@ -24,11 +25,15 @@ const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 pub(crate) struct LogEnds {
+    pub queries: Consumer,
+    /// The member of the group, whose errors are logged.
     pub consumer: Consumer,
     pub events: Sender<Event>,
     pub topic_ids: Sender<CompareTopics>,
     pub health: Arc<Health>,
     pub topics: Topics,
+    /// The topics that were found last, if the sink subscribes to them by name.
+    pub found: Vec<String>,
     pub watched: WatchedPartitions,
     pub interval: Duration,
     /// Whether to report the current ends once, for `--until-end`.
@@ -59,6 +64,7 @@ impl LogEnds {
     }
 
     fn recovered(&self) {
+        self.queries.context().answered();
         if !self.health.is_ok(&Component::Kafka) {
             self.consumer.context().recovered();
             self.health.recovered(&Component::Kafka);
@@ -66,15 +72,16 @@ impl LogEnds {
     }
 
     fn read(&mut self) -> Result<(), QueryError> {
-        let topics = self.topics.now(&self.consumer, KAFKA_TIMEOUT)?;
+        hand_over_errors(&self.queries);
+        let topics = self.topics.now(&self.queries, KAFKA_TIMEOUT)?;
+        self.subscribe(&topics);
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         if self.topic_ids.send(names.iter().map(|name| Arc::from(*name)).collect()).is_err() {
             tracing::debug!("the thread that compares topic ids has ended");
         }
-        let described = describe(&self.consumer, &names, KAFKA_TIMEOUT);
-        if let Err(error @ DescribeError::Unreachable(_)) = described {
-            return Err(error.into());
-        }
+        let described = describe(&self.queries, &names, KAFKA_TIMEOUT);
+        // One broker was asked, and the leaders may be others.
+        let unanswered = matches!(described, Err(DescribeError::Unreachable(_)));
         // An error of one topic or partition must not hide the ends of the others.
         let unreadable = described.map_err(QueryError::from).and_then(|now| self.unreadable(&names, &now));
         let (unreadable, mut trouble) = match unreadable {
@@ -90,35 +97,49 @@ impl LogEnds {
         }
         let mut watched = self.watched.lock().clone();
         watched.retain(|partition| !unreadable.contains_key(&*partition.topic));
-        let mut known = self.ends(&watched);
-        let mut found = Vec::with_capacity(watched.len());
+        let timeout = |failed| if failed { TIMEOUT_AFTER_FAILURE } else { KAFKA_TIMEOUT };
+        let mut known = self.ends(&watched, timeout(unanswered));
+        let all = watched.len();
+        let mut found = Vec::with_capacity(all);
         for partition in watched {
-            let timeout = if trouble.is_none() { KAFKA_TIMEOUT } else { TIMEOUT_AFTER_FAILURE };
-            let known = known.remove(&partition).map(Ok);
-            match known.unwrap_or_else(|| self.watermarks(&partition, timeout)) {
-                Ok(watermarks) => found.push((partition, watermarks)),
-                Err(error) => trouble = trouble.or(Some(error)),
+            match known.remove(&partition) {
+                Some(watermarks) => found.push((partition, watermarks)),
+                // Hundreds of queries would only time out.
+                None if unanswered => {}
+                None => match self.watermarks(&partition, timeout(trouble.is_some())) {
+                    Ok(watermarks) => found.push((partition, watermarks)),
+                    Err(error) => trouble = trouble.or(Some(error)),
+                },
             }
         }
+        let leaders_answer = unanswered && all > 0 && found.len() == all;
         self.notify(Event::Watermarks(found));
-        trouble.map_or(Ok(()), Err)
+        trouble.filter(|_| !leaders_answer).map_or(Ok(()), Err)
+    }
+
+    fn subscribe(&mut self, topics: &[String]) {
+        let mut topics = topics.to_vec();
+        topics.sort_unstable();
+        if self.topics.by_name() && topics != self.found {
+            self.found.clone_from(&topics);
+            self.notify(Event::Topics(topics));
+        }
     }
 
     /// The ends of the partitions that have a leader. The others are queried one by one, and the errors say what is wrong.
-    fn ends(&self, partitions: &[TopicPartition]) -> HashMap<TopicPartition, Watermarks> {
-        let listed =
-            list_offsets::log_ends(&self.consumer, partitions, KAFKA_TIMEOUT).unwrap_or_else(|error| {
-                tracing::debug!(%error, "cannot list the log ends at once");
-                HashMap::new()
-            });
+    fn ends(&self, partitions: &[TopicPartition], timeout: Duration) -> HashMap<TopicPartition, Watermarks> {
+        let listed = list_offsets::log_ends(&self.queries, partitions, timeout).unwrap_or_else(|error| {
+            tracing::debug!(%error, "cannot list the log ends at once");
+            HashMap::new()
+        });
         listed.into_iter().map(|(partition, (low, high))| (partition, Watermarks { low, high })).collect()
     }
 
     fn watermarks(&self, partition: &TopicPartition, timeout: Duration) -> Result<Watermarks, QueryError> {
         let (low, high) = self
-            .consumer
+            .queries
             .fetch_watermarks(&partition.topic, partition.partition.0, timeout)
-            .map_err(QueryError::failed("the end", partition))?;
+            .map_err(QueryError::failed(&self.queries, "the end", partition))?;
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
@@ -126,9 +147,9 @@ impl LogEnds {
         let mut all = Vec::new();
         for topic in topics {
             let metadata = self
-                .consumer
+                .queries
                 .fetch_metadata(Some(topic), KAFKA_TIMEOUT)
-                .map_err(QueryError::failed("the partitions", topic))?;
+                .map_err(QueryError::failed(&self.queries, "the partitions", topic))?;
             let found = metadata.topics().iter().find(|t| t.name() == topic);
             let partitions = found.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
             if partitions.is_empty() {
@@ -136,7 +157,7 @@ impl LogEnds {
             }
             all.extend(partitions.iter().map(|p| TopicPartition::new(topic.as_str(), p.id())));
         }
-        let mut known = self.ends(&all);
+        let mut known = self.ends(&all, KAFKA_TIMEOUT);
         let mut ends = HashMap::with_capacity(all.len());
         for partition in all {
             let known = known.remove(&partition).map(Ok);
@@ -159,7 +180,10 @@ impl LogEnds {
             refused.map(|(topic, error)| (topic, error.to_string())).collect();
         // A broker before 2.8 has no topic ids; the metadata shows whether the topic exists.
         for topic in topics.iter().filter(|topic| !now.ids.contains_key(**topic)) {
-            let metadata = self.consumer.fetch_metadata(Some(topic), KAFKA_TIMEOUT)?;
+            let metadata = self
+                .queries
+                .fetch_metadata(Some(topic), KAFKA_TIMEOUT)
+                .map_err(QueryError::failed(&self.queries, "the partitions", topic))?;
             if metadata.topics().iter().all(|t| t.name() != *topic || t.partitions().is_empty()) {
                 let error = QueryError::NotVisible((*topic).to_owned());
                 unreadable.insert((*topic).to_owned(), error.to_string());

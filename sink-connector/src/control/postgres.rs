@@ -55,7 +55,7 @@ impl Unanswered {
 #[derive(Clone)]
 pub(crate) struct ControlContext {
     pub(crate) identity: Identity,
-    pub(crate) consumer: Consumer,
+    pub(crate) queries: Consumer,
     pub(crate) requests: Receiver<Request>,
     pub(crate) events: Sender<Event>,
     /// Progress of all threads whose sessions are ours.

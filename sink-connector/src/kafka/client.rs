@@ -45,6 +45,9 @@ pub(crate) trait Client {
     /// The partitions that are being fetched, paused ones included.
     fn assignment(&self) -> Vec<TopicPartition>;
 
+    /// Joins the group for these topics, or changes which they are.
+    fn subscribe(&mut self, topics: &[String]) -> KafkaResult<()>;
+
     /// Begins to fetch partitions at these positions. An empty list answers an empty assignment.
     fn assign(&mut self, positions: &[(TopicPartition, Offset)]) -> KafkaResult<()>;
 
@@ -98,6 +101,11 @@ impl Client for RdKafka {
 
     fn assignment(&self) -> Vec<TopicPartition> {
         self.consumer.assignment().map(|list| partitions_of(&list)).unwrap_or_default()
+    }
+
+    fn subscribe(&mut self, topics: &[String]) -> KafkaResult<()> {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics)
     }
 
     fn assign(&mut self, positions: &[(TopicPartition, Offset)]) -> KafkaResult<()> {

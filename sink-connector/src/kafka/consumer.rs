@@ -1,6 +1,5 @@
 //! The Kafka consumer: its properties, and a rebalance callback without I/O.
 
-use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -40,6 +39,16 @@ pub struct Context {
     causes: Causes,
     metrics: Arc<Metrics>,
     login: OnceLock<RenewedLogin>,
+    role: Role,
+}
+
+/// What a client is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A member of the group, which only the source polls.
+    Member,
+    /// Queries.
+    Queries,
 }
 
 impl Context {
@@ -48,17 +57,22 @@ impl Context {
         std::mem::take(&mut *self.rebalances.lock())
     }
 
-    /// The last error of the client. A failed request itself reports only a timeout.
-    pub fn last_error(&self) -> Option<String> {
-        self.causes.last()
+    /// Its errors.
+    pub(super) fn causes(&self) -> &Causes {
+        &self.causes
     }
 
-    /// Why a request failed: the client's last error, which names the address and the cause, or `error`.
-    pub(crate) fn cause(&self, error: &impl Display) -> String {
-        self.last_error().unwrap_or_else(|| error.to_string())
+    /// Whether only the source may poll it.
+    pub(super) fn is_member(&self) -> bool {
+        self.role == Role::Member
     }
 
-    /// Clears the last error, so that the next one is logged at once.
+    /// The brokers have answered: earlier errors are not the cause of a later failure.
+    pub(crate) fn answered(&self) {
+        self.causes.answered();
+    }
+
+    /// The brokers answer again: the next error is logged at once.
     pub(crate) fn recovered(&self) {
         self.causes.recovered();
     }
@@ -125,19 +139,29 @@ pub(crate) struct ClientSettings<'a> {
 impl ClientSettings<'_> {
     /// Creates the consumer of `run`.
     pub(crate) fn consumer(self) -> KafkaResult<Consumer> {
-        with_context(&self.properties(), self.kafka.login(), self.metrics, Causes::default())
+        with_context(&self.properties(), self.kafka.login(), self.metrics, Causes::default(), Role::Member)
     }
 
     /// Creates a consumer for commands. It never joins the group, and reports the end of each assigned partition.
     pub(crate) fn observer(self) -> KafkaResult<Consumer> {
-        let mut properties = self.properties();
+        let mut properties = self.query_properties();
         properties.set("enable.partition.eof", "true");
-        with_context(&properties, self.kafka.login(), self.metrics, Causes::default())
+        with_context(&properties, self.kafka.login(), self.metrics, Causes::default(), Role::Queries)
     }
 
     /// Creates a client for queries only. Its errors are logged at debug level: the consumer of the process reports them.
     pub(crate) fn query_client(self) -> KafkaResult<Consumer> {
-        with_context(&self.properties(), self.kafka.login(), self.metrics, Causes::quiet())
+        let properties = self.query_properties();
+        with_context(&properties, self.kafka.login(), self.metrics, Causes::quiet(), Role::Queries)
+    }
+
+    fn query_properties(&self) -> ClientConfig {
+        let mut properties = self.properties();
+        // A query that waits for a broker of which the client needs a connection now and then makes it connect without a
+        // pause, and use a whole core (librdkafka 2.12.1, RD_KAFKA_OP_CONNECT). With a connection to every broker, it
+        // connects again after growing pauses.
+        properties.set("enable.sparse.connections", "false");
+        properties
     }
 
     /// The user's properties, over defaults of ours and under those that the sink needs.
@@ -182,9 +206,10 @@ fn with_context(
     login: Option<LoginSource>,
     metrics: Arc<Metrics>,
     causes: Causes,
+    role: Role,
 ) -> KafkaResult<Consumer> {
     let causes = causes.explaining(config, login.clone());
-    let context = Context { rebalances: Mutex::default(), causes, metrics, login: OnceLock::new() };
+    let context = Context { rebalances: Mutex::default(), causes, metrics, login: OnceLock::new(), role };
     let consumer: Consumer = Arc::new(config.create_with_context(context)?);
     if let Some(login) = login {
         let renewed =

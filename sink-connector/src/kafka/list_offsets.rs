@@ -13,6 +13,7 @@ use rdkafka::bindings as rd;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::kafka::cause::{cause_of, unanswered};
 use crate::kafka::consumer::Consumer;
 use crate::kafka::native::{Owned, text};
 use crate::types::{Offset, TopicPartition};
@@ -21,8 +22,8 @@ use crate::types::{Offset, TopicPartition};
 pub(crate) enum ListOffsetsError {
     #[error(transparent)]
     Client(#[from] rdkafka::error::KafkaError),
-    #[error("the brokers did not list the offsets in time")]
-    TimedOut,
+    #[error("{0}")]
+    Unreachable(String),
     #[error("{0}")]
     Refused(String),
     #[error("the broker's answer was not a list of offsets")]
@@ -83,12 +84,13 @@ fn list(
         rd::rd_kafka_ListOffsets(client, wanted.ptr(), options.0, queue.0);
         let event = rd::rd_kafka_queue_poll(queue.0, millis);
         if event.is_null() {
-            return Err(ListOffsetsError::TimedOut);
+            return Err(ListOffsetsError::Unreachable(unanswered(consumer)));
         }
         let event = Owned(event, rd::rd_kafka_event_destroy);
         let error = rd::rd_kafka_event_error(event.0);
         if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(ListOffsetsError::Refused(text(rd::rd_kafka_event_error_string(event.0))));
+            let text = text(rd::rd_kafka_event_error_string(event.0));
+            return Err(ListOffsetsError::Refused(cause_of(consumer, Some(error.into()), &text)));
         }
         let result = rd::rd_kafka_event_ListOffsets_result(event.0);
         if result.is_null() {

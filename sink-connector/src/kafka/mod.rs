@@ -1,5 +1,6 @@
 //! The Kafka client: the consumer, its commits, queries, topics and their ids.
 
+pub(crate) mod cause;
 pub(crate) mod client;
 pub(crate) mod commits;
 pub(crate) mod consumer;

@@ -2,6 +2,8 @@
 
 use rdkafka::error::KafkaError;
 
+use crate::kafka::cause::cause;
+use crate::kafka::consumer::Consumer;
 use crate::kafka::topic_ids::DescribeError;
 use crate::kafka::topics::TopicsError;
 use crate::types::TopicPartition;
@@ -10,10 +12,10 @@ use crate::types::TopicPartition;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
     /// What was asked for, and the partition or topic that it was asked of.
-    #[error("cannot read {what} of {of}: {source}")]
-    Failed { what: &'static str, of: String, source: KafkaError },
-    #[error("the brokers do not answer")]
-    NoBroker,
+    #[error("cannot read {what} of {of}: {why}")]
+    Failed { what: &'static str, of: String, why: String },
+    #[error("{0}")]
+    NoBroker(String),
     #[error("the end of {0} is not known yet")]
     EndUnknown(TopicPartition),
     #[error("topic {0} does not exist")]
@@ -26,14 +28,15 @@ pub(crate) enum QueryError {
     Topics(#[from] TopicsError),
     #[error(transparent)]
     Describe(#[from] DescribeError),
-    #[error(transparent)]
-    Client(#[from] KafkaError),
 }
 
 impl QueryError {
-    /// For `map_err`: the failed query for `what` of a partition or topic.
-    pub(crate) fn failed(what: &'static str, of: &impl ToString) -> impl FnOnce(KafkaError) -> Self {
-        let of = of.to_string();
-        move |source| Self::Failed { what, of, source }
+    /// For `map_err`: the failed query of this client for `what` of a partition or topic.
+    pub(crate) fn failed(
+        consumer: &Consumer,
+        what: &'static str,
+        of: &impl ToString,
+    ) -> impl FnOnce(KafkaError) -> Self {
+        move |error| Self::Failed { what, of: of.to_string(), why: cause(consumer, &error) }
     }
 }

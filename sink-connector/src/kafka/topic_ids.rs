@@ -13,6 +13,7 @@ use rdkafka::bindings as rd;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::kafka::cause::{cause_of, is_no_answer, unanswered};
 use crate::kafka::consumer::Consumer;
 use crate::kafka::native::{Owned, text};
 
@@ -30,8 +31,6 @@ pub(crate) enum DescribeError {
     InvalidName(String),
     #[error("Kafka is unreachable: {0}")]
     Unreachable(String),
-    #[error("the broker did not describe the topics in time")]
-    TimedOut,
     #[error("{0}")]
     Refused(String),
     #[error("the broker's answer was not a description of topics")]
@@ -53,7 +52,6 @@ pub(crate) fn describe(
     topics: &[&str],
     timeout: Duration,
 ) -> Result<Described, DescribeError> {
-    reach(consumer, topics, timeout)?;
     let names: Vec<CString> = topics
         .iter()
         .map(|t| CString::new(*t).map_err(|_| DescribeError::InvalidName((*t).to_owned())))
@@ -82,12 +80,11 @@ pub(crate) fn describe(
         rd::rd_kafka_DescribeTopics(client, collection.0, options.0, queue.0);
         let event = rd::rd_kafka_queue_poll(queue.0, millis);
         if event.is_null() {
-            return Err(DescribeError::TimedOut);
+            return Err(DescribeError::Unreachable(unanswered(consumer)));
         }
         let event = Owned(event, rd::rd_kafka_event_destroy);
-        let error = rd::rd_kafka_event_error(event.0);
-        if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(DescribeError::Refused(text(rd::rd_kafka_event_error_string(event.0))));
+        if let Some(error) = failure(consumer, event.0) {
+            return Err(error);
         }
         let result = rd::rd_kafka_event_DescribeTopics_result(event.0);
         if result.is_null() {
@@ -123,14 +120,20 @@ pub(crate) fn describe(
     }
 }
 
-/// Waits until a broker answers.
+/// Why an event has no result.
 ///
-/// Without a broker, DescribeTopics reconnects after each failure without a pause and uses a whole core
-/// (librdkafka 2.12.1, `rd_kafka_broker_find_by_nodeid0_fl`).
-fn reach(consumer: &Consumer, topics: &[&str], timeout: Duration) -> Result<(), DescribeError> {
-    let Some(topic) = topics.first() else { return Ok(()) };
-    match consumer.fetch_metadata(Some(topic), timeout) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(DescribeError::Unreachable(consumer.context().cause(&error))),
+/// # Safety
+/// `event` must be valid during the call.
+unsafe fn failure(consumer: &Consumer, event: *mut rd::rd_kafka_event_t) -> Option<DescribeError> {
+    // SAFETY: as the caller promises; the text is copied.
+    let (error, text) =
+        unsafe { (rd::rd_kafka_event_error(event), text(rd::rd_kafka_event_error_string(event))) };
+    if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return None;
     }
+    Some(if is_no_answer(error.into()) {
+        DescribeError::Unreachable(cause_of(consumer, Some(error.into()), &text))
+    } else {
+        DescribeError::Refused(text)
+    })
 }

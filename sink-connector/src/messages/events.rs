@@ -21,6 +21,8 @@ pub(crate) enum Event {
         /// The writer was writing rows, so its batch may be too large for the deadline.
         took_too_long: bool,
     },
+    /// The topics whose names match the pattern, if the sink subscribes to them by name.
+    Topics(Vec<String>),
     /// The positions of newly assigned (or fenced) partitions, each with the epoch of its query.
     Resolved(Vec<(TopicPartition, u64, Result<Offset, Stopped>)>),
     /// The beginnings and ends of the logs of assigned partitions.

@@ -115,7 +115,7 @@ impl FirstPositions<'_> {
     fn of_group(&self, partition: &TopicPartition) -> Result<Option<Offset>, FirstPositionError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.topic, partition.partition.0);
-        let failed = || QueryError::failed("the group's offset", partition);
+        let failed = || QueryError::failed(self.consumer, "the group's offset", partition);
         let group = self.consumer.committed_offsets(list, KAFKA_TIMEOUT).map_err(failed())?;
         let elements = group.elements();
         let Some(element) = elements.first() else { return Ok(None) };
@@ -162,7 +162,7 @@ impl FirstPositions<'_> {
 pub(crate) fn watermarks(consumer: &Consumer, partition: &TopicPartition) -> Result<(i64, i64), QueryError> {
     consumer
         .fetch_watermarks(&partition.topic, partition.partition.0, KAFKA_TIMEOUT)
-        .map_err(QueryError::failed("the watermarks", partition))
+        .map_err(QueryError::failed(consumer, "the watermarks", partition))
 }
 
 /// A stored position is used only by the one who stored it.

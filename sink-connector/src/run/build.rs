@@ -55,7 +55,7 @@ pub(super) struct Heartbeats {
 pub(super) struct KafkaClients {
     /// Subscribed to `topics`.
     pub consumer: Consumer,
-    /// Queries topic ids. On the consumer's connection, a query would wait behind a fetch.
+    /// For queries. On the consumer's connection, a query would wait behind a fetch.
     pub queries: Consumer,
     pub topics: Topics,
 }
@@ -179,7 +179,9 @@ fn kafka_clients(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Kafk
     let queries = format!("{client_id}-topics");
     let consumer = settings(client_id).consumer().context("kafka.properties")?;
     let topics = Topics::of(&config.kafka).context("kafka.topics_regex")?;
-    consumer.subscribe(&topics.subscription()).context("cannot subscribe")?;
+    if !topics.by_name() {
+        consumer.subscribe(&topics.subscription()).context("cannot subscribe")?;
+    }
     let queries = settings(queries).query_client().context("kafka.properties")?;
     Ok(KafkaClients { consumer, queries, topics })
 }

@@ -80,7 +80,7 @@ fn start_postgres_control(
             group_id: sink.config.kafka.group_id.clone(),
             auto_offset_reset: sink.config.kafka.auto_offset_reset,
         },
-        consumer: Arc::clone(&sink.kafka.consumer),
+        queries: Arc::clone(&sink.kafka.queries),
         requests,
         events,
         all_progress,
@@ -106,11 +106,13 @@ fn start_log_ends(
 ) -> anyhow::Result<Sender<ReadLogEnds>> {
     let (bounded_run, unbounded_run) = LOG_ENDS_INTERVALS;
     let log_ends = LogEnds {
+        queries: Arc::clone(&sink.kafka.queries),
         consumer: Arc::clone(&sink.kafka.consumer),
         events,
         topic_ids,
         health: Arc::clone(&sink.writer_context.health),
         topics: sink.kafka.topics.clone(),
+        found: Vec::new(),
         watched,
         interval: if sink.bounds.bounded() { bounded_run } else { unbounded_run },
         wants_goal: sink.bounds.until_end,

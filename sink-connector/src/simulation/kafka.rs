@@ -288,6 +288,10 @@ impl Client for ModelClient {
         self.fetched.keys().cloned().collect()
     }
 
+    fn subscribe(&mut self, _: &[String]) -> KafkaResult<()> {
+        Ok(())
+    }
+
     fn assign(&mut self, positions: &[(TopicPartition, Offset)]) -> KafkaResult<()> {
         for (partition, position) in positions {
             self.restarted(partition);

@@ -11,6 +11,8 @@ use crate::types::{Offset, TopicPartition};
 pub(crate) enum Command {
     /// Send the batch to this writer, which is idle.
     Send(usize, Box<Batch>),
+    /// Subscribe to these topics and to no others.
+    Subscribe(Vec<String>),
     /// Fetch these partitions from these positions, whether they are assigned already or not.
     /// [`super::Input::Moved`] says for which assigned ones it succeeded.
     Fetch(Vec<(TopicPartition, Offset)>),

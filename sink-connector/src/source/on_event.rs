@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::Source;
+use super::{Command, Source};
 use crate::batch::Batch;
 use crate::messages::events::Event;
 use crate::messages::report::BatchCounts;
@@ -24,6 +24,7 @@ impl Source {
                 self.resolve_again(writer);
                 self.on_writer_idle(writer, now);
             }
+            Event::Topics(topics) => self.command(Command::Subscribe(topics)),
             Event::Resolved(answers) => self.on_positions(answers),
             Event::Watermarks(found) => self.on_watermarks(found, now),
             Event::Recreated { topic, why } => {
@@ -141,7 +142,11 @@ impl Source {
             Event::Report(_) | Event::Recreated { .. } => self.on_event(event, now),
             Event::SameTopics { at, topics } => self.on_same_topics(at, &topics),
             Event::Replaced { writer, .. } => self.lanes[writer].in_flight = None,
-            Event::Resolved(_) | Event::Watermarks(_) | Event::Goal(_) | Event::Stored(_) => {}
+            Event::Topics(_)
+            | Event::Resolved(_)
+            | Event::Watermarks(_)
+            | Event::Goal(_)
+            | Event::Stored(_) => {}
         }
     }
 

@@ -152,6 +152,11 @@ impl<C: Client> Shell<C> {
                     tracing::error!(writer, "the writer thread has ended");
                 }
             }
+            Command::Subscribe(topics) => {
+                if let Err(error) = self.client.subscribe(&topics) {
+                    tracing::error!(%error, "cannot subscribe");
+                }
+            }
             Command::Fetch(positions) => self.fetch(positions, now),
             Command::Seek(to) => self.seek(to, now),
             Command::Pause(partitions) => debug(self.client.pause(&partitions), "cannot pause partitions"),

@@ -7,6 +7,7 @@ use rdkafka::consumer::Consumer as _;
 
 use crate::config::AutoOffsetReset;
 use crate::control::postgres::{Pending, PostgresControl};
+use crate::kafka::cause::unanswered;
 use crate::kafka::query::QueryError;
 use crate::kafka::topic_ids::topic_ids;
 use crate::messages::events::Event;
@@ -160,7 +161,7 @@ impl PostgresControl {
             unanswered.pending.iter().filter(unknown).map(|(partition, _)| partition.clone()).collect()
         };
         for partition in &unknown {
-            match watermarks(&self.context.consumer, partition) {
+            match watermarks(&self.context.queries, partition) {
                 Ok((_, high)) => {
                     tracing::info!(%partition, end = high, "recorded the end of the log");
                     if let Some(pending) = self.context.unanswered.lock().pending.get_mut(partition) {
@@ -195,7 +196,7 @@ impl PostgresControl {
         }
         let next = self.outside(|own| {
             let firsts = FirstPositions {
-                consumer: &own.context.consumer,
+                consumer: &own.context.queries,
                 offsets: &shared.offsets,
                 group_id: &own.context.identity.group_id,
                 reset: own.context.identity.auto_offset_reset,
@@ -261,9 +262,10 @@ impl PostgresControl {
 
     fn kafka_identity(&mut self, topics: &[&str]) -> Result<(String, HashMap<String, String>), QueryError> {
         if self.cluster_id.is_none() {
-            self.cluster_id = self.context.consumer.client().fetch_cluster_id(KAFKA_TIMEOUT);
+            self.cluster_id = self.context.queries.client().fetch_cluster_id(KAFKA_TIMEOUT);
         }
-        let cluster_id = self.cluster_id.clone().ok_or(QueryError::NoBroker)?;
-        Ok((cluster_id, topic_ids(&self.context.consumer, topics, KAFKA_TIMEOUT)?))
+        let no_broker = || QueryError::NoBroker(unanswered(&self.context.queries));
+        let cluster_id = self.cluster_id.clone().ok_or_else(no_broker)?;
+        Ok((cluster_id, topic_ids(&self.context.queries, topics, KAFKA_TIMEOUT)?))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::kafka::{LoginSource, TokenCommand};
+use shared::kafka::{LoginSource, StartFiles, TokenCommand};
 use shared::log::LogFormat;
 use shared::settings::{RuleError, Secret, millis, properties, redact_url, redacted};
 use smart_default::SmartDefault;
@@ -69,6 +69,11 @@ impl Kafka {
     /// Where the login comes from, if it may change while the sink runs.
     pub(crate) fn login(&self) -> Option<LoginSource> {
         LoginSource::of(&self.properties, &self.token)
+    }
+
+    /// The files that are read only at the start, as they are now.
+    pub(crate) fn start_files(&self) -> StartFiles {
+        StartFiles::of(&self.properties, self.login().is_some())
     }
 
     /// The user's librdkafka properties, those from files included: secrets in clear.

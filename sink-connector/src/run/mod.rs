@@ -1,6 +1,7 @@
 //! `run`: builds the sink, starts its threads, supervises them, and stops.
 
 mod activity;
+mod again;
 pub(crate) mod answer;
 pub mod args;
 mod bar;
@@ -25,6 +26,7 @@ use shared::signal::{Shutdown, SignalError};
 use crate::config::Config;
 use crate::postgres::contained::exit_on_panic;
 use crate::run::activity::Activity;
+use crate::run::again::Again;
 use crate::run::args::RunArgs;
 
 /// Prepares the process: a panic in any thread ends it, and signals stop the run.
@@ -42,14 +44,19 @@ pub fn prepare() -> Result<Shutdown, SignalError> {
 /// The HTTP address is in use, the Kafka client has a fatal error, a thread cannot be started or has ended, or too many
 /// writers hang in PostgreSQL. The process must exit with code 1.
 pub fn run(config: &Config, args: &RunArgs, shutdown: Shutdown) -> anyhow::Result<ExitCode> {
+    let mut again = Again::new(config.kafka.start_files(), Instant::now());
     let sink = build::build(config, args, shutdown)?;
     let mut threads = start::start(&sink)?;
     let mut activity = Activity::new(&sink, Instant::now());
-    let ended = supervise::supervise(&mut threads, &sink.heartbeats.supervisor, &mut activity);
+    let ended = supervise::supervise(&sink, &mut threads, &mut activity, &mut again);
     let watched = activity.end();
     let started = sink.started;
     let health = Arc::clone(&sink.writer_context.health);
     let (stopped_by, totals) = stop::stop(sink, ended).map_err(AfterStart)?;
+    if again.is_wanted() {
+        let failed = anyhow::Error::new(again::start_again());
+        return Err(AfterStart(failed.context("cannot start the process again")).into());
+    }
     Ok(exit::finish(args, stopped_by, &totals, health.problems(), started.elapsed(), watched))
 }
 

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 use rdkafka::error::KafkaError;
 
-use crate::messages::heartbeat::Heartbeat;
 use crate::run::activity::Activity;
+use crate::run::again::Again;
+use crate::run::build::Sink;
 use crate::run::start::Threads;
 use crate::source::Totals;
 use crate::source::bounds::StoppedBy;
@@ -25,7 +26,13 @@ pub(super) enum Ended {
     WritersHang,
 }
 
-pub(super) fn supervise(threads: &mut Threads, heartbeat: &Heartbeat, activity: &mut Activity) -> Ended {
+pub(super) fn supervise(
+    sink: &Sink<'_>,
+    threads: &mut Threads,
+    activity: &mut Activity,
+    again: &mut Again,
+) -> Ended {
+    let heartbeat = &sink.heartbeats.supervisor;
     loop {
         match threads.source.recv_timeout(CHECK_INTERVAL) {
             Ok(Ok((stopped_by, totals))) => return Ended::Finished(stopped_by, totals),
@@ -35,6 +42,7 @@ pub(super) fn supervise(threads: &mut Threads, heartbeat: &Heartbeat, activity: 
         }
         heartbeat.beat();
         activity.tick(Instant::now());
+        again.tick(sink, Instant::now());
         if !threads.supervisor.check() {
             return Ended::WritersHang;
         }

@@ -223,3 +223,30 @@ fn a_token_command_is_run_again_before_its_token_ends() {
     }
     config.run().wait_not_ready(PATIENCE, &["kafka.oauthbearer_token_command", "ended with exit status 7"]);
 }
+
+#[test]
+fn a_replaced_client_certificate_is_used_without_a_restart_by_anybody() {
+    let (files, topic) = (Scratch::new("rotated").unwrap(), BROKER.kafka.topic("rotated", 1));
+    producer(&BROKER.kafka.bootstrap(), &topic, &Vec::new())
+        .finish(&["once", "--records", "100"], PATIENCE)
+        .expect_code(0);
+    let file = |end: &str| files.path().join(format!("used.{end}")).display().to_string();
+    let place = |name: &str| {
+        // The key first: for a moment, the two do not belong together.
+        for end in ["key", "crt"] {
+            fs::copy(BROKER.file(&format!("{name}.{end}")), file(end)).unwrap();
+        }
+    };
+    place("other");
+    let used = given(&[("ssl.certificate.location", &file("crt")), ("ssl.key.location", &file("key"))]);
+    let properties = [tls("SSL"), used].concat();
+    let sink = sink(&format!("localhost:{}", BROKER.mutual), &topic, &properties).run();
+    sink.wait_not_ready(PATIENCE, &["kafka", "ssl.certificate.location"]);
+    place("client");
+    sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows == 100.0);
+    sink.wait_ready(PATIENCE);
+    let log = sink.stop(PATIENCE).expect_code(0).stderr;
+    let again = log.lines().filter(|line| line.contains("starting again to read a file that was replaced"));
+    let again: Vec<_> = again.collect();
+    assert!(again.len() == 1 && again[0].contains("ssl.certificate.location is"), "{log}");
+}

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_function_is_named_and_what_its_text_contains_is_told_from_what_it_composes() {
+    fn the_innermost_function_is_named_and_whether_the_statement_is_in_its_text() {
         let copy = "\nCOPY t, line 1: \"x\"";
         for (context, name, in_its_text) in [
             ("PL/pgSQL function f(integer) line 3 at RAISE", "PL/pgSQL function f(integer)", false),

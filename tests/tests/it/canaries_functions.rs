@@ -17,7 +17,7 @@ const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, kind text, u text, n nu
          WHEN 'assert' THEN ASSERT false, 'bad ' || NEW.u; \
          WHEN 'raise' THEN RAISE EXCEPTION USING MESSAGE = NEW.u, DETAIL = NEW.u, HINT = NEW.u; \
          WHEN 'retry' THEN RAISE EXCEPTION USING MESSAGE = NEW.u, ERRCODE = '40001'; \
-         WHEN 'missing' THEN RAISE EXCEPTION USING MESSAGE = 'relation \"' || NEW.u || '\"', ERRCODE = '42P01'; \
+         WHEN 'missing' THEN RAISE EXCEPTION USING MESSAGE = 'schema \"' || NEW.u || '\"', ERRCODE = '42P01'; \
          WHEN 'execute' THEN EXECUTE format('INSERT INTO %I VALUES (1)', 'events_' || NEW.u); \
          WHEN 'schema' THEN EXECUTE format('SELECT 1 FROM %I.x', NEW.u); \
          WHEN 'type' THEN EXECUTE format('SELECT NULL::%I', NEW.u); \
@@ -69,12 +69,12 @@ fn records_that_functions_refuse_are_in_their_dead_letters_only() {
         let sink = world.sink();
         world.wait_rows(PATIENCE, 20);
         let all = KINDS.len() as i64;
-        wait::holds(PATIENCE, "dead letters", || world.dead_letters(), |letters| *letters == all);
+        wait::holds(PATIENCE, "dead letters", || world.dead_letters(), |seen| *seen == all);
         assert_pages_hide(&sink);
         assert_hidden("the log", &sink.stop(PATIENCE).stderr);
-        let told: i64 =
+        let stored: i64 =
             world.one("SELECT count(*) FROM sink_dead_letters WHERE detail LIKE '%kanarienvogel%'");
-        assert!(told >= all - 1, "{told} dead letters say what was raised: the search could find it");
+        assert!(stored >= all - 1, "{stored} dead letters say what was raised: the search could find it");
         for args in [
             &["dead-letters", "replay"] as &[&str],
             &["dead-letters", "discard", "--reason", "constraint"],

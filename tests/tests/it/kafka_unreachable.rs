@@ -59,13 +59,19 @@ fn the_cause_is_named_and_logged_once() {
         .property("sasl.mechanism", "PLAIN")
         .property("sasl.username", "u")
         .property("sasl.password", "canary");
-    let sinks = [
+    let configs = [
         (config(&free), "Connection refused"),
         (config("no-such-host.invalid:9092"), "Failed to resolve 'no-such-host.invalid:9092'"),
         (config(&broker).property("security.protocol", "SSL"), "SSL handshake failed"),
         (login, "SASL"),
-    ]
-    .map(|(config, expected)| (config.run(), expected));
+    ];
+    // Also where the topics have to be found first.
+    let by_pattern = |config: &SinkConfig| {
+        config.clone().set("kafka.topics", Vec::<String>::new()).set("kafka.topics_regex", "^t.*")
+    };
+    let with_patterns = configs.iter().map(|(config, expected)| (by_pattern(config).run(), *expected));
+    let sinks: Vec<_> =
+        configs.iter().map(|(config, expected)| (config.run(), *expected)).chain(with_patterns).collect();
     for (sink, expected) in &sinks {
         tests::wait::holds(
             LONG,

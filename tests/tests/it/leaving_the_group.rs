@@ -25,7 +25,7 @@ fn world(name: &str) -> World<'static> {
 }
 
 #[track_caller]
-fn assert_members(world: &World<'_>, expected: usize) {
+pub(crate) fn assert_members(world: &World<'_>, expected: usize) {
     let count = || members(&world.kafka, world.config.group_id());
     tests::wait::holds(SOON, "members of the group", count, |members| *members == expected);
 }

@@ -45,9 +45,10 @@ pub(crate) struct Unanswered {
 }
 
 impl Unanswered {
-    /// How many positions have been awaited for longer than `limit`.
-    pub(crate) fn overdue(&self, limit: Duration) -> usize {
-        self.pending.values().filter(|pending| pending.since.elapsed() > limit).count()
+    /// The partitions whose positions have been awaited for longer than `limit`.
+    pub(crate) fn overdue(&self, limit: Duration) -> impl Iterator<Item = &TopicPartition> {
+        let overdue = move |(_, pending): &(_, &Pending)| pending.since.elapsed() > limit;
+        self.pending.iter().filter(overdue).map(|(partition, _)| partition)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::messages::progress::{AllProgress, Progress};
 use crate::observe::health::Component;
 use crate::postgres::contained::contain;
 use crate::postgres::session::{self, Connections};
+use crate::types::TopicPartition;
 use crate::writer::{Writer, WriterContext};
 
 /// Maximum of abandoned threads, or one more than there are writers if that is higher.
@@ -58,6 +59,8 @@ pub(crate) struct Supervisor {
     deadline: Duration,
     running: Vec<Running>,
     control: Option<(ControlContext, Running)>,
+    /// Since when requests have waited for the control thread, which takes them at once while its connection answers.
+    requests_wait: Option<Instant>,
     abandoned: Vec<JoinHandle<()>>,
 }
 
@@ -78,6 +81,7 @@ impl Supervisor {
             deadline,
             running: Vec::new(),
             control: None,
+            requests_wait: None,
             abandoned: Vec::new(),
         }
     }
@@ -251,12 +255,27 @@ impl Supervisor {
         self.shared.health.recovered(&hung.component);
     }
 
-    /// Reports positions that are unknown for longer than [`POSITION_LIMIT`], unless another problem explains it.
-    fn report_overdue_positions(&self) {
+    /// Reports positions that are unknown for longer than [`POSITION_LIMIT`], unless another problem explains it: one of their
+    /// own topic or table, or one of the whole sink.
+    fn report_overdue_positions(&mut self) {
         let Some((context, _)) = &self.control else { return };
-        let overdue = context.unanswered.lock().overdue(POSITION_LIMIT);
-        let health = &self.shared.health;
-        if overdue > 0 && health.is_clear() {
+        self.requests_wait = match context.requests.is_empty() {
+            true => None,
+            false => self.requests_wait.or_else(|| Some(Instant::now())),
+        };
+        let (health, plans) = (&self.shared.health, &self.shared.plans);
+        let unexplained = |partition: &&TopicPartition| {
+            !health.is_unreadable(&partition.topic, plans.table_of(&partition.topic).as_deref())
+        };
+        let overdue = context.unanswered.lock().overdue(POSITION_LIMIT).filter(unexplained).count();
+        if self.requests_wait.is_some_and(|since| since.elapsed() > POSITION_LIMIT) && health.is_clear() {
+            let reason = format!(
+                "the stored positions of newly assigned partitions are not known after {} s: the control connection does not \
+                 answer",
+                POSITION_LIMIT.as_secs()
+            );
+            health.fail(Component::Positions, reason);
+        } else if overdue > 0 && health.is_clear() {
             let reason = format!(
                 "the stored positions of {overdue} partitions are not known after {} s",
                 POSITION_LIMIT.as_secs()

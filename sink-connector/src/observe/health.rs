@@ -234,9 +234,31 @@ impl Health {
         self.lock().tables = tables;
     }
 
-    /// Whether there is no problem, other than stopped partitions.
+    /// Whether there is no problem, other than those of single partitions, topics and tables.
     pub(crate) fn is_clear(&self) -> bool {
-        self.lock().problems.keys().all(|component| matches!(component, Component::Stopped(_)))
+        self.lock().problems.keys().all(|component| match component {
+            Component::Stopped(_)
+            | Component::Parked(_)
+            | Component::Table(_)
+            | Component::Topic(_)
+            | Component::Unreadable(_) => true,
+            Component::Kafka
+            | Component::Group
+            | Component::Positions
+            | Component::Postgres
+            | Component::Writer(_)
+            | Component::Transaction(_)
+            | Component::Control
+            | Component::Breaker => false,
+        })
+    }
+
+    /// Whether a topic or its table cannot be read, which keeps its positions from being known.
+    pub(crate) fn is_unreadable(&self, topic: &str, table: Option<&str>) -> bool {
+        let state = self.lock();
+        let of_topic = [Component::Topic(topic.to_owned()), Component::Unreadable(topic.to_owned())];
+        let of_table = table.map(|table| Component::Table(table.to_owned()));
+        of_topic.iter().chain(&of_table).any(|component| state.problems.contains_key(component))
     }
 
     pub(crate) fn is_ok(&self, component: &Component) -> bool {

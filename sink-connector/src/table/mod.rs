@@ -5,6 +5,7 @@ pub(crate) mod column_set;
 pub(crate) mod ddl;
 pub(crate) mod grants;
 pub(crate) mod metadata_columns;
+pub(crate) mod pages;
 pub(crate) mod plan;
 pub(crate) mod plan_cache;
 pub(crate) mod targets;

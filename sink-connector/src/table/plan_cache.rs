@@ -48,6 +48,8 @@ pub(crate) struct Plans {
     missing: RwLock<HashSet<String>>,
     /// Topics whose table was missing and came back, with the oid of the new table.
     came_back: RwLock<HashMap<String, u32>>,
+    /// Tables that came back empty, and are written by partitions that lack no rows.
+    began_empty: RwLock<HashSet<u32>>,
     health: Arc<Health>,
 }
 
@@ -66,6 +68,7 @@ impl Plans {
             plans: RwLock::default(),
             missing: RwLock::default(),
             came_back: RwLock::default(),
+            began_empty: RwLock::default(),
             health,
         }
     }
@@ -175,6 +178,16 @@ impl Plans {
     /// meant. A table that replaced another one unnoticed, or that `ddl_file` created, may not be.
     pub(crate) fn came_back(&self, topic: &str, oid: u32) -> bool {
         self.came_back.read().get(topic) == Some(&oid)
+    }
+
+    /// Whether the table with this oid came back empty, and has got rows of this sink since.
+    pub(crate) fn began_empty(&self, oid: u32) -> bool {
+        self.began_empty.read().contains(&oid)
+    }
+
+    /// The table with this oid came back empty, and gets rows from now on.
+    pub(crate) fn begins_empty(&self, oid: u32) {
+        self.began_empty.write().insert(oid);
     }
 
     fn read(&self, client: &mut Client, topic: &str, target: &Target) -> Result<Plan, Failure> {

@@ -19,6 +19,7 @@ use crate::positions::stored::{Owner, StoredPosition};
 use crate::positions::target_id::TargetId;
 use crate::postgres::failure::Failure;
 use crate::rejects::breaker::History;
+use crate::table::pages::pages;
 use crate::types::{Offset, TopicPartition};
 
 /// Why a position query has no position as its answer.
@@ -221,11 +222,8 @@ impl PostgresControl {
         stored: &StoredPosition,
         owner: &Owner,
     ) -> Result<Offset, PositionError> {
-        let offsets = &self.shared.offsets;
-        let came_back =
-            owner.target_id.as_ref().is_some_and(|id| self.shared.plans.came_back(&partition.topic, id.oid));
         let mut theirs = stored.clone();
-        if came_back && theirs.owner.target_id != owner.target_id {
+        if theirs.owner.target_id != owner.target_id && self.came_back(partition, stored.next, owner)? {
             tracing::warn!(
                 %partition, table = owner.target_table,
                 "the missing table was created again: records from the stored position on are written to it. \
@@ -233,12 +231,37 @@ impl PostgresControl {
             );
             theirs.owner.target_id = None;
         }
+        let offsets = &self.shared.offsets;
         let position = check_owner(offsets, partition, &theirs, owner).map_err(PositionError::Stopped)?;
         if owner.target_id.is_some() && stored.owner.target_id != owner.target_id {
             let connection = self.connection.as_mut().expect("connected before anything is resolved");
             offsets.store_target_id(&mut ***connection, partition, owner.target_id.as_ref())?;
         }
         Ok(position)
+    }
+
+    /// Whether the table was created while this sink waited for it, and lacks no rows: it has some, or the log has no record
+    /// before the stored position.
+    fn came_back(
+        &mut self,
+        partition: &TopicPartition,
+        next: Offset,
+        owner: &Owner,
+    ) -> Result<bool, PositionError> {
+        let plans = Arc::clone(&self.shared.plans);
+        let came_back = |id: &&TargetId| plans.came_back(&partition.topic, id.oid);
+        let Some(id) = owner.target_id.as_ref().filter(came_back) else { return Ok(false) };
+        let connection = self.connection.as_mut().expect("connected before anything is resolved");
+        if pages(connection, id.oid)? > 0.0 && !plans.began_empty(id.oid) {
+            return Ok(true);
+        }
+        let (first, _) = self.outside(|own| watermarks(&own.context.queries, partition))?;
+        let lacks_none = next.0 <= first;
+        if lacks_none {
+            // The rows that it gets from now on say nothing about those of other partitions.
+            plans.begins_empty(id.oid);
+        }
+        Ok(lacks_none)
     }
 
     /// The identity of the target of each topic, if it holds its rows itself. A plan of another table is renewed: the fence

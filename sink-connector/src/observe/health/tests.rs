@@ -60,7 +60,8 @@ fn parked_tables_leave_it_ready_unless_they_are_all_or_something_else_fails() {
     health.fail(Component::Table("b".to_owned()), "it is missing");
     assert!(health.ready().is_err(), "a table that was never there is not parked");
     health.recovered(&Component::Table("b".to_owned()));
-    assert!(health.ready().is_ok() && !health.is_clear());
+    assert!(health.ready().is_ok() && health.is_clear());
+    assert!(health.is_unreadable("topic", Some("a")) && !health.is_unreadable("topic", Some("b")));
     health.fail(parked("b"), "locked");
     assert!(health.ready().is_err(), "all tables are parked");
     health.recovered(&parked("b"));

@@ -69,7 +69,8 @@ fn markdown() -> String {
     }
     text += "\n## sink-connector: what an SQLSTATE does\n\nThe first matching row applies. *record*: a dead letter, and the rest is written. *transient*: tried again, for ever. \
              *configuration*, and **every SQLSTATE not listed**: nothing is dropped, the catalog is read again, tried again slowly until \
-             the operator has fixed it.\n\n| SQLSTATE | class | meaning |\n|---|---|---|\n";
+             the operator has fixed it, unless evidence shows that a single record is at fault. An error that `RAISE` or `ASSERT` in PL/pgSQL \
+             raises counts as *configuration* once the same batch has met it five times, for 3 s.\n\n| SQLSTATE | class | meaning |\n|---|---|---|\n";
     for rule in RULES {
         let code = if rule.code.len() == 2 { format!("{}xxx", rule.code) } else { rule.code.to_owned() };
         let when = match rule.when {

@@ -36,6 +36,8 @@ pub(crate) struct ServerReport {
     pub text: String,
     /// The routine that raised the error.
     pub routine: Option<String>,
+    /// A function of a procedural language was running.
+    pub in_function: bool,
 }
 
 impl Failure {
@@ -84,16 +86,31 @@ impl Failure {
         self.class == Class::Record && !self.before_rows
     }
 
-    /// A configuration error, or a repeated internal error of the server, that a record may have caused.
+    /// A configuration error, or a repeated internal error of the server, that a record may have caused. With RAISE a trigger
+    /// gives its error any code.
     pub fn may_be_the_records(&self) -> bool {
-        self.class == Class::Configuration
-            && !self.before_rows
-            && self.sqlstate.as_deref().is_some_and(sqlstate::may_be_the_records)
+        let state = self.sqlstate.as_deref();
+        let may = |state| {
+            sqlstate::may_be_the_records(state) || (self.is_raised() && !sqlstate::is_corruption(state))
+        };
+        self.class == Class::Configuration && !self.before_rows && state.is_some_and(may)
+    }
+
+    /// RAISE in a function of PL/pgSQL raised it, with a code of its choice.
+    pub fn is_raised(&self) -> bool {
+        let routine = self.server.as_ref().and_then(|server| server.routine.as_deref());
+        routine.is_some_and(sqlstate::is_raised)
+    }
+
+    /// It depends on the columns that a record carries: a privilege, a sequence. Records that carry others show nothing.
+    pub fn depends_on_columns(&self) -> bool {
+        let codes = [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED];
+        !self.is_raised() && codes.iter().any(|code| self.sqlstate.as_deref() == Some(code.code()))
     }
 
     /// An error that may be the trouble of one table, while others can be written.
     pub fn may_be_a_tables(&self) -> bool {
-        if self.before_rows {
+        if self.before_rows || (self.is_raised() && self.class == Class::Configuration) {
             return true;
         }
         match &self.sqlstate {
@@ -109,9 +126,13 @@ impl Failure {
 
     /// The row, or one that excludes it, is in the table.
     pub fn row_exists(&self) -> bool {
-        [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION]
-            .iter()
-            .any(|state| self.sqlstate.as_deref() == Some(state.code()))
+        let codes = [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION];
+        !self.is_raised() && codes.iter().any(|code| self.sqlstate.as_deref() == Some(code.code()))
+    }
+
+    /// A function of a procedural language was running: that of a trigger, or one that a constraint or a default calls.
+    pub fn is_in_a_function(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.in_function)
     }
 
     /// An error whose code says that a value is not in the syntax of its type.
@@ -128,6 +149,8 @@ impl Failure {
     #[must_use]
     pub fn met_again(self) -> Self {
         match &self.sqlstate {
+            // A repeated error is never less than that.
+            Some(_) if self.class == Class::Configuration => self,
             Some(state) => {
                 let routine = self.server.as_ref().and_then(|server| server.routine.as_deref());
                 let source = routine.unwrap_or(&self.message);
@@ -165,11 +188,11 @@ impl Failure {
 
     /// A statement was cancelled. It may have waited for a lock.
     pub fn statement_timeout(&self) -> bool {
-        self.sqlstate.as_deref() == Some(SqlState::QUERY_CANCELED.code())
+        self.sqlstate.as_deref() == Some(SqlState::QUERY_CANCELED.code()) && !self.is_raised()
     }
 
     pub fn lock_timeout(&self) -> bool {
-        self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
+        self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code()) && !self.is_raised()
     }
 }
 
@@ -203,8 +226,11 @@ impl From<postgres::Error> for Failure {
             return Self { connection_lost: true, ..Self::transient(format!("{error}{cause}")) };
         };
         let state = db.code().code();
+        let class = classify(state, db.constraint(), db.routine().unwrap_or(db.message()));
+        let partition = *db.code() == SqlState::CHECK_VIOLATION && class == Class::Configuration;
+        let what_to_do = if partition { "; create the partition, or a DEFAULT partition" } else { "" };
         Self {
-            class: classify(state, db.constraint(), db.routine().unwrap_or(db.message())),
+            class,
             sqlstate: Some(state.to_owned()),
             constraint: db.constraint().map(str::to_owned),
             table: db.table().map(str::to_owned),
@@ -213,10 +239,11 @@ impl From<postgres::Error> for Failure {
             // After an error in COPY the protocol state of the connection is uncertain.
             connection_lost: true,
             connecting: false,
-            message: redact::message(db),
+            message: redact::message(db) + what_to_do,
             server: Some(Box::new(ServerReport {
                 text: redact::report(db),
                 routine: db.routine().map(str::to_owned),
+                in_function: db.where_().is_some_and(|context| context.contains("PL/")),
             })),
         }
     }

@@ -65,7 +65,12 @@ pub(crate) const RULES: &[Rule] = &[
     rule("22P04", Configuration, "COPY data refused: encoded for a table that has changed since"),
     rule("2200H", Configuration, "a sequence has no values left"),
     rule("22", Record, "data: out of range, not a date, not valid in its type"),
-    rule_when("23514", When::WithoutConstraint, Configuration, "no partition of the table takes the row"),
+    rule_when(
+        "23514",
+        When::WithoutConstraint,
+        Configuration,
+        "no partition of the table takes the row: create one, or a DEFAULT partition",
+    ),
     rule("23", Record, "integrity: NOT NULL, foreign key, unique, CHECK, exclusion"),
     rule("44000", Record, "WITH CHECK OPTION of a view"),
     rule("54000", Record, "a limit exceeded: an index row too large"),
@@ -118,8 +123,21 @@ pub(crate) fn again(sqlstate: &str, constraint: Option<&str>, source: &str) -> C
 /// that do not depend on the record are excluded, and a missing partition, which the operator can create.
 #[must_use]
 pub(crate) fn may_be_the_records(sqlstate: &str) -> bool {
-    let never = ["2200H", "23", "26", "28", "3D", "53", "XX001", "XX002"];
-    again(sqlstate, None, "") == Configuration && !never.iter().any(|code| sqlstate.starts_with(code))
+    let never = ["23", "26", "28", "3D", "53"];
+    let never = never.iter().any(|code| sqlstate.starts_with(code)) || is_corruption(sqlstate);
+    again(sqlstate, None, "") == Configuration && !never
+}
+
+/// Data or an index is corrupted. It is never a record's fault.
+#[must_use]
+pub(crate) fn is_corruption(sqlstate: &str) -> bool {
+    ["XX001", "XX002"].contains(&sqlstate)
+}
+
+/// Whether RAISE or ASSERT in a function of PL/pgSQL raised it. Its code is what somebody chose.
+#[must_use]
+pub(crate) fn is_raised(routine: &str) -> bool {
+    ["exec_stmt_raise", "exec_stmt_assert"].contains(&routine)
 }
 
 /// Whether an error may be the trouble of one table, while others can be written: it is missing, locked, forbidden, its disk
@@ -219,14 +237,12 @@ mod tests {
 
     #[test]
     fn some_errors_for_the_operator_may_be_the_records() {
-        for code in
-            "42601 42703 42883 0A000 22P03 22P04 54001 55000 58030 21000 P0002 XX000 99999".split_whitespace()
+        for code in "42601 42703 42883 0A000 2200H 22P03 22P04 54001 55000 58030 21000 P0002 XX000 99999"
+            .split_whitespace()
         {
             assert!(may_be_the_records(code), "{code}");
         }
-        for code in
-            "23514 2200H 28P01 3D000 26000 53100 53400 XX001 XX002 40001 P0001 22003".split_whitespace()
-        {
+        for code in "23514 28P01 3D000 26000 53100 53400 XX001 XX002 40001 P0001 22003".split_whitespace() {
             assert!(!may_be_the_records(code), "{code}");
         }
     }

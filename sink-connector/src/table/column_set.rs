@@ -31,6 +31,11 @@ impl ColumnSet {
         self.0[column / 64] |= 1 << (column % 64);
     }
 
+    /// Takes a column out.
+    pub fn remove(&mut self, column: usize) {
+        self.0[column / 64] &= !(1 << (column % 64));
+    }
+
     pub fn contains(&self, column: usize) -> bool {
         self.0[column / 64] & (1 << (column % 64)) != 0
     }

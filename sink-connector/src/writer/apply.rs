@@ -13,9 +13,11 @@ use crate::writer::connection::WriterConnection;
 use crate::writer::deletes::delete;
 use crate::writer::inserts::{insert, insert_needs_stage};
 use crate::writer::key_parameters::key_parameters;
-use crate::writer::keyed::{self, Fates};
+use crate::writer::keyed;
 use crate::writer::ladder::Rung;
 use crate::writer::rounds::{Round, rounds};
+use crate::writer::updates::update;
+use crate::writer::upserts::insert_staged;
 use crate::writer::{stage_statements, statements};
 
 /// What a plan's rows came to; true once the transaction commits.
@@ -172,7 +174,7 @@ fn update_first(
 }
 
 /// Whether a record changes a row that exists: one that carries only the key does not.
-fn changes(plan: &Plan, shape: &Shape) -> bool {
+pub(super) fn changes(plan: &Plan, shape: &Shape) -> bool {
     shape.present.iter().any(|column| !plan.is_key(column))
 }
 
@@ -202,6 +204,10 @@ pub(crate) fn lookup(
     Ok(found.iter().map(|row| numbers[number(row)]).collect())
 }
 
+/// The most statements that write rows of one table from the stage. Each costs several round trips, so rows that differ more
+/// in what they carry are written by a statement for each of them, many in one round trip.
+pub(super) const MAX_GROUPS: usize = 8;
+
 /// The tuples in groups of equal `key`, in the order in which each group first appears.
 pub(super) fn grouped<'a, K: Eq + Hash>(
     rows: &'a Rows,
@@ -229,76 +235,4 @@ pub(super) fn grouped<'a, K: Eq + Hash>(
 pub(super) fn counted(plan: &Plan, count: u64, group: &[(u32, Tuple)]) -> u64 {
     let all = group.len() as u64;
     if plan.rules { all } else { count.min(all) }
-}
-
-/// Updates rows that exist, and returns how many; `None` when one gives up what may keep another row of these out:
-/// applied one by one, that other row might be refused.
-fn update(
-    connection: &mut WriterConnection,
-    plan: &Plan,
-    rows: &Rows,
-    fates: &Fates,
-) -> Result<Option<u64>, Failure> {
-    let alone = fates.update.len() + fates.insert.len() == 1;
-    let (update, unchanged): (Vec<_>, Vec<_>) =
-        fates.update.iter().copied().partition(|(_, tuple)| changes(plan, rows.shapes().get(tuple.shape)));
-    let mut written = unchanged.len() as u64;
-    for group in grouped(rows, &update, |shape| shape.present.intersection(&plan.named_if_carried)) {
-        let staged = connection.stage(plan, rows, &group)?;
-        let releases = stage_statements::releases(&staged, plan).filter(|_| !alone);
-        if let Some(releases) = releases
-            && connection.client().query_one(&releases, &staged.parameters())?.get(0)
-        {
-            return Ok(None);
-        }
-        let sql = stage_statements::update(&staged, plan);
-        written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
-    }
-    Ok(Some(written))
-}
-
-/// Inserts rows whose keys may appear meanwhile, and returns how many; `None` when they do not become what they are.
-fn insert_staged(
-    connection: &mut WriterConnection,
-    plan: &Plan,
-    rows: &Rows,
-    fates: &mut Fates,
-) -> Result<Option<u64>, Failure> {
-    let apart = match plan.mode {
-        Mode::Upsert => plan.unnamed_defaults.union(&plan.named_if_carried),
-        Mode::Insert | Mode::InsertIgnore => plan.unnamed_defaults.clone(),
-    };
-    let mut written = 0;
-    for group in grouped(rows, &fates.insert.clone(), |shape| shape.present.intersection(&apart)) {
-        let staged = connection.stage(plan, rows, &group)?;
-        let sql = stage_statements::insert(&staged, plan);
-        let alone = group.len() == 1;
-        if plan.mode == Mode::Upsert {
-            match connection.client().execute(&sql, &staged.parameters()).map_err(Failure::from) {
-                Ok(count) => written += counted(plan, count, &group),
-                Err(failure) if failure.cardinality_violation() && !alone => return Ok(None),
-                Err(failure) => return Err(failure),
-            }
-            continue;
-        }
-        let (mut inserted, mut left_out) = (0, Vec::new());
-        for row in connection.client().query(&sql, &staged.parameters())? {
-            match row.get::<_, Option<i32>>(0) {
-                Some(ordinal) => {
-                    left_out.push(u32::try_from(ordinal).expect("the ordinal is the row's number"));
-                }
-                None => inserted = row.get::<_, i64>(1).unsigned_abs(),
-            }
-        }
-        if alone && inserted == 1 {
-            left_out.clear();
-        } else if inserted + left_out.len() as u64 != group.len() as u64 {
-            return Ok(None);
-        }
-        written += inserted;
-        // Of a key that is not there now, a trigger has refused the row.
-        let there = lookup(connection, plan, rows, &left_out)?;
-        left_out.iter().filter(|n| there.contains(n)).for_each(|n| keyed::overtaken(plan, rows, *n, fates));
-    }
-    Ok(Some(written))
 }

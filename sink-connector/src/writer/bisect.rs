@@ -6,7 +6,9 @@
 mod confirm;
 mod control_row;
 mod control_values;
+mod neighbours;
 mod outcomes;
+mod reach;
 mod timed;
 mod value_alone;
 
@@ -31,6 +33,7 @@ use crate::writer::transaction::{AttemptContext, RolledBack};
 
 use self::control_row::{Control, ControlKey};
 pub(crate) use self::control_values::LastWritten;
+use self::neighbours::NeighbourKey;
 pub(crate) use self::outcomes::{RecordOutcomes, RejectedRecord};
 
 /// A deferred constraint would be checked only after later runs may have corrected what it refuses.
@@ -112,7 +115,7 @@ pub(crate) fn write(
     strategy: Strategy,
     context: &AttemptContext<'_>,
 ) -> Result<RowsOutcome, Failure> {
-    let AttemptContext { decide, probe_window, last_written, replay, deadline, .. } = *context;
+    let AttemptContext { decide, probe_window, last_written, persistent, replay, deadline, .. } = *context;
     let mut bisect = Bisection {
         connection,
         batch,
@@ -121,6 +124,7 @@ pub(crate) fn write(
         decide,
         probe_window,
         last_written,
+        persistent,
         replay,
         deadline,
         decide_at: 1,
@@ -128,6 +132,8 @@ pub(crate) fn write(
         outcome: RecordOutcomes::default(),
         passed: HashMap::new(),
         accepted: HashSet::new(),
+        refused: HashMap::new(),
+        neighbours: HashMap::new(),
     };
     if let Some(obstacle) = bisect.all()? {
         return Ok(RowsOutcome::RolledBack(obstacle));
@@ -147,6 +153,8 @@ struct Bisection<'a> {
     /// So many records at the end of a probe decide on it.
     probe_window: usize,
     last_written: &'a LastWritten,
+    /// A code that a function has raised too often.
+    persistent: Option<&'a str>,
     /// The records are dead letters already. If they are refused, they remain dead letters.
     replay: bool,
     /// The longest that the transaction may take.
@@ -159,6 +167,10 @@ struct Bisection<'a> {
     passed: HashMap<String, Range<u32>>,
     /// With [`Strategy::Confirm`]: the records for which a control row was written.
     accepted: HashSet<ControlKey>,
+    /// With [`Strategy::Confirm`]: what the table refused, and would again.
+    refused: HashMap<ControlKey, Failure>,
+    /// With [`Strategy::Confirm`]: some records that were written, of each kind.
+    neighbours: HashMap<NeighbourKey, Vec<u32>>,
 }
 
 impl Bisection<'_> {
@@ -241,7 +253,7 @@ impl Bisection<'_> {
             let part = self.batch.select_records(records.clone()).encode(&mut self.cells);
             match self.part_in_savepoint(&part)? {
                 PartOutcome::Applied(applied) => {
-                    self.passed(&applied, &records);
+                    self.passed(&part, &applied, &records);
                     self.outcome.add(&part, applied, records.start);
                     return Ok(true);
                 }

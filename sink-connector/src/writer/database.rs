@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::bisect::LastWritten;
 use super::connection::WriterConnection;
 use super::context::WriterContext;
 use super::permission::name_grant;
+use super::place::{Place, first_record, only_record};
+use super::raised::RaisedErrors;
 use super::strategy::Strategy;
 use super::timeouts;
 use super::transaction::{Attempt, AttemptContext, Ladders, attempt};
@@ -16,7 +18,6 @@ use crate::messages::progress::{Phase, Progress};
 use crate::postgres::failure::Failure;
 use crate::postgres::session::Connection;
 use crate::table::plan::Plan;
-use crate::types::TopicPartition;
 
 /// What a writer needs of PostgreSQL.
 pub(crate) trait Database {
@@ -46,10 +47,8 @@ pub(crate) struct WriterDatabase {
     last_written: LastWritten,
     /// The record that took too long last, all by itself.
     slow: Option<Place>,
+    raised: RaisedErrors,
 }
-
-/// Where a record is: its partition and its offset.
-type Place = (TopicPartition, i64);
 
 impl WriterDatabase {
     pub(super) fn new(writer: usize, shared: Arc<WriterContext>, progress: Arc<Progress>) -> Self {
@@ -61,6 +60,7 @@ impl WriterDatabase {
             ladders: Ladders::new(),
             last_written: LastWritten::default(),
             slow: None,
+            raised: RaisedErrors::default(),
         }
     }
 
@@ -104,13 +104,6 @@ impl WriterDatabase {
     }
 }
 
-/// The record of a batch that has no other.
-fn only_record(batch: &Batch) -> Option<Place> {
-    let mut records = batch.records().iter();
-    let record = records.next().filter(|_| records.next().is_none())?;
-    Some((batch.spans()[usize::from(record.span)].partition.clone(), record.offset))
-}
-
 /// Why a table is not written for now, for people. The same after each short retry.
 const SLOW_TABLE: &str = "its rows take too long (57014): look for the trigger, constraint or lock that holds them up. \
      Fewer of them are tried again, for longer each time, while other tables are written";
@@ -129,7 +122,7 @@ impl Database for WriterDatabase {
     fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
         // A short retry shows only that the record needs more time.
         let short = batch.retry().is_some_and(|limits| limits.is_below(self.shared.deadline));
-        let alone = only_record(batch).filter(|_| !short);
+        let (alone, first) = (only_record(batch).filter(|_| !short), first_record(batch));
         self.progress.begin_attempt(alone.is_some() && alone == self.slow);
         if self.connection.is_none() {
             let pooled = self.open()?;
@@ -144,6 +137,7 @@ impl Database for WriterDatabase {
             decide: &|batch, dead_letters| self.shared.policy.decide(self.writer, batch, dead_letters),
             probe_window: usize::try_from(self.shared.policy.window()).unwrap_or(usize::MAX),
             last_written: &self.last_written,
+            persistent: self.raised.persistent(first.as_ref()),
             deadline: self.shared.deadline,
             open: false,
             replay: false,
@@ -178,11 +172,15 @@ impl Database for WriterDatabase {
         }
         if let Ok(Attempt::Committed(counts)) = &outcome {
             self.last_written.committed(batch, counts, strategy);
+            self.raised.written(first.as_ref());
         }
         if matches!(outcome, Err(_) | Ok(Attempt::Unanswered { .. })) {
             self.disconnect();
         }
-        outcome
+        match first.filter(|_| self.progress.past_the_fence()) {
+            Some(first) => outcome.map_err(|failure| self.raised.met(&first, failure, Instant::now())),
+            None => outcome,
+        }
     }
 
     fn climb(&mut self, label: &str) {

@@ -9,13 +9,16 @@ pub mod copy;
 pub(crate) mod database;
 mod defaults;
 pub(crate) mod deletes;
+mod each;
 mod inserts;
 mod key_parameters;
 pub(crate) mod keyed;
 pub(crate) mod ladder;
 pub(crate) mod permission;
+mod place;
 mod prefix;
 mod prepared;
+mod raised;
 pub(crate) mod rounds;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -25,6 +28,8 @@ pub(crate) mod statements;
 pub(crate) mod strategy;
 mod timeouts;
 pub(crate) mod transaction;
+mod updates;
+mod upserts;
 mod waits;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The SQL that brings staged rows into the target, for one plan. In it, `t` is the target and `s` the staged rows.
 
 use crate::postgres::sql::ident;
-use crate::table::catalog::ColumnDefault;
+use crate::table::catalog::{Column, ColumnDefault};
 use crate::table::plan::{Mode, Plan};
 use crate::writer::stage::Staged;
 use crate::writer::statements::may_lack_equality;
@@ -100,35 +100,44 @@ fn set_from_excluded(staged: &Staged, plan: &Plan) -> Option<String> {
     let (varying, always): (Vec<usize>, Vec<usize>) =
         changed(staged, plan).partition(|n| carries(staged, *n).is_some());
     let mut set: Vec<String> = always.into_iter().map(name).map(|name| excluded(&name)).collect();
-    if !varying.is_empty() {
-        let names: Vec<String> = varying.iter().map(|n| name(*n)).collect();
-        let values: Vec<String> = varying
-            .iter()
-            .map(|&n| {
-                let (name, carries) = (name(n), carries(staged, n).expect("it varies"));
-                format!("CASE WHEN {carries} THEN excluded.{name} ELSE t.{name} END")
-            })
-            .collect();
-        // An empty bitmap has no bit: a row whose key a trigger has changed fails here, and is written alone afterwards.
-        set.push(format!(
-            "({}) = (SELECT {} FROM (SELECT coalesce((SELECT s.p FROM {} s WHERE {}), ''::pg_catalog.bytea) AS p) s)",
-            names.join(", "),
-            values.join(", "),
-            staged.source,
-            key_is_staged(plan, "excluded")
-        ));
+    let excluded_key = key_columns(plan, |n| format!("excluded.{}", name(n)));
+    let staged_key = key_columns(plan, staged_column);
+    // Not correlated: the server reads the staged rows once for each column, and hashes their keys.
+    let is_staged = |condition: &str| {
+        format!("({excluded_key}) IN (SELECT {staged_key} FROM {} s{condition})", staged.source)
+    };
+    for (place, n) in varying.into_iter().enumerate() {
+        let (name, carries) = (name(n), carries(staged, n).expect("it varies"));
+        let carried = is_staged(&format!(" WHERE {carries}"));
+        // A row whose key a trigger has changed fails here, because empty bytes have no bit, and is written alone afterwards.
+        let kept = match place {
+            0 => format!(
+                "WHEN {} OR pg_catalog.get_bit(''::pg_catalog.bytea, (({excluded_key}) IS NULL)::pg_catalog.int4) = 1 \
+                 THEN t.{name}",
+                is_staged("")
+            ),
+            _ => format!("ELSE t.{name}"),
+        };
+        set.push(format!("{name} = CASE WHEN {carried} THEN excluded.{name} {kept} END"));
     }
     if set.is_empty() {
-        // Nothing changes; but a row counts, and one that a trigger refuses does not.
-        // An identity cannot be set, not even to its own value.
-        let key = plan.key_columns().filter(|c| !c.identity_always);
-        set = key.map(|c| excluded(&ident(&c.name))).collect();
+        set = unchanged(plan);
     }
-    if set.is_empty() {
-        let other = plan.columns.iter().find(|c| !c.identity_always).map(|c| ident(&c.name))?;
-        set.push(format!("{other} = t.{other}"));
+    if set.is_empty() { None } else { Some(set.join(", ")) }
+}
+
+/// What an upsert sets in a row that is there if its record carries only the key. Nothing changes; but a row counts, and one
+/// that a trigger refuses does not. Empty if no column can be set at all.
+pub(crate) fn unchanged(plan: &Plan) -> Vec<String> {
+    // An identity cannot be set, not even to its own value.
+    let settable = |column: &&Column| !column.identity_always;
+    let keys = plan.key_columns().filter(settable).map(|column| ident(&column.name));
+    let set: Vec<String> = keys.map(|name| format!("{name} = excluded.{name}")).collect();
+    if !set.is_empty() {
+        return set;
     }
-    Some(set.join(", "))
+    let other = plan.columns.iter().find(settable).map(|column| ident(&column.name));
+    other.map(|name| format!("{name} = t.{name}")).into_iter().collect()
 }
 
 /// `INSERT … SELECT` of staged rows, in the order of their records. A record gets the default of a column that it does
@@ -181,7 +190,7 @@ fn changed<'a>(staged: &'a Staged, plan: &'a Plan) -> impl Iterator<Item = usize
 }
 
 /// That the version of a row is not older than that of row `t`, if the plan has one.
-fn newer(plan: &Plan, column: impl Fn(usize) -> String) -> Option<String> {
+pub(crate) fn newer(plan: &Plan, column: impl Fn(usize) -> String) -> Option<String> {
     let version = plan.version?.column;
     let (stored, new) = (ident(&plan.columns[version].name), column(version));
     Some(format!("(t.{stored} IS NULL OR {new} >= t.{stored})"))
@@ -203,4 +212,10 @@ fn key_is_staged(plan: &Plan, row: &str) -> String {
     let equal: Vec<String> =
         key.map(|&n| format!("{row}.{} = s.c{n}", ident(&plan.columns[n].name))).collect();
     equal.join(" AND ")
+}
+
+/// The key columns, as `column` writes them.
+fn key_columns(plan: &Plan, column: impl Fn(usize) -> String) -> String {
+    let columns: Vec<String> = plan.key.iter().flat_map(|key| &key.columns).map(|n| column(*n)).collect();
+    columns.join(", ")
 }

@@ -85,6 +85,8 @@ pub(crate) struct AttemptContext<'a> {
     pub probe_window: usize,
     /// The last record of each table that was written.
     pub last_written: &'a LastWritten,
+    /// A code of the surroundings' that a function has raised for this batch too often: a record may be at fault.
+    pub persistent: Option<&'a str>,
     /// The longest that the transaction may take.
     pub deadline: Duration,
     /// The records are dead letters themselves: these are removed, and no position is moved.

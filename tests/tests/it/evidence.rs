@@ -7,7 +7,7 @@ use postgres::Client;
 use serde_json::{Value, json};
 use tests::{Record, Services, Sink, SinkConfig, names, wait};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const TO_THE_END: [&str; 6] = ["run", "--until-end", "--deadline", "40s", "--summary", "json"];
 
 /// A trigger that does this for rows with `v = -1`.

@@ -165,6 +165,7 @@ impl DryRun<'_> {
             // Nothing of it is a probe.
             probe_window: usize::MAX,
             last_written: &LastWritten::default(),
+            persistent: None,
             deadline: self.config.postgres.deadline,
             replay: false,
             open: true,

@@ -180,6 +180,7 @@ impl Replay<'_> {
                 // Nothing of it is a probe.
                 probe_window: usize::MAX,
                 last_written: &LastWritten::default(),
+                persistent: None,
                 deadline: self.config.postgres.deadline,
                 replay: true,
                 open: false,

@@ -23,16 +23,23 @@ impl Bisection<'_> {
     /// The failure is a record's fault, or may be.
     pub(super) fn is_the_records(&self, failure: &Failure) -> bool {
         failure.is_the_records()
-            || (self.strategy == Strategy::Confirm && failure.clone().met_again().may_be_the_records())
+            || (self.strategy == Strategy::Confirm && self.met_again(failure).may_be_the_records())
             || self.is_too_slow(failure)
     }
 
-    /// Notes the tables that accepted rows of these records.
-    pub(super) fn passed(&mut self, applied: &[(String, Applied)], records: &Range<u32>) {
+    /// The failure as one that the batch has met before.
+    pub(super) fn met_again(&self, failure: &Failure) -> Failure {
+        let persistent = failure.is_raised() && failure.sqlstate.as_deref() == self.persistent;
+        if persistent { failure.clone().into_configuration() } else { failure.clone().met_again() }
+    }
+
+    /// Notes the tables that accepted rows of these records, the only ones of `part`.
+    pub(super) fn passed(&mut self, part: &Batch, applied: &[(String, Applied)], records: &Range<u32>) {
         if self.strategy == Strategy::Confirm {
             for (label, _) in applied.iter().filter(|(_, applied)| applied.written > 0) {
                 self.passed.insert(label.clone(), records.clone());
             }
+            self.note_neighbours(part, applied, records.start);
         }
     }
 
@@ -48,14 +55,15 @@ impl Bisection<'_> {
         if self.refuses_a_value(part, &failure)? {
             return Ok(failure.into_the_records());
         }
-        match self.control(part)? {
+        let why = match self.control(part, &failure)? {
             Control::Accepted => return Ok(failure),
-            Control::Refused(failure) => return Err(failure),
-            Control::Unknown => {}
-        }
+            // Old rows may fail as the record does. A neighbour that has not been tried yet may show that others do not.
+            Control::Refused(refusal) => refusal,
+            Control::Unknown => undecided(failure.clone(), part),
+        };
         let hopeless = self.candidates().len() >= MAX_CANDIDATES
             && part.tables().any(|table| !self.passed.contains_key(&table.plan.label));
-        if hopeless { Err(undecided(failure, part)) } else { Ok(failure) }
+        if hopeless { Err(why) } else { Ok(failure) }
     }
 
     /// The records that failed for an error that may not be theirs.
@@ -73,14 +81,22 @@ impl Bisection<'_> {
         let candidates = self.candidates();
         let mut neighbours = BTreeSet::new();
         let mut controls = BTreeSet::new();
+        self.refused.clear();
         for (record, failure) in &candidates {
             let part = self.batch.select_records(*record..record + 1).encode(&mut self.cells);
-            if let Control::Accepted = self.control(&part)? {
-                controls.insert(*record);
-                continue;
+            match self.control(&part, failure)? {
+                Control::Accepted => {
+                    controls.insert(*record);
+                    continue;
+                }
+                // Neighbours count as control rows if they are written with the same columns.
+                Control::Refused(refusal) => return Err(refusal),
+                Control::Unknown => {}
             }
             for table in part.tables() {
-                let Some(passed) = self.passed.get(&table.plan.label) else {
+                let Some(passed) =
+                    self.passed.get(&table.plan.label).filter(|_| !failure.depends_on_columns())
+                else {
                     return Err(undecided(failure.clone(), &part));
                 };
                 neighbours.insert((passed.start, passed.end));
@@ -97,7 +113,7 @@ impl Bisection<'_> {
         self.accepted.clear();
         for (record, failure) in candidates.iter().filter(|(record, _)| controls.contains(record)) {
             let part = self.batch.select_records(*record..record + 1).encode(&mut self.cells);
-            match self.control(&part)? {
+            match self.control(&part, failure)? {
                 Control::Accepted => {}
                 Control::Refused(failure) => return Err(failure),
                 Control::Unknown => return Err(undecided(failure.clone(), &part)),

@@ -2,9 +2,9 @@
 //! If none of them can be written, the table is at fault, not the record.
 
 use super::Bisection;
-use super::control_values::with_key;
+use super::control_values::{Taken, in_place_of};
 use crate::batch::records::offset32;
-use crate::batch::rows::Rows;
+use crate::batch::rows::{Row, Rows};
 use crate::batch::{Batch, TableRows};
 use crate::postgres::failure::Failure;
 use crate::postgres::sqlstate::Class;
@@ -22,8 +22,17 @@ pub(super) enum Path {
     Delete,
 }
 
-/// What a control row stands for: records of this table, written this way, with these columns.
-pub(super) type ControlKey = (String, Path, ColumnSet);
+/// What a control row stands for: records of this table that are written this way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct ControlKey {
+    /// The table's label.
+    pub label: String,
+    pub path: Path,
+    /// The columns that they carry.
+    pub columns: ColumnSet,
+    /// Those of them in which they are not null.
+    pub filled: ColumnSet,
+}
 
 /// What the control rows of a table show.
 #[derive(Debug)]
@@ -37,23 +46,31 @@ pub(super) enum Control {
 }
 
 impl Bisection<'_> {
-    /// Whether the table of the only record of `part` takes other rows that are written as the record is.
-    pub(super) fn control(&mut self, part: &Batch) -> Result<Control, Failure> {
+    /// Whether the table of the only record of `part`, which fails like this, takes other rows that are written as the record
+    /// is.
+    pub(super) fn control(&mut self, part: &Batch, failure: &Failure) -> Result<Control, Failure> {
         let Some((table, row)) = part.tables().find_map(|t| Some((t, t.rows.rows().last()?))) else {
             return Ok(Control::Unknown);
         };
         let path = self.path(table)?;
-        let columns = match path {
-            Path::Delete => ColumnSet::default(),
-            Path::Insert | Path::Update => table.rows.shapes().get(row.tuple.shape).present.clone(),
+        let (columns, filled) = match path {
+            Path::Delete => Default::default(),
+            Path::Insert | Path::Update => {
+                (table.rows.shapes().get(row.tuple.shape).present.clone(), filled(&table.rows, row))
+            }
         };
-        let key = (table.plan.label.clone(), path, columns);
+        let key = ControlKey { label: table.plan.label.clone(), path, columns, filled };
         if self.accepted.contains(&key) {
             return Ok(Control::Accepted);
         }
-        let control = self.try_controls(table, &key)?;
-        if let Control::Accepted = control {
-            self.accepted.insert(key);
+        if let Some(refusal) = self.refused.get(&key) {
+            return Ok(Control::Refused(refusal.clone()));
+        }
+        let control = self.try_controls(table, &key, failure)?;
+        match &control {
+            Control::Accepted => _ = self.accepted.insert(key),
+            Control::Refused(refusal) => _ = self.refused.insert(key, refusal.clone()),
+            Control::Unknown => {}
         }
         Ok(control)
     }
@@ -79,17 +96,22 @@ impl Bisection<'_> {
         }
     }
 
-    fn try_controls(&mut self, table: &TableRows, key: &ControlKey) -> Result<Control, Failure> {
+    fn try_controls(
+        &mut self,
+        table: &TableRows,
+        key: &ControlKey,
+        failure: &Failure,
+    ) -> Result<Control, Failure> {
         let plan = &table.plan;
         let controls = self.control_rows(plan, key)?;
-        if key.1 == Path::Update && self.updates_pass(table, &controls)? {
+        if key.path == Path::Update && self.updates_pass(table, &controls)? {
             return Ok(Control::Accepted);
         }
         let mut shown = Control::Unknown;
         for control in &controls {
-            let tried = match key.1 {
-                Path::Insert => self.try_insert(table, control)?,
-                Path::Update => self.try_update(plan, control)?,
+            let tried = match key.path {
+                Path::Insert => self.try_insert(table, control, failure)?,
+                Path::Update => self.try_update(plan, control, failure)?,
                 Path::Delete => {
                     let deleted = self.delete_control(plan, control);
                     self.shown(deleted)?
@@ -111,7 +133,7 @@ impl Bisection<'_> {
             Ok(false) => Control::Unknown,
             Err(failure) if failure.before_rows => return Err(failure),
             Err(failure) if failure.is_the_records() || self.is_too_slow(&failure) => Control::Unknown,
-            Err(failure) if failure.clone().met_again().class == Class::Configuration => {
+            Err(failure) if self.met_again(&failure).class == Class::Configuration => {
                 Control::Refused(failure)
             }
             Err(failure) => return Err(failure),
@@ -120,14 +142,21 @@ impl Bisection<'_> {
         Ok(control)
     }
 
-    /// Inserts the values of a control row: first under the key of the failed record, which meets no row that exists. If
-    /// that key is what fails, under its own.
-    fn try_insert(&mut self, table: &TableRows, control: &Rows) -> Result<Control, Failure> {
+    /// Inserts the values of a control row: first in the place of the failed record, which meets no row that exists. If what
+    /// is taken from the failed record is what fails, in its own place.
+    fn try_insert(
+        &mut self,
+        table: &TableRows,
+        control: &Rows,
+        failure: &Failure,
+    ) -> Result<Control, Failure> {
         let plan = &table.plan;
-        if let Some(rows) = with_key(control, table) {
-            let written = self.apply_control(plan, &rows, Rung::Plain);
-            if let Control::Accepted = self.shown(written)? {
-                return Ok(Control::Accepted);
+        for taken in Taken::ALL {
+            if let Some(rows) = in_place_of(table, control, taken) {
+                let written = self.apply_control(plan, &rows, Rung::Plain);
+                if let Control::Accepted = self.shown(written)? {
+                    return Ok(Control::Accepted);
+                }
             }
         }
         match self.apply_control(plan, control, Rung::Plain) {
@@ -135,7 +164,7 @@ impl Bisection<'_> {
             written => return self.shown(written),
         }
         // The row is there. That it was not refused before counts, unless more would have followed.
-        if !self.more_follows(plan)? {
+        if !self.more_follows(plan, failure)? {
             return Ok(Control::Accepted);
         }
         if plan.key.is_none() {
@@ -153,21 +182,30 @@ impl Bisection<'_> {
     /// Gives the row of the failed record the values of two different control rows, one after the other: at least one of
     /// them changes it, and so reaches all triggers and indexes.
     fn updates_pass(&mut self, table: &TableRows, controls: &[Rows]) -> Result<bool, Failure> {
-        let keyed: Vec<Rows> = controls.iter().filter_map(|control| with_key(control, table)).collect();
-        let Some(first) = keyed.first() else { return Ok(false) };
-        let Some(second) = keyed.iter().find(|rows| values(rows) != values(first)) else { return Ok(false) };
-        let written = match self.apply_control(&table.plan, first, Rung::Lookup) {
-            Ok(true) => self.apply_control(&table.plan, second, Rung::Lookup),
-            other => other,
-        };
-        Ok(matches!(self.shown(written)?, Control::Accepted))
+        for taken in Taken::ALL {
+            let placed: Vec<Rows> =
+                controls.iter().filter_map(|control| in_place_of(table, control, taken)).collect();
+            for (n, first) in placed.iter().enumerate() {
+                let mut others = placed[n + 1..].iter();
+                let Some(second) = others.find(|rows| values(rows) != values(first)) else { continue };
+                let rung = updating(&table.plan);
+                let written = match self.apply_control(&table.plan, first, rung) {
+                    Ok(true) => self.apply_control(&table.plan, second, rung),
+                    other => other,
+                };
+                if let Control::Accepted = self.shown(written)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Gives a control row the values that it has. That counts, unless triggers or indexes may not see it.
-    fn try_update(&mut self, plan: &Plan, control: &Rows) -> Result<Control, Failure> {
-        let written = self.apply_control(plan, control, Rung::Lookup);
+    fn try_update(&mut self, plan: &Plan, control: &Rows, failure: &Failure) -> Result<Control, Failure> {
+        let written = self.apply_control(plan, control, updating(plan));
         match self.shown(written)? {
-            Control::Accepted if self.unchanged_may_pass(plan)? => Ok(Control::Unknown),
+            Control::Accepted if self.unchanged_may_pass(plan, failure)? => Ok(Control::Unknown),
             shown => Ok(shown),
         }
     }
@@ -184,37 +222,19 @@ impl Bisection<'_> {
         deletes::delete(self.connection, plan, rows, &[0], &mut applied)?;
         Ok(applied.deleted > 0)
     }
+}
 
-    /// Whether more is done for a row after it is found to exist in an index: other indexes, triggers, those of foreign keys
-    /// included.
-    fn more_follows(&mut self, plan: &Plan) -> Result<bool, Failure> {
-        // pg_trigger.tgtype: 4 is INSERT, 2 is BEFORE, 64 is INSTEAD OF.
-        self.more_than_one_index(plan, "g.tgtype & 4 = 4 AND g.tgtype & 66 = 0")
-    }
+/// The columns in which a row carries a value that is not null.
+pub(super) fn filled(rows: &Rows, row: &Row) -> ColumnSet {
+    let mut filled = rows.shapes().get(row.tuple.shape).present.clone();
+    let null = rows.fields(row.tuple).filter(|(_, field)| field.is_none());
+    null.for_each(|(column, _)| filled.remove(column));
+    filled
+}
 
-    /// Whether an update that changes nothing may pass where another would not: indexes do not see it, and conditions of
-    /// triggers may leave it out.
-    fn unchanged_may_pass(&mut self, plan: &Plan) -> Result<bool, Failure> {
-        // pg_trigger.tgtype: 16 is UPDATE.
-        self.more_than_one_index(plan, "g.tgtype & 16 = 16 AND g.tgqual IS NOT NULL")
-    }
-
-    /// Whether the table has such triggers `g`, or more than one index. What is written through a view or a
-    /// rule, or into a foreign table, may have more than the catalog shows here.
-    fn more_than_one_index(&mut self, plan: &Plan, triggers: &str) -> Result<bool, Failure> {
-        if plan.insert_only || plan.lock.is_none() {
-            return Ok(true);
-        }
-        let sql = format!(
-            "WITH tree AS (SELECT pg_catalog.to_regclass($1)::oid AS oid UNION \
-               SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1))) \
-             SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN tree ON g.tgrelid = tree.oid \
-                            WHERE g.tgenabled <> 'D' AND {triggers}) \
-                 OR 1 < (SELECT count(*) FROM pg_catalog.pg_index i JOIN tree ON i.indrelid = tree.oid \
-                         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid))"
-        );
-        Ok(self.connection.client().query_one(&sql, &[&plan.target])?.get(0))
-    }
+/// The rung that updates a row of the plan as its records do: by INSERT … ON CONFLICT, triggers of inserts run as well.
+fn updating(plan: &Plan) -> Rung {
+    if plan.on_conflict_only { Rung::Stage } else { Rung::Lookup }
 }
 
 /// The values of the row of `rows`.

@@ -65,7 +65,7 @@ impl Bisection<'_> {
     }
 
     fn others_pass(&mut self, part: &Batch, failure: &Failure) -> Result<(), Failure> {
-        match self.control(part)? {
+        match self.control(part, failure)? {
             Control::Accepted => Ok(()),
             Control::Refused(refusal) => Err(refusal),
             Control::Unknown => Err(failure.clone()),

@@ -44,7 +44,7 @@ impl Bisection<'_> {
     fn domain_refuses(&mut self, column: &Column, text: &[u8], failure: &Failure) -> Result<bool, Failure> {
         let domain = &column.base_type_name;
         Ok(column.unconstrained_type.is_some()
-            && failure.clone().met_again().may_be_the_records()
+            && self.met_again(failure).may_be_the_records()
             && !failure.permission_denied()
             && self.refuses_as(domain, text, failure)?
             && self.takes_a_plain_value(domain)?)

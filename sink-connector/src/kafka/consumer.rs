@@ -179,6 +179,8 @@ impl ClientSettings<'_> {
         config.set("fetch.wait.max.ms", "100");
         config.set("client.id", &self.client_id);
         config.set("topic.metadata.refresh.interval.ms", "10000");
+        // With the default of 10000, a broker that is back may be noticed only 10 s later.
+        config.set("reconnect.backoff.max.ms", "2000");
         for (name, value) in self.kafka.librdkafka() {
             config.set(name, value);
         }

@@ -54,7 +54,13 @@ RUN own=$(dpkg --print-architecture) && target=${TARGETARCH:-$own} \
         "rustflags = [$flags]" \
         '[alias]' "binaries = 'build --locked --release -p sink-connector -p producer$features'" \
         '[env]' "CC = '$gnu-gcc'" "CXX = '$gnu-g++'" "AR = '$gnu-ar'" >.cargo/config.toml
+# For a static binary, openssl-src passes -static to OpenSSL's Configure, which then leaves threads out: two threads that loaded
+# certificates at the same time corrupted the heap.
+RUN printf '%s\n' '#!/bin/sh' 'for argument do shift; [ "$argument" = -static ] || set -- "$@" "$argument"; done' 'exec perl "$@"' \
+        >/usr/local/bin/perl-for-openssl \
+    && chmod +x /usr/local/bin/perl-for-openssl
 ENV LIBZ_SYS_STATIC=1 \
+    OPENSSL_SRC_PERL=perl-for-openssl \
     CARGO_PROFILE_RELEASE_DEBUG=none \
     CARGO_PROFILE_RELEASE_STRIP=debuginfo
 
@@ -68,7 +74,9 @@ COPY tests/Cargo.toml tests/
 RUN mkdir -p shared/src producer/src sink-connector/src tests/src tests/tests/it tests/tests/cluster \
     && touch shared/src/lib.rs producer/src/lib.rs sink-connector/src/lib.rs tests/src/lib.rs \
     && echo 'fn main() {}' | tee producer/src/main.rs sink-connector/src/main.rs tests/tests/it/main.rs tests/tests/cluster/main.rs >/dev/null \
-    && cargo binaries
+    && cargo binaries \
+    && { grep -rq pthread_rwlock target/*/release/build/openssl-sys-*/out/openssl-build/install/lib* \
+        || { echo "OpenSSL was built without threads" >&2; exit 1; }; }
 
 COPY config config
 # The binaries serve it.

@@ -18,10 +18,10 @@ fi
 work=$target/pgo
 rm -rf "$work/raw"
 mkdir -p "$work/raw"
-# As in the Dockerfile: the names of functions depend on the features, the target and the profile, and a profile is by name.
-# --target keeps the flags out of build scripts.
+# As in the Dockerfile, but for the static C library: the names of functions depend on the features, the target and the profile, and
+# a profile is by name. --target keeps the flags out of build scripts.
 build() {
-    CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=debuginfo RUSTFLAGS="-Ctarget-feature=+crt-static $1" \
+    CARGO_PROFILE_RELEASE_DEBUG=none CARGO_PROFILE_RELEASE_STRIP=debuginfo RUSTFLAGS=$1 \
         cargo build --locked --release -p sink-connector -p producer --target "$host" --target-dir "$work/$2"
 }
 build "-Cprofile-generate=$work/raw" instrumented

@@ -12,7 +12,6 @@ use openssl::pkey::{PKey, Private};
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode, SslVersion};
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
-use parking_lot::Mutex;
 use postgres_openssl::MakeTlsConnector;
 use thiserror::Error;
 
@@ -37,13 +36,8 @@ pub(crate) enum TlsError {
     OpenSsl(#[from] ErrorStack),
 }
 
-/// Held while certificates are loaded: two threads that load them at the same time have corrupted the heap of the static binary
-/// (OpenSSL 3.6, glibc 2.36), which glibc then ends.
-static LOADING: Mutex<()> = Mutex::new(());
-
 /// Reads the certificates, so that each connection uses the files as they are now.
 pub(crate) fn connector(ssl: &Ssl) -> Result<MakeTlsConnector, TlsError> {
-    let _one_at_a_time = LOADING.lock();
     let mut builder = SslConnector::builder(SslMethod::tls_client())?;
     builder.set_min_proto_version(Some(version(ssl.versions.0)))?;
     builder.set_max_proto_version(ssl.versions.1.map(version))?;

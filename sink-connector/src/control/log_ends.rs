@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer as _;
 
-use crate::kafka::cause::hand_over_errors;
+use crate::kafka::cause::{forget_errors, hand_over_errors};
 use crate::kafka::consumer::Consumer;
 use crate::kafka::list_offsets;
 use crate::kafka::query::QueryError;
@@ -64,7 +64,7 @@ impl LogEnds {
     }
 
     fn recovered(&self) {
-        self.queries.context().answered();
+        forget_errors(&self.queries);
         if !self.health.is_ok(&Component::Kafka) {
             self.consumer.context().recovered();
             self.health.recovered(&Component::Kafka);

@@ -1,6 +1,6 @@
 //! Failed operations on PostgreSQL, with their class.
 
-use postgres::error::SqlState;
+use postgres::error::{Severity, SqlState};
 use thiserror::Error;
 
 use crate::postgres::handshake::ConnectError;
@@ -38,6 +38,8 @@ pub(crate) struct ServerReport {
     pub routine: Option<String>,
     /// A function of a procedural language was running.
     pub in_function: bool,
+    /// It has ended the session: FATAL or PANIC.
+    pub fatal: bool,
 }
 
 impl Failure {
@@ -116,6 +118,14 @@ impl Failure {
         match &self.sqlstate {
             Some(state) => sqlstate::may_be_a_tables(state),
             None => self.class == Class::Configuration && !self.connection_lost,
+        }
+    }
+
+    /// The session has ended: the server said so, or closed the connection, or cannot be reached any more.
+    pub fn ended_session(&self) -> bool {
+        match &self.server {
+            Some(server) => server.fatal,
+            None => self.connection_lost && self.class == Class::Transient,
         }
     }
 
@@ -243,6 +253,7 @@ impl From<postgres::Error> for Failure {
             server: Some(Box::new(ServerReport {
                 text: redact::report(db),
                 routine: db.routine().map(str::to_owned),
+                fatal: matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)),
                 in_function: db.where_().is_some_and(|context| context.contains("PL/")),
             })),
         }

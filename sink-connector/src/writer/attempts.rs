@@ -19,6 +19,9 @@ use crate::rejects::policy::RejectedRecord;
 /// reached and takes transactions.
 const MET_TOO_OFTEN: u32 = 3;
 
+/// What stands for the SQLSTATE of a session that has ended.
+const ENDED: &str = "the session has ended";
+
 /// What has happened: the result of the last [`Step`].
 #[derive(Debug)]
 pub(super) enum Event {
@@ -115,8 +118,9 @@ pub(super) struct Attempts {
     intolerable: Vec<RejectedRecord>,
     was_cut: bool,
     waits: Waits,
-    last_sqlstate: Option<String>,
-    /// How often the last SQLSTATE came in a row, after the fence.
+    /// The last SQLSTATE, or that a session has ended.
+    last_code: Option<String>,
+    /// How often the last code came in a row, after the fence.
     met: u32,
     encoding: Encoding,
     /// What is waited out.
@@ -134,7 +138,7 @@ impl Attempts {
             intolerable: Vec::new(),
             was_cut: false,
             waits: returned.unwrap_or_default(),
-            last_sqlstate: None,
+            last_code: None,
             met: 0,
             encoding: Encoding::BeforeFirstAttempt,
             failure: None,
@@ -249,12 +253,15 @@ impl Attempts {
             // it counts.
             return Step::Report(Ending::Abandoned);
         }
-        let met_before = failure.sqlstate.is_some() && failure.sqlstate == self.last_sqlstate;
+        // A session may end with several codes, or with none.
+        let ended = now.past_the_fence && failure.ended_session();
+        let code = if ended { Some(ENDED.to_owned()) } else { failure.sqlstate.clone() };
+        let met_before = code.is_some() && code == self.last_code;
         let failure =
             if met_before && failure.class == Class::Transient { failure.met_again() } else { failure };
         let goes_on = met_before && now.past_the_fence;
         self.met = if goes_on { self.met + 1 } else { u32::from(now.past_the_fence) };
-        self.last_sqlstate.clone_from(&failure.sqlstate);
+        self.last_code = code;
         if self.batch.retry.is_some() && self.may_park(&failure, now) {
             // The wait is the source's, and other tables are written meanwhile.
             if self.is_to_be_timed(&failure, now) {
@@ -352,11 +359,11 @@ impl Attempts {
                 return self.park(failure, now);
             }
         }
+        // A batch that was cut before an intolerable record must not grow.
+        if failure.undecided && self.unanswered.is_none() && !self.was_cut {
+            return Step::Report(Ending::Returned(Size::Larger));
+        }
         if failure.may_be_the_records() {
-            // A batch that was cut before an intolerable record must not grow.
-            if failure.undecided && self.unanswered.is_none() && !self.was_cut {
-                return Step::Report(Ending::Returned(Size::Larger));
-            }
             self.strategy = Strategy::Confirm;
         }
         Step::Try(self.strategy)

@@ -6,12 +6,14 @@
 mod confirm;
 mod control_row;
 mod control_values;
+mod ends_session;
 mod neighbours;
 mod outcomes;
 mod reach;
 mod timed;
 mod value_alone;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -28,6 +30,7 @@ use crate::writer::apply::{self, Applied, ApplyOutcome};
 use crate::writer::connection::WriterConnection;
 use crate::writer::keyed::independent_of_existing;
 use crate::writer::ladder::Rung;
+use crate::writer::lost_sessions::{InFlight, Suspicion};
 use crate::writer::strategy::Strategy;
 use crate::writer::transaction::{AttemptContext, RolledBack};
 
@@ -115,7 +118,17 @@ pub(crate) fn write(
     strategy: Strategy,
     context: &AttemptContext<'_>,
 ) -> Result<RowsOutcome, Failure> {
-    let AttemptContext { decide, probe_window, last_written, persistent, replay, deadline, .. } = *context;
+    let AttemptContext {
+        decide,
+        probe_window,
+        last_written,
+        persistent,
+        replay,
+        deadline,
+        suspicion,
+        in_flight,
+        ..
+    } = *context;
     let mut bisect = Bisection {
         connection,
         batch,
@@ -125,6 +138,9 @@ pub(crate) fn write(
         probe_window,
         last_written,
         persistent,
+        suspicion,
+        in_flight,
+        others_pass: false,
         replay,
         deadline,
         decide_at: 1,
@@ -155,6 +171,12 @@ struct Bisection<'a> {
     last_written: &'a LastWritten,
     /// A code that a function has raised too often.
     persistent: Option<&'a str>,
+    /// Sessions have ended while this batch was written.
+    suspicion: Option<&'a Suspicion>,
+    /// The records that are being written, for the case that the session ends.
+    in_flight: &'a Cell<Option<InFlight>>,
+    /// Before the only suspect is written: another row of its table was written.
+    others_pass: bool,
     /// The records are dead letters already. If they are refused, they remain dead letters.
     replay: bool,
     /// The longest that the transaction may take.
@@ -221,6 +243,10 @@ impl Bisection<'_> {
 
     /// Writes a run; returns the obstacle that this strategy cannot overcome.
     fn run(&mut self, run: Range<u32>) -> Result<Option<Obstacle>, Failure> {
+        if let Some(suspicion) = self.suspicion {
+            self.suspected(&run, suspicion)?;
+            return Ok(None);
+        }
         if self.strategy >= Strategy::Bisect {
             self.halve(run, false)?;
             return Ok(None);
@@ -251,7 +277,10 @@ impl Bisection<'_> {
         let alone = records.len() == 1;
         if alone || !refused {
             let part = self.batch.select_records(records.clone()).encode(&mut self.cells);
-            match self.part_in_savepoint(&part)? {
+            self.in_flight.set(Some(InFlight { records: records.clone(), others_pass: self.others_pass }));
+            let outcome = self.part_in_savepoint(&part)?;
+            self.in_flight.set(None);
+            match outcome {
                 PartOutcome::Applied(applied) => {
                     self.passed(&part, &applied, &records);
                     self.outcome.add(&part, applied, records.start);

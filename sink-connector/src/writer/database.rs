@@ -1,5 +1,6 @@
 //! What a writer needs of PostgreSQL, and the writer's connection behind it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::bisect::LastWritten;
 use super::connection::WriterConnection;
 use super::context::WriterContext;
+use super::lost_sessions::LostSessions;
 use super::permission::name_grant;
 use super::place::{Place, first_record, only_record};
 use super::raised::RaisedErrors;
@@ -48,6 +50,7 @@ pub(crate) struct WriterDatabase {
     /// The record that took too long last, all by itself.
     slow: Option<Place>,
     raised: RaisedErrors,
+    lost: LostSessions,
 }
 
 impl WriterDatabase {
@@ -61,6 +64,7 @@ impl WriterDatabase {
             last_written: LastWritten::default(),
             slow: None,
             raised: RaisedErrors::default(),
+            lost: LostSessions::default(),
         }
     }
 
@@ -131,6 +135,9 @@ impl Database for WriterDatabase {
             self.connection = Some(connection);
         }
         let connection = self.connection.as_mut().expect("it has just been opened");
+        let suspicion = self.lost.suspicion(batch);
+        let in_flight = Cell::default();
+        let strategy = if suspicion.is_some() { strategy.max(Strategy::Confirm) } else { strategy };
         let context = AttemptContext {
             dead_letters: &self.shared.dead_letters,
             enter: &|phase| self.progress.enter(phase),
@@ -138,6 +145,8 @@ impl Database for WriterDatabase {
             probe_window: usize::try_from(self.shared.policy.window()).unwrap_or(usize::MAX),
             last_written: &self.last_written,
             persistent: self.raised.persistent(first.as_ref()),
+            suspicion: suspicion.as_ref(),
+            in_flight: &in_flight,
             deadline: self.shared.deadline,
             open: false,
             replay: false,
@@ -170,9 +179,19 @@ impl Database for WriterDatabase {
             Err(_) => {}
             Ok(_) => self.progress.got_locks(),
         }
-        if let Ok(Attempt::Committed(counts)) = &outcome {
-            self.last_written.committed(batch, counts, strategy);
-            self.raised.written(first.as_ref());
+        match &outcome {
+            Ok(Attempt::Committed(counts)) => {
+                self.last_written.committed(batch, counts, strategy);
+                self.raised.written(first.as_ref());
+                self.lost.written(batch);
+            }
+            Err(failure) | Ok(Attempt::Unanswered { failure, .. })
+                if failure.ended_session() && !overdue && self.progress.past_the_fence() =>
+            {
+                self.lost.met(batch, failure, in_flight.take(), Instant::now());
+            }
+            Err(failure) if failure.undecided => {}
+            _ => self.lost.kept(batch),
         }
         if matches!(outcome, Err(_) | Ok(Attempt::Unanswered { .. })) {
             self.disconnect();

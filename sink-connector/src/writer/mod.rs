@@ -14,6 +14,7 @@ mod inserts;
 mod key_parameters;
 pub(crate) mod keyed;
 pub(crate) mod ladder;
+mod lost_sessions;
 pub(crate) mod permission;
 mod place;
 mod prefix;

@@ -13,6 +13,11 @@ pub(super) fn only_record(batch: &Batch) -> Option<Place> {
 
 /// Where the first record of a batch is.
 pub(super) fn first_record(batch: &Batch) -> Option<Place> {
-    let record = batch.records().iter().next()?;
-    Some((batch.spans()[usize::from(record.span)].partition.clone(), record.offset))
+    (batch.records().count() > 0).then(|| place(batch, 0))
+}
+
+/// Where the record with this number is.
+pub(super) fn place(batch: &Batch, record: u32) -> Place {
+    let record = batch.records().get(record);
+    (batch.spans()[usize::from(record.span)].partition.clone(), record.offset)
 }

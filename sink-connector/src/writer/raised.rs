@@ -81,8 +81,12 @@ mod tests {
     use crate::types::TopicPartition;
 
     fn failure(sqlstate: &str, routine: &str) -> Failure {
-        let server =
-            ServerReport { text: String::new(), routine: Some(routine.to_owned()), in_function: true };
+        let server = ServerReport {
+            text: String::new(),
+            routine: Some(routine.to_owned()),
+            in_function: true,
+            fatal: false,
+        };
         Failure {
             sqlstate: Some(sqlstate.to_owned()),
             server: Some(Box::new(server)),

@@ -14,14 +14,20 @@ pub(super) const RESTORE: &str = "SELECT \
 
 /// The statement that limits each statement after it, and each of its waits for a lock. Shorter limits stay.
 pub(super) fn limit(lock: Duration, statement: Duration) -> String {
-    let limit = |name: &str, limit: Duration| {
-        format!(
-            "pg_catalog.set_config('{name}', least({}, (SELECT nullif(setting::int8, 0) FROM pg_catalog.pg_settings \
-             WHERE name = '{name}'))::text, true)",
-            limit.as_millis().max(1)
-        )
-    };
-    format!("SELECT {}, {}", limit("lock_timeout", lock), limit("statement_timeout", statement))
+    format!("SELECT {}, {}", least("lock_timeout", lock), least("statement_timeout", statement))
+}
+
+/// The statement that limits each wait for a lock after it. A shorter limit stays.
+pub(super) fn limit_waits(lock: Duration) -> String {
+    format!("SELECT {}", least("lock_timeout", lock))
+}
+
+fn least(name: &str, limit: Duration) -> String {
+    format!(
+        "pg_catalog.set_config('{name}', least({}, (SELECT nullif(setting::int8, 0) FROM pg_catalog.pg_settings \
+         WHERE name = '{name}'))::text, true)",
+        limit.as_millis().max(1)
+    )
 }
 
 /// The statement that limits waits for locks until the transaction ends; without `local`, until the session does.

@@ -1,5 +1,6 @@
 //! One attempt to commit a batch: fence, check of the tables, rows, dead letters, COMMIT.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::apply::needs_stage;
 use super::bisect::{self, LastWritten, RecordOutcomes, RowsOutcome};
 use super::connection::WriterConnection;
 use super::ladder::{Ladder, Rung};
+use super::lost_sessions::{InFlight, Suspicion};
 use super::prefix::{self, Begun};
 use super::strategy::Strategy;
 use super::timeouts;
@@ -87,6 +89,10 @@ pub(crate) struct AttemptContext<'a> {
     pub last_written: &'a LastWritten,
     /// A code of the surroundings' that a function has raised for this batch too often: a record may be at fault.
     pub persistent: Option<&'a str>,
+    /// Sessions have ended while this batch was written.
+    pub suspicion: Option<&'a Suspicion>,
+    /// The records that are being written, for the case that the session ends.
+    pub in_flight: &'a Cell<Option<InFlight>>,
     /// The longest that the transaction may take.
     pub deadline: Duration,
     /// The records are dead letters themselves: these are removed, and no position is moved.

@@ -30,6 +30,7 @@ mod deleted_topics;
 mod deletes;
 mod demo_table;
 mod documents;
+mod ended_sessions;
 mod envelopes;
 mod evidence;
 mod failures_in_json;

@@ -1,5 +1,6 @@
 //! The dry run: decodes and writes the newest records of a topic as the sink does, and rolls the transaction back.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -166,6 +167,8 @@ impl DryRun<'_> {
             probe_window: usize::MAX,
             last_written: &LastWritten::default(),
             persistent: None,
+            suspicion: None,
+            in_flight: &Cell::default(),
             deadline: self.config.postgres.deadline,
             replay: false,
             open: true,

@@ -1,7 +1,7 @@
 //! `dead-letters replay`: decodes and writes dead letters topic by topic and batch by batch, as the sink does. Deleting them in
 //! the same transaction takes the place of the fence.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -181,6 +181,8 @@ impl Replay<'_> {
                 probe_window: usize::MAX,
                 last_written: &LastWritten::default(),
                 persistent: None,
+                suspicion: None,
+                in_flight: &Cell::default(),
                 deadline: self.config.postgres.deadline,
                 replay: true,
                 open: false,

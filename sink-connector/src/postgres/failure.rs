@@ -121,7 +121,7 @@ impl Failure {
         }
     }
 
-    /// The session has ended: the server said so, or closed the connection, or cannot be reached any more.
+    /// The session has ended: by FATAL or PANIC, or because the connection was closed or broken.
     pub fn ended_session(&self) -> bool {
         match &self.server {
             Some(server) => server.fatal,

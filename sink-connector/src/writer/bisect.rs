@@ -30,7 +30,7 @@ use crate::writer::apply::{self, Applied, ApplyOutcome};
 use crate::writer::connection::WriterConnection;
 use crate::writer::keyed::independent_of_existing;
 use crate::writer::ladder::Rung;
-use crate::writer::lost_sessions::{InFlight, Suspicion};
+use crate::writer::lost_sessions::{Candidates, InFlight};
 use crate::writer::strategy::Strategy;
 use crate::writer::transaction::{AttemptContext, RolledBack};
 
@@ -125,7 +125,7 @@ pub(crate) fn write(
         persistent,
         replay,
         deadline,
-        suspicion,
+        candidates,
         in_flight,
         ..
     } = *context;
@@ -138,7 +138,7 @@ pub(crate) fn write(
         probe_window,
         last_written,
         persistent,
-        suspicion,
+        candidates,
         in_flight,
         others_pass: false,
         replay,
@@ -172,10 +172,10 @@ struct Bisection<'a> {
     /// A code that a function has raised too often.
     persistent: Option<&'a str>,
     /// Sessions have ended while this batch was written.
-    suspicion: Option<&'a Suspicion>,
+    candidates: Option<&'a Candidates>,
     /// The records that are being written, for the case that the session ends.
     in_flight: &'a Cell<Option<InFlight>>,
-    /// Before the only suspect is written: another row of its table was written.
+    /// Before the only candidate is written: another row of its table was written.
     others_pass: bool,
     /// The records are dead letters already. If they are refused, they remain dead letters.
     replay: bool,
@@ -243,8 +243,8 @@ impl Bisection<'_> {
 
     /// Writes a run; returns the obstacle that this strategy cannot overcome.
     fn run(&mut self, run: Range<u32>) -> Result<Option<Obstacle>, Failure> {
-        if let Some(suspicion) = self.suspicion {
-            self.suspected(&run, suspicion)?;
+        if let Some(candidates) = self.candidates {
+            self.around_candidates(&run, candidates)?;
             return Ok(None);
         }
         if self.strategy >= Strategy::Bisect {

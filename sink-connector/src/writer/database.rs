@@ -135,9 +135,9 @@ impl Database for WriterDatabase {
             self.connection = Some(connection);
         }
         let connection = self.connection.as_mut().expect("it has just been opened");
-        let suspicion = self.lost.suspicion(batch);
+        let candidates = self.lost.candidates(batch);
         let in_flight = Cell::default();
-        let strategy = if suspicion.is_some() { strategy.max(Strategy::Confirm) } else { strategy };
+        let strategy = if candidates.is_some() { strategy.max(Strategy::Confirm) } else { strategy };
         let context = AttemptContext {
             dead_letters: &self.shared.dead_letters,
             enter: &|phase| self.progress.enter(phase),
@@ -145,7 +145,7 @@ impl Database for WriterDatabase {
             probe_window: usize::try_from(self.shared.policy.window()).unwrap_or(usize::MAX),
             last_written: &self.last_written,
             persistent: self.raised.persistent(first.as_ref()),
-            suspicion: suspicion.as_ref(),
+            candidates: candidates.as_ref(),
             in_flight: &in_flight,
             deadline: self.shared.deadline,
             open: false,

@@ -12,8 +12,8 @@ use crate::batch::records::offset32;
 use crate::postgres::failure::Failure;
 
 /// So many sessions that ended past the fence are no coincidence: a record may be at fault.
-const SUSPICIOUS: u32 = 3;
-/// The records under suspicion are tried in so many parts.
+const NO_COINCIDENCE: u32 = 3;
+/// The candidates are tried in so many parts.
 const PARTS: u32 = 16;
 /// A record is rejected after so many sessions in a row, over so long.
 const TOO_OFTEN: u32 = 5;
@@ -31,9 +31,9 @@ pub(crate) struct InFlight {
 
 /// What is known of a batch whose sessions end.
 #[derive(PartialEq, Eq, Debug)]
-pub(crate) struct Suspicion {
+pub(crate) struct Candidates {
     /// Some of these end the session.
-    suspects: Range<u32>,
+    records: Range<u32>,
     /// Each of these does, with what it is rejected for.
     fatal: Vec<(u32, Failure)>,
     /// Sessions that have ended.
@@ -42,21 +42,21 @@ pub(crate) struct Suspicion {
     pub(crate) failure: Failure,
 }
 
-impl Suspicion {
+impl Candidates {
     /// The ranges in which the records of a run are tried, in their order.
     pub(crate) fn parts(&self, run: &Range<u32>) -> Vec<Range<u32>> {
         let alone = self.fatal.iter().flat_map(|(record, _)| [*record, record + 1]);
-        let size = offset32(self.suspects.len()).div_ceil(PARTS).max(1);
-        let parts = self.suspects.clone().step_by(size as usize).chain([self.suspects.end]);
+        let size = offset32(self.records.len()).div_ceil(PARTS).max(1);
+        let parts = self.records.clone().step_by(size as usize).chain([self.records.end]);
         let inside = |cut: &u32| run.start < *cut && *cut < run.end;
         let cuts: BTreeSet<u32> = alone.chain(parts).filter(inside).chain([run.start, run.end]).collect();
         let ends = cuts.iter().skip(1);
         cuts.iter().zip(ends).map(|(start, end)| *start..*end).collect()
     }
 
-    /// Whether these are a single record that is the only one under suspicion.
-    pub(crate) fn is_the_suspect(&self, records: &Range<u32>) -> bool {
-        records.len() == 1 && *records == self.suspects
+    /// Whether these are a single record, the only candidate.
+    pub(crate) fn is_the_candidate(&self, records: &Range<u32>) -> bool {
+        records.len() == 1 && *records == self.records
     }
 
     /// Why these records, a single one, are rejected.
@@ -74,9 +74,9 @@ struct Lost {
     sessions: u32,
     /// How the last one ended.
     failure: Failure,
-    /// The first and the last record under suspicion.
-    suspects: Option<(Place, Place)>,
-    /// Sessions that ended in a row while the only suspect was written, and since when.
+    /// The first and the last candidate.
+    candidates: Option<(Place, Place)>,
+    /// Sessions that ended in a row while the only candidate was written, and since when.
     alone: Option<(u32, Instant)>,
     fatal: Vec<(Place, Failure)>,
 }
@@ -87,15 +87,15 @@ pub(super) struct LostSessions(Vec<Lost>);
 
 impl LostSessions {
     /// What is known of this batch.
-    pub(super) fn suspicion(&self, batch: &Batch) -> Option<Suspicion> {
+    pub(super) fn candidates(&self, batch: &Batch) -> Option<Candidates> {
         let first = first_record(batch)?;
-        let lost = self.0.iter().find(|lost| lost.first == first && lost.sessions >= SUSPICIOUS)?;
+        let lost = self.0.iter().find(|lost| lost.first == first && lost.sessions >= NO_COINCIDENCE)?;
         let number = |of: &Place| numbers(batch).find(|n| place(batch, *n) == *of);
         let of = |(first, last): &(Place, Place)| Some(number(first)?..number(last)? + 1);
-        let suspects = lost.suspects.as_ref().and_then(of).unwrap_or_else(|| numbers(batch));
+        let records = lost.candidates.as_ref().and_then(of).unwrap_or_else(|| numbers(batch));
         let fatal = lost.fatal.iter().filter_map(|(place, failure)| Some((number(place)?, failure.clone())));
-        Some(Suspicion {
-            suspects,
+        Some(Candidates {
+            records,
             fatal: fatal.collect(),
             sessions: lost.sessions,
             failure: lost.failure.clone(),
@@ -115,24 +115,24 @@ impl LostSessions {
             first,
             sessions: 0,
             failure: failure.clone(),
-            suspects: None,
+            candidates: None,
             alone: None,
             fatal: Vec::new(),
         });
         lost.sessions += 1;
         lost.failure.clone_from(failure);
-        lost.suspect(batch, failure, in_flight, now);
+        lost.narrow(batch, failure, in_flight, now);
         if self.0.len() == BATCHES {
             self.0.remove(0);
         }
         self.0.push(lost);
     }
 
-    /// The session of an attempt at this batch has not ended: whatever was suspected has passed, or was not reached.
+    /// The session of an attempt at this batch has not ended: whatever was a candidate has passed, or was not reached.
     pub(super) fn kept(&mut self, batch: &Batch) {
         let first = first_record(batch);
         if let Some(lost) = self.0.iter_mut().find(|lost| Some(&lost.first) == first.as_ref()) {
-            (lost.suspects, lost.alone) = (None, None);
+            (lost.candidates, lost.alone) = (None, None);
         }
     }
 
@@ -148,14 +148,14 @@ impl LostSessions {
 }
 
 impl Lost {
-    fn suspect(&mut self, batch: &Batch, failure: &Failure, in_flight: Option<InFlight>, now: Instant) {
+    fn narrow(&mut self, batch: &Batch, failure: &Failure, in_flight: Option<InFlight>, now: Instant) {
         let Some(InFlight { records, others_pass }) = in_flight.filter(|of| !of.records.is_empty()) else {
             return;
         };
         let record = place(batch, records.start);
-        let suspects = Some((record.clone(), place(batch, records.end - 1)));
-        if suspects != self.suspects {
-            (self.suspects, self.alone) = (suspects, None);
+        let candidates = Some((record.clone(), place(batch, records.end - 1)));
+        if candidates != self.candidates {
+            (self.candidates, self.alone) = (candidates, None);
             return;
         }
         if records.len() > 1 || !others_pass {
@@ -165,7 +165,7 @@ impl Lost {
         let times = before + 1;
         self.alone = Some((times, since));
         if times >= TOO_OFTEN && now.duration_since(since) >= TOO_LONG {
-            (self.suspects, self.alone) = (None, None);
+            (self.candidates, self.alone) = (None, None);
             let text = format!(
                 "ended its session {times} times, each time after another row of its table had been written in the same \
                  transaction; {}",
@@ -213,8 +213,8 @@ mod tests {
             Self { batch: batch(first, records), lost: LostSessions::default(), now: Instant::now() }
         }
 
-        fn suspicion(&self) -> Option<Suspicion> {
-            self.lost.suspicion(&self.batch)
+        fn candidates(&self) -> Option<Candidates> {
+            self.lost.candidates(&self.batch)
         }
 
         fn met(&mut self, records: Option<Range<u32>>, others_pass: bool) {
@@ -226,12 +226,12 @@ mod tests {
         /// Attempts until the record with this number is known to be fatal; `None` if 100 are not enough.
         fn found(&mut self, fatal: u32) -> Option<u32> {
             (1..=100).find(|_| {
-                let records = self.suspicion().map(|suspicion| {
-                    let parts = suspicion.parts(&(0..numbers(&self.batch).end));
+                let records = self.candidates().map(|candidates| {
+                    let parts = candidates.parts(&(0..numbers(&self.batch).end));
                     parts.into_iter().find(|part| part.contains(&fatal)).expect("the parts are all records")
                 });
                 self.met(records, true);
-                self.suspicion().is_some_and(|suspicion| suspicion.fatal(&(fatal..fatal + 1)).is_some())
+                self.candidates().is_some_and(|candidates| candidates.fatal(&(fatal..fatal + 1)).is_some())
             })
         }
     }
@@ -244,9 +244,9 @@ mod tests {
             // Another one.
             if records > 1 {
                 assert!(attempted.found(fatal - 1).is_some());
-                let suspicion = attempted.suspicion().unwrap();
-                assert!(suspicion.fatal(&(fatal..fatal + 1)).is_some());
-                assert!(suspicion.fatal(&(fatal - 1..fatal + 1)).is_none());
+                let candidates = attempted.candidates().unwrap();
+                assert!(candidates.fatal(&(fatal..fatal + 1)).is_some());
+                assert!(candidates.fatal(&(fatal - 1..fatal + 1)).is_none());
             }
         }
     }
@@ -255,37 +255,37 @@ mod tests {
     fn the_parts_are_all_records_of_the_run_once_and_fatal_ones_stand_alone() {
         let failure = Failure::transient("closed");
         let fatal = vec![(5, failure.clone()), (40, failure.clone())];
-        let suspicion = Suspicion { suspects: 10..42, fatal, sessions: 3, failure };
+        let candidates = Candidates { records: 10..42, fatal, sessions: 3, failure };
         for run in [0..100, 11..13, 41..42, 5..6, 60..100] {
-            let parts = suspicion.parts(&run);
+            let parts = candidates.parts(&run);
             assert_eq!(parts.iter().flat_map(Clone::clone).collect::<Vec<_>>(), run.collect::<Vec<_>>());
             let alone = |part: &&Range<u32>| part.contains(&5) || part.contains(&40);
             assert!(parts.iter().filter(alone).all(|part| part.len() == 1), "{parts:?}");
         }
-        assert_eq!(suspicion.parts(&(0..12)), [0..5, 5..6, 6..10, 10..12]);
+        assert_eq!(candidates.parts(&(0..12)), [0..5, 5..6, 6..10, 10..12]);
     }
 
     #[test]
-    fn nothing_is_suspected_before_three_sessions_nor_after_one_that_was_kept() {
+    fn nothing_is_a_candidate_before_three_sessions_nor_after_one_that_was_kept() {
         let mut attempted = Attempted::new(0, 10);
-        for _ in 1..SUSPICIOUS {
+        for _ in 1..NO_COINCIDENCE {
             attempted.met(None, false);
-            assert_eq!(attempted.suspicion(), None);
+            assert_eq!(attempted.candidates(), None);
         }
         attempted.met(None, false);
         attempted.met(Some(3..4), true);
-        assert!(attempted.suspicion().unwrap().is_the_suspect(&(3..4)));
+        assert!(attempted.candidates().unwrap().is_the_candidate(&(3..4)));
         attempted.lost.kept(&attempted.batch);
-        assert_eq!(attempted.suspicion().unwrap().suspects, 0..10);
+        assert_eq!(attempted.candidates().unwrap().records, 0..10);
         attempted.lost.written(&attempted.batch);
-        assert_eq!(attempted.suspicion(), None);
+        assert_eq!(attempted.candidates(), None);
     }
 
     #[test]
     fn a_record_is_not_rejected_unless_others_pass_each_time_for_long_enough() {
         let mut attempted = Attempted::new(0, 10);
         let known =
-            |attempted: &Attempted| attempted.suspicion().is_some_and(|of| of.fatal(&(3..4)).is_some());
+            |attempted: &Attempted| attempted.candidates().is_some_and(|of| of.fatal(&(3..4)).is_some());
         for _ in 0..20 {
             attempted.met(Some(3..4), false);
         }
@@ -308,9 +308,9 @@ mod tests {
         let mut attempted = Attempted::new(5, 4);
         (0..5).for_each(|_| attempted.met(Some(2..3), true));
         attempted.batch = batch(5, 40);
-        assert!(attempted.suspicion().unwrap().is_the_suspect(&(2..3)));
+        assert!(attempted.candidates().unwrap().is_the_candidate(&(2..3)));
         attempted.batch = batch(6, 40);
-        assert_eq!(attempted.suspicion(), None);
+        assert_eq!(attempted.candidates(), None);
     }
 
     #[test]

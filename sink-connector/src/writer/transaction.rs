@@ -11,7 +11,7 @@ use super::apply::needs_stage;
 use super::bisect::{self, LastWritten, RecordOutcomes, RowsOutcome};
 use super::connection::WriterConnection;
 use super::ladder::{Ladder, Rung};
-use super::lost_sessions::{InFlight, Suspicion};
+use super::lost_sessions::{Candidates, InFlight};
 use super::prefix::{self, Begun};
 use super::strategy::Strategy;
 use super::timeouts;
@@ -90,7 +90,7 @@ pub(crate) struct AttemptContext<'a> {
     /// A code of the surroundings' that a function has raised for this batch too often: a record may be at fault.
     pub persistent: Option<&'a str>,
     /// Sessions have ended while this batch was written.
-    pub suspicion: Option<&'a Suspicion>,
+    pub candidates: Option<&'a Candidates>,
     /// The records that are being written, for the case that the session ends.
     pub in_flight: &'a Cell<Option<InFlight>>,
     /// The longest that the transaction may take.

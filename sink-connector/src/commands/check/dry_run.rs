@@ -167,7 +167,7 @@ impl DryRun<'_> {
             probe_window: usize::MAX,
             last_written: &LastWritten::default(),
             persistent: None,
-            suspicion: None,
+            candidates: None,
             in_flight: &Cell::default(),
             deadline: self.config.postgres.deadline,
             replay: false,

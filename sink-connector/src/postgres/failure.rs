@@ -93,7 +93,7 @@ impl Failure {
     pub fn may_be_the_records(&self) -> bool {
         let state = self.sqlstate.as_deref();
         let may = |state| {
-            sqlstate::may_be_the_records(state) || (self.is_raised() && !sqlstate::is_corruption(state))
+            sqlstate::may_be_the_records(state) || (self.may_stay() && !sqlstate::is_corruption(state))
         };
         self.class == Class::Configuration && !self.before_rows && state.is_some_and(may)
     }
@@ -102,6 +102,16 @@ impl Failure {
     pub fn is_raised(&self) -> bool {
         let routine = self.server.as_ref().and_then(|server| server.routine.as_deref());
         routine.is_some_and(sqlstate::is_raised)
+    }
+
+    /// The server had not enough memory or locks for a statement.
+    pub fn out_of_memory(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::OUT_OF_MEMORY.code()) && !self.is_raised()
+    }
+
+    /// It is retried at first, but a record may cause it each time.
+    pub fn may_stay(&self) -> bool {
+        self.is_raised() || self.out_of_memory()
     }
 
     /// It depends on the columns that a record carries: a privilege, a sequence. Records that carry others show nothing.

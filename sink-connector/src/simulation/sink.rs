@@ -167,7 +167,7 @@ impl Sink {
 
     /// What it says about its partitions, for messages.
     pub(super) fn status(&self) -> String {
-        format!("sink {}: {:?}", self.id, self.board.partitions())
+        format!("sink {}: {:?}, {}", self.id, self.board.partitions(), self.shell.held())
     }
 
     /// SIGTERM.

@@ -257,4 +257,25 @@ impl Source {
             self.unpark(writer, &table);
         }
     }
+
+    /// What is held of parked tables and queued for their writers, for messages.
+    #[cfg(test)]
+    pub(super) fn held_of_tables(&self) -> String {
+        let of =
+            |batch: &Batch| (batch.spans().len(), batch.records().count(), batch.retry(), batch.is_probe());
+        let tables = self.parked.0.iter().map(|((writer, table), parked)| {
+            let batches: Vec<_> = parked.batches.iter().map(of).collect();
+            format!("writer {writer}, {table}: {:?} until {:?}, {batches:?}", parked.stage, parked.retry_at)
+        });
+        let lanes = self.lanes.iter().map(|lane| {
+            let queued: Vec<_> = lane.queued.iter().map(of).collect();
+            format!(
+                "in flight {:?}, paused {}, queued {queued:?}, open {:?}",
+                lane.in_flight,
+                lane.paused,
+                of(&lane.open)
+            )
+        });
+        tables.chain(lanes).collect::<Vec<_>>().join("; ")
+    }
 }

@@ -64,6 +64,12 @@ impl<C: Client> Shell<C> {
         Self { source, client, channels, shared }
     }
 
+    /// What is held of parked tables, for messages.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> String {
+        self.source.held_of_tables()
+    }
+
     /// Runs until the source ends.
     ///
     /// # Errors

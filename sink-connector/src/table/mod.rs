@@ -6,6 +6,7 @@ pub(crate) mod ddl;
 pub(crate) mod grants;
 pub(crate) mod metadata_columns;
 pub(crate) mod pages;
+pub(crate) mod partitions;
 pub(crate) mod plan;
 pub(crate) mod plan_cache;
 pub(crate) mod targets;

@@ -304,7 +304,7 @@ impl Attempts {
 
     fn park(&self, failure: Failure, now: Signals) -> Step {
         // After one record had all the time there is, the next retry is a short one again.
-        let took_too_long = self.takes_too_long(&failure, now) && self.strategy != Strategy::Timed;
+        let took_too_long = self.is_too_much(&failure, now) && self.strategy != Strategy::Timed;
         Step::Report(Ending::Parked { failure, took_too_long })
     }
 
@@ -327,6 +327,12 @@ impl Attempts {
         too_long && now.past_the_fence && self.unanswered.is_none()
     }
 
+    /// Whether fewer records may need less than there is, of time or of memory.
+    fn is_too_much(&self, failure: &Failure, now: Signals) -> bool {
+        let too_large = failure.out_of_memory() && now.past_the_fence && self.unanswered.is_none();
+        too_large || self.takes_too_long(failure, now)
+    }
+
     /// Whether the failure may be that of one table, while the sink can write others.
     fn may_park(&self, failure: &Failure, now: Signals) -> bool {
         let of_a_table = failure.may_be_a_tables()
@@ -346,7 +352,7 @@ impl Attempts {
         if self.strategy == Strategy::Timed {
             self.strategy = self.batch.cheapest;
         }
-        if self.takes_too_long(&failure, now) && !self.may_park(&failure, now) && self.batch.records > 1 {
+        if self.is_too_much(&failure, now) && !self.may_park(&failure, now) && self.batch.records > 1 {
             return Step::Report(Ending::Returned(Size::Smaller));
         }
         // An internal error that comes for the first time may pass.

@@ -25,6 +25,7 @@ use crate::decode::{Cells, Reason, Rejection};
 use crate::postgres::failure::Failure;
 use crate::rejects::dead_letters::DeadLetter;
 use crate::rejects::policy::Decision;
+use crate::table::partitions::tree;
 use crate::table::plan::Plan;
 use crate::writer::apply::{self, Applied, ApplyOutcome};
 use crate::writer::connection::WriterConnection;
@@ -388,10 +389,13 @@ impl Bisection<'_> {
         if index == key.index && table == plan.name.table {
             return Ok(true);
         }
-        let known = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_index x \
+        let known = format!(
+            "WITH RECURSIVE {} SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_index x \
              JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid JOIN pg_catalog.pg_class t ON t.oid = x.indrelid \
              WHERE i.relname = $1 AND t.relname = $2 AND (i.oid = $3 \
-               OR i.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree($3::oid::regclass))))";
-        Ok(self.connection.client().query_one(known, &[&index, &table, &key.index_oid])?.get(0))
+               OR i.oid IN (SELECT oid FROM tree)))",
+            tree("$3::oid")
+        );
+        Ok(self.connection.client().query_one(&known, &[&index, &table, &key.index_oid])?.get(0))
     }
 }

@@ -1,5 +1,5 @@
-//! Errors that a function raises with a code of the surroundings', such as a deadlock. They are retried as if the surroundings
-//! were at fault, until they have come too often: then a record may be. Pure.
+//! Errors that a function raises with a code of the surroundings', such as a deadlock, and memory that is not enough. They are
+//! retried as if the surroundings were at fault, until they have come too often: then a record may be. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -69,9 +69,9 @@ impl RaisedErrors {
     }
 }
 
-/// Whether it is raised, and would be retried without end.
+/// Whether it would be retried without end, although a record may cause it.
 fn is_one(failure: &Failure) -> bool {
-    failure.is_raised() && failure.clone().met_again().class == Class::Transient
+    failure.may_stay() && failure.clone().met_again().class == Class::Transient
 }
 
 #[cfg(test)]
@@ -122,6 +122,13 @@ mod tests {
     #[test]
     fn what_the_server_raises_never_is() {
         assert_eq!(classes(&[(7, "40P01", "DeadLockReport"); 9]), [Transient; 9]);
+    }
+
+    #[test]
+    fn memory_that_is_never_enough_for_a_record_may_be_its_fault() {
+        let exhausted = (7, "53200", "LockAcquireExtended");
+        assert_eq!(classes(&[exhausted; 5]), [Transient, Transient, Transient, Transient, Configuration]);
+        assert_eq!(classes(&[(7, "53100", "mdextend"); 9]), [Transient; 9]);
     }
 
     #[test]

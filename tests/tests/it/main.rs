@@ -77,6 +77,7 @@ mod out_of_descriptors;
 mod own_tables;
 mod page;
 mod parked_tables;
+mod partitions_of_tables;
 mod pipeline;
 mod poison;
 mod pooler;

@@ -2,6 +2,8 @@
 
 use postgres::Client;
 
+use crate::table::partitions::{CHILDREN, tree};
+
 /// Types (`pg_type.oid`) whose values the server takes for equal only if their bytes are: bool, bytea, int8, int2, int4, text,
 /// oid, varchar, date, time, timestamp, timestamptz, uuid. Enums as well. Not `"char"` and `name`, which cut a text off.
 const EXACT_TYPES: &str = "16, 17, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950";
@@ -57,7 +59,7 @@ pub struct Index {
 /// Reads the constraints of the table with this oid.
 pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Error> {
     let row = client.query_one(
-        "WITH tree AS (SELECT $1::oid AS oid UNION SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass)), \
+        &format!("WITH RECURSIVE {}, \
               rules AS (SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite w WHERE w.ev_class = $1 AND w.ev_type <> '1') AS any) \
          SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k JOIN tree ON k.conrelid = tree.oid \
                         WHERE k.contype IN ('c', 'f', 'x', 't')) \
@@ -78,20 +80,23 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
                 pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
                 c.relhassubclass \
                   OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) \
-         FROM pg_catalog.pg_class c, rules WHERE c.oid = $1",
+         FROM pg_catalog.pg_class c, rules WHERE c.oid = $1", tree("$1::oid")),
         &[&table, &format!("{{{EXACT_TYPES}}}")],
     )?;
     let indexes = client
         .query(
-            "WITH tree AS (SELECT $1::oid AS oid UNION SELECT relid FROM pg_catalog.pg_partition_tree($1::oid::regclass)) \
+            &format!(
+                "WITH RECURSIVE {} \
              SELECT i.indexrelid, i.indisunique OR i.indisexclusion, \
                     i.indexprs IS NOT NULL OR i.indpred IS NOT NULL, \
                     CASE WHEN i.indexprs IS NULL AND i.indpred IS NULL \
                          THEN ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
                                     WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])) \
-                         ELSE '{}' END \
+                         ELSE '{{}}' END \
              FROM pg_catalog.pg_index i JOIN tree ON tree.oid = i.indrelid \
              WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid)",
+                tree("$1::oid")
+            ),
             &[&table],
         )?
         .iter()
@@ -128,14 +133,14 @@ fn read_update_triggers(client: &mut Client, table: u32) -> Result<Vec<String>, 
 /// reads, under other column names.
 fn read_self_references(client: &mut Client, table: u32) -> Result<Vec<SelfReference>, postgres::Error> {
     let rows = client.query(
-        "WITH RECURSIVE target AS (\
+        &format!("WITH RECURSIVE target AS (\
              SELECT $1::oid AS oid \
              UNION SELECT d.refobjid FROM target \
                JOIN pg_catalog.pg_rewrite w ON w.ev_class = target.oid \
                JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid \
                  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), \
          tree AS MATERIALIZED (SELECT oid AS root, oid FROM target \
-             UNION SELECT target.oid, p.relid FROM target, pg_catalog.pg_partition_tree(target.oid::regclass) p), \
+             UNION SELECT tree.root, h.inhrelid FROM tree {CHILDREN}), \
          pairs AS (SELECT f.oid, u.n, a.attname::text AS refers, b.attname::text AS referred, \
                  tree.root = $1 AND a.attgenerated = '' AND a.atttypid = b.atttypid \
                    AND coalesce(o.collisdeterministic, true) AND (y.typtype = 'e' OR y.oid = ANY ($2::text::oid[])) \
@@ -149,7 +154,7 @@ fn read_self_references(client: &mut Client, table: u32) -> Result<Vec<SelfRefer
              LEFT JOIN pg_catalog.pg_collation o ON o.oid = b.attcollation \
              WHERE f.contype = 'f' AND f.conparentid = 0 \
                AND EXISTS (SELECT 1 FROM tree t WHERE t.root = tree.root AND t.oid = f.confrelid)) \
-         SELECT array_agg(refers ORDER BY n), array_agg(referred ORDER BY n), bool_and(exact) FROM pairs GROUP BY oid",
+         SELECT array_agg(refers ORDER BY n), array_agg(referred ORDER BY n), bool_and(exact) FROM pairs GROUP BY oid"),
         &[&table, &format!("{{{EXACT_TYPES}}}")],
     )?;
     let pairs = |row: &postgres::Row| -> Vec<(String, String)> {

@@ -188,11 +188,12 @@ pub(super) fn check_rename(wanted: &Wanted, table: &Table) -> Result<(), PlanErr
     wanted.rename.iter().try_for_each(|(_, column)| not_generated(table, column, "rename"))
 }
 
-/// What locks the table in ROW EXCLUSIVE mode. Planning an INSERT does so as well, and needs no privilege on the whole table.
+/// What locks the table in ROW EXCLUSIVE mode, without its partitions: there may be thousands, and one that somebody has locked
+/// is no obstacle to records for others. Planning an INSERT does so as well, and needs no privilege on the whole table.
 pub(super) fn lock(name: &TableName, table: &Table) -> Option<String> {
     let target = name.sql();
     let statement = match &table.insertable_column {
-        None => format!("LOCK TABLE {target} IN ROW EXCLUSIVE MODE"),
+        None => format!("LOCK TABLE ONLY {target} IN ROW EXCLUSIVE MODE"),
         Some(column) => {
             format!("EXPLAIN (COSTS OFF) INSERT INTO {target} ({}) VALUES (NULL)", ident(column))
         }

@@ -237,6 +237,20 @@ fn a_transaction_that_takes_too_long_past_the_fence_returns_the_batch_smaller() 
 }
 
 #[test]
+fn a_batch_that_needs_more_memory_than_there_is_comes_back_smaller_down_to_one_record() {
+    let mut attempts = begun(3);
+    waited_for(attempts.next(failed("53200"), QUIET));
+    assert_step(&attempts.next(Event::Waited, QUIET), "Report(Returned(Smaller))");
+    let mut attempts = begun(1);
+    waited_for(attempts.next(failed("53200"), QUIET));
+    assert_step(&attempts.next(Event::Waited, QUIET), "Try(Whole)");
+    let at_the_fence = Signals { past_the_fence: false, ..QUIET };
+    let mut attempts = begun(3);
+    waited_for(attempts.next(failed("53200"), at_the_fence));
+    assert_step(&attempts.next(Event::Waited, at_the_fence), "Try(Whole)");
+}
+
+#[test]
 fn a_transaction_that_takes_too_long_at_the_fence_is_tried_again() {
     for (sqlstate, signals) in [("57014", QUIET), ("57P01", OVERDUE)] {
         let mut attempts = begun(3);

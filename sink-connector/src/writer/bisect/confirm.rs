@@ -29,7 +29,7 @@ impl Bisection<'_> {
 
     /// The failure as one that the batch has met before.
     pub(super) fn met_again(&self, failure: &Failure) -> Failure {
-        let persistent = failure.is_raised() && failure.sqlstate.as_deref() == self.persistent;
+        let persistent = failure.may_stay() && failure.sqlstate.as_deref() == self.persistent;
         if persistent { failure.clone().into_configuration() } else { failure.clone().met_again() }
     }
 

@@ -2,11 +2,9 @@
 
 use super::Bisection;
 use crate::postgres::failure::Failure;
+use crate::table::partitions::tree;
 use crate::table::plan::Plan;
 
-/// The table and its partitions.
-const TREE: &str = "WITH tree AS (SELECT pg_catalog.to_regclass($1)::oid AS oid UNION \
-     SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1))) ";
 /// It has more than one index, or those of its partitions differ.
 const SEVERAL_INDEXES: &str = "1 < (SELECT count(*) FROM pg_catalog.pg_index i JOIN tree ON i.indrelid = tree.oid \
      WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid))";
@@ -51,7 +49,7 @@ impl Bisection<'_> {
         if plan.insert_only || plan.lock.is_none() {
             return Ok(true);
         }
-        let sql = format!("{TREE} SELECT {condition}");
+        let sql = format!("WITH RECURSIVE {} SELECT {condition}", tree("pg_catalog.to_regclass($1)::oid"));
         Ok(self.connection.client().query_one(&sql, &[&plan.target])?.get(0))
     }
 }

@@ -12,8 +12,8 @@ use super::LoginSource;
 use super::certificate::Verifier;
 use crate::repeated::RepeatedFailures;
 
-/// How long an error counts. A client reports one that repeats every 30 s.
-const COUNTS: Duration = Duration::from_secs(120);
+/// How long an error counts. A client reports one that repeats every 30 s, and tries again every 2 s.
+const COUNTS: Duration = Duration::from_secs(45);
 /// Bound of remembered addresses. Errors of another one replace those of the address that failed longest ago.
 const MOST_ADDRESSES: usize = 8;
 

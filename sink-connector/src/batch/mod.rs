@@ -222,6 +222,7 @@ impl Batch {
     }
 
     /// Whether it has records for the table with this label.
+    #[cfg(test)]
     pub(crate) fn has_table(&self, label: &str) -> bool {
         self.plans.values().any(|plan| plan.label == label)
     }

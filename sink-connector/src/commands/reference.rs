@@ -70,7 +70,7 @@ fn markdown() -> String {
     text += "\n## sink-connector: what an SQLSTATE does\n\nThe first matching row applies. *record*: a dead letter, and the rest is written. *transient*: tried again, for ever. \
              *configuration*, and **every SQLSTATE not listed**: nothing is dropped, the catalog is read again, tried again slowly until \
              the operator has fixed it, unless evidence shows that a single record is at fault. An error that `RAISE` or `ASSERT` in PL/pgSQL \
-             raises counts as *configuration* once the same batch has met it five times, for 3 s. A single record that ends five sessions in a row, each of which had written another row of its table, counts as at fault whatever the code is.\n\n| SQLSTATE | class | meaning |\n|---|---|---|\n";
+             raises, and one with 25006, 53200 or 55006, counts as *configuration* once the same batch has met it five times, for 3 s. A single record that ends five sessions in a row, each of which had written another row of its table, counts as at fault whatever the code is.\n\n| SQLSTATE | class | meaning |\n|---|---|---|\n";
     for rule in RULES {
         let code = if rule.code.len() == 2 { format!("{}xxx", rule.code) } else { rule.code.to_owned() };
         let when = match rule.when {

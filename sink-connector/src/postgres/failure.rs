@@ -109,9 +109,19 @@ impl Failure {
         self.sqlstate.as_deref() == Some(SqlState::OUT_OF_MEMORY.code()) && !self.is_raised()
     }
 
-    /// It is retried at first, but a record may cause it each time.
+    /// It is retried at first, but a record may cause it each time: memory or locks are not enough for it, or a function does
+    /// for it what this transaction may not, or connects elsewhere.
     pub fn may_stay(&self) -> bool {
-        self.is_raised() || self.out_of_memory()
+        let codes = [
+            SqlState::OUT_OF_MEMORY,
+            SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+            SqlState::OBJECT_IN_USE,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ];
+        let state = self.sqlstate.as_deref().unwrap_or_default();
+        let of_a_function = state.starts_with("08") && self.is_in_a_function();
+        self.is_raised()
+            || !self.ended_session() && (of_a_function || codes.iter().any(|code| state == code.code()))
     }
 
     /// It depends on the columns that a record carries: a privilege, a sequence. Records that carry others show nothing.

@@ -42,6 +42,10 @@ const PINNED: &[(&str, &str)] = &[
     ("tcp_user_timeout", "60000"),
 ];
 
+/// Undoes what a trigger has done with SET LOCAL to the role and to the search path, by which unqualified names are found.
+pub(crate) const RESTORE_NAMES: &str = "RESET ROLE; SELECT pg_catalog.set_config('search_path', \
+     coalesce(pg_catalog.current_setting('kafka_sink.search_path', true), pg_catalog.current_setting('search_path')), true)";
+
 /// The statements that a session begins with, for one round trip.
 pub fn statements() -> String {
     let mut sql: String =
@@ -50,6 +54,7 @@ pub fn statements() -> String {
     sql.push_str(&format!(
         "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', \
            nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), false); \
+         SELECT pg_catalog.set_config('kafka_sink.search_path', pg_catalog.current_setting('search_path'), false); \
          SELECT pg_catalog.set_config('lock_timeout', '{}', false) \
          WHERE pg_catalog.current_setting('lock_timeout') = '0'",
         LOCK_TIMEOUT.as_millis()

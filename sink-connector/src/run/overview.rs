@@ -40,7 +40,7 @@ impl Facts {
         } else if !self.problems.is_empty() {
             ("impaired", format!("The rest goes on: {}.", self.first_problem()))
         } else if self.partitions == 0 {
-            ("standby", "No partition is assigned: other members of the group have them all.".to_owned())
+            ("standby", "No partition is assigned: other members of the group have them all, or have not left it yet (session.timeout.ms).".to_owned())
         } else {
             self.moving()
         };

@@ -140,9 +140,7 @@ impl Source {
 
     /// A batch is committed: its table can be written.
     pub(super) fn table_written(&mut self, writer: usize, batch: &Batch, now: Instant) {
-        let tables: BTreeSet<&str> =
-            batch.spans().iter().filter_map(|span| batch.table_of(&span.partition)).collect();
-        for table in tables.into_iter().map(Arc::from) {
+        for table in self.tables_of(batch) {
             let Some(parked) = self.parked.0.get_mut(&(writer, Arc::clone(&table))) else { continue };
             if parked.stage == Stage::Waiting {
                 // Of a partition that was assigned since. What waits may be written as well.
@@ -150,9 +148,11 @@ impl Source {
                 continue;
             }
             let limits = batch.retry().map(|limits| limits.after_commit(batch.records().count()));
+            let retried = |b: &Batch| b.retry().is_some() && self.tables_of(b).contains(&table);
+            let later: Vec<bool> = self.lanes[writer].queued.iter().map(retried).collect();
             let lane = &mut self.lanes[writer];
             let mut queued = false;
-            for later in lane.queued.iter_mut().filter(|b| b.retry().is_some() && b.has_table(&table)) {
+            for (later, _) in lane.queued.iter_mut().zip(later).filter(|(_, retried)| *retried) {
                 queued = true;
                 if let Some(limits) = limits {
                     *later = std::mem::take(later).into_retry(limits);
@@ -164,6 +164,15 @@ impl Source {
                 self.unpark(writer, &table);
             }
         }
+    }
+
+    /// The tables of the topics of a batch, also of those of which it has no record but moves the position.
+    fn tables_of(&self, batch: &Batch) -> BTreeSet<Arc<str>> {
+        let table_of = |p: &TopicPartition| match batch.table_of(p) {
+            Some(table) => Some(Arc::from(table)),
+            None => self.settings.plans.table_of(&p.topic).map(Arc::from),
+        };
+        batch.spans().iter().filter_map(|span| table_of(&span.partition)).collect()
     }
 
     /// A table is not parked any more.

@@ -19,6 +19,12 @@ use crate::rejects::policy::RejectedRecord;
 /// reached and takes transactions.
 const MET_TOO_OFTEN: u32 = 3;
 
+/// A session that ended past the fence after so long may have been ended for the time that it took.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+/// The longest wait after a session that ended past the fence.
+const WAIT_AFTER_A_SESSION: Duration = Duration::from_millis(500);
+
 /// What stands for the SQLSTATE of a session that has ended.
 const ENDED: &str = "the session has ended";
 
@@ -120,6 +126,8 @@ pub(super) struct Attempts {
     waits: Waits,
     /// The last SQLSTATE, or that a session has ended.
     last_code: Option<String>,
+    /// The last session ended past the fence, and not at once: a limit on the time of transactions may have ended it.
+    ended_after_a_while: bool,
     /// How often the last code came in a row, after the fence.
     met: u32,
     encoding: Encoding,
@@ -139,6 +147,7 @@ impl Attempts {
             was_cut: false,
             waits: returned.unwrap_or_default(),
             last_code: None,
+            ended_after_a_while: false,
             met: 0,
             encoding: Encoding::BeforeFirstAttempt,
             failure: None,
@@ -261,6 +270,7 @@ impl Attempts {
             if met_before && failure.class == Class::Transient { failure.met_again() } else { failure };
         let goes_on = met_before && now.past_the_fence;
         self.met = if goes_on { self.met + 1 } else { u32::from(now.past_the_fence) };
+        self.ended_after_a_while = ended && now.took >= A_WHILE;
         self.last_code = code;
         if self.batch.retry.is_some() && self.may_park(&failure, now) {
             // The wait is the source's, and other tables are written meanwhile.
@@ -274,6 +284,8 @@ impl Attempts {
             return self.park(failure, now);
         }
         let wait = self.waits.next();
+        // The server takes connections. Each session leads closer to the record that may be at fault.
+        let wait = if ended { wait.min(WAIT_AFTER_A_SESSION) } else { wait };
         self.failure = Some(failure.clone());
         Step::Wait(failure, wait)
     }
@@ -329,8 +341,9 @@ impl Attempts {
 
     /// Whether fewer records may need less than there is, of time or of memory.
     fn is_too_much(&self, failure: &Failure, now: Signals) -> bool {
-        let too_large = failure.out_of_memory() && now.past_the_fence && self.unanswered.is_none();
-        too_large || self.takes_too_long(failure, now)
+        let again = self.ended_after_a_while && self.met >= MET_TOO_OFTEN;
+        let too_large = failure.out_of_memory() && now.past_the_fence || failure.ended_session() && again;
+        too_large && self.unanswered.is_none() || self.takes_too_long(failure, now)
     }
 
     /// Whether the failure may be that of one table, while the sink can write others.

@@ -23,6 +23,7 @@ use crate::batch::records::offset32;
 use crate::batch::rows::Rows;
 use crate::decode::{Cells, Reason, Rejection};
 use crate::postgres::failure::Failure;
+use crate::postgres::settings::RESTORE_NAMES;
 use crate::rejects::dead_letters::DeadLetter;
 use crate::rejects::policy::Decision;
 use crate::table::partitions::tree;
@@ -44,8 +45,7 @@ pub(crate) use self::outcomes::{RecordOutcomes, RejectedRecord};
 const IMMEDIATE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 const SAVEPOINT: &str = "SAVEPOINT kafka_sink_bisect";
 /// A deferred constraint would be checked only at COMMIT, when the record can no longer be found.
-const NEXT_SAVEPOINT: &str =
-    "SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT kafka_sink_bisect; SAVEPOINT kafka_sink_bisect";
+const END_OF_PART: &str = "SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT kafka_sink_bisect";
 /// Around the savepoint of the bisection.
 const PROBE_SAVEPOINT: &str = "SAVEPOINT kafka_sink_probe; SAVEPOINT kafka_sink_bisect";
 const PROBE_BACK: &str = "ROLLBACK TO SAVEPOINT kafka_sink_probe; RELEASE SAVEPOINT kafka_sink_probe";
@@ -327,7 +327,9 @@ impl Bisection<'_> {
         loop {
             let obstacle = match self.tables(part)? {
                 PartOutcome::Applied(applied) => {
-                    match self.connection.client().batch_execute(NEXT_SAVEPOINT).map_err(Failure::from) {
+                    // A trigger may have changed how names are found.
+                    let next = format!("{END_OF_PART}; {RESTORE_NAMES}; {SAVEPOINT}");
+                    match self.connection.client().batch_execute(&next).map_err(Failure::from) {
                         Ok(()) => return Ok(PartOutcome::Applied(applied)),
                         Err(failure) if self.is_the_records(&failure) => {
                             self.roll_back()?;

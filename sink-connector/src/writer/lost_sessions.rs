@@ -17,7 +17,7 @@ const NO_COINCIDENCE: u32 = 3;
 const PARTS: u32 = 16;
 /// A record is rejected after so many sessions in a row, over so long.
 const TOO_OFTEN: u32 = 5;
-const TOO_LONG: Duration = Duration::from_secs(3);
+const TOO_LONG: Duration = Duration::from_millis(1_500);
 /// Batches that are remembered: parked tables are tried in turn, and others are written meanwhile.
 const BATCHES: usize = 64;
 

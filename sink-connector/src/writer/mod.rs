@@ -34,7 +34,7 @@ mod upserts;
 mod waits;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -112,14 +112,15 @@ impl<D: Database> Writer<D> {
         let mut attempts = Attempts::new(self.facts(&batch), self.returned.take());
         let mut hand = InHand { batch, whole: None };
         let (mut seen, mut started) = (self.shared.wakeup.seen(), Instant::now());
-        let mut event = Event::Begin;
+        let (mut event, mut took) = (Event::Begin, Duration::ZERO);
         loop {
-            event = match attempts.next(event, self.signals()) {
+            event = match attempts.next(event, Signals { took, ..self.signals() }) {
                 Step::Try(strategy) => {
                     // Before the attempt: no wake-up between its failure and the wait is missed.
                     seen = self.shared.wakeup.seen();
                     started = Instant::now();
                     let tried = self.database.attempt(&hand.batch, strategy);
+                    took = started.elapsed();
                     self.note(&tried);
                     Event::Tried(tried)
                 }
@@ -167,6 +168,7 @@ impl<D: Database> Writer<D> {
             shutdown: self.shared.shutdown.requested(),
             past_the_fence: self.progress.past_the_fence(),
             overdue: self.progress.was_overdue(),
+            took: Duration::ZERO,
             several_tables: self.shared.plans.several_tables(),
         }
     }

@@ -116,6 +116,7 @@ impl SimulatedWriter {
                 shutdown,
                 past_the_fence: database.past_the_fence(),
                 overdue: false,
+                took: Duration::ZERO,
                 several_tables: true,
             };
             event = match attempts.next(event, signals) {

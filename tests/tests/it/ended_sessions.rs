@@ -65,6 +65,46 @@ fn a_record_that_ends_its_session_at_commit_is_found() {
 }
 
 #[test]
+fn several_records_that_end_their_sessions_are_found_one_after_the_other() {
+    assert_found(BEFORE, 100, &[3, 4, 50, 99]);
+}
+
+#[test]
+fn a_record_that_ends_its_session_because_of_its_key_or_of_the_stored_row_is_found() {
+    let by_key = trigger(BEFORE, "NEW.id = 7", TERMINATE);
+    let by_row = trigger("CREATE TRIGGER ends BEFORE UPDATE ON t", "OLD.id = 7", TERMINATE);
+    let stored = "INSERT INTO t SELECT n, n FROM generate_series(0, 50) n;";
+    for (before, trigger, rows) in [("", &by_key, 19), (stored, &by_row, 51)] {
+        let world = World::new("ended").table(&format!("{TABLE} {before} {trigger}")).upsert("id");
+        world.produce_json((0..20).map(|id| record(id, 100 + id)));
+        let run = world.config.until_end();
+        assert_eq!((dead_letters(&world), world.rows()), (vec![7], rows), "{}", run.stderr);
+        assert_eq!(world.count("t WHERE v >= 100"), 19);
+    }
+}
+
+#[test]
+fn a_batch_that_is_too_slow_for_whoever_ends_long_transactions_is_written_in_parts() {
+    let slow = trigger(BEFORE, "true", "PERFORM pg_sleep(0.4)");
+    let world =
+        World::new("ended").table(&format!("{TABLE} {slow}")).upsert("id").set("batch.linger_ms", 300);
+    world.produce_json((0..12).map(|id| record(id, id)));
+    let sink = world.sink();
+    let mut ended = 0;
+    wait::until(PATIENCE, "all are written", || {
+        ended += world.one::<i64>(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE application_name LIKE 'kafka-sink:%' AND datname = current_database() \
+               AND xact_start < clock_timestamp() - interval '2 seconds'",
+        );
+        world.rows() == 12
+    });
+    assert!(ended >= 3, "{ended} sessions were ended");
+    assert_eq!(world.dead_letters(), 0, "{}", sink.stderr());
+    assert_eq!(sink.assert_accounted(), 12);
+}
+
+#[test]
 fn a_record_alone_is_decided_by_a_row_that_the_table_had_before() {
     let ddl = format!(
         "{TABLE} INSERT INTO t SELECT n, n FROM generate_series(1, 50) n; {}",

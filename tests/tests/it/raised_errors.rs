@@ -50,6 +50,51 @@ fn an_error_that_a_trigger_raises_for_one_record_of_ten_rejects_it_whatever_its_
 }
 
 #[test]
+fn an_error_of_the_server_that_only_one_record_of_ten_meets_rejects_it() {
+    let deeds = [
+        ("55006", "EXECUTE 'ALTER TABLE t ADD COLUMN w int'"),
+        (
+            "53400",
+            "SET LOCAL work_mem = '64kB'; SET LOCAL temp_file_limit = '64kB'; \
+             PERFORM count(*) FROM (SELECT n FROM generate_series(1, 500000) n ORDER BY -n) s",
+        ),
+        ("25006", "SET LOCAL transaction_read_only = on; INSERT INTO other VALUES (1)"),
+    ];
+    std::thread::scope(|scope| {
+        for (code, deed) in deeds {
+            scope.spawn(move || {
+                let table = "CREATE TABLE other (n int); CREATE TABLE t (id int PRIMARY KEY, v int);";
+                let world = World::new("raised")
+                    .table(&format!("{table} {}", trigger("NEW.v = -1", deed)))
+                    .upsert("id")
+                    .set("batch.linger_ms", 300);
+                world.produce_json((0..10).map(|id| record(id, if id == 4 { -1 } else { id })));
+                let run = world.config.until_end();
+                let found: Vec<Option<String>> = world.column("SELECT sqlstate FROM sink_dead_letters");
+                assert_eq!((found, world.rows()), (vec![Some(code.to_owned())], 9), "{}", run.stderr);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_trigger_that_changes_the_search_path_or_the_role_hides_no_table_of_the_sink() {
+    for deed in ["SET LOCAL search_path = app", "SET LOCAL ROLE low"] {
+        let ddl = "CREATE SCHEMA app; CREATE TABLE t (id int PRIMARY KEY, v int CHECK (v <> 7)); \
+                   DO $$ BEGIN CREATE ROLE low; EXCEPTION WHEN duplicate_object THEN NULL; END $$;";
+        for condition in ["true", "NEW.id = 3"] {
+            let world = World::new("raised")
+                .table(&format!("{ddl} {}", trigger(condition, deed)))
+                .upsert("id")
+                .set("batch.linger_ms", 300);
+            world.produce_json((0..10).map(|id| record(id, id)));
+            let run = world.config.until_end();
+            assert_eq!((world.dead_letters(), world.rows()), (1, 9), "{deed} {condition}: {}", run.stderr);
+        }
+    }
+}
+
+#[test]
 fn an_assertion_that_fails_for_one_record_alone_is_decided_by_a_row_of_the_table() {
     for stumble in ["ASSERT false, 'no'", &raise("53100")] {
         let world = World::new("raised")

@@ -61,6 +61,28 @@ fn what_a_batch_has_for_others_than_the_parked_table_is_sent_at_once() {
     assert_eq!(span(&retry, 0), Some((10, 11, 1)));
 }
 
+#[test]
+fn a_retry_that_only_moves_a_position_because_the_records_are_another_sinks_now_ends_the_parking() {
+    let mut fixture = Fixture::fetching(&[0]);
+    let commands = fixture.assign(&[1]);
+    fixture.move_client(&commands);
+    let commands = fixture.log_ends(1, 0, 12);
+    fixture.move_client(&commands);
+    let (_, commands) = fixture.after(Duration::from_secs(1));
+    fixture.move_client(&commands);
+    // Two offsets without records, in one batch with a record of another partition.
+    fixture.on(Input::ClientPositions(vec![(tp(1), Offset(12))]));
+    let batch = fixture.send(0, [10]);
+    assert_eq!((span(&batch, 0), span(&batch, 1)), (Some((10, 11, 1)), Some((10, 12, 0))));
+    park(&mut fixture, batch);
+    fixture.revoke(0);
+    let retry = sent(fixture.after(Duration::from_secs(1)).1).expect("it is tried again");
+    assert_eq!((span(&retry, 0), span(&retry, 1)), (None, Some((10, 12, 0))));
+    let commands = fixture.committed(retry);
+    assert!(unparked(&commands));
+    assert!(fixture.source.ledger.get(&tp(1)).expect("it is ours").held().is_none());
+}
+
 /// The limits of a retry that is sent after this time.
 fn retry_after(fixture: &mut Fixture, time: Duration) -> (Batch, RetryLimits) {
     let retry = sent(fixture.after(time).1).expect("it is tried again");

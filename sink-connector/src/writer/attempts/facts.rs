@@ -55,6 +55,8 @@ pub(in crate::writer) struct Signals {
     pub past_the_fence: bool,
     /// The last transaction was ended because it was past its deadline.
     pub overdue: bool,
+    /// How long the last attempt took.
+    pub took: Duration,
     /// The sink writes more than one table.
     pub several_tables: bool,
 }

@@ -10,6 +10,7 @@ const QUIET: Signals = Signals {
     shutdown: false,
     past_the_fence: true,
     overdue: false,
+    took: Duration::ZERO,
     several_tables: false,
 };
 /// The sink writes other tables as well.
@@ -248,6 +249,25 @@ fn a_batch_that_needs_more_memory_than_there_is_comes_back_smaller_down_to_one_r
     let mut attempts = begun(3);
     waited_for(attempts.next(failed("53200"), at_the_fence));
     assert_step(&attempts.next(Event::Waited, at_the_fence), "Try(Whole)");
+}
+
+#[test]
+fn a_batch_whose_sessions_end_after_a_while_comes_back_smaller() {
+    let slow = Signals { took: Duration::from_secs(2), ..QUIET };
+    let lost = || Event::Tried(Err(connection_lost()));
+    let mut attempts = begun(3);
+    waited_for(attempts.next(lost(), slow));
+    assert_step(&attempts.next(Event::Waited, slow), "Try(Whole)");
+    waited_for(attempts.next(failed("57P01"), slow));
+    assert_step(&attempts.next(Event::Waited, slow), "Try(Whole)");
+    waited_for(attempts.next(lost(), slow));
+    assert_step(&attempts.next(Event::Waited, slow), "Report(Returned(Smaller))");
+    // One that ends at once is for the search for the record.
+    let mut attempts = begun(3);
+    for _ in 0..5 {
+        waited_for(attempts.next(lost(), QUIET));
+        assert_step(&attempts.next(Event::Waited, QUIET), "Try(Whole)");
+    }
 }
 
 #[test]

@@ -104,13 +104,15 @@ impl Bisection<'_> {
     ) -> Result<Control, Failure> {
         let plan = &table.plan;
         let controls = self.control_rows(plan, key)?;
-        if key.path == Path::Update && self.updates_pass(table, &controls)? {
+        // What is taken from a record that ends the session may end it as well.
+        let in_its_place = self.candidates.is_none();
+        if in_its_place && key.path == Path::Update && self.updates_pass(table, &controls)? {
             return Ok(Control::Accepted);
         }
         let mut shown = Control::Unknown;
         for control in &controls {
             let tried = match key.path {
-                Path::Insert => self.try_insert(table, control, failure)?,
+                Path::Insert => self.try_insert(table, control, failure, in_its_place)?,
                 Path::Update => self.try_update(plan, control, failure)?,
                 Path::Delete => {
                     let deleted = self.delete_control(plan, control);
@@ -143,15 +145,16 @@ impl Bisection<'_> {
     }
 
     /// Inserts the values of a control row: first in the place of the failed record, which meets no row that exists. If what
-    /// is taken from the failed record is what fails, in its own place.
+    /// is taken from the failed record is what fails, or may not be tried, in its own place.
     fn try_insert(
         &mut self,
         table: &TableRows,
         control: &Rows,
         failure: &Failure,
+        in_its_place: bool,
     ) -> Result<Control, Failure> {
         let plan = &table.plan;
-        for taken in Taken::ALL {
+        for taken in Taken::ALL.into_iter().filter(|_| in_its_place) {
             if let Some(rows) = in_place_of(table, control, taken) {
                 let written = self.apply_control(plan, &rows, Rung::Plain);
                 if let Control::Accepted = self.shown(written)? {

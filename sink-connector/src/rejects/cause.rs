@@ -37,11 +37,16 @@ impl Cause {
         }
     }
 
-    /// What to do about it. `wider` is a type that takes the values, if the column's type is too narrow.
-    pub(crate) fn hint(&self, table: &TableName, wider: Option<Wider>) -> String {
+    /// What to do about it. `needed` are the columns of the key and of the version, without which no record can be written.
+    /// `wider` is a type that takes the values, if the column's type is too narrow.
+    pub(crate) fn hint(&self, table: &TableName, needed: &[String], wider: Option<Wider>) -> String {
         let table = table.sql();
+        let is_needed = self.column.as_ref().is_some_and(|column| needed.contains(column));
         let column = self.column.as_deref().map(ident);
         match (self.reason, column, wider) {
+            (Reason::MissingField | Reason::NullValue, Some(_), _) if is_needed => {
+                "correct the producer, or map the field in sink.rename".to_owned()
+            }
             (Reason::MissingField | Reason::NullValue, Some(column), _) => format!(
                 "correct the producer, map the field in sink.rename, or ALTER TABLE {table} ALTER COLUMN {column} DROP NOT \
                  NULL; a DEFAULT helps where the field is missing"
@@ -108,7 +113,7 @@ mod tests {
             sqlstate: sqlstate.map(str::to_owned),
             constraint: sqlstate.map(|_| "t_n_check".to_owned()),
         };
-        cause.hint(&TableName::parse("s.t"), wider)
+        cause.hint(&TableName::parse("s.t"), &["id".to_owned()], wider)
     }
 
     #[test]
@@ -123,6 +128,20 @@ mod tests {
             assert!(!hint(reason, state, None).contains("type"), "{reason}");
         }
         assert!(hint(Reason::WrongType, None, None).contains("type of column \"n\""));
+    }
+
+    /// PostgreSQL refuses DROP NOT NULL for a column of the primary key.
+    #[test]
+    fn no_hint_makes_a_column_of_the_key_nullable() {
+        for reason in [Reason::MissingField, Reason::NullValue] {
+            let of = |column: &str| {
+                let cause =
+                    Cause { reason, column: Some(column.to_owned()), sqlstate: None, constraint: None };
+                cause.hint(&TableName::parse("t"), &["id".to_owned()], None)
+            };
+            assert_eq!(of("id"), "correct the producer, or map the field in sink.rename");
+            assert!(of("name").contains("ALTER COLUMN \"name\" DROP NOT NULL"), "{}", of("name"));
+        }
     }
 
     #[test]

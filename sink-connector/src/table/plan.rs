@@ -43,6 +43,17 @@ pub struct Wanted {
     pub options: Options,
 }
 
+impl Wanted {
+    /// The columns without which no record can be written: those of the key, and that of the version.
+    pub fn needed_columns(&self) -> Vec<String> {
+        let version = self.version_field.as_ref().map(|field| {
+            let renamed = self.rename.iter().find(|(from, _)| from == field);
+            renamed.map_or(field, |(_, column)| column).clone()
+        });
+        self.key.iter().cloned().chain(version).collect()
+    }
+}
+
 /// The columns that identify a row.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -317,6 +328,11 @@ impl Plan {
     /// Whether an INSERT has to say that it writes the values of an identity itself.
     pub fn overrides_identity(&self) -> bool {
         self.columns.iter().any(|column| column.identity_always)
+    }
+
+    /// The columns without which no record can be written: those of the key, and that of the version.
+    pub fn needed_columns(&self) -> impl Iterator<Item = &Column> {
+        self.key_columns().chain(self.version.map(|version| &self.columns[version.column]))
     }
 
     /// The columns of the key; empty without a key.

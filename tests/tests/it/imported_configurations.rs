@@ -107,7 +107,7 @@ fn upserts_by_the_records_key_as_confluent_documents_them() {
         "transforms.route.regex": "(.*)",
         "transforms.route.replacement": "$1_v1",
     }));
-    assert_eq!(findings, ["auto.create"]);
+    assert_eq!(findings, ["auto.create", "key.converter"]);
     let row =
         |key: &str, note: &str| Record::json(&envelope(&json!({"note": note}))).key(key).timestamp_ms(1_000);
     let table = format!("kafka_{}_v1", connector.world.topic());

@@ -219,7 +219,8 @@ impl DryRun<'_> {
                 first.partition,
                 first.offset
             );
-            let action = cause.hint(&self.target.wanted.table, wider);
+            let wanted = &self.target.wanted;
+            let action = cause.hint(&wanted.table, &wanted.needed_columns(), wider);
             // With this ratio, the breaker would open.
             let ratio = count as f64 / records.len() as f64;
             if ratio > self.config.errors.breaker_ratio {

@@ -14,6 +14,14 @@ use crate::table::plan::Plan;
 use crate::table::plan_cache::{Target, TargetOf};
 use crate::table::targets::{target_of, targets};
 
+/// What to do about a cause.
+pub(super) fn hint(config: &Config, topic: &str, cause: &Cause, wider: Option<Wider>) -> String {
+    let table = config.topic(topic);
+    let version = table.version_field.map(|field| table.rename.get(&field).cloned().unwrap_or(field));
+    let needed: Vec<String> = table.pk_fields.into_iter().chain(version).collect();
+    cause.hint(&TableName::parse(&table.table), &needed, wider)
+}
+
 /// Finds the causes of dead letters.
 pub(super) struct Causes<'a> {
     config: &'a Config,
@@ -47,9 +55,9 @@ impl<'a> Causes<'a> {
         Some((cause, rejection.and_then(|rejection| rejection.wider)))
     }
 
-    /// The table of a topic.
-    pub(super) fn table(&self, topic: &str) -> TableName {
-        TableName::parse(&self.config.topic(topic).table)
+    /// What to do about a cause.
+    pub(super) fn hint(&self, topic: &str, cause: &Cause, wider: Option<Wider>) -> String {
+        hint(self.config, topic, cause, wider)
     }
 
     /// Why the value of the record is rejected now, if it is.

@@ -108,7 +108,7 @@ impl List {
         }
         let hints = widest
             .into_iter()
-            .map(|((topic, cause), wider): ((String, Cause), _)| cause.hint(&causes.table(&topic), wider));
+            .map(|((topic, cause), wider): ((String, Cause), _)| causes.hint(&topic, &cause, wider));
         let mut hints: Vec<String> = hints.collect();
         hints.sort_unstable();
         hints.dedup();

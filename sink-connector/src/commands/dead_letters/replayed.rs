@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::causes;
 use super::list::{DETAIL_CHARS, excerpt};
 use crate::batch::Batch;
 use crate::commands::{Output, print_json};
@@ -13,7 +14,6 @@ use crate::config::Config;
 use crate::decode::{Reason, Rejection, Wider};
 use crate::messages::report::BatchCounts;
 use crate::postgres::failure::Failure;
-use crate::postgres::sql::TableName;
 use crate::rejects::cause::Cause;
 use crate::rejects::dead_letters::{DeadLetter, StoredDeadLetter};
 use crate::types::TopicPartition;
@@ -33,8 +33,8 @@ pub(super) struct Replayed {
     pub not_configured: BTreeSet<String>,
     /// Topics whose dead letters were left, or some of them, because their tables cannot be written; and why.
     pub not_replayed: BTreeMap<String, String>,
-    /// The tables of the topics with failures.
-    tables: BTreeMap<String, TableName>,
+    /// What to do about each of the failures.
+    hints: BTreeMap<(String, Cause), String>,
 }
 
 /// Those that still fail, by topic and cause: how many, the wider type that would take their values, and the first.
@@ -50,8 +50,8 @@ pub(super) struct Failed {
 }
 
 impl Replayed {
-    fn hint(&self, topic: &str, cause: &Cause, failed: &Failed) -> String {
-        self.tables.get(topic).map_or_else(String::new, |table| cause.hint(table, failed.wider))
+    fn hint(&self, topic: &str, cause: &Cause) -> String {
+        self.hints.get(&(topic.to_owned(), cause.clone())).cloned().unwrap_or_default()
     }
 
     /// The exit code: 1 if the table of a topic cannot be written, 3 if dead letters still fail or their topic is not read.
@@ -85,14 +85,13 @@ impl Replayed {
         self.add_failures(failed(dead_letter, failure));
     }
 
-    /// Notes the tables of the topics with failures, for the hints.
+    /// Adds what to do about the failures.
     pub(super) fn end(&mut self, config: &Config) {
-        let topics = self.failures.keys().map(|(topic, _)| topic.clone());
-        let table = |topic: String| {
-            let table = TableName::parse(&config.topic(&topic).table);
-            (topic, table)
+        let hint = |(of, failed): (&(String, Cause), &Failed)| {
+            let (topic, cause) = of;
+            (of.clone(), causes::hint(config, topic, cause, failed.wider))
         };
-        self.tables = topics.map(table).collect();
+        self.hints = self.failures.iter().map(hint).collect();
     }
 
     fn add_failures(&mut self, failures: Failures) {
@@ -128,7 +127,7 @@ impl Replayed {
                     "count": failed.count,
                     "first": {"partition": failed.first.0.partition.0, "offset": failed.first.1},
                     "detail": failed.detail,
-                    "action": self.hint(topic, cause, failed),
+                    "action": self.hint(topic, cause),
                 })).collect::<Vec<_>>(),
                 "not_replayed": self.not_replayed.iter().map(|(topic, reason)| json!({
                     "topic": topic,
@@ -152,7 +151,7 @@ impl Replayed {
                 failed.first.0,
                 failed.first.1,
                 excerpt(&failed.detail, DETAIL_CHARS),
-                self.hint(topic, cause, failed)
+                self.hint(topic, cause)
             )?;
         }
         for topic in &self.not_configured {

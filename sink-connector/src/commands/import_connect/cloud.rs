@@ -64,6 +64,7 @@ fn format(t: &mut Translation, key: &str, of: &str, read: bool) {
     match t.get(key).map(|format| format.to_uppercase()).as_deref() {
         None => {}
         Some(_) if !read => t.not_needed(key, format!("the {of} of records are not read")),
+        Some("STRING") if of == "keys" => t.not_supported(key, super::formats::TEXT_KEYS),
         Some("JSON" | "STRING") => t.taken(key, format!("{of} are read as JSON")),
         Some(other) => t.not_supported(
             key,

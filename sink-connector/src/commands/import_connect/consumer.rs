@@ -6,6 +6,7 @@ use std::path::Path;
 use shared::kafka::{addresses, broken_properties};
 use shared::settings::is_secret_property;
 
+use super::report::Outcome;
 use super::translation::{Translation, is_reference};
 use crate::config::owned;
 
@@ -121,7 +122,9 @@ pub(super) fn complete(t: &mut Translation) {
     }
     let mechanism = [property(t, "sasl.mechanism"), property(t, "sasl.mechanisms")].concat();
     if !["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].contains(&mechanism.as_str()) {
-        t.not_supported(KEY, "only PLAIN and SCRAM are translated: set kafka.properties yourself");
+        const WHY: &str = "only PLAIN and SCRAM are translated: set kafka.properties yourself";
+        t.not_supported(KEY, WHY);
+        no_login_from(t, |key| key == KEY || key.contains(".sasl."), Outcome::NotSupported, WHY);
         t.todo.push(
             "[kafka.properties] \"security.protocol\", \"sasl.mechanism\" and what belongs to them"
                 .to_owned(),
@@ -136,8 +139,32 @@ pub(super) fn complete(t: &mut Translation) {
     t.todo.push("[kafka.properties] \"sasl.password_file\" = \"/run/secrets/kafka/password\" instead of \"sasl.password\"".to_owned());
 }
 
+/// The keys that were taken for a login that is not there.
+fn no_login_from(t: &mut Translation, of: impl Fn(&str) -> bool, outcome: Outcome, why: &str) {
+    let keys: Vec<String> =
+        t.input.keys().filter(|key| key.starts_with(PREFIX) && of(key)).cloned().collect();
+    for key in keys.iter().filter(|key| t.report.is_taken(key)).collect::<Vec<_>>() {
+        t.report.replace(key, outcome, why);
+    }
+}
+
 /// librdkafka refuses a mechanism that it has no user for.
 fn without_login(t: &mut Translation) {
+    let (outcome, why) = if t.get("consumer.override.security.protocol").is_some() {
+        (Outcome::NotNeeded, "security.protocol has no login")
+    } else {
+        (
+            Outcome::NotSupported,
+            "security.protocol is not given: set kafka.properties \"security.protocol\" and \"sasl.mechanism\" as the workers \
+             have them",
+        )
+    };
+    no_login_from(
+        t,
+        |key| key.ends_with(".sasl.mechanism") || key.ends_with(".sasl.mechanisms"),
+        outcome,
+        why,
+    );
     t.remove_properties(|name| name == "sasl.mechanism" || name == "sasl.mechanisms");
 }
 

@@ -13,28 +13,36 @@ pub(super) fn convert(t: &mut Translation, file: Option<&str>) {
     let name = given.clone().unwrap_or_else(|| stand_in(t, file));
     let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '-' };
     let own: String = name.chars().map(printable).take(NAME_MAX_BYTES).collect();
-    let group = format!("connect-{name}");
     t.set(&["name"], own.clone());
-    t.set(&["kafka", "group_id"], group.clone());
+    // Where the connector committed its positions.
+    let group = t.get(GROUP);
+    let own_group = format!("connect-{name}");
+    if group.is_none() {
+        t.set(&["kafka", "group_id"], own_group.clone());
+    }
     if given.is_none() {
-        t.not_supported(
-            "name",
+        let instead = if group.is_some() {
+            format!("the connector's name: write it for {own:?}")
+        } else {
             format!(
-                "the connector's name: write it for {own:?}, and into kafka.group_id = {group:?}: in the group connect-NAME \
-                 the connector committed its positions"
-            ),
-        );
-    } else if own == name {
-        t.taken(
-            "name",
-            format!("name = {name:?}, kafka.group_id = {group:?}, where Connect committed its positions"),
-        );
-    } else {
+                "the connector's name: write it for {own:?}, and into kafka.group_id = {own_group:?}: in the group \
+                 connect-NAME the connector committed its positions"
+            )
+        };
+        t.not_supported("name", instead);
+    } else if own != name {
         let why =
             format!("a name has at most {NAME_MAX_BYTES} characters of ASCII; name = {own:?} stands there");
         t.not_supported("name", why);
+    } else if group.is_some() {
+        t.taken("name", format!("name = {name:?}; the group is that of {GROUP}"));
+    } else {
+        t.taken(
+            "name",
+            format!("name = {name:?}, kafka.group_id = {own_group:?}, where Connect committed its positions"),
+        );
     }
-    if let Some(group) = t.get(GROUP) {
+    if let Some(group) = group {
         t.take(GROUP, &["kafka", "group_id"], group);
     }
 }

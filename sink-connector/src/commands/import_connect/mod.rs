@@ -1,5 +1,6 @@
 //! `import-connect`: a configuration of a JDBC sink on Kafka Connect becomes one of ours.
 
+mod answers;
 mod cloud;
 mod connection;
 mod consumer;
@@ -33,14 +34,14 @@ use super::Usage;
 
 /// The end of `import-connect --help`.
 pub const AFTER: &str = "\
-Reads the configuration of a sink connector, as Kafka Connect takes and returns it (JSON) or as a file of properties, for \
+Reads the configuration of one sink connector, as Kafka Connect takes and returns it (JSON) or as a file of properties, for \
 Confluent's, Aiven's and Debezium's JDBC sinks. Prints the configuration of this sink, with a comment for each key of the \
 input: taken, not needed, or not supported. Passwords are not copied. Nothing is contacted.
 
 Exit codes:
   0  every key is taken or not needed, and the result is a configuration that loads
-  1  the file cannot be read
-  2  the file is not a connector's configuration
+  1  reading or printing fails
+  2  the file cannot be opened, or is not the configuration of one connector
   3  keys are not supported or missing: the comments say what to do instead
 
 Examples:
@@ -119,7 +120,8 @@ fn text(bytes: Vec<u8>) -> String {
 /// The keys of a configuration. Those around it, as Connect's REST interface returns them, count as well.
 fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     let keys = match serde_json::from_str::<Value>(text) {
-        Ok(Value::Object(mut object)) => {
+        Ok(Value::Object(object)) => {
+            let mut object = answers::connector(object)?;
             let config = match object.remove("config") {
                 Some(Value::Object(config)) => config,
                 Some(_) => return Err("config is not an object".to_owned()),
@@ -132,6 +134,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
         }
         Ok(_) => return Err("is not a JSON object".to_owned()),
         Err(error) if text.trim_start().starts_with('{') => return Err(error.to_string()),
+        Err(_) if answers::is_yaml_of_strimzi(text) => return Err(answers::STRIMZI.to_owned()),
         Err(_) => properties::parse(text),
     };
     if keys

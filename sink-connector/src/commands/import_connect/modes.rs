@@ -13,13 +13,8 @@ const UNKNOWN_KEY: &str = "id";
 
 /// The modes and the columns of the key, as the input says them.
 pub(super) fn convert(t: &mut Translation) {
-    pk_mode(t);
     insert_mode(t);
-    if t.text(&["sink", "insert_mode"]) == "upsert" && t.text(&["sink", "pk_mode"]) == "none" {
-        t.set(&["sink", "pk_mode"], "record_key");
-        let key = if t.input.contains_key("insert.mode") { "insert.mode" } else { pk_mode_key(t) };
-        t.not_supported(key, "upsert needs a key; pk_mode = \"record_key\" stands there");
-    }
+    pk_mode(t);
     let Some((key, given)) = t.either(&PK_FIELDS) else { return };
     let fields: Vec<String> = list(&given);
     if fields.iter().any(|field| field.len() > IDENTIFIER_MAX_BYTES) {
@@ -33,17 +28,24 @@ pub(super) fn convert(t: &mut Translation) {
 }
 
 fn pk_mode(t: &mut Translation) {
-    let Some((key, mode)) = t.either(&PK_MODE) else {
-        // The default of all three connectors.
-        return t.set(&["sink", "pk_mode"], "none");
-    };
-    match mode.to_lowercase().as_str() {
-        own @ ("none" | "record_key" | "record_value" | "kafka") => t.take(key, &["sink", "pk_mode"], own),
-        _ => {
-            t.not_supported(key, format!("{mode} is not there; pk_mode = \"record_key\" stands there"));
-            t.set(&["sink", "pk_mode"], "record_key");
+    const PATH: [&str; 2] = ["sink", "pk_mode"];
+    let given = t.either(&PK_MODE);
+    // The default of all three connectors.
+    let mode = given.as_ref().map_or_else(|| "none".to_owned(), |(_, mode)| mode.to_lowercase());
+    let problem = match mode.as_str() {
+        "none" if t.text(&["sink", "insert_mode"]) == "upsert" => "upsert needs a key".to_owned(),
+        own @ ("none" | "record_key" | "record_value" | "kafka") => {
+            return match given {
+                Some((key, _)) => t.take(key, &PATH, own),
+                None => t.set(&PATH, own),
+            };
         }
-    }
+        other => format!("{other} is not there"),
+    };
+    t.set(&PATH, "record_key");
+    let insert_mode = given.is_none() && t.input.contains_key("insert.mode");
+    let key = if insert_mode { "insert.mode" } else { pk_mode_key(t) };
+    t.not_supported(key, format!("{problem}; pk_mode = \"record_key\" stands there"));
 }
 
 fn insert_mode(t: &mut Translation) {
@@ -101,7 +103,9 @@ fn deletes(t: &mut Translation) {
     let filtered = t.value(&path).is_some();
     match t.get(KEY).map(|flag| flag.to_lowercase()).as_deref() {
         None => {}
-        Some("true") if filtered => t.not_needed(KEY, "a transform removes all tombstones"),
+        Some("true") if filtered => {
+            t.not_needed(KEY, "a transform removes all deletions: sink.delete_enabled = false");
+        }
         Some("true") => {
             let pk_mode = t.text(&["sink", "pk_mode"]);
             if pk_mode == "record_key" || pk_mode == "record_value" && is_debezium(t) {

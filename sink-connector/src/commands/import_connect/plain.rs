@@ -23,6 +23,7 @@ const RULES: &[(&str, Rule)] = &[
     ("tasks.max", NotNeeded("partitions are shared among instances, and postgres.writers within one")),
     ("config.action.reload", NotNeeded("files with secrets are read again for each connection")),
     ("auto.restart.on.user.error", RETRIES),
+    ("initial_state", NotNeeded("it has no effect after the connector was created")),
     ("tasks", NotNeeded("is the state of the connector, not its configuration")),
     ("type", NotNeeded("is the state of the connector, not its configuration")),
     ("connection.attempts", RETRIES),

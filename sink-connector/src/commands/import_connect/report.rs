@@ -47,6 +47,11 @@ impl Report {
         }
     }
 
+    /// Replaces what was reported of a key.
+    pub(super) fn replace(&mut self, key: &str, outcome: Outcome, why: &str) {
+        self.entries.insert(key.to_owned(), (outcome, why.to_owned()));
+    }
+
     /// Adds a key that the input lacks, with what stands there instead.
     pub(super) fn add_not_given(&mut self, key: &str, why: impl Into<String>) {
         let why = why.into().replace(['\n', '\r'], " ");
@@ -64,6 +69,10 @@ impl Report {
     /// Whether the configuration says what the input does.
     pub(super) fn is_complete(&self) -> bool {
         self.count(Outcome::NotSupported) == 0 && self.not_given.is_empty()
+    }
+
+    pub(super) fn is_taken(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|(outcome, _)| *outcome == Outcome::Taken)
     }
 
     pub(super) fn has(&self, key: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::formats::last;
 use super::report::Outcome;
 use super::translation::{Family, Translation, list};
 use crate::types::IDENTIFIER_MAX_BYTES;
@@ -123,8 +124,16 @@ fn set_table(t: &mut Translation, topic: &str, table: &str) {
 /// A field without a column fails in the connectors, unless the configuration chooses among the fields.
 pub(super) fn unknown_fields(t: &mut Translation) {
     let chooses = FIELD_LISTS.iter().any(|key| t.input.contains_key(*key))
-        || t.report.with(Outcome::NotSupported).any(|(key, _)| key.starts_with("transforms"));
+        || t.report.with(Outcome::NotSupported).any(|(key, _)| may_remove_fields(t, key));
     if !chooses {
         t.set(&["sink", "unknown_fields"], "reject");
     }
+}
+
+/// Whether a key belongs to a transform that may leave fields out: all but those that convert values.
+fn may_remove_fields(t: &Translation, key: &str) -> bool {
+    let Some(rest) = key.strip_prefix("transforms") else { return false };
+    let name = rest.trim_start_matches('.').split('.').next().unwrap_or_default();
+    let class = t.get(&format!("transforms.{name}.type")).unwrap_or_default();
+    !["Cast", "TimestampConverter"].contains(&last(&class))
 }

@@ -1,4 +1,5 @@
 mod connections;
+mod differences;
 mod keys;
 mod loading;
 mod tables;

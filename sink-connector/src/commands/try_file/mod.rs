@@ -27,8 +27,8 @@ taken as the records of partition 0, from offset 0 on, written to an empty table
 
 Exit codes:
   0  every line is a row, deletes one or is skipped
-  1  the database or the input cannot be read
-  2  configuration or usage wrong, or the table cannot be written as configured
+  1  the database cannot be read, or reading the input fails
+  2  configuration or usage wrong, a file cannot be opened, or the table cannot be written as configured
   3  a line is rejected
 
 Examples:

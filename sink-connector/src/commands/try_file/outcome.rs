@@ -189,7 +189,8 @@ impl<'a> Trial<'a> {
             None if rejection.reason == Reason::UnknownField => self.unknown_field(text),
             None => None,
         };
-        let action = Cause::of(rejection, None).hint(&self.plan.name, rejection.wider);
+        let needed: Vec<String> = self.plan.needed_columns().map(|column| column.name.clone()).collect();
+        let action = Cause::of(rejection, None).hint(&self.plan.name, &needed, rejection.wider);
         Outcome::Rejected {
             reason: rejection.reason.as_str(),
             field,

@@ -12,9 +12,20 @@ pub(super) fn replace(t: &mut Translation, chain: &mut Chain, transform: &Transf
     let key = transform.key("renames");
     let pairs = pairs(t, transform);
     // The pairs of one transform apply at once: two fields may change names.
-    let named: Vec<_> = pairs.iter().map(|(field, _)| source(t, field)).collect();
-    for ((field, column), from) in pairs.iter().zip(named) {
-        set(t, &key, field, from, column);
+    let named: Vec<_> = pairs.iter().map(|(field, _)| (source(t, field), has_other_name(t, field))).collect();
+    for ((field, column), (from, renamed)) in pairs.iter().zip(named) {
+        let (map, before) = from.clone();
+        if renamed {
+            t.not_supported(&key, format!("{field:?} has another name after an earlier transform"));
+        } else if set(t, &key, field, from, column) && map == "rename" && before != *field {
+            t.not_supported(
+                &key,
+                format!(
+                    "an earlier transform renames {before:?} to {field:?}: a record that has both fields gives another row here; \
+                     rename {before:?} to {column:?} at once"
+                ),
+            );
+        }
     }
     chain.key.value_renamed(&pairs);
     for option in ["exclude", "blacklist", "include", "whitelist"] {
@@ -47,6 +58,18 @@ pub(super) fn rename(t: &mut Translation, key: &str, field: &str, column: &str) 
     set(t, key, field, from, column)
 }
 
+/// Stores fields in columns of other names. Two of them may change names.
+pub(super) fn rename_at_once<'a>(
+    t: &mut Translation,
+    key: &str,
+    pairs: impl Iterator<Item = &'a (String, String)>,
+) {
+    let pairs: Vec<_> = pairs.map(|pair| (pair, source(t, &pair.0))).collect();
+    for ((field, column), from) in pairs {
+        set(t, key, field, from, column);
+    }
+}
+
 /// What a field was before earlier transforms renamed it: the name of a map, and the key there.
 type Source = (&'static str, String);
 
@@ -57,6 +80,11 @@ fn source(t: &Translation, field: &str) -> Source {
         Some((map, name.clone()))
     });
     earlier.unwrap_or_else(|| ("rename", field.to_owned()))
+}
+
+/// Whether earlier transforms have renamed this field, and none to this name.
+fn has_other_name(t: &Translation, field: &str) -> bool {
+    t.value(&["sink", "rename", field]).is_some() && source(t, field) == ("rename", field.to_owned())
 }
 
 fn set(t: &mut Translation, key: &str, field: &str, (map, name): Source, column: &str) -> bool {
@@ -81,7 +109,7 @@ fn has_source(t: &Translation, column: &str) -> bool {
     [RENAME, METADATA].iter().any(|map| t.texts(map).iter().any(|used| used == column))
 }
 
-pub(super) fn insert(t: &mut Translation, transform: &Transform) {
+pub(super) fn insert(t: &mut Translation, chain: &Chain, transform: &Transform) {
     t.taken(&transform.key("type"), "its options are below");
     for (option, metadata) in [
         ("topic.field", "topic"),
@@ -94,7 +122,11 @@ pub(super) fn insert(t: &mut Translation, transform: &Transform) {
         let column = field.trim_end_matches(['!', '?']).to_owned();
         let in_key = t.texts(&["sink", "pk_fields"]).contains(&column)
             && t.text(&["sink", "pk_mode"]) != "record_value";
-        if has_source(t, &column)
+        if metadata == "topic" && chain.routes.have_renamed() {
+            let why = "Connect stores the name that the router gives the topic, and this sink that of the topic in Kafka: let a \
+                       generated column of the table derive the one from the other";
+            t.not_supported(&key, why);
+        } else if has_source(t, &column)
             || in_key
             || t.value(&["sink", "metadata", metadata]).is_some()
             || column.is_empty()

@@ -3,6 +3,7 @@
 use super::fields::{self, pairs};
 use super::{Transform, accept, own_keys, reject};
 use crate::commands::import_connect::modes::set_fields;
+use crate::commands::import_connect::report::Outcome;
 use crate::commands::import_connect::translation::{Translation, list};
 
 /// The key after the transforms so far.
@@ -72,11 +73,8 @@ impl Key {
         let columns = t.texts(&["sink", "pk_fields"]);
         match (&self.shape, &columns[..]) {
             (Shape::Record(renames), _) => {
-                for (field, name) in
-                    renames.iter().filter(|(field, name)| field != name && columns.contains(name))
-                {
-                    fields::rename(t, &self.option(t), field, name);
-                }
+                let renamed = |(field, name): &&(String, String)| field != name && columns.contains(name);
+                fields::rename_at_once(t, &self.option(t), renames.iter().filter(renamed));
                 self.not_needed(t, "the columns of pk_fields are read from the key's object");
             }
             (Shape::Field(field), []) => {
@@ -134,8 +132,11 @@ impl Key {
         let how = format!("sink.pk_mode = \"record_value\", sink.pk_fields = {columns:?}");
         set_fields(t, columns);
         // Only one of them is in the input; the other is not reported.
+        let made = format!("the transforms make the key of the value: {how}");
         for key in ["pk.mode", "primary.key.mode"] {
-            t.taken(key, format!("the transforms make the key of the value: {how}"));
+            if t.report.is_taken(key) {
+                t.report.replace(key, Outcome::Taken, &made);
+            }
         }
         self.taken(t, &how);
     }
@@ -191,9 +192,10 @@ impl Shape {
             ("HoistField", Self::ValueField(of)) => Some(Self::Value(vec![(field?, of.clone())])),
             ("ReplaceField", Self::Record(before)) => {
                 let mut renames = before.clone();
+                // The pairs of one transform apply at once.
                 for (from, name) in pairs(t, transform) {
-                    match renames.iter_mut().find(|(_, current)| *current == from) {
-                        Some((_, current)) => *current = name,
+                    match before.iter().position(|(_, current)| *current == from) {
+                        Some(renamed) => renames[renamed].1 = name,
                         None => renames.push((from, name)),
                     }
                 }
@@ -207,7 +209,7 @@ impl Shape {
                 };
                 Some(Self::Value(fields.iter().map(renamed).collect()))
             }
-            ("Cast" | "SetSchemaMetadata", shape) => Some(shape.clone()),
+            ("SetSchemaMetadata", shape) => Some(shape.clone()),
             _ => None,
         }
     }
@@ -231,6 +233,7 @@ fn instead(class: &str) -> &'static str {
         "ValueToKey" => "it names no fields",
         "ExtractField" => "the key has no such field",
         "HoistField" => "fields are columns of the same names",
+        "Cast" => "the type of the column decides: what it rejects, Connect would convert",
         _ => "the key is used as it is in Kafka, or as fields of the value: sink.pk_mode, sink.pk_fields",
     }
 }

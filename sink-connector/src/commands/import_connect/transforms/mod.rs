@@ -89,12 +89,17 @@ fn one(t: &mut Translation, chain: &mut Chain, transform: Transform, class: &str
     match class {
         _ if transform.of_key || class == "ValueToKey" => chain.key.transform(t, transform, class),
         "ReplaceField" => fields::replace(t, chain, &transform),
-        "InsertField" => fields::insert(t, &transform),
+        "InsertField" => fields::insert(t, chain, &transform),
         "RegexRouter" | "ByLogicalTableRouter" => chain.routes.route(t, &transform, class),
         "ExtractField" => events::extract_field(t, &transform),
         "ExtractNewRecordState" => events::new_record_state(t, &transform),
         "TimestampConverter" => times::convert(t, &transform),
-        "Cast" => accept(t, &transform, "the type of the column decides"),
+        "Cast" => reject(
+            t,
+            &transform,
+            "the type of the column decides: numbers and booleans go into a column of type text as they are written in the JSON \
+             (1.50, 1e2), and a column of integers rejects 1.9 and true, a boolean column 2; have the producer write the type",
+        ),
         "SetSchemaMetadata" => accept(t, &transform, "names of schemas are not read"),
         "TombstoneHandler" | "DropHeaders" | "InsertHeader" => {
             accept(

@@ -18,6 +18,11 @@ impl Routes {
         Self { names: topics.into_iter().map(|topic| (topic.clone(), topic)).collect() }
     }
 
+    /// Whether a topic has another name now.
+    pub(super) fn have_renamed(&self) -> bool {
+        self.names.iter().any(|(topic, name)| topic != name)
+    }
+
     pub(super) fn route(&mut self, t: &mut Translation, transform: &Transform, class: &str) {
         let [regex, replacement] = match class {
             "RegexRouter" => ["regex", "replacement"],

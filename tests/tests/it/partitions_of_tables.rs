@@ -1,5 +1,6 @@
 //! Tables with partitions: a transaction touches only those that its records are for.
 
+use postgres::error::SqlState;
 use serde_json::json;
 use tests::{PostgresOptions, World, wait};
 
@@ -41,7 +42,7 @@ fn records_for_more_partitions_than_the_server_can_lock_at_once_are_written_in_p
     }
     // The fault happens.
     let all = world.connect().batch_execute("INSERT INTO t SELECT n, n FROM generate_series(0, 2999) n");
-    assert_eq!(all.unwrap_err().code().map(|code| code.code()), Some("53200"));
+    assert_eq!(all.unwrap_err().code().map(SqlState::code), Some("53200"));
     world.produce_json((0..3_000).map(|id| json!({"id": id, "v": id})));
     let run = world.config.until_end();
     // A count of the whole table would need a lock on each partition as well.

@@ -9,6 +9,7 @@ mod control_values;
 mod ends_session;
 mod neighbours;
 mod outcomes;
+mod own_conflict;
 mod reach;
 mod timed;
 mod value_alone;
@@ -26,7 +27,6 @@ use crate::postgres::failure::Failure;
 use crate::postgres::settings::RESTORE_NAMES;
 use crate::rejects::dead_letters::DeadLetter;
 use crate::rejects::policy::Decision;
-use crate::table::partitions::tree;
 use crate::table::plan::Plan;
 use crate::writer::apply::{self, Applied, ApplyOutcome};
 use crate::writer::connection::WriterConnection;
@@ -378,26 +378,5 @@ impl Bisection<'_> {
         let back = if self.strategy >= Strategy::Bisect { BACK } else { "ROLLBACK" };
         self.connection.client().batch_execute(back)?;
         self.shorten_timing()
-    }
-
-    /// Whether a failure is a conflict on the plan's own key. The name of its index shows it at once. Otherwise the
-    /// catalog is read: the index may have been renamed, and a partition reports its own part of it.
-    fn is_own_conflict(&mut self, plan: &Plan, failure: &Failure) -> Result<bool, Failure> {
-        let (Some(key), Some(index), Some(table)) =
-            (&plan.key, failure.unique_violation(), failure.table.as_deref())
-        else {
-            return Ok(false);
-        };
-        if index == key.index && table == plan.name.table {
-            return Ok(true);
-        }
-        let known = format!(
-            "WITH RECURSIVE {} SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_index x \
-             JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid JOIN pg_catalog.pg_class t ON t.oid = x.indrelid \
-             WHERE i.relname = $1 AND t.relname = $2 AND (i.oid = $3 \
-               OR i.oid IN (SELECT oid FROM tree)))",
-            tree("$3::oid")
-        );
-        Ok(self.connection.client().query_one(&known, &[&index, &table, &key.index_oid])?.get(0))
     }
 }

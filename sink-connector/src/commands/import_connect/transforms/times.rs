@@ -112,6 +112,7 @@ mod tests {
             assert_eq!(iso(format), None, "{format}");
         }
     }
+
     #[test]
     fn a_format_shows_whether_there_is_a_date_and_an_offset() {
         let of = |date, offset| Some(Iso { date, offset });

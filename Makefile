@@ -1,6 +1,8 @@
 # The commands that a newcomer needs; `make` lists them.
 
 PROFILE := checked
+# Tests wait more than they compute: with as many at a time as there are cores, half of the machine is idle.
+TEST_THREADS ?= $(shell expr $$(nproc) + 1)
 # rustup installs cargo here; some shells do not have it on their PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -24,7 +26,7 @@ down: ## stop the demo and delete its data
 # One profile for clippy, build and tests, so that dependencies are compiled once.
 test: lint ## all checks of CI: format, clippy, unit tests, tests with a real Kafka and PostgreSQL, the chart, the compose file
 	cargo build --profile $(PROFILE) --workspace --bins --tests
-	cargo test --profile $(PROFILE) --workspace
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --profile $(PROFILE) --workspace
 	@$(MAKE) --no-print-directory packaging
 
 # With the same seed, a run is the same. The seed is printed.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# `make mutants`: faults that are put into a copy of the tree, one at a time. The simulation and the property test over
-# schedules must fail with each of them, or they would not notice if the fault were made. docs/testing.md has the list.
+# `make mutants`: faults that are put into a copy of the tree, one at a time. The simulation, the property test over schedules
+# or the source's rules by example must fail with each of them, or they would not notice if the fault were made.
+# docs/testing.md has the list.
 # Usage: tests/mutants.sh [NAME…]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -26,7 +27,7 @@ restore() {
 }
 
 run() {
-    (cd "$copy" && cargo test --profile checked -p sink-connector --lib simulation:: >"$copy/log" 2>&1)
+    (cd "$copy" && cargo test --profile checked -p sink-connector --lib -- simulation:: source::tests:: >"$copy/log" 2>&1)
 }
 
 restore
@@ -53,7 +54,9 @@ while IFS='|' read -r name file script; do
         echo "$name: NOT caught"
         survivors=$((survivors + 1))
     else
-        echo "$name: caught by $(grep -c '^test simulation.* FAILED' "$copy/log") of $(grep -c '^test simulation' "$copy/log") tests"
+        caught=$(grep -c '^test simulation.* FAILED' "$copy/log" || true)
+        example=$(grep -c '^test source::tests.* FAILED' "$copy/log" || true)
+        echo "$name: caught by $caught of $(grep -c '^test simulation' "$copy/log") simulated tests, and $example by example"
     fi
     cp "$copy/original" "$source"
 done <<<"$MUTANTS"

@@ -99,7 +99,7 @@ Examples:
 Example: producer --config config/producer.toml health
 
 Asks over HTTP, at the address of http.listen: on loopback, if that is 0.0.0.0. Exit code 0 means ready, 1 that it is not or
-that nobody answers within 5 s; the reason is printed.")]
+that nobody answers within 5 s, 2 that http.listen names no server to ask; the reason is printed.")]
     Health(HealthArgs),
     /// Print the reference, from which docs/reference.md is generated
     #[command(hide = true, after_help = "Example: producer reference")]

@@ -17,7 +17,7 @@ use producer::produce::{Batches, Production};
 use producer::publish::{PublishError, Publisher};
 use producer::source::Source;
 use producer::status::Status;
-use shared::health::{Probe, ask};
+use shared::health::{Probe, Unhealthy, ask};
 use shared::output::with_causes;
 use shared::signal::Shutdown;
 use shared::{http, log};
@@ -54,6 +54,7 @@ fn command(cli: &Cli) -> ExitCode {
     let usage = error.is::<shared::settings::SettingsErrors>()
         || matches!(error.downcast_ref(), Some(PublishError::Configuration(_)))
         || matches!(error.downcast_ref(), Some(log::LogError::Filter { .. }))
+        || error.downcast_ref().is_some_and(Unhealthy::is_configuration)
         || error.downcast_ref().is_some_and(FileError::is_usage);
     ExitCode::from(if usage { 2 } else { 1 })
 }

@@ -111,10 +111,17 @@ impl Publisher {
     /// One does not exist, or may not be written to.
     pub fn find_topics(&self) -> Result<(), TopicError> {
         [Some(&self.topic), self.deliveries_topic.as_ref()].into_iter().flatten().try_for_each(|topic| {
-            topic::find(&self.producer, topic, &self.shutdown, || {
+            let found = topic::find(&self.producer, topic, &self.shutdown, || {
                 self.producer.poll(Duration::ZERO);
                 self.status.turned();
-            })
+            })?;
+            if !found
+                && let Some(symptom) =
+                    self.status.unanswered(&format!("topic {topic:?} is not described yet"))
+            {
+                self.producer.context().causes.warn(&symptom);
+            }
+            Ok(())
         })
     }
 
@@ -254,7 +261,9 @@ impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         let reason = self.causes.error(&error, reason);
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.status.symptom("no broker is reachable"),
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.status.unanswered("no broker is reachable");
+            }
             _ => self.status.cause(&reason),
         }
     }

@@ -122,7 +122,7 @@ impl Status {
         match error.rdkafka_error_code() {
             // A time-out is a symptom; its cause may be known.
             Some(RDKafkaErrorCode::MessageTimedOut) => {
-                self.symptom("not acknowledged in time (message.timeout.ms)");
+                self.unanswered("not acknowledged in time (message.timeout.ms)");
             }
             Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 self.caused(&topic::missing(&self.topic));
@@ -138,13 +138,15 @@ impl Status {
         self.failing.store(true, Ordering::Relaxed);
     }
 
-    /// Records a failure without a known cause. `reason` does not replace a recent cause.
-    pub fn symptom(&self, reason: &str) {
-        let known = self.lock().as_ref().is_some_and(|failure| failure.at.elapsed() < CAUSE_HOLDS);
-        if !known {
-            self.cause(reason);
-        }
+    /// Records that the brokers do not answer, which does not replace a recent cause. Returns the text if there is none.
+    pub fn unanswered(&self, symptom: &str) -> Option<String> {
         self.failing.store(true, Ordering::Relaxed);
+        let known = self.lock().as_ref().is_some_and(|failure| failure.at.elapsed() < CAUSE_HOLDS);
+        (!known).then(|| {
+            let reason = format!("no answer from {}: {symptom}", self.bootstrap_servers);
+            self.cause(&reason);
+            reason
+        })
     }
 
     /// Records a cause, such as a failed connection to one broker. Records may still reach another broker.

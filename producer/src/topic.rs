@@ -51,7 +51,8 @@ enum Seen {
     Unknown,
 }
 
-/// Waits until the topic exists, or until nothing more can be learned: no broker answers. `poll` serves the callbacks.
+/// Waits until the topic exists, or until nothing more can be learned: no broker answers, and false is returned. `poll`
+/// serves the callbacks.
 ///
 /// # Errors
 /// See [`TopicError`].
@@ -60,23 +61,23 @@ pub(crate) fn find<C: ClientContext + ProducerContext>(
     topic: &str,
     shutdown: &Shutdown,
     mut poll: impl FnMut(),
-) -> Result<(), TopicError> {
+) -> Result<bool, TopicError> {
     let until = Instant::now() + PATIENCE;
     loop {
         let seen = look(producer, topic);
         poll();
         let late = Instant::now() >= until;
         match seen {
-            Seen::Exists => return Ok(()),
+            Seen::Exists => return Ok(true),
             Seen::Invalid => return Err(TopicError::Invalid(topic.to_owned())),
             Seen::NotAuthorised => return Err(TopicError::NotAuthorised(topic.to_owned())),
             Seen::Missing if late => return Err(TopicError::Missing(topic.to_owned())),
             // The records wait for the brokers, and the delivery reports say what became of them.
-            Seen::Unknown if late => return Ok(()),
+            Seen::Unknown if late => return Ok(false),
             Seen::Missing | Seen::Unknown => {}
         }
         if shutdown.wait_timeout(BETWEEN) {
-            return Ok(());
+            return Ok(true);
         }
     }
 }

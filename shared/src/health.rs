@@ -58,6 +58,14 @@ pub enum Unhealthy {
     },
 }
 
+impl Unhealthy {
+    /// The configuration names no server that could be asked.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::NoAddress(_) | Self::Off | Self::AnyPort)
+    }
+}
+
 impl Probe {
     fn path(self) -> &'static str {
         match self {
@@ -167,9 +175,18 @@ mod tests {
         let error = ask(&address, Probe::Live).unwrap_err();
         assert!(matches!(error, Unhealthy::NoAnswer { .. }), "{error}");
         other.join().unwrap();
-        let error = ask(&address, Probe::Live).unwrap_err().to_string();
+        let error = ask(&address, Probe::Live).unwrap_err();
+        let error_is_configuration = error.is_configuration();
+        let error = error.to_string();
         assert!(error.contains("refused") && error.contains(&address), "{error}");
         assert!(matches!(ask("127.0.0.1:0", Probe::Live), Err(Unhealthy::AnyPort)));
         assert!(matches!(ask("nonsense", Probe::Live), Err(Unhealthy::NoAddress(_))));
+        assert!(matches!(ask(OFF, Probe::Live), Err(Unhealthy::Off)));
+        assert!(
+            ["off", "127.0.0.1:0", "nonsense"]
+                .iter()
+                .all(|listen| { ask(listen, Probe::Live).is_err_and(|error| error.is_configuration()) })
+        );
+        assert!(!error_is_configuration);
     }
 }

@@ -46,4 +46,4 @@ pub use prometheus::{Prometheus, Target};
 pub use record::Record;
 pub use runner::{Producer, Sink};
 pub use services::Services;
-pub use world::World;
+pub use world::{Hold, World};

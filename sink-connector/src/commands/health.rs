@@ -15,7 +15,7 @@ without a shell.
 Exit codes:
   0  it is ready (with --live: alive)
   1  it is not, or nobody answers within 5 s; the reason is printed
-  2  configuration or usage error
+  2  configuration or usage error; also http.listen = \"off\", or port 0, which is chosen when the sink starts
 
 Examples:
   sink-connector --config sink.toml health

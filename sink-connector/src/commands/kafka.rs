@@ -45,7 +45,13 @@ pub struct CommandError {
 
 /// Members, for people.
 pub(super) fn names(members: &[Member]) -> String {
-    members.iter().map(|m| format!("{} at {}", m.client_id, m.host)).collect::<Vec<_>>().join(", ")
+    let name = |member: &Member| {
+        let instance = member.instance.as_ref();
+        let instance =
+            instance.map(|id| format!(" (static member, group.instance.id {id:?})")).unwrap_or_default();
+        format!("{} at {}{instance}", member.client_id, member.host)
+    };
+    members.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 impl CommandError {

@@ -7,6 +7,7 @@ pub mod health;
 pub mod import_connect;
 pub mod infer_ddl;
 mod kafka;
+mod lock_watch;
 pub mod offsets;
 mod postgres;
 pub mod reference;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use rdkafka::error::KafkaError;
 use serde::Serialize;
+use shared::health::Unhealthy;
 use shared::log::LogError;
 use shared::settings::SettingsErrors;
 
@@ -99,7 +101,13 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             Some(KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
         );
         let filter = matches!(cause.downcast_ref(), Some(LogError::Filter { .. }));
-        kafka || filter || cause.is::<ConnectError>() || cause.is::<DdlError>() || cause.is::<Usage>()
+        let health = cause.downcast_ref().is_some_and(Unhealthy::is_configuration);
+        kafka
+            || filter
+            || health
+            || cause.is::<ConnectError>()
+            || cause.is::<DdlError>()
+            || cause.is::<Usage>()
     });
     if configuration { CONFIGURATION } else { FAILED }
 }

@@ -14,7 +14,7 @@ use crate::postgres::sqlstate::Class;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The `application_name` of the sessions. Not that of a sink: a sink terminates older sessions of its own name that
 /// block it.
-const APPLICATION: &str = "kafka-sink-operator";
+pub(super) const APPLICATION: &str = "kafka-sink-operator";
 
 /// A pool that has not connected yet.
 ///
@@ -34,10 +34,8 @@ pub(super) fn open(connections: &Connections, config: &Config) -> Result<Connect
         match connections.open() {
             Ok(connection) => return Ok(connection),
             Err(failure) => {
-                // Without a code, the server may just not have answered yet.
-                let answered = failure.sqlstate.is_some()
-                    || failure.class == Class::Configuration
-                    || failure.message.contains("connecting");
+                // Otherwise the pool has no outcome yet.
+                let answered = failure.connection_lost || failure.class == Class::Configuration;
                 if answered || started.elapsed() > timeout {
                     return Err(cannot_connect(&failure, config));
                 }

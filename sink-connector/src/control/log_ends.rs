@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::consumer::Consumer as _;
 
-use crate::kafka::cause::{forget_errors, hand_over_errors};
+use crate::kafka::cause::{forget_errors, hand_over_errors, last_error};
 use crate::kafka::consumer::Consumer;
 use crate::kafka::list_offsets;
 use crate::kafka::query::QueryError;
@@ -20,6 +20,9 @@ use crate::types::{Offset, TopicPartition};
 
 /// Time-out of one query.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time-out of the very first query. A broker that refuses is named after it; one that is only slow is asked again.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time-out of the queries after one timed out in the same round: hundreds of partitions may have no leader.
 const TIMEOUT_AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -45,11 +48,14 @@ pub(crate) struct LogEnds {
 impl LogEnds {
     /// Runs until the channel is closed.
     pub(crate) fn run(mut self, requests: &Receiver<ReadLogEnds>) {
+        let mut timeout = FIRST_TIMEOUT;
         loop {
-            match self.read() {
+            match self.read(timeout) {
                 Ok(()) => self.recovered(),
+                Err(_) if timeout == FIRST_TIMEOUT && last_error(&self.queries).is_none() => {}
                 Err(error) => self.health.fail(Component::Kafka, error.to_string()),
             }
+            timeout = KAFKA_TIMEOUT;
             let wait = if self.wants_goal || !self.all_readable || !self.health.is_ok(&Component::Kafka) {
                 Duration::from_millis(500)
             } else {
@@ -71,15 +77,15 @@ impl LogEnds {
         }
     }
 
-    fn read(&mut self) -> Result<(), QueryError> {
+    fn read(&mut self, timeout: Duration) -> Result<(), QueryError> {
         hand_over_errors(&self.queries);
-        let topics = self.topics.now(&self.queries, KAFKA_TIMEOUT)?;
+        let topics = self.topics.now(&self.queries, timeout)?;
         self.subscribe(&topics);
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         if self.topic_ids.send(names.iter().map(|name| Arc::from(*name)).collect()).is_err() {
             tracing::debug!("the thread that compares topic ids has ended");
         }
-        let described = describe(&self.queries, &names, KAFKA_TIMEOUT);
+        let described = describe(&self.queries, &names, timeout);
         // One broker was asked, and the leaders may be others.
         let unanswered = matches!(described, Err(DescribeError::Unreachable(_)));
         // An error of one topic or partition must not hide the ends of the others.

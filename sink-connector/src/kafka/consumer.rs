@@ -21,6 +21,11 @@ use crate::types::{Offset, TopicPartition};
 /// The consumer, shared between the source and the threads that query Kafka.
 pub(crate) type Consumer = Arc<BaseConsumer<Context>>;
 
+/// How long the group keeps the partitions of a member that has ended without leaving: one that was killed, or this process
+/// before an outage of Kafka, which joins as a new member after it. librdkafka's 45 s spare rebalances; those of a sink are
+/// short, and safe.
+const SESSION_TIMEOUT_MS: &str = "15000";
+
 /// How long a poll waits while the consumer is closing.
 const CLOSING_POLL: Duration = Duration::from_millis(10);
 
@@ -181,6 +186,11 @@ impl ClientSettings<'_> {
         config.set("topic.metadata.refresh.interval.ms", "10000");
         // With the default of 10000, a broker that is back may be noticed only 10 s later.
         config.set("reconnect.backoff.max.ms", "2000");
+        // With the consumer protocol, the brokers set it. A static member keeps its partitions while it is restarted.
+        let is_static = self.kafka.librdkafka().any(|(name, _)| name == "group.instance.id");
+        if !is_static && !consumer_protocol(self.kafka.librdkafka()) {
+            config.set("session.timeout.ms", SESSION_TIMEOUT_MS);
+        }
         for (name, value) in self.kafka.librdkafka() {
             config.set(name, value);
         }
@@ -259,4 +269,28 @@ pub(crate) fn list_of<'a>(
         list.add_partition_offset(&partition.topic, partition.partition.0, KafkaOffset::Offset(position.0))?;
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn session_timeout(properties: &str) -> Option<String> {
+        let config = format!(
+            "[kafka]\nbootstrap_servers = \"b:9092\"\ngroup_id = \"g\"\n[kafka.properties]\n{properties}"
+        );
+        let config = Config::from_text(&config, &[]).unwrap();
+        let metrics = Arc::new(Metrics::new("c"));
+        let settings = ClientSettings { kafka: &config.kafka, client_id: "c".to_owned(), metrics };
+        settings.properties().get("session.timeout.ms").map(str::to_owned)
+    }
+
+    #[test]
+    fn a_session_ends_after_fifteen_seconds_unless_the_user_or_the_brokers_say_otherwise() {
+        assert_eq!(session_timeout("").as_deref(), Some("15000"));
+        assert_eq!(session_timeout("\"session.timeout.ms\" = 45000").as_deref(), Some("45000"));
+        assert_eq!(session_timeout("\"group.protocol\" = \"consumer\""), None);
+        assert_eq!(session_timeout("\"group.instance.id\" = \"i\""), None);
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Member {
     pub client_id: String,
     /// Where it is, as the broker sees it.
     pub host: String,
+    /// `group.instance.id`, if it is a static member: that stays in the group when it is stopped.
+    pub instance: Option<String>,
 }
 
 /// Why the members are not known.
@@ -97,7 +99,9 @@ unsafe fn members_of(
         let count = rd::rd_kafka_ConsumerGroupDescription_member_count(description);
         let member = |index| {
             let member = rd::rd_kafka_ConsumerGroupDescription_member(description, index);
+            let instance = rd::rd_kafka_MemberDescription_group_instance_id(member);
             Member {
+                instance: (!instance.is_null()).then(|| text(instance)),
                 client_id: text(rd::rd_kafka_MemberDescription_client_id(member)),
                 host: text(rd::rd_kafka_MemberDescription_host(member)).trim_start_matches('/').to_owned(),
             }

@@ -4,6 +4,7 @@ use postgres::{Client, GenericClient};
 
 use crate::positions::span::Span;
 use crate::positions::target_id::{Scope, TargetId};
+use crate::postgres::failure::Failure;
 use crate::postgres::own_table::ForeignTable;
 use crate::postgres::sql::{TableName, int_array, literal, text_array};
 use crate::types::{Offset, TopicPartition};
@@ -84,7 +85,7 @@ impl Offsets {
     }
 
     /// Creates the table when it is missing. Half-full pages let every update of a position stay on its page (HOT).
-    pub fn create(&self, client: &mut Client) -> Result<(), postgres::Error> {
+    pub fn create(&self, client: &mut Client) -> Result<(), Failure> {
         crate::postgres::session::create_unless_there(
             client,
             &self.table,

@@ -76,24 +76,18 @@ impl Connector {
             SessionAttributes::PreferStandby => vec![SessionAttributes::Standby, SessionAttributes::Any],
             attributes => vec![attributes],
         };
-        let mut worst: Option<ConnectError> = None;
+        let mut errors: Vec<ConnectError> = Vec::new();
         for wanted in wanted {
             for host in &hosts {
                 let password = password.of(host, &self.parameters)?;
                 let attempt = Attempt { connector: self, tls: &tls, password, host, settings, wanted };
                 match attempt.run() {
                     Ok(client) => return Ok(client),
-                    // What the operator has to correct is not hidden by a host that does not answer.
-                    Err(error) => {
-                        let keep = worst.as_ref().is_some_and(ConnectError::is_the_operators);
-                        if !keep || error.is_the_operators() {
-                            worst = Some(error);
-                        }
-                    }
+                    Err(error) => errors.push(error),
                 }
             }
         }
-        Err(worst.unwrap_or(ConnectError::Parameters(Vec::new())))
+        Err(failed(errors))
     }
 
     fn hosts(&self) -> Vec<&Host> {
@@ -161,14 +155,17 @@ impl Attempt<'_> {
                 found.into_iter().map(Some).collect()
             }
         };
-        let mut failed = ConnectError::NoAddress(self.host.name());
+        let mut errors = Vec::new();
         for address in addresses {
             match self.address(address) {
                 Ok(client) => return Ok(client),
-                Err(error) => failed = error,
+                Err(error) => errors.push(error),
             }
         }
-        Err(failed)
+        if errors.is_empty() {
+            errors.push(ConnectError::NoAddress(self.host.name()));
+        }
+        Err(failed(errors))
     }
 
     /// Tries one address with TLS, without, or both, as libpq does.
@@ -194,11 +191,11 @@ impl Attempt<'_> {
             },
             (outcome, _) => outcome,
         };
-        outcome.map_err(|error| self.explain(error))
+        outcome.map_err(|error| self.explain(error, &client))
     }
 
-    /// Adds what the client library does not know: whose certificate, and whose password.
-    fn explain(&self, error: ConnectError) -> ConnectError {
+    /// Adds what the client library does not know: which server, whose certificate, and whose password.
+    fn explain(&self, error: ConnectError, client: &postgres::Config) -> ConnectError {
         let ConnectError::Client(error) = error else { return error };
         let ssl = &self.connector.parameters.ssl;
         let problem = tls::handshake(&error).and_then(|handshake| handshake.problem(self.host, ssl));
@@ -211,7 +208,23 @@ impl Attempt<'_> {
             let source_of_password = self.connector.password.source(self.password.is_some());
             return ConnectError::Login { error, source_of_password };
         }
+        if error.as_db_error().is_none() {
+            return ConnectError::Unreachable { server: handshake::server(client), error };
+        }
         ConnectError::Client(error)
+    }
+}
+
+/// One error for those of all hosts. The last one that the operator has to correct, or else the last one, decides the class.
+fn failed(mut errors: Vec<ConnectError>) -> ConnectError {
+    let worst = errors.iter().rposition(ConnectError::is_the_operators);
+    match errors.len() {
+        0 => ConnectError::Parameters(Vec::new()),
+        1 => errors.remove(0),
+        all => {
+            let worst = errors.remove(worst.unwrap_or(all - 1));
+            ConnectError::Hosts { worst: Box::new(worst), others: errors }
+        }
     }
 }
 

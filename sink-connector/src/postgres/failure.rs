@@ -1,5 +1,7 @@
 //! Failed operations on PostgreSQL, with their class.
 
+use std::collections::BTreeSet;
+
 use postgres::error::{Severity, SqlState};
 use thiserror::Error;
 
@@ -205,6 +207,11 @@ impl Failure {
             && self.sqlstate.as_deref() == Some(SqlState::INSUFFICIENT_PRIVILEGE.code())
     }
 
+    /// A table is to be created without a schema, and the role may use none of the search path.
+    pub(crate) fn no_schema(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::INVALID_SCHEMA_NAME.code())
+    }
+
     /// With another text for people, which quotes no record either.
     #[must_use]
     pub(crate) fn with_report(self, text: String) -> Self {
@@ -239,7 +246,17 @@ impl From<ConnectError> for Failure {
             | ConnectError::Tls(_)
             | ConnectError::Password(_)
             | ConnectError::Parameters(_) => Self { connection_lost: true, ..Self::configuration(text) },
-            ConnectError::NoAnswer(_)
+            ConnectError::Hosts { worst, others } => {
+                let failure = Self::from(*worst);
+                let others = others.into_iter().map(|error| Self::from(error).message);
+                let mut texts = vec![failure.message];
+                texts.extend(others);
+                let mut seen = BTreeSet::new();
+                texts.retain(|text| seen.insert(text.clone()));
+                Self { message: texts.join("; "), ..failure }
+            }
+            ConnectError::Unreachable { .. }
+            | ConnectError::NoAnswer { .. }
             | ConnectError::Panicked(_)
             | ConnectError::Thread(_)
             | ConnectError::Resolve { .. }

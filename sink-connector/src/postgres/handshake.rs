@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::error::Error as _;
 use std::fs;
 use std::io;
+use std::iter::once;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::thread;
@@ -39,6 +40,9 @@ static ATTEMPT: Mutex<()> = Mutex::new(());
 pub(crate) enum ConnectError {
     #[error("{}", with_cause(.0))]
     Client(#[from] postgres::Error),
+    /// No connection, or one that ended without a reason from the server.
+    #[error("{server}: {}", with_cause(.error))]
+    Unreachable { server: String, error: postgres::Error },
     /// The server refuses the password: where that came from.
     #[error("{}; {source_of_password}", with_cause(.error))]
     Login { error: postgres::Error, source_of_password: String },
@@ -49,22 +53,36 @@ pub(crate) enum ConnectError {
     Tls(TlsError),
     #[error(transparent)]
     Password(#[from] PasswordError),
-    #[error("error connecting to server: {host}: {source}")]
+    #[error("{host}: the name cannot be resolved: {source}")]
     Resolve { host: String, source: io::Error },
-    #[error("error connecting to server: {0} has no address")]
+    #[error("{0}: the name has no address")]
     NoAddress(String),
     #[error("{server} {problem}, which target_session_attrs does not allow")]
     Session { server: String, problem: &'static str },
     #[error("postgres.url: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Parameters(Vec<Problem>),
-    #[error("PostgreSQL did not answer within {} ms while connecting", .0.as_millis())]
-    NoAnswer(Duration),
+    #[error("{server}: PostgreSQL did not answer within {} ms while connecting", .deadline.as_millis())]
+    NoAnswer { server: String, deadline: Duration },
+    /// All hosts failed. What the operator has to correct is not hidden by a host that does not answer.
+    #[error("{}", texts(.worst, .others))]
+    Hosts { worst: Box<Self>, others: Vec<Self> },
     /// The process or its user has too many threads, or too little memory.
     #[error("cannot start a thread for the connection: {0}")]
     Thread(io::Error),
     /// The client library panics if the process has no file descriptor left for its runtime.
     #[error("cannot open a connection; has the process reached its limit of open files (ulimit -n)? {0}")]
     Panicked(#[from] ContainedPanic),
+}
+
+/// What each host failed with, once.
+fn texts(worst: &ConnectError, others: &[ConnectError]) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for text in once(worst).chain(others).map(ToString::to_string) {
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts.join("; ")
 }
 
 fn with_cause(error: &postgres::Error) -> String {
@@ -81,6 +99,7 @@ impl ConnectError {
             | Self::Password(_)
             | Self::Parameters(_) => true,
             Self::Client(error) => error.as_db_error().is_some(),
+            Self::Hosts { worst, .. } => worst.is_the_operators(),
             _ => false,
         }
     }
@@ -104,13 +123,20 @@ pub(crate) fn connect(
     })?;
     match problem {
         None => Ok(client),
-        Some(problem) => {
-            let server = config.get_hosts().iter().map(|host| match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(path) => path.display().to_string(),
-            });
-            Err(ConnectError::Session { server: server.collect(), problem })
+        Some(problem) => Err(ConnectError::Session { server: server(config), problem }),
+    }
+}
+
+/// The server of a client's only host, for people: name, port and the address that the name has.
+pub(crate) fn server(config: &postgres::Config) -> String {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match (config.get_hosts().first(), config.get_hostaddrs().first()) {
+        (Some(Host::Tcp(name)), Some(address)) if *name != address.to_string() => {
+            format!("{name}:{port} ({address})")
         }
+        (Some(Host::Tcp(name)), _) => format!("{name}:{port}"),
+        (Some(Host::Unix(folder)), _) => folder.join(format!(".s.PGSQL.{port}")).display().to_string(),
+        (None, _) => "PostgreSQL".to_owned(),
     }
 }
 
@@ -159,7 +185,7 @@ fn within<T>(
         let expired = watch.join().unwrap_or_default();
         outcome?.map_err(|error| {
             if expired && error.as_db_error().is_none() {
-                ConnectError::NoAnswer(deadline)
+                ConnectError::NoAnswer { server: server(config), deadline }
             } else {
                 error.into()
             }
@@ -227,7 +253,7 @@ mod tests {
             let (_listener, connector) = mute(parameters);
             let started = Instant::now();
             let error = connector.connect("").err().expect("nobody answers");
-            assert!(matches!(error, ConnectError::NoAnswer(_)), "{error}");
+            assert!(matches!(error, ConnectError::NoAnswer { .. }), "{error}");
             assert!(error.to_string().contains("did not answer within 1000 ms"), "{error}");
             assert!(started.elapsed() < Duration::from_secs(30));
         }
@@ -250,8 +276,29 @@ mod tests {
     #[test]
     fn a_port_without_a_server_is_an_error_of_its_own() {
         let (listener, connector) = mute("&sslmode=disable");
+        let listener_address = listener.local_addr().unwrap();
         drop(listener);
         let error = connector.connect("").err().expect("nobody listens");
-        assert!(matches!(error, ConnectError::Client(_)), "{error}");
+        assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
+        assert!(error.to_string().starts_with(&format!("{listener_address}: ")), "{error}");
+    }
+
+    #[test]
+    fn each_host_that_failed_is_named() {
+        let (first, second) = (mute("").0, mute("").0);
+        let [first, second] = [first, second].map(|listener| listener.local_addr().unwrap());
+        let connector =
+            Connector::of(&format!("postgresql://u@{first},localhost:{}/d?sslmode=disable", second.port()));
+        let error = connector.connect("").err().expect("nobody listens").to_string();
+        assert!(error.contains(&format!("{first}: error connecting")), "{error}");
+        assert!(error.contains(&format!("localhost:{} (", second.port())), "{error}");
+        assert_eq!(error.matches("Connection refused").count(), 2, "{error}");
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_named() {
+        let connector = Connector::of("postgresql://u@no-such-host.invalid/d");
+        let error = connector.connect("").err().expect("no such host").to_string();
+        assert!(error.starts_with("no-such-host.invalid: "), "{error}");
     }
 }

@@ -10,6 +10,7 @@ mod password;
 pub(crate) mod redact;
 mod redact_functions;
 pub(crate) mod rules;
+pub(crate) mod schema_grants;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod sql;

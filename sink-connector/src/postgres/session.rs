@@ -14,7 +14,8 @@ use shared::time;
 
 use crate::postgres::connect::Connector;
 use crate::postgres::failure::Failure;
-use crate::postgres::sql::literal;
+use crate::postgres::schema_grants::{self, TO_CREATE, TO_USE};
+use crate::postgres::sql::{TableName, literal};
 
 type Pool = r2d2::Pool<Manager>;
 /// A connection taken from the pool.
@@ -190,12 +191,18 @@ pub(crate) fn is_pooled(one: &mut Client, mut other: Option<&mut Client>) -> Res
 }
 
 /// Runs `ddl` unless `table` (quoted) exists: a role that may write but not create needs no CREATE then.
-pub(crate) fn create_unless_there(
-    client: &mut Client,
-    table: &str,
-    ddl: &str,
-) -> Result<(), postgres::Error> {
-    if exists(client, table)? { Ok(()) } else { client.batch_execute(ddl) }
+pub(crate) fn create_unless_there(client: &mut Client, table: &str, ddl: &str) -> Result<(), Failure> {
+    let name = TableName::parse(table);
+    match exists(client, table) {
+        Ok(true) => Ok(()),
+        Ok(false) => client.batch_execute(ddl).map_err(|error| {
+            let failure = Failure::from(error);
+            let failure =
+                Failure { message: format!("{name} cannot be created: {}", failure.message), ..failure };
+            schema_grants::name_missing(client, &name, TO_CREATE, failure)
+        }),
+        Err(error) => Err(schema_grants::name_missing(client, &name, TO_USE, error.into())),
+    }
 }
 
 /// Whether `table` (quoted) exists.

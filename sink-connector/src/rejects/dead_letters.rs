@@ -116,7 +116,7 @@ impl DeadLetters {
     }
 
     /// Creates the table if it is used and missing.
-    pub(crate) fn create(&self, client: &mut Client) -> Result<(), postgres::Error> {
+    pub(crate) fn create(&self, client: &mut Client) -> Result<(), Failure> {
         if !matches!(self.place, LedgerEntry::Table) {
             return Ok(());
         }

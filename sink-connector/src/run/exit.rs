@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::observe::health::Component;
 use crate::run::args::{RunArgs, SummaryFormat};
+use crate::run::overview::NO_PARTITION;
 use crate::run::summary::{failed_text, failure, problem, summary, text};
 use crate::source::Totals;
 use crate::source::bounds::StoppedBy;
@@ -45,13 +46,20 @@ pub(super) fn finish(
         }
         _ => {}
     }
-    let problems = with_totals(problems, totals);
+    let mut problems = with_totals(problems, totals);
+    if stopped_by == StoppedBy::Deadline && problems.is_empty() && totals.positions.is_empty() {
+        problems
+            .push(problem(&Component::Group.name(), format!("no partition was assigned: {NO_PARTITION}")));
+    }
     if watched && args.summary.is_none() {
-        shared::errln!("{}", text(totals, stopped_by, took).trim_end());
+        shared::errln!("{}", text(totals, stopped_by, took, &problems).trim_end());
     }
     // After the last line of the log: readers of both outputs together take the last line.
-    let printed =
-        print(args, || summary(totals, stopped_by, took, code, &problems), || text(totals, stopped_by, took));
+    let printed = print(
+        args,
+        || summary(totals, stopped_by, took, code, &problems),
+        || text(totals, stopped_by, took, &problems),
+    );
     if printed { ExitCode::from(code) } else { ExitCode::FAILURE }
 }
 

@@ -5,6 +5,10 @@ use serde_json::Value;
 /// How many seconds of work a lag may be before the sink counts as catching up.
 const BEHIND_SECONDS: f64 = 5.0;
 
+/// Why a member may have no partition.
+pub(super) const NO_PARTITION: &str =
+    "other members of the group have them all, or have not left it yet (session.timeout.ms)";
+
 /// What the sentence is about.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -40,7 +44,7 @@ impl Facts {
         } else if !self.problems.is_empty() {
             ("impaired", format!("The rest goes on: {}.", self.first_problem()))
         } else if self.partitions == 0 {
-            ("standby", "No partition is assigned: other members of the group have them all, or have not left it yet (session.timeout.ms).".to_owned())
+            ("standby", format!("No partition is assigned: {NO_PARTITION}."))
         } else {
             self.moving()
         };

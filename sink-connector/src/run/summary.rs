@@ -83,8 +83,8 @@ pub fn summary(
     })
 }
 
-/// The same for people.
-pub(super) fn text(totals: &Totals, stopped_by: StoppedBy, took: Duration) -> String {
+/// The same for people. `problems` are those of [`summary`].
+pub(super) fn text(totals: &Totals, stopped_by: StoppedBy, took: Duration, problems: &[Value]) -> String {
     let why = match stopped_by {
         StoppedBy::MaxRecords => "as many records as --max-records allows",
         StoppedBy::End => "the end of the topics is reached",
@@ -96,8 +96,9 @@ pub(super) fn text(totals: &Totals, stopped_by: StoppedBy, took: Duration) -> St
     let seconds = took.as_secs_f64();
     let per_second = (totals.records as f64 / seconds.max(0.001)).round() as u64;
     let mut text = format!(
-        "{} records in {} s, {} a second: {why}.\n",
+        "{} {} in {} s, {} a second: {why}.\n",
         HumanCount(totals.records),
+        if totals.records == 1 { "record" } else { "records" },
         shared::time::seconds(took),
         HumanCount(per_second)
     );
@@ -117,6 +118,10 @@ pub(super) fn text(totals: &Totals, stopped_by: StoppedBy, took: Duration) -> St
     }
     if positions.len() > PARTITIONS {
         let _ = writeln!(text, "  and {} more partitions", positions.len() - PARTITIONS);
+    }
+    for problem in problems {
+        let part = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+        let _ = writeln!(text, "  problem: {}: {}", part("component"), part("reason"));
     }
     text
 }
@@ -163,7 +168,9 @@ mod tests {
         let positions = (0..20).map(|n| (TopicPartition::new("t", n), Offset(5))).collect();
         let totals =
             Totals { records: 12_345, rows_written: 12_340, dead_letters: 5, positions, ..Totals::default() };
-        let text = text(&totals, StoppedBy::End, Duration::from_millis(2_040));
+        let problems = [problem("kafka", "h:9092: Connection refused")];
+        let text = text(&totals, StoppedBy::End, Duration::from_millis(2_040), &problems);
+        assert!(text.ends_with("  problem: kafka: h:9092: Connection refused\n"), "{text}");
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "12,345 records in 2 s, 6,051 a second: the end of the topics is reached.");
         assert_eq!(lines[1], "  rows written       12,340");

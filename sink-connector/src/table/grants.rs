@@ -2,7 +2,6 @@
 
 use postgres::Client;
 
-use crate::postgres::failure::Failure;
 use crate::postgres::sql::{TableName, ident};
 use crate::table::column_set::ColumnSet;
 use crate::table::plan::{Mode, Plan};
@@ -100,20 +99,6 @@ pub(crate) fn missing_on_sequences(
          JOIN pg_catalog.pg_class s ON s.oid = p.refobjid WHERE d.adrelid = pg_catalog.to_regclass($1) \
            AND CASE WHEN s.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(s.oid, 'USAGE, UPDATE') END ORDER BY 1";
     Ok(client.query(sql, &[&table.sql()])?.iter().map(|row| row.get(0)).collect())
-}
-
-/// Adds the GRANT on the schema of a table to a failure to read the table for want of it.
-pub(crate) fn name_schema(client: &mut Client, table: &TableName, mut failure: Failure) -> Failure {
-    if let Some(schema) = table.schema.as_deref().filter(|_| failure.permission_denied()) {
-        match client.query_one("SELECT current_user::text", &[]) {
-            Ok(row) => {
-                let (schema, role) = (ident(schema), ident(row.get(0)));
-                failure.message = format!("{}; GRANT USAGE ON SCHEMA {schema} TO {role}", failure.message);
-            }
-            Err(error) => tracing::debug!(%error, "cannot read the role"),
-        }
-    }
-    failure
 }
 
 /// The privilege on the whole table if all of so many columns lack it, else on those that do; `None` if none does.

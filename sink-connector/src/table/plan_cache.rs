@@ -11,8 +11,8 @@ use thiserror::Error;
 use crate::config::DdlError;
 use crate::observe::health::{Component, Health};
 use crate::postgres::failure::Failure;
+use crate::postgres::schema_grants::{self, TO_CREATE, TO_USE};
 use crate::table::catalog;
-use crate::table::grants;
 use crate::table::plan::{Mode, Plan, Wanted};
 
 #[derive(Clone, Debug)]
@@ -194,10 +194,14 @@ impl Plans {
         let name = &target.wanted.table;
         name.check_length().map_err(|error| Failure::configuration(error.to_string()))?;
         let mut table = catalog::read_table(client, name)
-            .map_err(|error| grants::name_schema(client, name, error.into()))?;
+            .map_err(|error| schema_grants::name_missing(client, name, TO_USE, error.into()))?;
         if let (None, Some(ddl)) = (&table, &target.ddl) {
             tracing::info!(table = %name, ddl = ddl.file, "creating the missing table");
-            client.batch_execute(&ddl.sql)?;
+            client.batch_execute(&ddl.sql).map_err(|error| {
+                let failure = Failure::from(error);
+                let failure = Failure { message: format!("{}: {}", ddl.file, failure.message), ..failure };
+                schema_grants::name_missing(client, name, TO_CREATE, failure)
+            })?;
             table = catalog::read_table(client, name)?;
             if table.is_none() {
                 return Err(Failure::configuration(format!(

@@ -244,7 +244,7 @@ impl Database for WriterDatabase {
     fn create_dead_letters(&mut self) {
         let created = self.watched(|shared| {
             let mut connection = shared.connections.open()?;
-            shared.dead_letters.create(&mut connection).map_err(Failure::from)
+            shared.dead_letters.create(&mut connection)
         });
         if let Err(failure) = created {
             // If the table is missing, the next attempt reports it.

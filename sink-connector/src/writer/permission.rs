@@ -4,6 +4,7 @@ use postgres::Client;
 
 use crate::batch::Batch;
 use crate::postgres::failure::Failure;
+use crate::postgres::schema_grants::{self, TO_USE};
 use crate::table::column_set::ColumnSet;
 use crate::table::grants::{self, Use};
 
@@ -18,9 +19,13 @@ pub(crate) fn name_grant(
         let mut carried = ColumnSet::new(plan.columns.len());
         rows.shapes().iter().for_each(|shape| carried.add(&shape.present));
         let used = Use::of(plan, &carried, rows.deletes());
-        let grants = match grants::missing(client, &plan.name, &used)? {
+        // Without USAGE on its schema, nothing can be asked of a table.
+        let grants = match schema_grants::missing(client, &plan.name, TO_USE)? {
             Some(grant) => vec![grant],
-            None => grants::missing_on_sequences(client, &plan.name)?,
+            None => match grants::missing(client, &plan.name, &used)? {
+                Some(grant) => vec![grant],
+                None => grants::missing_on_sequences(client, &plan.name)?,
+            },
         };
         for grant in grants {
             failure.message = format!("{}; {grant}", failure.message);

@@ -62,3 +62,21 @@ fn check_warns_of_a_key_that_repeats_and_is_not_named_like_one() {
     let output = config.pk_fields(&["id"]).finish(&["check"], SOON);
     assert!(!output.stdout.contains("overwrite another row"), "{}", output.stdout);
 }
+
+#[test]
+fn check_warns_of_the_key_of_another_thing_if_the_records_have_one_of_their_own() {
+    let Services { kafka, postgres } = Services::shared();
+    let topic = kafka.topic("orders", 1);
+    let order =
+        |order: u32, customer: u32| Record::json(&json!({"customer_id": customer, "order_id": order}));
+    kafka.produce(&topic, [order(1, 5), order(2, 5), order(3, 6)]);
+    let url = postgres.database("demo_table");
+    let ddl = "CREATE TABLE t (order_id int UNIQUE, customer_id int PRIMARY KEY)";
+    tests::postgres::connect(&url).batch_execute(ddl).unwrap();
+    let config = SinkConfig::new(kafka.bootstrap(), &url).topic(&topic).table("t");
+    let output = config.clone().pk_fields(&["customer_id"]).finish(&["check"], SOON).expect_code(0);
+    let warning = "1 of 3 records overwrite another row, because they have the same customer_id, and all records differ in order_id";
+    assert!(output.stdout.contains(warning), "{}", output.stdout);
+    let output = config.pk_fields(&["order_id"]).finish(&["check"], SOON);
+    assert!(!output.stdout.contains("overwrite another row"), "{}", output.stdout);
+}

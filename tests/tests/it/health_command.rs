@@ -75,6 +75,6 @@ fn off_serves_nothing_and_the_run_goes_on() {
     let run = world.drain([Record::json(&json!({"id": 1}))]);
     assert_eq!(world.rows(), 1);
     assert!(run.stderr.contains("http=off"), "{}", run.stderr);
-    let health = world.config.finish(&["health"], LONG).expect_code(1);
+    let health = world.config.finish(&["health"], LONG).expect_code(2);
     assert!(health.stderr.contains("http.listen is off"), "{}", health.stderr);
 }

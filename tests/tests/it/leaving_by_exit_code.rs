@@ -8,7 +8,7 @@ use tests::{Record, World, ports, wait};
 use crate::leaving_the_group::assert_members;
 
 const LONG: Duration = Duration::from_secs(120);
-/// Far below the session timeout of 45 s.
+/// Below the session timeout of 15 s.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Ten records, of which every second is rejected, and their table.

@@ -1,13 +1,13 @@
 //! Every end of a run leaves the consumer group: the next run need not wait until a session times out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::json;
 use tests::{Kafka, World};
 
 const LONG: Duration = Duration::from_secs(120);
-/// Far below the session timeout of 45 s.
+/// Below the session timeout of 15 s.
 const SOON: Duration = Duration::from_secs(10);
 
 fn members(kafka: &Kafka, group: &str) -> usize {
@@ -36,7 +36,9 @@ fn a_run_without_a_partition_leaves() {
     let service = world.sink();
     service.wait_metric(LONG, "sink_rows_written_total", |rows| rows == 10.0);
     for args in [&["run", "--max-records", "5", "--deadline", "3s"] as &[&str], &["run", "--until-end"]] {
-        world.config.finish(args, LONG);
+        let output = world.config.finish(&[args, &["--summary", "text"]].concat(), LONG);
+        let why = "problem: group: no partition was assigned: other members of the group have them all";
+        assert_eq!(output.stdout.contains(why), output.code == Some(5), "{}", output.stdout);
         assert_members(&world, 1);
     }
     let waiting = world.sink();
@@ -77,4 +79,20 @@ fn a_run_whose_topic_is_deleted_while_it_joins_leaves() {
         assert!(matches!(output.code, Some(0) | None), "{:?}: {}", output.code, output.stderr);
         assert_members(&world, 0);
     }
+}
+
+#[test]
+fn the_partitions_of_a_killed_sink_are_free_after_fifteen_seconds() {
+    let world = world("killed");
+    let first = world.sink();
+    world.wait_rows(LONG, 10);
+    let since = Instant::now();
+    first.sigkill();
+    first.wait(LONG);
+    world.produce_json([json!({"id": 10})]);
+    let second = world.sink();
+    world.wait_rows(LONG, 11);
+    // With the library's default it is 45 s.
+    assert!(since.elapsed() < Duration::from_secs(30), "{:?}\n{}", since.elapsed(), second.log_tail());
+    second.stop(LONG);
 }

@@ -18,6 +18,7 @@ mod check_mistakes;
 mod closed_outputs;
 mod column_grants;
 mod command_lines;
+mod command_locks;
 mod configuration_errors;
 mod consumer_protocol;
 mod consumer_protocol_topics;

@@ -164,6 +164,25 @@ fn reset_fails_while_the_group_has_an_active_member() {
 }
 
 #[test]
+fn reset_names_a_static_member_which_stays_in_the_group_when_it_is_stopped() {
+    let scene = Scene::new(1, 1);
+    scene.produce(0, 0, 0..5);
+    let config =
+        scene.config.clone().property("group.instance.id", "i-0").property("session.timeout.ms", "6000");
+    let sink = config.run();
+    scene.wait_for(0, 0, 0..5);
+    scene.end(&sink);
+    let refused = run(&config, &["reset", "--to-earliest", "--execute"], 1);
+    for words in ["static member, group.instance.id \"i-0\"", "leave the group when their session times out"]
+    {
+        assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
+    }
+    let reset = || config.finish(&["offsets", "reset", "--to-earliest", "--execute"], SOON).code;
+    tests::wait::holds(SOON, "the reset, once the session has timed out", reset, |code| *code == Some(0));
+    assert_eq!(scene.position(0, 0), Some(0));
+}
+
+#[test]
 fn every_stopped_partition_goes_on_after_a_reset() {
     let lost = 0;
     let recreated = 1;

@@ -76,11 +76,15 @@ fn an_unreachable_broker_is_named_with_its_cause() {
         .property("sasl.username", "u")
         .property("sasl.password", "c4n4ry");
     let nowhere = "no-such-host.invalid:9092";
+    // The system accepts connections to it, and nobody answers.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mute_address = mute.local_addr().unwrap().to_string();
     let producers = [
         (config(&free), &free as &str, "Connection refused"),
         (config(nowhere), nowhere, "Failed to resolve"),
         (config(&broker).property("security.protocol", "SSL"), &broker, "SSL handshake failed"),
         (login, &broker, "SASL"),
+        (config(&mute_address), &mute_address, "no answer from"),
     ]
     .map(|(config, address, cause)| (config.start(&["once"]), address, cause));
     for (producer, address, cause) in &producers {

@@ -11,13 +11,14 @@ use super::finding::Report;
 use super::lost_rows;
 use crate::batch::Batch;
 use crate::commands::kafka::CommandError;
+use crate::commands::lock_watch::LockWatch;
 use crate::commands::postgres as connect;
 use crate::commands::sample::Sampled;
 use crate::config::{self, Config};
 use crate::decode::{Cells, Opened, Wider};
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
-use crate::postgres::session::Connections;
+use crate::postgres::session::{self, Connections};
 use crate::postgres::sql::{TableName, literal};
 use crate::postgres::sqlstate::Class;
 use crate::rejects::cause::Cause;
@@ -95,6 +96,7 @@ pub(super) struct DryRun<'a> {
     pub config: &'a Config,
     pub connections: &'a Connections,
     pub target: &'a Target,
+    pub locks: &'a LockWatch,
 }
 
 impl DryRun<'_> {
@@ -104,10 +106,11 @@ impl DryRun<'_> {
         let mut ladders = Ladders::new();
         let mut strategy = None;
         for _ in 0..ATTEMPTS {
-            match self.attempt(records, &ladders, strategy) {
+            let attempted = self.attempt(records, &ladders, strategy);
+            match attempted.map_err(|failure| self.locks.explain(failure)) {
                 Ok((WriteOutcome::Ready(written), plan)) => {
                     self.fields(&subject, records, &plan, report);
-                    lost_rows::check(&subject, records, &self.target.wanted, &plan, report);
+                    lost_rows::check(topic, records, &self.target.wanted, &plan, report);
                     return self.outcome(&subject, records, &written, report);
                 }
                 Ok((WriteOutcome::RolledBack(RolledBack::Conflict { label }), _)) => {
@@ -144,6 +147,7 @@ impl DryRun<'_> {
             config::DeadLetters::Table => dead_letters,
             config::DeadLetters::Topic => dead_letters.into_nowhere(),
         };
+        self.locks.watch(session::backend(&mut connection)?.pid);
         connection.batch_execute(&format!("{BEGIN}; {STATEMENT_TIMEOUT}"))?;
         offsets.create(&mut connection)?;
         dead_letters.create(&mut connection)?;

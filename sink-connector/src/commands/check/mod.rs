@@ -18,6 +18,7 @@ use shared::settings::SettingsErrors;
 use self::dry_run::DryRun;
 use self::finding::Report;
 use super::kafka::Kafka;
+use super::lock_watch::LockWatch;
 use super::{Output, postgres, print_json};
 use crate::config::Config;
 use crate::types::TopicPartition;
@@ -81,8 +82,10 @@ pub fn run(config: &Config, args: CheckArgs) -> anyhow::Result<ExitCode> {
             if group && own_usable {
                 source::positions(config, &kafka, &connections, &topics, &mut report);
             }
+            let locks = LockWatch::start(config)?;
             for (topic, records) in samples.iter().filter(|(topic, _)| usable.contains(topic)) {
-                let dry_run = DryRun { config, connections: &connections, target: &targets[topic] };
+                let dry_run =
+                    DryRun { config, connections: &connections, target: &targets[topic], locks: &locks };
                 dry_run.run(topic, records, &mut report);
             }
         }

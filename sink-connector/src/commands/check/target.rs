@@ -13,11 +13,11 @@ use crate::commands::postgres as connect;
 use crate::config::{Config, DeadLetters};
 use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
+use crate::postgres::schema_grants::{self, TO_USE};
 use crate::postgres::session::{Connections, NO_POOLER, POOLER, exists, is_pooled};
 use crate::postgres::sql::{TableName, ident};
 use crate::rejects::dead_letters::DeadLetters as StoredDeadLetters;
 use crate::table::catalog::Table;
-use crate::table::grants::name_schema;
 use crate::table::plan::{Mode, Plan};
 use crate::table::plan_cache::Target;
 
@@ -141,7 +141,8 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
         return report.error(&subject, error.to_string(), "set table for the topic");
     }
     let mut check = || -> Result<(), Failure> {
-        let exists = exists(client, &name.sql()).map_err(|error| name_schema(client, name, error.into()))?;
+        let exists = exists(client, &name.sql())
+            .map_err(|error| schema_grants::name_missing(client, name, TO_USE, error.into()))?;
         if !exists && target.ddl.is_some() && !may_create(client, &subject, name, report)? {
             return Ok(());
         }

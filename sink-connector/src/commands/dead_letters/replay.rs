@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use super::replayed::{Failures, Replayed, failures};
 use crate::batch::Batch;
+use crate::commands::lock_watch::LockWatch;
 use crate::commands::postgres;
 use crate::config::Config;
 use crate::decode::Cells;
@@ -66,6 +67,7 @@ struct Replay<'a> {
     size: usize,
     /// Failures of single dead letters one after the other.
     failures: u32,
+    locks: LockWatch,
 }
 
 /// Replays the dead letters that `filter` selects, each once.
@@ -92,6 +94,7 @@ pub(super) fn replay(
         cells: Cells::default(),
         size: BATCH,
         failures: 0,
+        locks: LockWatch::start(config)?,
     };
     let mut replayed = Replayed::default();
     replay.topics(filter, &mut replayed).with_context(|| {
@@ -188,6 +191,7 @@ impl Replay<'_> {
                 open: false,
             };
             strategy = strategy.max(Strategy::cheapest(&batch));
+            self.locks.watch(self.connection.backend.pid);
             let attempted = attempt(&mut self.connection, &batch, &mut self.ladders, strategy, &context);
             if let Ok(Attempt::Unanswered { counts, .. }) = &attempted
                 && self.took_place(&stored)?
@@ -204,6 +208,7 @@ impl Replay<'_> {
                     strategy = Strategy::Confirm;
                 }
                 Err(failure) | Ok(Attempt::Unanswered { failure, .. }) => {
+                    let failure = self.locks.explain(failure);
                     if self.gives_up(&stored, failure, replayed)? {
                         return Ok(Some(last));
                     }

@@ -3,6 +3,9 @@
 use super::translation::Translation;
 
 const PROPERTIES: [&str; 2] = ["kafka", "properties"];
+/// Where the service finds the schemas of records.
+const OF_REGISTRY: [&str; 3] =
+    ["schema.context.name", "value.subject.name.strategy", "key.subject.name.strategy"];
 /// Not needed, whatever their values.
 const NOT_NEEDED: [&str; 6] = [
     "cloud.environment",
@@ -25,6 +28,15 @@ pub(super) fn convert(t: &mut Translation) {
     format(t, "input.data.format", "values", true);
     let keys_are_read = t.text(&["sink", "pk_mode"]) == "record_key";
     format(t, "input.key.format", "keys", keys_are_read);
+    for key in OF_REGISTRY {
+        t.not_needed(key, "no schema registry is read");
+    }
+    if t.input.contains_key("ssl.rootcertfile") {
+        t.not_supported(
+            "ssl.rootcertfile",
+            "its content is not copied: save it as a file in PEM, and add sslrootcert=FILE to postgres.url",
+        );
+    }
     for key in NOT_NEEDED {
         t.not_needed(key, "it is for the service that runs the connector");
     }

@@ -16,6 +16,8 @@ pub(super) enum Choice {
     Value(Vec<String>),
     /// Fields of the record's key, an object.
     RecordKey(Vec<String>),
+    /// The record's key as a whole, which equals this field of the value. Tombstones have nothing else.
+    EqualRecordKey(String),
     /// The record's key as a whole, which no field of the value repeats.
     WholeRecordKey,
     /// Nothing identifies a row but its place in Kafka.
@@ -104,7 +106,13 @@ fn of_record_key(statistics: &SampleStatistics, all: &[Field]) -> Option<((Choic
     let first = fields.clone().find(|field| names_a_key(&field.name)).or_else(|| fields.next());
     if let Some(field) = first {
         let why = format!("key {:?}: it equals the record's key in every record", field.name);
-        return Some(((Choice::Value(vec![field.name.clone()]), why), overwritten));
+        let name = field.name.clone();
+        let choice = if statistics.tombstones > 0 && keys.whole.valued() == keys.present {
+            Choice::EqualRecordKey(name)
+        } else {
+            Choice::Value(vec![name])
+        };
+        return Some(((choice, why), overwritten));
     }
     let whole = &keys.whole;
     let scalars = keys.objects == 0 && whole.valued() == keys.present && whole.nested == 0;
@@ -157,7 +165,7 @@ fn numbers_a_part(name: &str) -> bool {
 }
 
 /// Whether a name is that of the key of the topic's records: `id`, or `order_id` in the topic `shop.orders`.
-fn is_own(name: &str, topic: &str) -> bool {
+pub(in crate::commands) fn is_own(name: &str, topic: &str) -> bool {
     let mut words = words(name);
     words.pop();
     let versions = |part: &&str| part.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok());

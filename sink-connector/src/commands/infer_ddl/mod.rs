@@ -11,14 +11,16 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
+use toml::Table;
 
 use self::proposal::{ConfiguredTopic, Proposal};
 use self::sample_statistics::SampleStatistics;
 use super::kafka::Kafka;
 use super::sample::newest;
 use super::{Output, print_json};
-use crate::config::{Config, InsertMode, PkMode};
+use crate::config::{Config, InsertMode, PkMode, TableConfig};
 use crate::decode::{Decoder, Opened, Options, ValueFormat};
+use crate::encode::JsonStrings;
 use crate::postgres::sql::TableName;
 use crate::table::metadata_columns::MetadataColumn;
 
@@ -80,6 +82,12 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
         let key = record.key.as_deref().map(|key| opener.open_key(key));
         sample_statistics.add(key.as_deref(), row.as_deref());
     }
+    if records.is_empty() {
+        bail!(
+            "topic {} has nothing to propose a table from (0 records read): publish some, or write the table yourself",
+            args.topic
+        );
+    }
     if sample_statistics.fields().is_empty() {
         bail!(
             "the newest records of topic {} have no JSON objects: {} records read, {} tombstones, {} not JSON objects",
@@ -92,7 +100,7 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
     let read = config.kafka.reads(&args.topic);
     let known = config.has_table(&args.topic) && (read || config.topics.contains_key(&args.topic));
     let table = match &args.table {
-        Some(table) => TableName::parse(table),
+        Some(table) => TableName::parse(&table.replace("${topic}", &args.topic)),
         None if known => TableName::parse(&configured.table),
         // Dots in a topic's name do not separate a schema.
         None => TableName { schema: None, table: args.topic.clone() },
@@ -105,12 +113,14 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
     let topic = ConfiguredTopic {
         topic: args.topic.clone(),
         table,
-        key: decided.then_some((configured.pk_mode, configured.pk_fields)),
+        key: decided.then(|| (configured.pk_mode, configured.pk_fields.clone())),
         deletes: configured.delete_enabled,
-        version_field: configured.version_field,
+        version_field: configured.version_field.clone(),
         metadata,
-        insert: known && configured.insert_mode == InsertMode::Insert,
-        rename: configured.rename,
+        mode: if known { configured.insert_mode } else { InsertMode::Upsert },
+        other_settings: other_settings(&configured),
+        parses_strings: configured.json_strings == JsonStrings::Parse,
+        rename: configured.rename.clone(),
         format,
         decimals,
         topics: (!read).then(|| config.topics_with(&args.topic)),
@@ -121,4 +131,17 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
         Output::Json => print_json(&proposal.to_json())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The settings of the topic that are not the defaults, and that the proposal does not decide.
+fn other_settings(configured: &TableConfig) -> Table {
+    let decided =
+        ["table", "insert_mode", "pk_mode", "pk_fields", "delete_enabled", "value_format", "ddl_file"];
+    let table = |settings: &TableConfig| Table::try_from(settings).expect("every value has a TOML form");
+    let defaults = table(&TableConfig::default());
+    let mut settings = table(configured);
+    settings.retain(|name, value| {
+        decided.iter().all(|decided| **decided != *name) && defaults.get(name) != Some(value)
+    });
+    settings
 }

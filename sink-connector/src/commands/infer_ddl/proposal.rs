@@ -5,11 +5,13 @@ mod output;
 
 use std::collections::BTreeSet;
 
+use toml::Table;
+
 pub(super) use self::configured::ConfiguredTopic;
 use super::key::{self, Choice, KAFKA};
 use super::sample_statistics::{Field, Keys, SampleStatistics};
 use super::types::type_of;
-use crate::config::PkMode;
+use crate::config::{InsertMode, PkMode};
 use crate::decode::ValueFormat;
 use crate::postgres::sql::TableName;
 use crate::types::IDENTIFIER_MAX_BYTES;
@@ -36,7 +38,8 @@ pub(super) struct Proposal {
     columns: Vec<Column>,
     key_from: PkMode,
     key: Vec<String>,
-    insert: bool,
+    mode: InsertMode,
+    other_settings: Table,
     deletes: bool,
     format: ValueFormat,
     topics: Option<Vec<String>>,
@@ -81,6 +84,13 @@ impl Proposal {
             if configured.decimals.contains(&field.name) {
                 (type_name, doubts) = ("numeric".to_owned(), Vec::new());
             }
+            if field.json_texts > 0 && field.json_texts == field.valued() {
+                if configured.parses_strings {
+                    (type_name, doubts) = ("jsonb".to_owned(), vec!["JSON text (json_strings)".to_owned()]);
+                } else {
+                    doubts.push("every value in the sample is JSON text, which jsonb takes with json_strings = \"parse\"".to_owned());
+                }
+            }
             columns.push(Column { name: name.clone(), type_name, doubts });
         }
         columns.extend(filled);
@@ -96,7 +106,8 @@ impl Proposal {
             columns,
             key_from: PkMode::None,
             key: Vec::new(),
-            insert: configured.insert,
+            mode: configured.mode,
+            other_settings: configured.other_settings.clone(),
             deletes: false,
             format: configured.format,
             topics: configured.topics.clone(),
@@ -104,6 +115,13 @@ impl Proposal {
         };
         if !proposal.take_key(sample_statistics, configured) {
             proposal.choose_key(sample_statistics, configured);
+        }
+        if sample_statistics.tombstones > 0 && !proposal.deletes {
+            proposal.doubts.push(format!(
+                "{} records are tombstones, which delete nothing here: for rows that are deleted, set pk_mode = \"record_key\" and \
+                 delete_enabled = true",
+                sample_statistics.tombstones
+            ));
         }
         proposal
     }
@@ -169,6 +187,10 @@ impl Proposal {
             Choice::RecordKey(fields) => {
                 self.key = fields.iter().map(column_named).collect();
                 self.record_key(keys.fields.iter(), sample_statistics.tombstones);
+            }
+            Choice::EqualRecordKey(field) => {
+                self.key = vec![column_named(&field)];
+                self.record_key(std::iter::once(&keys.whole), sample_statistics.tombstones);
             }
             Choice::WholeRecordKey => {
                 let free = ["key", "record_key", "kafka_record_key"];

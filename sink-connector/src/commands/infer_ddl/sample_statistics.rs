@@ -62,6 +62,8 @@ pub(super) struct Field {
     pub arrays: u64,
     /// The elements of these arrays.
     pub elements: Option<Box<Field>>,
+    /// Strings that are the JSON of an object or an array.
+    pub json_texts: u64,
     /// Strings that are numbers.
     pub number_strings: u64,
     /// … with an array of one scalar, which counts as that scalar as well.
@@ -253,6 +255,7 @@ impl Field {
                 unescaped = serde_json::from_str::<String>(text).unwrap_or_default();
                 self.null_bytes += u64::from(unescaped.contains('\0'));
                 self.number_strings += u64::from(is_number(&unescaped));
+                self.json_texts += u64::from(is_json_text(&unescaped));
                 Value::Str(&unescaped)
             }
             _ => {
@@ -318,6 +321,11 @@ impl Takes {
         self.timestamptz &=
             dated && time.contains(':') && zoned && takes(Kind::Timestamptz { precision: None });
     }
+}
+
+/// The JSON of an object or an array.
+fn is_json_text(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 /// A decimal number without leading zeros, which would be lost.

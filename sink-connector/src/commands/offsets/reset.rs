@@ -44,8 +44,8 @@ pub(super) fn run(config: &Config, args: &ResetArgs) -> anyhow::Result<ExitCode>
     if args.execute && !members.is_empty() {
         print(config, args, &plan, false)?;
         bail!(
-            "group {:?} still has {}: {}. Stop all sinks of the group first (scale to 0); a killed sink leaves the \
-             group when its session times out. Nothing was changed",
+            "group {:?} still has {}: {}. Stop all sinks of the group first (scale to 0); a killed sink, and a static \
+             member that was stopped, leave the group when their session times out. Nothing was changed",
             config.kafka.group_id,
             active(members.len()),
             names(&members)
@@ -160,7 +160,7 @@ fn at_time(
 
 fn store(config: &Config, client: &mut Connection, plan: &[Move]) -> anyhow::Result<()> {
     let offsets = partition_status::offsets_of(config);
-    let mut transact = || -> Result<(), ::postgres::Error> {
+    let mut transact = || -> Result<(), Failure> {
         offsets.create(client)?;
         offsets.migrate(client)?;
         let mut transaction = client.transaction()?;
@@ -169,9 +169,9 @@ fn store(config: &Config, client: &mut Connection, plan: &[Move]) -> anyhow::Res
             let stored = StoredPosition { next: step.to, owner: step.partition_status.owner.clone() };
             offsets.place(&mut transaction, &step.partition_status.partition, &stored)?;
         }
-        transaction.commit()
+        Ok(transaction.commit()?)
     };
-    transact().map_err(Failure::from).with_context(|| format!("cannot write to {}", config.offsets.table))
+    transact().with_context(|| format!("cannot write to {}", config.offsets.table))
 }
 
 /// The positions in Kafka are for lag tools. The sink starts from PostgreSQL even if this fails.

@@ -84,7 +84,8 @@ fn keys_of_confluent_cloud_are_a_url_and_a_login() {
             "kafka.api.key": "KEY", "kafka.api.secret": "s3cret", "kafka.endpoint": "SASL_SSL://pkc-1.confluent.cloud:9092",
             "connection.host": "db.example.com", "connection.port": "5433", "connection.user": "sink",
             "connection.password": "s3cret", "db.name": "shop", "ssl.mode": "require", "insert.mode": "UPSERT",
-            "pk.mode": "record_value", "pk.fields": "id", "batch.sizes": "500", "auto.create": "false"}"#,
+            "pk.mode": "record_value", "pk.fields": "id", "batch.sizes": "500", "auto.create": "false",
+            "schema.context.name": "default", "value.subject.name.strategy": "TopicNameStrategy"}"#,
     );
     assert_complete(&translation);
     let config = clean(&translation);
@@ -94,4 +95,15 @@ fn keys_of_confluent_cloud_are_a_url_and_a_login() {
     assert_eq!(config.batch.max_rows, 500);
     let toml = render::toml(&translation).unwrap();
     assert!(toml.contains("connect-lcc-") && !toml.contains("s3cret"), "{toml}");
+}
+
+#[test]
+fn the_certificate_authority_of_confluent_cloud_is_to_be_saved_as_a_file() {
+    let translation = translated(
+        r#"{"name": "s", "connector.class": "PostgresSink", "topics": "orders", "input.data.format": "JSON",
+            "connection.host": "db", "db.name": "shop", "ssl.mode": "verify-full", "ssl.rootcertfile": "data:text/plain;base64,QQ==",
+            "pk.mode": "record_value", "pk.fields": "id", "insert.mode": "UPSERT"}"#,
+    );
+    assert_complete(&translation);
+    assert!(not_supported(&translation).contains(&"ssl.rootcertfile"));
 }

@@ -142,6 +142,11 @@ fn a_filter_of_tombstones_skips_them() {
     assert!(!clean(&keyed(&predicate, &[filter])).sink.delete_enabled);
     let negated = ("f", "Filter", &[("predicate", "gone"), ("negate", "true")][..]);
     assert!(not_supported(&keyed(&predicate, &[negated])).contains(&"transforms.f.negate"));
+    // Before change events are unwrapped, a tombstone only follows the event of a deletion.
+    let unwrap =
+        ("u", "io.debezium.transforms.ExtractNewRecordState", &[("delete.handling.mode", "none")][..]);
+    assert!(clean(&keyed(&predicate, &[filter, unwrap])).topic("orders").delete_enabled);
+    assert!(!clean(&keyed(&predicate, &[unwrap, filter])).topic("orders").delete_enabled);
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) fn convert(t: &mut Translation) -> Transformed {
         t.taken("transforms", format!("each transform is below: {}", names.join(", ")));
     }
     let mut chain = Chain { routes: Routes::new(t), key: Key::default() };
-    for name in &names {
+    for (place, name) in names.iter().enumerate() {
         let prefix = format!("transforms.{name}");
         let Some(class) = t.get(&format!("{prefix}.type")) else {
             t.not_supported("transforms", format!("the type of {name} is not known"));
@@ -59,7 +59,9 @@ pub(super) fn convert(t: &mut Translation) -> Transformed {
         let transform = Transform { of_key: class.ends_with("$Key"), prefix };
         if transform.get(t, "predicate").is_none() {
             one(t, &mut chain, transform, last(&class));
-        } else if !(last(&class) == "Filter" && drops_tombstones(t, &transform)) {
+        } else if !(last(&class) == "Filter"
+            && drops_tombstones(t, &transform, unwrapped_after(t, &names[place..])))
+        {
             let why = "a transform with a predicate is not there: it would apply to every record";
             reject(t, &transform, why);
         }
@@ -129,8 +131,15 @@ fn one(t: &mut Translation, chain: &mut Chain, transform: Transform, class: &str
     }
 }
 
-/// A filter that removes tombstones, and nothing else, is `delete_enabled = false`, which skips them.
-fn drops_tombstones(t: &mut Translation, transform: &Transform) -> bool {
+/// Whether change events are unwrapped by one of these transforms.
+fn unwrapped_after(t: &Translation, names: &[String]) -> bool {
+    let class = |name: &String| t.get(&format!("transforms.{name}.type"));
+    names.iter().filter_map(class).any(|class| last(&class) == "ExtractNewRecordState")
+}
+
+/// A filter that removes tombstones, and nothing else, is `delete_enabled = false`, which skips them. If change events are
+/// unwrapped after it, it removes those that follow a deletion, and the deletion is another event.
+fn drops_tombstones(t: &mut Translation, transform: &Transform, change_events: bool) -> bool {
     let predicate = transform.get(t, "predicate").map(|name| format!("predicates.{name}.type"));
     let Some(predicate) = predicate else { return false };
     let tombstones = t.get(&predicate).is_some_and(|class| last(&class) == "RecordIsTombstone");
@@ -138,10 +147,15 @@ fn drops_tombstones(t: &mut Translation, transform: &Transform) -> bool {
     if !tombstones || negated {
         return false;
     }
-    t.set(&["sink", "delete_enabled"], false);
+    let why = if change_events {
+        "a tombstone after the event of a deletion changes nothing: the row is deleted by the event"
+    } else {
+        t.set(&["sink", "delete_enabled"], false);
+        "tombstones are skipped: sink.delete_enabled = false"
+    };
     let keys = own_keys(t, transform).into_iter().chain(["predicates".to_owned(), predicate]);
     for key in keys.filter(|key| t.input.contains_key(key)).collect::<Vec<_>>() {
-        t.taken(&key, "tombstones are skipped: sink.delete_enabled = false");
+        t.taken(&key, why);
     }
     true
 }

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smart_default::SmartDefault;
+use toml::Table;
+
 use super::Column;
 use crate::commands::infer_ddl::key::KAFKA;
-use crate::config::PkMode;
+use crate::config::{InsertMode, PkMode};
 use crate::decode::ValueFormat;
 use crate::postgres::sql::TableName;
 use crate::table::metadata_columns::MetadataColumn;
 
 /// The settings of the topic that matter here.
-#[derive(Debug, Default)]
+#[derive(Debug, SmartDefault)]
 pub(in crate::commands::infer_ddl) struct ConfiguredTopic {
     pub topic: String,
     pub table: TableName,
@@ -22,8 +25,13 @@ pub(in crate::commands::infer_ddl) struct ConfiguredTopic {
     pub version_field: Option<String>,
     /// The metadata columns.
     pub metadata: Vec<(MetadataColumn, String)>,
-    /// The topic is configured to insert.
-    pub insert: bool,
+    /// What happens to a record whose key exists.
+    #[default(InsertMode::Upsert)]
+    pub mode: InsertMode,
+    /// Other settings of the topic.
+    pub other_settings: Table,
+    /// Strings for a JSON column are JSON text.
+    pub parses_strings: bool,
     /// Field to column.
     pub rename: BTreeMap<String, String>,
     /// What the values look like.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Proposal;
-use crate::config::PkMode;
+use crate::config::{InsertMode, PkMode};
 use crate::decode::ValueFormat;
 use crate::postgres::sql::{TableName, ident};
 
@@ -49,13 +49,24 @@ impl Proposal {
             ValueFormat::JsonSchema => text += "value_format = \"json_schema\"\n",
             ValueFormat::Debezium => text += "value_format = \"debezium\"\n",
         }
+        for (name, value) in &self.other_settings {
+            // Rows without a key cannot be compared.
+            if name != "version_field" || self.mode == InsertMode::Upsert && self.key_from != PkMode::None {
+                text += &format!("{name} = {value}\n");
+            }
+        }
         let from = match self.key_from {
             PkMode::None => return text + "pk_mode = \"none\"\ninsert_mode = \"insert\"\n",
             PkMode::RecordValue => "record_value",
             PkMode::RecordKey => "record_key",
             PkMode::Kafka => "kafka",
         };
-        let mode = if self.insert && self.format != ValueFormat::Debezium { "insert" } else { "upsert" };
+        let mode = match self.mode {
+            _ if self.format == ValueFormat::Debezium => "upsert",
+            InsertMode::Insert => "insert",
+            InsertMode::InsertIgnore => "insert_ignore",
+            InsertMode::Upsert => "upsert",
+        };
         text += &format!("pk_mode = {from:?}\npk_fields = {:?}\ninsert_mode = {mode:?}\n", self.key);
         if self.deletes {
             text += "delete_enabled = true\n";

@@ -241,3 +241,52 @@ fn a_version_that_no_record_has_is_named() {
     assert!(doubts("version").contains("version_field is \"version\""), "{}", doubts("version"));
     assert!(!doubts("v").contains("version_field"), "{}", doubts("v"));
 }
+
+#[test]
+fn tombstones_make_the_records_key_the_key_or_are_named() {
+    let records = [(Some("a"), r#"{"n": 1, "code": "a"}"#), (Some("b"), r#"{"n": 2, "code": "b"}"#)];
+    let mut keyed = sample_statistics(&records);
+    keyed.add(Some(b"a"), None);
+    let proposal = Proposal::new(&keyed, &configured());
+    assert_eq!(proposal.key, ["code"]);
+    let configuration = proposal.configuration();
+    for line in ["pk_mode = \"record_key\"", "pk_fields = [\"code\"]", "delete_enabled = true"] {
+        assert!(configuration.contains(line), "{line}: {configuration}");
+    }
+    assert_eq!(proposal.columns.len(), 2, "the key has the field's column: {:?}", proposal.columns);
+    let named =
+        |topic: &ConfiguredTopic| Proposal::new(&keyed, topic).sql().contains("1 records are tombstones");
+    assert!(!named(&configured()));
+    let by_value = ConfiguredTopic { key: Some((PkMode::RecordValue, vec!["code".into()])), ..configured() };
+    assert!(named(&by_value));
+}
+
+#[test]
+fn text_that_is_json_is_proposed_as_json_where_the_topic_parses_it() {
+    let records = [(None, r#"{"id": 1, "f": "{\"a\": [1]}"}"#), (None, r#"{"id": 2, "f": "[]"}"#)];
+    let statistics = sample_statistics(&records);
+    let proposal = Proposal::new(&statistics, &configured());
+    assert_eq!(column(&proposal).type_name, "text");
+    assert!(column(&proposal).doubts.join("").contains("json_strings = \"parse\""));
+    let parses = ConfiguredTopic { parses_strings: true, ..configured() };
+    assert_eq!(column(&Proposal::new(&statistics, &parses)).type_name, "jsonb");
+    let (plain, _) = column_of(r#""[draft]""#);
+    assert_eq!(plain, "text");
+}
+
+#[test]
+fn what_the_topic_is_configured_for_stays_in_the_configuration() {
+    let other_settings =
+        "version_field = \"n\"\nunknown_fields = \"reject\"\nrename = { a = \"b\" }".parse().unwrap();
+    let records = [(None, r#"{"id": 1, "n": 1, "a": 1}"#)];
+    let topic = ConfiguredTopic { other_settings, ..configured() };
+    let text = Proposal::new(&sample_statistics(&records), &topic).configuration();
+    let parsed: Table = text.parse().unwrap();
+    let topic_settings = &parsed["topics"]["t"];
+    assert_eq!(topic_settings["version_field"].as_str(), Some("n"));
+    assert_eq!(topic_settings["unknown_fields"].as_str(), Some("reject"));
+    assert_eq!(topic_settings["rename"]["a"].as_str(), Some("b"));
+    let ignores = ConfiguredTopic { mode: InsertMode::InsertIgnore, ..topic };
+    let text = Proposal::new(&sample_statistics(&records), &ignores).configuration();
+    assert!(text.contains("insert_mode = \"insert_ignore\"") && !text.contains("version_field"), "{text}");
+}

@@ -11,7 +11,14 @@ pub fn problem(servers: &str) -> Option<String> {
         };
         port.is_some_and(|port| port.parse::<u16>().unwrap_or(0) == 0)
     };
+    if servers.split(',').all(|server| server.trim().is_empty()) {
+        return Some("names no broker: host:port, or several with commas between them".to_owned());
+    }
     let server = servers.split(',').map(str::trim).find(wrong)?;
+    if server.contains('@') {
+        // It may be a password, which is not printed.
+        return Some("has a login: set sasl.username and sasl.password_file in kafka.properties".to_owned());
+    }
     Some(format!("{server:?} has a port that is not a number from 1 to 65535"))
 }
 
@@ -27,5 +34,10 @@ mod tests {
         for servers in ["a:65536", "a:0", "a:x", "a:", "a:9092,b:74628", "SSL://a:74628", "[::1]:74628"] {
             assert!(problem(servers).is_some_and(|problem| problem.contains("65535")), "{servers}");
         }
+        for servers in ["", ",", " , "] {
+            assert!(problem(servers).is_some_and(|problem| problem.contains("names no broker")), "{servers}");
+        }
+        let login = problem("user:s3cret@a:9092").unwrap_or_default();
+        assert!(login.contains("sasl.username") && !login.contains("s3cret"), "{login}");
     }
 }

@@ -61,6 +61,11 @@ impl Offsets {
         Self { table: table.sql(), connector: connector.to_owned() }
     }
 
+    /// The table's quoted name.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// Whose positions these are.
     pub fn connector(&self) -> &str {
         &self.connector

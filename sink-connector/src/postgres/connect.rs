@@ -202,16 +202,17 @@ impl Attempt<'_> {
         if let Some(problem) = problem {
             return ConnectError::Certificate(problem);
         }
+        let server = handshake::server(client);
         let refused = error.as_db_error().is_some_and(|error| error.code().code().starts_with("28P"));
         let missing = error.source().is_some_and(|cause| cause.to_string() == "password missing");
         if refused || missing {
             let source_of_password = self.connector.password.source(self.password.is_some());
-            return ConnectError::Login { error, source_of_password };
+            return ConnectError::Login { server, error, source_of_password };
         }
-        if error.as_db_error().is_none() {
-            return ConnectError::Unreachable { server: handshake::server(client), error };
+        match error.as_db_error() {
+            Some(_) => ConnectError::Refused { server, error },
+            None => ConnectError::Unreachable { server, error },
         }
-        ConnectError::Client(error)
     }
 }
 

@@ -238,9 +238,14 @@ impl From<ConnectError> for Failure {
         let text = error.to_string();
         match error {
             ConnectError::Client(error) => error.into(),
-            ConnectError::Login { error, source_of_password } => {
+            ConnectError::Refused { server, error } => {
+                let failure = Self::from(error);
+                Self { message: format!("{server}: {}", failure.message), ..failure }
+            }
+            ConnectError::Login { server, error, source_of_password } => {
                 let failure = Self::from(error).into_configuration();
-                Self { message: format!("{}; {source_of_password}", failure.message), ..failure }
+                let message = format!("{server}: {}; {source_of_password}", failure.message);
+                Self { message, ..failure }
             }
             ConnectError::Certificate(_)
             | ConnectError::Tls(_)

@@ -43,9 +43,12 @@ pub(crate) enum ConnectError {
     /// No connection, or one that ended without a reason from the server.
     #[error("{server}: {}", with_cause(.error))]
     Unreachable { server: String, error: postgres::Error },
+    /// This server refuses the session, with a reason.
+    #[error("{server}: {}", with_cause(.error))]
+    Refused { server: String, error: postgres::Error },
     /// The server refuses the password: where that came from.
-    #[error("{}; {source_of_password}", with_cause(.error))]
-    Login { error: postgres::Error, source_of_password: String },
+    #[error("{server}: {}; {source_of_password}", with_cause(.error))]
+    Login { server: String, error: postgres::Error, source_of_password: String },
     /// One side does not accept the certificate of the other.
     #[error("{0}")]
     Certificate(String),
@@ -97,7 +100,8 @@ impl ConnectError {
             | Self::Certificate(_)
             | Self::Tls(_)
             | Self::Password(_)
-            | Self::Parameters(_) => true,
+            | Self::Parameters(_)
+            | Self::Refused { .. } => true,
             Self::Client(error) => error.as_db_error().is_some(),
             Self::Hosts { worst, .. } => worst.is_the_operators(),
             _ => false,
@@ -134,6 +138,7 @@ pub(crate) fn server(config: &postgres::Config) -> String {
         (Some(Host::Tcp(name)), Some(address)) if *name != address.to_string() => {
             format!("{name}:{port} ({address})")
         }
+        (Some(Host::Tcp(name)), _) if name.contains(':') => format!("[{name}]:{port}"),
         (Some(Host::Tcp(name)), _) => format!("{name}:{port}"),
         (Some(Host::Unix(folder)), _) => folder.join(format!(".s.PGSQL.{port}")).display().to_string(),
         (None, _) => "PostgreSQL".to_owned(),

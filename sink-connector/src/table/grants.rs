@@ -2,6 +2,7 @@
 
 use postgres::Client;
 
+use crate::postgres::schema_grants::{self, TO_USE};
 use crate::postgres::sql::{TableName, ident};
 use crate::table::column_set::ColumnSet;
 use crate::table::plan::{Mode, Plan};
@@ -85,6 +86,24 @@ pub(crate) fn missing(
     }
     let grant = || format!("GRANT {} ON {} TO {}", privileges.join(", "), table.sql(), ident(row.get(0)));
     Ok((!privileges.is_empty()).then(grant))
+}
+
+/// The GRANT that gives the role what the sink needs on a table of its own; `None` if it lacks nothing, or there is no table.
+pub(crate) fn missing_on_own(
+    client: &mut Client,
+    table: &TableName,
+) -> Result<Option<String>, postgres::Error> {
+    if let Some(grant) = schema_grants::missing(client, table, TO_USE)? {
+        return Ok(Some(grant));
+    }
+    let sql = "SELECT current_user::text, ARRAY(SELECT p.name FROM \
+         pg_catalog.unnest('{SELECT,INSERT,UPDATE}'::pg_catalog.text[]) p(name) \
+         WHERE NOT pg_catalog.has_any_column_privilege(c.oid, p.name)) \
+         FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
+    let Some(row) = client.query_opt(sql, &[&table.sql()])? else { return Ok(None) };
+    let (role, lacking): (String, Vec<String>) = (row.get(0), row.get(1));
+    let grant = || format!("GRANT {} ON {} TO {}", lacking.join(", "), table.sql(), ident(&role));
+    Ok((!lacking.is_empty()).then(grant))
 }
 
 /// The GRANTs that let the role take values from the sequences of the table's defaults.

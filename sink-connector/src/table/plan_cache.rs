@@ -210,14 +210,16 @@ impl Plans {
                 )));
             }
         }
-        let table = table.ok_or_else(|| {
+        let Some(table) = table else {
             if self.get(topic).is_some() {
                 self.missing.write().insert(topic.to_owned());
             }
-            Failure::configuration(format!(
-                "table {name} does not exist; create it, or name its DDL in sink.ddl_file"
-            ))
-        })?;
+            // A schema that the role may not use is not searched.
+            return Err(Failure::configuration(match schema_grants::missing(client, name, TO_USE)? {
+                Some(grant) => format!("table {name} does not exist, or its schema may not be used; {grant}"),
+                None => format!("table {name} does not exist; create it, or name its DDL in sink.ddl_file"),
+            }));
+        };
         Plan::new(&target.wanted, &table).map_err(|error| Failure::configuration(error.to_string()))
     }
 

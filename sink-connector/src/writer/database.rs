@@ -89,11 +89,12 @@ impl WriterDatabase {
         }
     }
 
-    /// Adds the missing GRANT to the failure. This session cannot be asked any more.
+    /// Adds the missing GRANT to the failure. The session that failed cannot be asked any more.
     fn name_grant(&self, batch: &Batch, failure: &mut Failure) {
         let named = self.watched(|shared| {
             let mut connection = shared.connections.open()?;
-            name_grant(&mut connection, batch, failure).map_err(Failure::from)
+            let own = [shared.offsets.table(), shared.dead_letters.table()];
+            name_grant(&mut connection, batch, &own, failure).map_err(Failure::from)
         });
         if let Err(error) = named {
             tracing::debug!(%error, "cannot read the privileges");
@@ -120,6 +121,23 @@ fn slow_record((partition, offset): &Place, deadline: Duration) -> String {
          becomes a dead letter if another row of its table can be written meanwhile",
         deadline.as_millis()
     )
+}
+
+impl WriterDatabase {
+    /// Says what took too long: the record that was tried alone, the rows of a short retry, or the whole attempt.
+    fn explain_timeout(&mut self, alone: Option<Place>, short: bool, overdue: bool, failure: &mut Failure) {
+        match alone.filter(|_| self.progress.past_the_fence()) {
+            Some(record) => {
+                failure.message = slow_record(&record, self.shared.deadline);
+                self.slow = Some(record);
+            }
+            None if short => failure.message = SLOW_TABLE.to_owned(),
+            None if overdue => {
+                failure.message = format!("ended after postgres.deadline_ms: {}", failure.message);
+            }
+            None => {}
+        }
+    }
 }
 
 impl Database for WriterDatabase {
@@ -157,17 +175,7 @@ impl Database for WriterDatabase {
         if let Err(failure) | Ok(Attempt::Unanswered { failure, .. }) = &mut outcome
             && (overdue || failure.statement_timeout())
         {
-            match alone.filter(|_| self.progress.past_the_fence()) {
-                Some(record) => {
-                    failure.message = slow_record(&record, self.shared.deadline);
-                    self.slow = Some(record);
-                }
-                None if short => failure.message = SLOW_TABLE.to_owned(),
-                None if overdue => {
-                    failure.message = format!("ended after postgres.deadline_ms: {}", failure.message);
-                }
-                None => {}
-            }
+            self.explain_timeout(alone, short, overdue, failure);
         }
         match &mut outcome {
             Err(failure) if overdue || failure.lock_timeout() || failure.statement_timeout() => {
@@ -175,7 +183,11 @@ impl Database for WriterDatabase {
                     failure.message = format!("{}: {lock}", failure.message);
                 }
             }
-            Err(failure) if failure.permission_denied() => self.name_grant(batch, failure),
+            Err(failure) if failure.permission_denied() => {
+                // The pool has no more connections than there are writers and a control thread.
+                self.disconnect();
+                self.name_grant(batch, failure);
+            }
             Err(_) => {}
             Ok(_) => self.progress.got_locks(),
         }

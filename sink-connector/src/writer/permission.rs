@@ -5,15 +5,23 @@ use postgres::Client;
 use crate::batch::Batch;
 use crate::postgres::failure::Failure;
 use crate::postgres::schema_grants::{self, TO_USE};
+use crate::postgres::sql::TableName;
 use crate::table::column_set::ColumnSet;
 use crate::table::grants::{self, Use};
 
-/// Adds to a failure for want of a privilege the statement that grants it, if it is one on a target table of the batch.
+/// Adds to a failure for want of a privilege the statement that grants it, if it is one on a target table of the batch, or on
+/// one of the sink's `own` tables (quoted names).
 pub(crate) fn name_grant(
     client: &mut Client,
     batch: &Batch,
+    own: &[&str],
     failure: &mut Failure,
 ) -> Result<(), postgres::Error> {
+    for table in own {
+        if let Some(grant) = grants::missing_on_own(client, &TableName::parse(table))? {
+            failure.message = format!("{}; {grant}", failure.message);
+        }
+    }
     for table in batch.tables() {
         let (plan, rows) = (&table.plan, &table.rows);
         let mut carried = ColumnSet::new(plan.columns.len());

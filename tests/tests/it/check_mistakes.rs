@@ -25,13 +25,14 @@ fn a_broker_or_a_database_that_is_not_there_is_named_with_its_address() {
     assert!(!(output.stdout + &output.stderr).contains("hunter2"));
 
     let nowhere = setup.url.rsplit_once('/').unwrap().0.to_owned() + "/nowhere";
+    let right = nowhere.rsplit_once('@').unwrap().1.replace("/nowhere", ": database");
+    let two = nowhere.replacen('@', &format!("@{wrong},"), 1);
     let output = check(&setup.config.clone().set("postgres.url", nowhere), 1);
-    assert_says(
-        &output,
-        "error",
-        "postgres",
-        &["\"nowhere\" does not exist", "3D000", "create the database"],
-    );
+    let named = ["\"nowhere\" does not exist", "3D000", "create the database", &right];
+    assert_says(&output, "error", "postgres", &named);
+    let refused = format!("{wrong}: error connecting to server");
+    let output = check(&setup.config.clone().set("postgres.url", two), 1);
+    assert_says(&output, "error", "postgres", &["3D000", &right, &refused]);
 }
 
 #[test]

@@ -110,4 +110,39 @@ fn a_schema_and_a_sequence_that_are_not_granted_are_named_as_well() {
     world.execute("GRANT USAGE ON SEQUENCE s.t_n_seq TO $role");
     wait::holds(PATIENCE, "the row", || world.count("s.t WHERE n = 1"), |rows| *rows == 1);
     sink.wait_ready(PATIENCE);
+    // While it runs.
+    world.execute("REVOKE USAGE ON SCHEMA s FROM $role");
+    world.produce_json([json!({"id": 2, "v": 1})]);
+    sink.wait_not_ready(PATIENCE, &["GRANT USAGE ON SCHEMA \\\"s\\\" TO"]);
+    world.execute("GRANT USAGE ON SCHEMA s TO $role");
+    wait::holds(PATIENCE, "the row", || world.count("s.t"), |rows| *rows == 2);
+    sink.wait_ready(PATIENCE);
+}
+
+#[test]
+fn what_a_role_lacks_for_the_sinks_own_tables_is_named_and_so_is_a_schema_that_is_not_searched() {
+    let world = World::new("ungranted")
+        .table("CREATE TABLE t (id int PRIMARY KEY); REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        .role("GRANT USAGE ON SCHEMA public TO $role; GRANT ALL ON t TO $role")
+        .upsert("id");
+    world.produce_json([json!({"id": 1})]);
+    let sink = world.sink();
+    let create = ["sink_offsets cannot be created", "GRANT CREATE ON SCHEMA \\\"public\\\" TO"];
+    sink.wait_not_ready(PATIENCE, &create);
+    world.execute("GRANT CREATE ON SCHEMA public TO $role");
+    world.wait_rows(PATIENCE, 1);
+    world.execute("REVOKE USAGE ON SCHEMA public FROM $role");
+    world.produce_json([json!({"id": 2})]);
+    sink.wait_not_ready(PATIENCE, &["GRANT USAGE ON SCHEMA \\\"public\\\" TO"]);
+    let check = world.config.finish(&["check"], PATIENCE).expect_code(1);
+    assert!(check.stdout.contains("GRANT USAGE ON SCHEMA \"public\" TO"), "{}", check.stdout);
+    world.execute("GRANT USAGE ON SCHEMA public TO $role");
+    world.wait_rows(PATIENCE, 2);
+    sink.wait_ready(PATIENCE);
+    world.execute("REVOKE UPDATE ON sink_offsets FROM $role");
+    world.produce_json([json!({"id": 3})]);
+    sink.wait_not_ready(PATIENCE, &["GRANT UPDATE ON \\\"sink_offsets\\\" TO"]);
+    world.execute("GRANT UPDATE ON sink_offsets TO $role");
+    world.wait_rows(PATIENCE, 3);
+    sink.wait_ready(PATIENCE);
 }

@@ -18,6 +18,7 @@ use crate::config::{self, Config};
 use crate::decode::{Cells, Opened, Wider};
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
+use crate::postgres::schema_grants::{self, TO_USE};
 use crate::postgres::session::{self, Connections};
 use crate::postgres::sql::{TableName, literal};
 use crate::postgres::sqlstate::Class;
@@ -67,7 +68,8 @@ pub(in crate::commands) fn prepare(client: &mut Client, target: &Target) -> Resu
                 format!("run it manually, or remove transaction commands and CONCURRENTLY from it, so that check can try {name}"),
             ),
             _ => CommandError::new(
-                format!("table {name} is missing, and {} fails: {failure}", ddl.file),
+                // The file is the operator's, and quotes no record.
+                format!("table {name} is missing, and {} fails: {}", ddl.file, failure.report()),
                 "correct the file, or create the table",
             ),
         }
@@ -79,12 +81,21 @@ pub(in crate::commands) fn table_of(client: &mut Client, target: &Target) -> Res
     let name = &target.wanted.table;
     let read = catalog::read_table(client, name)
         .map_err(|error| CommandError::new(Failure::from(error).to_string(), "see the server's message"))?;
-    read.ok_or_else(|| match &target.ddl {
-        Some(ddl) => CommandError::new(
+    if let Some(table) = read {
+        return Ok(table);
+    }
+    // A schema that the role may not use is not searched.
+    let grant = schema_grants::missing(client, name, TO_USE)
+        .map_err(|error| CommandError::new(Failure::from(error).to_string(), "see the server's message"))?;
+    Err(match (&target.ddl, grant) {
+        (_, Some(grant)) => {
+            CommandError::new(format!("table {name} does not exist, or its schema may not be used"), grant)
+        }
+        (Some(ddl), None) => CommandError::new(
             format!("{} does not create table {name}", ddl.file),
             "correct sink.table or the file",
         ),
-        None => CommandError::new(
+        (None, None) => CommandError::new(
             format!("table {name} does not exist"),
             "create it (infer-ddl proposes one), or name its DDL in sink.ddl_file",
         ),
@@ -186,7 +197,7 @@ impl DryRun<'_> {
         let outcome = outcome.map_err(|mut failure| {
             if failure.permission_denied()
                 && let Ok(mut connection) = connect::open(self.connections, self.config)
-                && let Err(error) = name_grant(&mut connection, &batch, &mut failure)
+                && let Err(error) = name_grant(&mut connection, &batch, &[], &mut failure)
             {
                 tracing::debug!(%error, "cannot read the privileges");
             }

@@ -113,13 +113,7 @@ pub fn read(
     let names: Vec<&str> = topics.keys().map(String::as_str).collect();
     let ids = kafka.ids(&names)?;
     let offsets = offsets_of(config);
-    let table = || format!("cannot read {}", config.offsets.table);
-    let failed = |error: postgres::Error| {
-        CommandError::new(
-            format!("{}: {}", table(), Failure::from(error)),
-            "GRANT SELECT on it, or correct offsets.table",
-        )
-    };
+    let failed = |error: postgres::Error| unreadable(&config.offsets.table, "offsets.table", &error.into());
     let firsts = FirstPositions {
         consumer: &kafka.consumer,
         offsets: &offsets,
@@ -136,7 +130,12 @@ pub fn read(
             group_id: config.kafka.group_id.clone(),
             target_table: table.to_string(),
             topic_id: ids.get(topic).cloned(),
-            target_id: if exists { offsets.target_id(client, &table).map_err(failed)? } else { None },
+            target_id: match exists {
+                true => offsets
+                    .target_id(client, &table)
+                    .map_err(|error| unreadable(&table.to_string(), "sink.table", &error.into()))?,
+                false => None,
+            },
         };
         let leaderless = match kafka.leaderless(topic) {
             Ok(leaderless) => leaderless,
@@ -158,6 +157,18 @@ pub fn read(
         }
     }
     Ok(statuses)
+}
+
+/// The error for a table of this key that cannot be read.
+fn unreadable(table: &str, key: &str, failure: &Failure) -> CommandError {
+    let action = if failure.lock_timeout() {
+        "end the session that has locked it (pg_locks has its pid), or run this again later".to_owned()
+    } else if failure.permission_denied() {
+        format!("GRANT USAGE on its schema and SELECT on it, or correct {key}")
+    } else {
+        "see the server's message".to_owned()
+    };
+    CommandError::new(format!("cannot read {table}: {failure}"), action)
 }
 
 const FIND_LEADER: &str = "make sure that every partition has a leader";

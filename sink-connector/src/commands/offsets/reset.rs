@@ -222,6 +222,8 @@ fn print(config: &Config, args: &ResetArgs, plan: &[Move], executed: bool) -> an
     }
     if executed {
         shared::outln!("{} positions of {:?} were reset.", plan.len(), config.name)?;
+    } else if args.execute {
+        shared::outln!("Nothing was changed.")?;
     } else {
         shared::outln!("Nothing was changed. Run again with --execute.")?;
     }

@@ -73,7 +73,7 @@ slots?; ^sink-connector/src/postgres/redact.rs$; slot; of replication, in messag
 silen(ce|t); ^tests/pipes.sh$; --silent; an option of grep
 relations?; ^sink-connector/src/postgres/redact_functions.rs$; in relation|parse_relation; in messages of PostgreSQL
 relations?; ^tests/tests/it/canaries_functions.rs$; relation .*audit; in messages of PostgreSQL
-relations?; ^sink-connector/src/postgres/session.rs$; l.relation; a column of pg_locks
+relations?; ^sink-connector/src/postgres/locks.rs$; l.relation; a column of pg_locks
 relations?; ^sink-connector/src/(writer/connection|table/pages).rs$; pg_relation_size; a function of PostgreSQL
 relations?; ^tests/; l.relation|where relation|partition of relation|nonsystem_relation; of PostgreSQL: a column of pg_locks, a setting, a message
 chunks?; [.]rs$; chunks([(]|::<)|chunk_by|chunks_exact|(first|last)_chunk; of slices in the standard library

@@ -12,7 +12,7 @@ use super::postgres;
 use crate::config::Config;
 use crate::postgres::connect::Connector;
 use crate::postgres::failure::Failure;
-use crate::postgres::session;
+use crate::postgres::locks;
 
 /// How often it asks. The shortest lock timeout of a session is several times that.
 const EVERY: Duration = Duration::from_millis(50);
@@ -68,7 +68,7 @@ fn watch(connector: &Connector, watched: &Mutex<Watched>, dropped: &Receiver<()>
     while dropped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
         let Some(backend) = watched.lock().backend else { continue };
         let asked = match &mut client {
-            Some(client) => session::lock_waits(client, &[backend]).map_err(Failure::from),
+            Some(client) => locks::lock_waits(client, &[backend]).map_err(Failure::from),
             None => connector.open().map(|opened| {
                 client = Some(opened);
                 Vec::new()

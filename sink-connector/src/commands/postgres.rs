@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use postgres::Client;
+
 use crate::commands::kafka::CommandError;
 use crate::config::Config;
 use crate::postgres::connect::Connector;
 use crate::postgres::failure::Failure;
+use crate::postgres::locks;
 use crate::postgres::session::{Connection, Connections};
+use crate::postgres::sql::TableName;
 use crate::postgres::sqlstate::Class;
+use crate::table::grants;
 
 /// How long a command tries to connect: long enough for one slow handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,4 +64,27 @@ fn cannot_connect(failure: &Failure, config: &Config) -> CommandError {
         None => "correct host and port in postgres.url, or start the server; sslmode matters too",
     };
     CommandError::new(format!("cannot connect to {}: {failure}", config.postgres.redacted_url()), action)
+}
+
+/// The error for a table that a command cannot use: the key that names it, and the privileges that the command needs.
+pub(super) fn unusable(
+    client: &mut Client,
+    table: &TableName,
+    key: &str,
+    wanted: &[&str],
+    error: postgres::Error,
+) -> CommandError {
+    let failure = locks::name_holder(client, &[&table.sql()], error.into());
+    let action = if failure.lock_timeout() {
+        "end the session that has locked it (pg_locks has its pid), or run this again later".to_owned()
+    } else if failure.permission_denied() || failure.no_schema() {
+        match grants::missing_on_own(client, table, wanted) {
+            Ok(Some(grant)) => grant,
+            Ok(None) => format!("GRANT {} on it to the role, or correct {key}", wanted.join(", ")),
+            Err(error) => format!("see the server's message ({})", Failure::from(error)),
+        }
+    } else {
+        "see the server's message".to_owned()
+    };
+    CommandError::new(format!("cannot use {table}: {failure}"), action)
 }

@@ -174,6 +174,7 @@ impl PostgresControl {
                 }
             }
             Err(failure) => {
+                let failure = self.name_lock_holder(failure);
                 // A plan that failed is recorded under its table; PostgreSQL itself is reachable.
                 let table = self.shared.plans.topics().iter().any(|t| !self.table_is_ok(t));
                 if failure.connecting {

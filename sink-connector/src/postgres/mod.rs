@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod contained;
 pub(crate) mod failure;
 pub(crate) mod handshake;
+pub(crate) mod locks;
 pub(crate) mod own_table;
 pub(crate) mod parameters;
 mod password;

@@ -3,14 +3,13 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use postgres::{Client, NoTls};
 use r2d2::{HandleError, ManageConnection};
 use r2d2_postgres::PostgresConnectionManager;
-use shared::time;
 
 use crate::postgres::connect::Connector;
 use crate::postgres::failure::Failure;
@@ -231,51 +230,6 @@ pub(crate) fn end_frozen_owners(
         &[&waiting, &ours],
     )?;
     Ok(rows.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect())
-}
-
-/// A backend that waits for a lock.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct LockWait {
-    pub waiting: i32,
-    /// What it waits for, and who has it.
-    pub text: String,
-}
-
-/// Which of these backends wait for a lock, for which, and which other session has it: the one whose transaction is the oldest.
-pub(crate) fn lock_waits(client: &mut Client, backends: &[i32]) -> Result<Vec<LockWait>, postgres::Error> {
-    // Who waits for a row waits for its transaction, and has a lock on the row: that one names the table.
-    let rows = client.query(
-        "SELECT me.pid, locked.name, owner.pid, owner.application_name, owner.usename::text, owner.xact_start \
-         FROM pg_catalog.pg_stat_activity me \
-         CROSS JOIN LATERAL (SELECT b.pid, o.application_name, o.usename, o.xact_start \
-           FROM unnest(pg_catalog.pg_blocking_pids(me.pid)) b(pid) \
-           LEFT JOIN pg_catalog.pg_stat_activity o ON o.pid = b.pid \
-           ORDER BY o.xact_start NULLS LAST, b.pid LIMIT 1) owner \
-         LEFT JOIN LATERAL (SELECT l.relation::pg_catalog.regclass::text AS name FROM pg_catalog.pg_locks l \
-           WHERE l.pid = me.pid AND l.relation IS NOT NULL AND (NOT l.granted OR l.locktype = 'tuple') \
-           ORDER BY l.granted LIMIT 1) locked ON true \
-         WHERE me.pid = ANY ($1::int[]) AND me.wait_event_type = 'Lock'",
-        &[&backends],
-    )?;
-    let wait = |row: &postgres::Row| {
-        let table = row.get::<_, Option<String>>(1);
-        let table = table.map_or_else(|| "a row".to_owned(), |table| format!("table {table}"));
-        let application = row.get::<_, Option<String>>(3).filter(|application| !application.is_empty());
-        let role = row.get::<_, Option<String>>(4);
-        let since = row.get::<_, Option<SystemTime>>(5);
-        let session: Vec<String> = [
-            application.map(|application| format!("application {application:?}")),
-            role.map(|role| format!("role {role:?}")),
-            since.map(|since| format!("transaction open since {}", time::text(since))),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let session = if session.is_empty() { String::new() } else { format!(" ({})", session.join(", ")) };
-        let text = format!("{table} is locked by process {}{session}", row.get::<_, i32>(2));
-        LockWait { waiting: row.get(0), text }
-    };
-    Ok(rows.iter().map(wait).collect())
 }
 
 /// Ends one backend, if it still belongs to this role and connector.

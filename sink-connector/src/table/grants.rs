@@ -88,19 +88,25 @@ pub(crate) fn missing(
     Ok((!privileges.is_empty()).then(grant))
 }
 
-/// The GRANT that gives the role what the sink needs on a table of its own; `None` if it lacks nothing, or there is no table.
+/// What the sink needs on a table of its own.
+pub(crate) const ON_OWN: &[&str] = &["SELECT", "INSERT", "UPDATE"];
+
+/// The GRANT that gives the role those of the `wanted` privileges that it lacks on a table of the sink; `None` if it lacks
+/// none, or if there is no table.
 pub(crate) fn missing_on_own(
     client: &mut Client,
     table: &TableName,
+    wanted: &[&str],
 ) -> Result<Option<String>, postgres::Error> {
     if let Some(grant) = schema_grants::missing(client, table, TO_USE)? {
         return Ok(Some(grant));
     }
     let sql = "SELECT current_user::text, ARRAY(SELECT p.name FROM \
-         pg_catalog.unnest('{SELECT,INSERT,UPDATE}'::pg_catalog.text[]) p(name) \
-         WHERE NOT pg_catalog.has_any_column_privilege(c.oid, p.name)) \
+         pg_catalog.unnest($2::pg_catalog.text[]) p(name) WHERE NOT CASE p.name \
+         WHEN 'DELETE' THEN pg_catalog.has_table_privilege(c.oid, p.name) \
+         ELSE pg_catalog.has_any_column_privilege(c.oid, p.name) END) \
          FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
-    let Some(row) = client.query_opt(sql, &[&table.sql()])? else { return Ok(None) };
+    let Some(row) = client.query_opt(sql, &[&table.sql(), &wanted])? else { return Ok(None) };
     let (role, lacking): (String, Vec<String>) = (row.get(0), row.get(1));
     let grant = || format!("GRANT {} ON {} TO {}", lacking.join(", "), table.sql(), ident(&role));
     Ok((!lacking.is_empty()).then(grant))

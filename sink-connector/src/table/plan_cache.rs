@@ -12,7 +12,8 @@ use crate::config::DdlError;
 use crate::observe::health::{Component, Health};
 use crate::postgres::failure::Failure;
 use crate::postgres::schema_grants::{self, TO_CREATE, TO_USE};
-use crate::table::catalog;
+use crate::postgres::sql::TableName;
+use crate::table::catalog::{self, Table};
 use crate::table::plan::{Mode, Plan, Wanted};
 
 #[derive(Clone, Debug)]
@@ -197,18 +198,9 @@ impl Plans {
             .map_err(|error| schema_grants::name_missing(client, name, TO_USE, error.into()))?;
         if let (None, Some(ddl)) = (&table, &target.ddl) {
             tracing::info!(table = %name, ddl = ddl.file, "creating the missing table");
-            client.batch_execute(&ddl.sql).map_err(|error| {
-                let failure = Failure::from(error);
-                let failure = Failure { message: format!("{}: {}", ddl.file, failure.message), ..failure };
-                schema_grants::name_missing(client, name, TO_CREATE, failure)
-            })?;
-            table = catalog::read_table(client, name)?;
-            if table.is_none() {
-                return Err(Failure::configuration(format!(
-                    "{} ran, but did not create table {name}",
-                    ddl.file
-                )));
-            }
+            let created = create(client, name, ddl);
+            table =
+                Some(created.map_err(|error| schema_grants::name_missing(client, name, TO_CREATE, error))?);
         }
         let Some(table) = table else {
             if self.get(topic).is_some() {
@@ -241,6 +233,29 @@ impl Plans {
                 plan
             }
         }
+    }
+}
+
+/// Runs the file and reads the table that it created, in one transaction: a file that creates another table leaves nothing.
+fn create(client: &mut Client, name: &TableName, ddl: &Ddl) -> Result<Table, Failure> {
+    let in_file = |error: postgres::Error| {
+        let failure = Failure::from(error);
+        Failure { message: format!("{}: {}", ddl.file, failure.message), ..failure }
+    };
+    client.batch_execute("BEGIN")?;
+    let created = client.batch_execute(&ddl.sql).map_err(in_file).and_then(|()| {
+        catalog::read_table(client, name)?.ok_or_else(|| {
+            let message =
+                format!("{} does not create table {name}: correct sink.table or the file", ddl.file);
+            Failure::configuration(message)
+        })
+    });
+    let ended = client.batch_execute(if created.is_ok() { "COMMIT" } else { "ROLLBACK" });
+    match (created, ended) {
+        (Ok(table), Ok(())) => Ok(table),
+        // What failed first is the cause.
+        (Err(failure), _) => Err(failure),
+        (Ok(_), Err(error)) => Err(in_file(error)),
     }
 }
 

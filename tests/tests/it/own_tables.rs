@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tests::scratch::Scratch;
 use tests::{Record, World, wait};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -30,4 +31,26 @@ fn a_table_of_somebody_else_is_named_and_left_as_it_is() {
         assert_eq!(columns, "name amount", "{key}");
         assert_eq!(world.rows(), 0);
     }
+}
+
+#[test]
+fn a_ddl_file_that_creates_another_table_leaves_nothing_and_its_cause_stays() {
+    let world = World::new("other_table").table("").upsert("id");
+    let dir = Scratch::new("ddl").unwrap();
+    let file = dir.path().join("t.sql");
+    std::fs::write(&file, "CREATE TABLE another (id int PRIMARY KEY); CREATE INDEX ON another (id)").unwrap();
+    let world = world.set("sink.ddl_file", file.to_str().unwrap());
+    world.produce([Record::json(&json!({"id": 1}))]);
+    let sink = world.sink();
+    let cause = &["does not create table t: correct sink.table or the file"];
+    sink.wait_not_ready(LONG, cause);
+    // At least two further attempts.
+    let attempts = || sink.stderr().matches("creating the missing table").count();
+    wait::holds(LONG, "it is tried again", attempts, |attempts| *attempts >= 3);
+    sink.wait_not_ready(LONG, cause);
+    assert_eq!(world.count("pg_class WHERE relname LIKE 'another%'"), 0);
+    std::fs::write(&file, "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    drop(sink);
+    world.config.until_end();
+    assert_eq!(world.rows(), 1);
 }

@@ -4,6 +4,7 @@ use postgres::Client;
 
 use super::finding::Report;
 use crate::postgres::own_table::ForeignTable;
+use crate::postgres::schema_grants::{SchemaPrivileges, TO_CREATE};
 use crate::postgres::session::exists;
 use crate::postgres::sql::{TableName, ident, literal};
 use crate::table::grants::{self, Use};
@@ -47,15 +48,7 @@ pub(super) fn may_create(
     table: &TableName,
     report: &mut Report,
 ) -> Result<bool, postgres::Error> {
-    let schema = table.schema.as_deref().map_or("current_schema()".to_owned(), literal);
-    let row = client.query_opt(
-        &format!(
-            "SELECT n.nspname::text, pg_catalog.has_schema_privilege(n.oid, 'CREATE'), current_user::text \
-             FROM pg_catalog.pg_namespace n WHERE n.nspname = {schema}"
-        ),
-        &[],
-    )?;
-    let Some(row) = row else {
+    let Some(privileges) = SchemaPrivileges::read(client, table, TO_CREATE)? else {
         let schema = table.schema.as_deref().unwrap_or("public");
         report.error(
             subject,
@@ -64,17 +57,19 @@ pub(super) fn may_create(
         );
         return Ok(false);
     };
-    let (schema, may, role): (String, bool, String) = (row.get(0), row.get(1), row.get(2));
-    if may {
-        report.ok(subject, format!("{table} does not exist yet; the sink creates it in schema {schema}"));
-    } else {
-        report.error(
+    let SchemaPrivileges { schema, role, .. } = &privileges;
+    let grant = privileges.grant();
+    match &grant {
+        None => {
+            report.ok(subject, format!("{table} does not exist yet; the sink creates it in schema {schema}"));
+        }
+        Some(grant) => report.error(
             subject,
             format!("{table} does not exist, and role {role} may not create it in schema {schema}"),
-            format!("create it, or GRANT CREATE ON SCHEMA {} TO {}", ident(&schema), ident(&role)),
-        );
+            format!("create it, or {grant}"),
+        ),
     }
-    Ok(may)
+    Ok(grant.is_none())
 }
 
 /// Those of the `wanted` privileges that the role lacks on a table that exists.

@@ -97,6 +97,9 @@ pub struct ListArgs {
     output: Output,
 }
 
+/// The key that names the table.
+const TABLE_KEY: &str = "errors.dead_letter_table";
+
 /// Flags of `dead-letters replay`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ReplayArgs {
@@ -121,6 +124,14 @@ pub struct DiscardArgs {
 }
 
 impl DeadLettersCommand {
+    /// What it needs on the table.
+    fn privileges(&self) -> &'static [&'static str] {
+        match self {
+            Self::List(_) | Self::Discard(DiscardArgs { execute: false, .. }) => &["SELECT"],
+            Self::Discard(_) | Self::Replay(_) => &["SELECT", "DELETE"],
+        }
+    }
+
     fn filter(&self) -> &FilterArgs {
         match self {
             Self::List(ListArgs { filter, .. })
@@ -191,48 +202,77 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
         );
         return Err(Usage(problem).into());
     }
-    let dead_letters = DeadLetters::new(&TableName::parse(&config.errors.dead_letter_table), &config.name);
+    let table = TableName::parse(&config.errors.dead_letter_table);
+    let dead_letters = DeadLetters::new(&table, &config.name);
     let connections = postgres::pool(config)?;
     let mut connection = postgres::open(&connections, config)?;
+    let checked = check(config, command, &dead_letters, &mut connection);
+    let done = match command {
+        DeadLettersCommand::List(args) => checked.and_then(|()| {
+            let list = list::read(&dead_letters, &mut connection, &args.filter.filter(), args.limit)?;
+            list.print(config, &mut connection, args)
+        }),
+        DeadLettersCommand::Discard(args) => {
+            checked.and_then(|()| discard(config, args, &dead_letters, &mut connection))
+        }
+        DeadLettersCommand::Replay(args) => {
+            match checked.and_then(|()| Ok(dead_letters.topics(&mut connection)?)) {
+                Ok(topics) => {
+                    drop(connection);
+                    let filter = args.filter.filter();
+                    let replayed = replay::replay(config, &connections, &dead_letters, topics, &filter)?;
+                    replayed.print(args.output)?;
+                    return Ok(replayed.exit_code());
+                }
+                Err(error) => Err(error),
+            }
+        }
+    };
+    match done.map_err(anyhow::Error::downcast::<::postgres::Error>) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Ok(error)) => {
+            Err(postgres::unusable(&mut connection, &table, TABLE_KEY, command.privileges(), error).into())
+        }
+        Err(Err(other)) => Err(other),
+    }
+}
+
+/// Whether there is a table of dead letters, and what the filter names.
+fn check(
+    config: &Config,
+    command: &DeadLettersCommand,
+    dead_letters: &DeadLetters,
+    connection: &mut Connection,
+) -> anyhow::Result<()> {
     anyhow::ensure!(
-        session::exists(&mut connection, dead_letters.table())?,
+        session::exists(connection, dead_letters.table())?,
         "table {} does not exist. The sink creates it when it first runs: has this connector run on this database?",
         dead_letters.table()
     );
-    command.filter().refuse_unknown(config, &dead_letters, &mut connection)?;
-    match command {
-        DeadLettersCommand::List(args) => {
-            let filter = args.filter.filter();
-            let list = list::read(&dead_letters, &mut connection, &filter, args.limit)?;
-            list.print(config, &mut connection, args)?;
-        }
-        DeadLettersCommand::Replay(args) => {
-            drop(connection);
-            let replayed = replay::replay(config, &connections, &dead_letters, &args.filter.filter())?;
-            replayed.print(args.output)?;
-            return Ok(replayed.exit_code());
-        }
-        DeadLettersCommand::Discard(args) => {
-            let filter = args.filter.filter();
-            let discarded = if args.execute {
-                i64::try_from(dead_letters.discard(&mut connection, &filter)?)?
-            } else {
-                dead_letters.count(&mut connection, &filter)?
-            };
-            match (args.output, args.execute) {
-                (Output::Json, executed) => {
-                    print_json(&json!({"executed": executed, "discarded": discarded}))?;
-                }
-                (Output::Text, true) => shared::outln!("{} discarded", counted(discarded))?,
-                (Output::Text, false) => {
-                    let list = list::read(&dead_letters, &mut connection, &filter, 20)?;
-                    list.print(config, &mut connection, &ListArgs::default())?;
-                    shared::outln!("Nothing was deleted. Run again with --execute.")?;
-                }
-            }
+    command.filter().refuse_unknown(config, dead_letters, connection)
+}
+
+fn discard(
+    config: &Config,
+    args: &DiscardArgs,
+    dead_letters: &DeadLetters,
+    connection: &mut Connection,
+) -> anyhow::Result<()> {
+    let filter = args.filter.filter();
+    let discarded = if args.execute {
+        i64::try_from(dead_letters.discard(connection, &filter)?)?
+    } else {
+        dead_letters.count(connection, &filter)?
+    };
+    match (args.output, args.execute) {
+        (Output::Json, executed) => print_json(&json!({"executed": executed, "discarded": discarded})),
+        (Output::Text, true) => Ok(shared::outln!("{} discarded", counted(discarded))?),
+        (Output::Text, false) => {
+            let list = list::read(dead_letters, connection, &filter, 20)?;
+            list.print(config, connection, &ListArgs::default())?;
+            Ok(shared::outln!("Nothing was deleted. Run again with --execute.")?)
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Text that is not a value for `--since`.

@@ -70,11 +70,12 @@ struct Replay<'a> {
     locks: LockWatch,
 }
 
-/// Replays the dead letters that `filter` selects, each once.
+/// Replays the dead letters of these topics that `filter` selects, each once.
 pub(super) fn replay(
     config: &Config,
     connections: &Connections,
     dead_letters: &DeadLetters,
+    topics: Vec<String>,
     filter: &Filter,
 ) -> anyhow::Result<Replayed> {
     let offsets = Offsets::new(&TableName::parse(&config.offsets.table), &config.name);
@@ -97,7 +98,7 @@ pub(super) fn replay(
         locks: LockWatch::start(config)?,
     };
     let mut replayed = Replayed::default();
-    replay.topics(filter, &mut replayed).with_context(|| {
+    replay.topics(topics, filter, &mut replayed).with_context(|| {
         format!(
             "the replay ended early: {} rows were written and {} dead letters still fail. All others are unchanged. Run it \
              again to continue",
@@ -111,8 +112,12 @@ pub(super) fn replay(
 
 impl Replay<'_> {
     /// Replays topic by topic. A topic whose table cannot be written does not keep the others from it.
-    fn topics(&mut self, filter: &Filter, replayed: &mut Replayed) -> anyhow::Result<()> {
-        let topics = self.dead_letters.topics(self.connection.client()).map_err(Failure::from)?;
+    fn topics(
+        &mut self,
+        topics: Vec<String>,
+        filter: &Filter,
+        replayed: &mut Replayed,
+    ) -> anyhow::Result<()> {
         for topic in topics {
             if filter.topic.as_ref().is_some_and(|only| *only != topic) {
                 continue;

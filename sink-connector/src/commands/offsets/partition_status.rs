@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use postgres::Client;
 
 use crate::commands::kafka::{CommandError, Kafka};
+use crate::commands::postgres::unusable;
 use crate::config::Config;
 use crate::positions::first::{BeginsBy, FirstPositionError, FirstPositions, check_owner, watermarks};
 use crate::positions::stopped::Stopped;
 use crate::positions::stored::{Offsets, Owner, StoredPosition};
-use crate::postgres::failure::Failure;
 use crate::postgres::sql::TableName;
 use crate::types::{Offset, TopicPartition};
 
@@ -56,6 +56,8 @@ pub struct Statuses {
     /// What could not be read.
     pub unread: Vec<Unread>,
 }
+
+const SELECT: &[&str] = &["SELECT"];
 
 /// A topic or a partition whose status could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +115,7 @@ pub fn read(
     let names: Vec<&str> = topics.keys().map(String::as_str).collect();
     let ids = kafka.ids(&names)?;
     let offsets = offsets_of(config);
-    let failed = |error: postgres::Error| unreadable(&config.offsets.table, "offsets.table", &error.into());
+    let offsets_table = TableName::parse(&config.offsets.table);
     let firsts = FirstPositions {
         consumer: &kafka.consumer,
         offsets: &offsets,
@@ -121,7 +123,9 @@ pub fn read(
         reset: config.kafka.auto_offset_reset,
     };
     let mut reader = Reader { kafka, firsts, group_refused: None };
-    let exists = offsets.exists(client).map_err(failed)?;
+    let exists = offsets
+        .exists(client)
+        .map_err(|error| unusable(client, &offsets_table, "offsets.table", SELECT, error))?;
     let mut statuses = Statuses::default();
     for (topic, partitions) in topics {
         let table = TableName::parse(&config.topic(topic).table);
@@ -133,7 +137,7 @@ pub fn read(
             target_id: match exists {
                 true => offsets
                     .target_id(client, &table)
-                    .map_err(|error| unreadable(&table.to_string(), "sink.table", &error.into()))?,
+                    .map_err(|error| unusable(client, &table, "sink.table", SELECT, error))?,
                 false => None,
             },
         };
@@ -149,7 +153,12 @@ pub fn read(
                 statuses.unread.push(Unread::partition(partition, no_leader(partition)));
                 continue;
             }
-            let stored = if exists { offsets.read(client, partition).map_err(failed)? } else { None };
+            let stored = match exists {
+                true => offsets
+                    .read(client, partition)
+                    .map_err(|error| unusable(client, &offsets_table, "offsets.table", SELECT, error))?,
+                false => None,
+            };
             match reader.status(partition, stored, &owner) {
                 Ok(status) => statuses.read.push(status),
                 Err(error) => statuses.unread.push(Unread::partition(partition, error)),
@@ -157,18 +166,6 @@ pub fn read(
         }
     }
     Ok(statuses)
-}
-
-/// The error for a table of this key that cannot be read.
-fn unreadable(table: &str, key: &str, failure: &Failure) -> CommandError {
-    let action = if failure.lock_timeout() {
-        "end the session that has locked it (pg_locks has its pid), or run this again later".to_owned()
-    } else if failure.permission_denied() {
-        format!("GRANT USAGE on its schema and SELECT on it, or correct {key}")
-    } else {
-        "see the server's message".to_owned()
-    };
-    CommandError::new(format!("cannot read {table}: {failure}"), action)
 }
 
 const FIND_LEADER: &str = "make sure that every partition has a leader";

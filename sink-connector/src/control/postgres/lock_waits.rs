@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::PostgresControl;
 use crate::messages::progress::Phase;
-use crate::postgres::session::{self, LockWait};
+use crate::postgres::failure::Failure;
+use crate::postgres::locks::{self, LockWait};
 
 /// Transactions that have been open for less are not looked at. It is less than the shortest lock timeout of a writer by more
 /// than a tick, so that no wait ends unseen.
@@ -25,7 +26,7 @@ impl PostgresControl {
         }
         let Some(connection) = self.connection.as_mut() else { return };
         self.progress.enter(Phase::Session);
-        let waits = session::lock_waits(connection, &open);
+        let waits = locks::lock_waits(connection, &open);
         self.progress.enter(Phase::Idle);
         match waits {
             Ok(waits) => {
@@ -36,5 +37,11 @@ impl PostgresControl {
             }
             Err(error) => tracing::debug!(%error, "cannot look for what the writers wait for"),
         }
+    }
+    /// Adds the session that has locked one of the sink's own tables to a failure for want of the lock.
+    pub(super) fn name_lock_holder(&mut self, failure: Failure) -> Failure {
+        let Some(connection) = self.connection.as_mut() else { return failure };
+        let own = [self.shared.offsets.table(), self.shared.dead_letters.table()];
+        locks::name_holder(connection, &own, failure)
     }
 }

@@ -75,6 +75,7 @@ impl PostgresControl {
         let targets = self.target_ids(&names)?;
         let mut answers = Vec::new();
         let mut histories = BTreeMap::new();
+        let mut unreadable = false;
         let mut outcome = Ok(());
         for (partition, Pending { question, end, .. }) in &pending {
             self.step();
@@ -86,7 +87,7 @@ impl PostgresControl {
                 target_id: targets.get(&*partition.topic).cloned(),
             };
             let answer = match self.position(question, *end, &owner) {
-                Ok(position) => match self.history(partition, position) {
+                Ok(position) => match self.history(partition, position, &mut unreadable) {
                     Ok(history) => {
                         histories.extend(history.map(|history| (partition.clone(), history)));
                         Ok(position)
@@ -131,20 +132,31 @@ impl PostgresControl {
     }
 
     /// The breaker's window of a partition, from its dead letters, if the policy needs it. If they cannot be read, writing
-    /// goes on: a dead letter that cannot be stored reports the error.
-    fn history(&mut self, partition: &TopicPartition, position: Offset) -> Result<Option<History>, Failure> {
+    /// goes on: a dead letter that cannot be stored reports the error. `unreadable` is set then, and no further partition waits
+    /// for a table that is locked.
+    fn history(
+        &mut self,
+        partition: &TopicPartition,
+        position: Offset,
+        unreadable: &mut bool,
+    ) -> Result<Option<History>, Failure> {
         let shared = Arc::clone(&self.shared);
         if !shared.policy.wants_history(partition) {
             return Ok(None);
+        }
+        let without = History { position: position.0, dead_letters: Vec::new() };
+        if *unreadable {
+            return Ok(Some(without));
         }
         let connection = self.connection.as_mut().expect("connected before anything is resolved");
         let dead_letters = shared.dead_letters.below(connection, partition, position, shared.policy.window());
         match dead_letters {
             Ok(dead_letters) => Ok(Some(History { position: position.0, dead_letters })),
             Err(error) if error.as_db_error().is_some() => {
-                let error = Failure::from(error);
-                tracing::warn!(%partition, %error, "cannot read its dead letters; the breaker begins without them");
-                Ok(Some(History { position: position.0, dead_letters: Vec::new() }))
+                *unreadable = true;
+                let error = self.name_lock_holder(error.into());
+                tracing::warn!(%error, "cannot read the dead letters; the circuit breaker begins without them");
+                Ok(Some(without))
             }
             Err(error) => Err(error.into()),
         }

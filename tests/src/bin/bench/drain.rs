@@ -30,6 +30,8 @@ pub(crate) struct Scenario {
 const DEFAULT: Scenario =
     Scenario { name: "", mode: "upsert", settings: &[], exist: false, synchronous_commit: true };
 
+/// Batches of 500 rows.
+pub(crate) const SINK_SMALL: &str = "sink, 500-row batches";
 /// Upserts of keys that exist.
 pub(crate) const SINK_UPSERT: &str = "sink, upserts of existing keys";
 /// What the server does alone for the same.
@@ -88,7 +90,7 @@ impl Scenario {
             ..DEFAULT
         },
         Self { name: "sink, 5,000-row batches", settings: &[("batch.max_rows", 5_000)], ..DEFAULT },
-        Self { name: "sink, 500-row batches", settings: &[("batch.max_rows", 500)], ..DEFAULT },
+        Self { name: SINK_SMALL, settings: &[("batch.max_rows", 500)], ..DEFAULT },
         Self { name: "sink, 100-row batches", settings: &[("batch.max_rows", 100)], ..DEFAULT },
         Self { name: "sink, synchronous_commit = off", synchronous_commit: false, ..DEFAULT },
         Self { name: "sink, replay (insert_ignore)", mode: "insert_ignore", exist: true, ..DEFAULT },

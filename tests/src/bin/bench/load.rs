@@ -1,7 +1,9 @@
 //! What a careful person would do by hand: `psql \copy` of the rows into the table with its primary key.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -14,6 +16,11 @@ use crate::setting::{Setting, Target};
 pub(crate) const L1: &str = "L1: psql \\copy";
 /// Two streams.
 pub(crate) const L2: &str = "L2: two parallel psql \\copy, binary halves";
+
+/// One stream in small transactions: what one session gets from the server for batches of [`SMALL`] rows.
+pub(crate) const SMALL_TRANSACTIONS: &str = "psql COPY, 500 rows a transaction";
+/// Rows of a small transaction.
+const SMALL: usize = 500;
 
 /// One measurement.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -83,21 +90,43 @@ fn written_wal(setting: &Setting) -> Result<i64> {
 
 /// Loads all rows in one stream.
 pub(crate) fn one_stream(setting: &Setting) -> Result<Measured> {
-    load(setting, &[(setting.rows_file(), "text")])
+    load(setting, &[copy(setting, &setting.rows_file(), "text")])
 }
 
 /// Loads all rows in two streams at once.
 pub(crate) fn two_streams(setting: &Setting) -> Result<Measured> {
-    load(setting, &setting.half_files().map(|file| (file, "binary")))
+    load(setting, &setting.half_files().map(|file| copy(setting, &file, "binary")))
 }
 
-fn load(setting: &Setting, files: &[(PathBuf, &str)]) -> Result<Measured> {
+/// Loads all rows in one stream, in transactions of [`SMALL`] rows.
+pub(crate) fn small_transactions(setting: &Setting) -> Result<Measured> {
+    let rows = fs::read_to_string(setting.rows_file()).context("the rows as text")?;
+    let lines: Vec<&str> = rows.lines().collect();
+    let mut script = String::with_capacity(rows.len() * 11 / 10);
+    for batch in lines.chunks(SMALL) {
+        write!(script, "BEGIN;\nCOPY {} FROM STDIN;\n{}\n\\.\nCOMMIT;\n", setting.table, batch.join("\n"))?;
+    }
+    let path = setting.rows_file().with_extension("sql");
+    fs::write(&path, script).context("cannot write the script")?;
+    let measured = load(setting, &[vec!["-f".into(), path.clone().into()]]);
+    fs::remove_file(&path).context("cannot remove the script")?;
+    measured
+}
+
+/// What psql is asked to load a file.
+fn copy(setting: &Setting, file: &Path, format: &str) -> Vec<OsString> {
+    let copy = format!("\\copy {} from '{}' with (format {format})", setting.table, file.display());
+    vec!["-c".into(), copy.into()]
+}
+
+/// Loads all rows by sessions of psql with these arguments, at once.
+fn load(setting: &Setting, sessions: &[Vec<OsString>]) -> Result<Measured> {
     let target = setting.target()?;
     let rows = setting.records as f64;
     let (meter, children) = (Meter::start(setting)?, tests::signals::children_cpu_seconds());
     let started = Instant::now();
     let streams: Vec<Child> =
-        files.iter().map(|(file, format)| psql(&target, file, format)).collect::<Result<_>>()?;
+        sessions.iter().map(|arguments| psql(&target, arguments)).collect::<Result<_>>()?;
     for stream in streams {
         let output = stream.wait_with_output().context("cannot wait for psql")?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -111,10 +140,10 @@ fn load(setting: &Setting, files: &[(PathBuf, &str)]) -> Result<Measured> {
     })
 }
 
-fn psql(target: &Target<'_>, file: &std::path::Path, format: &str) -> Result<Child> {
+fn psql(target: &Target<'_>, arguments: &[OsString]) -> Result<Child> {
     Command::new("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", &target.url, "-c"])
-        .arg(format!("\\copy {} from '{}' with (format {format})", target.table, file.display()))
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", &target.url])
+        .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

@@ -22,9 +22,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use self::drain::{SERVER_UPSERT, SINK_UPSERT, Scenario};
+use self::drain::{SERVER_UPSERT, SINK_SMALL, SINK_UPSERT, Scenario};
 use self::latency::RATES;
-use self::load::{L1, L2};
+use self::load::{L1, L2, SMALL_TRANSACTIONS};
 use self::peers::{LoopArguments, Peer};
 use self::report::Report;
 use self::setting::Setting;
@@ -137,6 +137,9 @@ fn measure(arguments: &Arguments) -> Result<Report> {
             note(scenario.name, drain::measure(&setting, scenario).context(scenario.name)?);
             if scenario.name == SINK_UPSERT {
                 note(SERVER_UPSERT, drain::server_upsert(&setting)?);
+            }
+            if scenario.name == SINK_SMALL {
+                note(SMALL_TRANSACTIONS, load::small_transactions(&setting)?);
             }
         }
     }

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::drain::{SERVER_UPSERT, SINK_UPSERT};
+use crate::drain::{SERVER_UPSERT, SINK_SMALL, SINK_UPSERT};
 use crate::latency::Latency;
-use crate::load::{L1, L2, Measured};
+use crate::load::{L1, L2, Measured, SMALL_TRANSACTIONS};
 use crate::machine::{Machine, ProcessorTime};
 use crate::mixed::{self, Mixed};
 use crate::plot;
@@ -193,6 +193,10 @@ impl Report {
         if let Some(upserts) = self.line(SINK_UPSERT) {
             let ratio = self.ratio(upserts.rate(), SERVER_UPSERT);
             writeln!(f, "\nupserts of existing keys, of what the server does alone: {ratio}")?;
+        }
+        if let Some(small) = self.line(SINK_SMALL) {
+            let ratio = self.ratio(small.rate(), SMALL_TRANSACTIONS);
+            writeln!(f, "\n500-row batches, of what psql loads in transactions of 500 rows: {ratio}")?;
         }
         Ok(())
     }

@@ -42,6 +42,24 @@ const PINNED: &[(&str, &str)] = &[
     ("tcp_user_timeout", "60000"),
 ];
 
+/// Undoes whatever the functions of a table have done to the session: settings of any kind, its role, its locks. Outside a
+/// transaction.
+pub(crate) fn restore_session() -> String {
+    format!("SELECT pg_catalog.pg_advisory_unlock_all(); RESET ROLE; RESET ALL; {}", statements())
+}
+
+/// Undoes what functions have done to the settings that decide how text is read, inside a transaction. Returns how many of
+/// them were changed.
+pub(crate) fn restore_reading() -> String {
+    let pinned: Vec<String> =
+        PINNED.iter().map(|(name, value)| format!("({}, {})", literal(name), literal(value))).collect();
+    format!(
+        "SELECT pg_catalog.count(CASE WHEN pg_catalog.current_setting(p.name) <> p.value \
+         THEN pg_catalog.set_config(p.name, p.value, false) END) FROM (VALUES {}) p(name, value)",
+        pinned.join(", ")
+    )
+}
+
 /// Undoes what a trigger has done with SET LOCAL to the role and to the search path, by which unqualified names are found.
 pub(crate) const RESTORE_NAMES: &str = "RESET ROLE; SELECT pg_catalog.set_config('search_path', \
      coalesce(pg_catalog.current_setting('kafka_sink.search_path', true), pg_catalog.current_setting('search_path')), true)";

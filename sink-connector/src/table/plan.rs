@@ -139,6 +139,8 @@ pub struct Plan {
     pub insert_only: bool,
     /// Rules rewrite an INSERT, so its row count is meaningless.
     pub rules: bool,
+    /// Triggers or rules run functions, which can do anything to the session.
+    pub runs_functions: bool,
     /// The statement that locks the table against ALTER; foreign tables cannot be locked.
     pub lock: Option<String>,
     /// The column of `version_field`.
@@ -312,6 +314,7 @@ impl Plan {
             on_conflict_only: !wanted.read_before_write,
             insert_only: table.constraints.insert_only,
             rules: table.constraints.rules,
+            runs_functions: table.constraints.runs_functions,
             lock: resolve::lock(&wanted.table, table),
             version,
             deletes: wanted.deletes,

@@ -42,6 +42,9 @@ pub(crate) enum ApplyOutcome {
     Applied(Applied),
     /// Records depend on each other in a way that only their order gets right; they must be applied in smaller parts.
     Divide(&'static str),
+    /// Functions of the table changed how text is read while some of the rows were still to be read. Rolled back and applied
+    /// again, they are read before.
+    Misread,
 }
 
 const EQUAL_KEYS: &str = "keys that differ in their bytes are equal for the server";
@@ -49,8 +52,8 @@ const ALTERED: &str = "a trigger gives rows other keys";
 const RELEASED: &str = "an update gives up what keeps another row out of a unique index";
 
 /// Whether writing the rows may take a staging table, which must then exist before the transaction begins.
-pub(crate) fn needs_stage(plan: &Plan, rows: &Rows, rung: Rung) -> bool {
-    insert_needs_stage(plan, rows)
+pub(crate) fn needs_stage(connection: &WriterConnection, plan: &Plan, rows: &Rows, rung: Rung) -> bool {
+    insert_needs_stage(connection, plan, rows)
         || plan.key.is_some() && (rung == Rung::Stage || (rung == Rung::Lookup && plan.mode == Mode::Upsert))
 }
 
@@ -72,6 +75,9 @@ pub(crate) fn apply(
         if let Some(why) = write(connection, plan, rows, rung, &round.writes, &mut applied)? {
             return Ok(ApplyOutcome::Divide(why));
         }
+        if connection.take_misread() {
+            return Ok(ApplyOutcome::Misread);
+        }
     }
     Ok(ApplyOutcome::Applied(applied))
 }
@@ -89,6 +95,7 @@ fn has_equal_keys(
     if numbers.len() < 2 || plan.key.as_ref().is_none_or(|key| !key.loose) {
         return Ok(false);
     }
+    connection.restore_reading()?;
     let statement = connection.prepared(&statements::count_keys(plan))?;
     let arrays = key_parameters(plan, rows, &numbers);
     let keys: i64 = connection.client().query_one(&statement, &arrays.as_parameters())?.get(0);
@@ -169,6 +176,7 @@ fn update_first(
     let staged = connection.stage(plan, rows, &tuples)?;
     let sql = stage_statements::update_returning(&staged, plan);
     let updated = connection.client().query(&sql, &staged.parameters())?;
+    connection.note_functions(plan);
     let number = |row: &postgres::Row| u32::try_from(row.get::<_, i32>(0)).expect("`o` is the row's number");
     Ok(updated.iter().map(number).collect())
 }
@@ -195,6 +203,7 @@ pub(crate) fn lookup(
     if numbers.is_empty() {
         return Ok(HashSet::new());
     }
+    connection.restore_reading()?;
     let statement = connection.prepared(&statements::lookup(plan))?;
     let arrays = key_parameters(plan, rows, numbers);
     let found = connection.client().query(&statement, &arrays.as_parameters())?;

@@ -234,6 +234,7 @@ impl Attempts {
                 Step::EncodeAgain
             }
             RolledBack::Conflict { label } => Step::Climb(label),
+            RolledBack::Misread => Step::Try(self.strategy),
             RolledBack::Refused { .. } => {
                 self.strategy = Strategy::Bisect;
                 Step::Try(self.strategy)

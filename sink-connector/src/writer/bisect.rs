@@ -63,6 +63,8 @@ pub(crate) enum Obstacle {
     Refused(Failure),
     /// Its records must be applied in smaller parts.
     Divide(&'static str),
+    /// Functions of a table changed how text is read before all rows were read. Another attempt reads them first.
+    Misread,
 }
 
 impl From<Obstacle> for RolledBack {
@@ -71,6 +73,7 @@ impl From<Obstacle> for RolledBack {
             Obstacle::Conflict(label) => Self::Conflict { label },
             Obstacle::Refused(failure) => Self::Refused { why: failure.message },
             Obstacle::Divide(why) => Self::Refused { why: why.to_owned() },
+            Obstacle::Misread => Self::Misread,
         }
     }
 }
@@ -340,9 +343,14 @@ impl Bisection<'_> {
                 }
                 PartOutcome::RolledBack(obstacle) => obstacle,
             };
-            let Obstacle::Conflict(label) = obstacle else { return Ok(PartOutcome::RolledBack(obstacle)) };
-            let rung = self.rungs.entry(label).or_insert(Rung::Plain);
-            *rung = if *rung == Rung::Plain { Rung::Lookup } else { Rung::Stage };
+            match obstacle {
+                Obstacle::Conflict(label) => {
+                    let rung = self.rungs.entry(label).or_insert(Rung::Plain);
+                    *rung = if *rung == Rung::Plain { Rung::Lookup } else { Rung::Stage };
+                }
+                Obstacle::Misread => {}
+                Obstacle::Refused(_) | Obstacle::Divide(_) => return Ok(PartOutcome::RolledBack(obstacle)),
+            }
         }
     }
 
@@ -361,6 +369,14 @@ impl Bisection<'_> {
                 Ok(ApplyOutcome::Divide(why)) => {
                     self.roll_back()?;
                     Obstacle::Divide(why)
+                }
+                Ok(ApplyOutcome::Misread) => {
+                    self.roll_back()?;
+                    tracing::info!(
+                        table = label,
+                        "functions of the table change how text is read: its rows are read before they run"
+                    );
+                    Obstacle::Misread
                 }
                 Err(failure) if self.is_the_records(&failure) => {
                     self.roll_back()?;

@@ -9,6 +9,7 @@ use crate::batch::shape::Carried;
 use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
 use crate::postgres::session::{self, Backend, Connection};
+use crate::postgres::settings;
 use crate::postgres::sql::TableName;
 use crate::postgres::sqlstate::Class;
 use crate::table::catalog;
@@ -39,6 +40,14 @@ pub(crate) struct WriterConnection {
     stages: HashMap<String, Stage>,
     /// Fingerprints of large tables for which most rows of the last batch were updates.
     updated_first: HashSet<String>,
+    /// Functions of a table have run in this session since everything that is set in it was set last.
+    functions_ran: bool,
+    /// The same since the settings that decide how text is read were last set.
+    reading_unsure: bool,
+    /// Fingerprints of tables whose functions change how text is read: rows are read into the stage before any of these runs.
+    read_first: HashSet<String>,
+    /// A COPY into such a table read some of its rows after its functions had run.
+    misread: bool,
     buffer: Vec<u8>,
 }
 
@@ -56,6 +65,10 @@ impl WriterConnection {
             names: 0,
             stages: HashMap::new(),
             updated_first: HashSet::new(),
+            functions_ran: false,
+            reading_unsure: false,
+            read_first: HashSet::new(),
+            misread: false,
             buffer: Vec::new(),
         })
     }
@@ -143,6 +156,7 @@ impl WriterConnection {
         rows: &Rows,
         tuples: &[(u32, Tuple)],
     ) -> Result<Staged, Failure> {
+        self.restore_reading()?;
         let carried = Carried::by(tuples.iter().map(|(_, tuple)| rows.shapes().get(tuple.shape)));
         let table = match self.stages.get_mut(&plan.fingerprint) {
             Some(Stage::Table(table)) if table.columns.covers(carried.some()) => table,
@@ -180,6 +194,52 @@ impl WriterConnection {
         Ok(())
     }
 
+    /// Whether rows of this table are to be read before any of its functions runs.
+    pub(super) fn reads_first(&self, plan: &Plan) -> bool {
+        self.read_first.contains(&plan.fingerprint)
+    }
+
+    /// A statement was executed that runs the functions of this table, if it has some.
+    pub(super) fn note_functions(&mut self, plan: &Plan) {
+        self.functions_ran |= plan.runs_functions;
+        self.reading_unsure |= plan.runs_functions;
+    }
+
+    /// Sets again what decides how text is read, if functions may have changed it; whether they had.
+    pub(super) fn restore_reading(&mut self) -> Result<bool, Failure> {
+        if !self.reading_unsure {
+            return Ok(false);
+        }
+        let statement = self.prepared(&settings::restore_reading())?;
+        let changed: i64 = self.connection.query_one(&statement, &[])?.get(0);
+        self.reading_unsure = false;
+        Ok(changed > 0)
+    }
+
+    /// Undoes whatever functions have done to the session, between transactions.
+    pub(super) fn restore_session(&mut self) -> Result<(), Failure> {
+        if self.functions_ran {
+            self.connection.batch_execute(&settings::restore_session())?;
+            self.functions_ran = false;
+        }
+        Ok(())
+    }
+
+    /// So many rows were read, each after the functions of the table had run for the one before. If they have changed how text
+    /// is read, some may have been read wrongly.
+    pub(super) fn note_read(&mut self, plan: &Plan, rows: usize) -> Result<(), Failure> {
+        self.note_functions(plan);
+        if rows > 1 && self.restore_reading()? {
+            self.misread = self.read_first.insert(plan.fingerprint.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether rows may have been read wrongly. They are not from now on.
+    pub(super) fn take_misread(&mut self) -> bool {
+        std::mem::take(&mut self.misread)
+    }
+
     /// A transaction begins: staging tables are empty, and what it uses stays prepared until the next.
     pub(crate) fn begin(&mut self) {
         self.named.pin();
@@ -198,9 +258,12 @@ impl WriterConnection {
         rows: &Rows,
         tuples: &[(u32, Tuple)],
     ) -> Result<u64, Failure> {
+        self.restore_reading()?;
         let statement = self.prepared(sql)?;
         let writer = self.connection.copy_in(&statement).map_err(refused_before_rows)?;
-        copy::stream(writer, plan, rows, tuples.iter().copied(), &mut self.buffer)
+        let copied = copy::stream(writer, plan, rows, tuples.iter().copied(), &mut self.buffer)?;
+        self.note_read(plan, tuples.len())?;
+        Ok(copied)
     }
 
     /// Runs one COPY of the given tuples. What they lack comes from `defaults`.
@@ -212,9 +275,12 @@ impl WriterConnection {
         tuples: &[(u32, Tuple)],
         defaults: DefaultValues,
     ) -> Result<u64, Failure> {
+        self.restore_reading()?;
         let statement = self.prepared(sql)?;
         let writer = self.connection.copy_in(&statement).map_err(refused_before_rows)?;
-        defaults.stream(writer, plan, rows, tuples, &mut self.buffer)
+        let copied = defaults.stream(writer, plan, rows, tuples, &mut self.buffer)?;
+        self.note_read(plan, tuples.len())?;
+        Ok(copied)
     }
 }
 

@@ -6,6 +6,7 @@ use postgres::SimpleQueryMessage;
 use crate::batch::rows::{Rows, Tuple};
 use crate::encode::write_text;
 use crate::postgres::failure::Failure;
+use crate::postgres::settings;
 use crate::postgres::sql::{ident, literal};
 use crate::table::plan::Plan;
 use crate::writer::connection::WriterConnection;
@@ -21,7 +22,7 @@ pub(super) fn update(
     rows: &Rows,
     tuples: &[(u32, Tuple)],
 ) -> Result<u64, Failure> {
-    execute(connection, tuples.iter().map(|&(number, tuple)| update_one(plan, rows, number, tuple)))
+    execute(connection, plan, tuples.iter().map(|&(number, tuple)| update_one(plan, rows, number, tuple)))
 }
 
 /// Inserts rows in the order of their records, or updates those whose keys exist, and returns how many.
@@ -33,29 +34,39 @@ pub(super) fn upsert(
 ) -> Result<u64, Failure> {
     let mut in_order = tuples.to_vec();
     in_order.sort_unstable_by_key(|(number, _)| *number);
-    execute(connection, in_order.iter().map(|&(_, tuple)| upsert_one(plan, rows, tuple)))
+    execute(connection, plan, in_order.iter().map(|&(_, tuple)| upsert_one(plan, rows, tuple)))
 }
 
 /// Executes statements, and returns how many rows they wrote.
 fn execute(
     connection: &mut WriterConnection,
+    plan: &Plan,
     statements: impl Iterator<Item = String>,
 ) -> Result<u64, Failure> {
-    let (mut written, mut message) = (0, String::with_capacity(MESSAGE_BYTES));
+    connection.restore_reading()?;
+    // The literals of a statement are read after the functions of the one before have run.
+    let between =
+        if connection.reads_first(plan) { settings::restore_reading() + ";" } else { String::new() };
+    let of_rows = if between.is_empty() { 1 } else { 2 };
+    let (mut written, mut executed, mut message) = (0, 0, String::with_capacity(MESSAGE_BYTES));
     let mut statements = statements.peekable();
     while let Some(statement) = statements.next() {
         message.push_str(&statement);
         message.push(';');
+        message.push_str(&between);
+        executed += 1;
         if message.len() < MESSAGE_BYTES && statements.peek().is_some() {
             continue;
         }
-        for answer in connection.client().simple_query(&message)? {
-            if let SimpleQueryMessage::CommandComplete(rows) = answer {
-                written += rows;
-            }
-        }
+        let answers = connection.client().simple_query(&message)?;
+        let counts = answers.iter().filter_map(|answer| match answer {
+            SimpleQueryMessage::CommandComplete(rows) => Some(rows),
+            _ => None,
+        });
+        written += counts.step_by(of_rows).sum::<u64>();
         message.clear();
     }
+    connection.note_read(plan, executed)?;
     Ok(written)
 }
 

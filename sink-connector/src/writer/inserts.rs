@@ -16,11 +16,13 @@ use crate::writer::{copy, stage_statements};
 const MAX_COPIES: usize = 8;
 
 /// Whether [`insert`] may stage some of the rows.
-pub(super) fn insert_needs_stage(plan: &Plan, rows: &Rows) -> bool {
+pub(super) fn insert_needs_stage(connection: &WriterConnection, plan: &Plan, rows: &Rows) -> bool {
     let lists: HashSet<&[u16]> = rows.shapes().iter().map(|shape| &*shape.columns).collect();
     let in_place: HashSet<ColumnSet> =
         rows.shapes().iter().map(|shape| shape.present.intersection(&plan.evaluated_in_place)).collect();
-    plan.insert_only || (lists.len() > MAX_COPIES && in_place.len() > MAX_COPIES)
+    plan.insert_only
+        || connection.reads_first(plan)
+        || (lists.len() > MAX_COPIES && in_place.len() > MAX_COPIES)
 }
 
 /// Inserts rows, and returns how many; the unique index refuses keys that exist.
@@ -31,11 +33,12 @@ pub(super) fn insert(
     tuples: &[(u32, Tuple)],
 ) -> Result<u64, Failure> {
     let alike = grouped(rows, tuples, |shape| &*shape.columns);
-    if alike.len() <= MAX_COPIES && !plan.insert_only {
+    let by_copy = !plan.insert_only && !connection.reads_first(plan);
+    if alike.len() <= MAX_COPIES && by_copy {
         return alike.iter().map(|group| copy_alike(connection, plan, rows, group)).sum();
     }
     let completed = grouped(rows, tuples, |shape| shape.present.intersection(&plan.evaluated_in_place));
-    if completed.len() <= MAX_COPIES && !plan.insert_only {
+    if completed.len() <= MAX_COPIES && by_copy {
         return completed.iter().map(|group| copy_completed(connection, plan, rows, group)).sum();
     }
     grouped(rows, tuples, |shape| shape.present.intersection(&plan.unnamed_defaults))
@@ -94,6 +97,7 @@ fn insert_staged(
         let sql = stage_statements::insert_plainly(&staged, plan);
         connection.client().execute(&sql, &staged.parameters())?
     };
+    connection.note_functions(plan);
     Ok(counted(plan, count, group))
 }
 

@@ -65,6 +65,9 @@ pub(super) fn begin(
     strategy: Strategy,
     context: &AttemptContext<'_>,
 ) -> Result<Begun, Failure> {
+    if !context.open {
+        connection.restore_session()?;
+    }
     connection.begin();
     let mut statements: Vec<(Statement, String)> = Vec::new();
     if !context.open {

@@ -45,6 +45,8 @@ pub(crate) enum RolledBack {
         /// The table's label.
         label: String,
     },
+    /// Functions of a table changed how text is read before all rows were read. They are read first from now on.
+    Misread,
     /// The error policy does not tolerate these records, the first of their partitions. What is before them is to be
     /// committed.
     Intolerable(Vec<RejectedRecord>),
@@ -132,6 +134,10 @@ pub(crate) fn attempt(
     // Every failure has returned above, save those that were rolled back to a savepoint: COMMIT cannot mean ROLLBACK.
     match connection.client().batch_execute("COMMIT") {
         Ok(()) => {
+            // An advisory lock would keep others waiting until the next batch. A connection that fails is not used again.
+            if let Err(failure) = connection.restore_session() {
+                tracing::debug!(%failure, "cannot undo what functions of a table have set in the session");
+            }
             for (label, rung, conflicts) in rungs {
                 // A rung that only this batch's records needed has no bearing on the next.
                 if let Some(ladder) = ladders.get_mut(&label).filter(|l| l.rung() == rung) {
@@ -196,6 +202,7 @@ pub(crate) fn write(
         if batch.retry().is_some() {
             connection.client().batch_execute(timeouts::RESTORE)?;
         }
+        connection.restore_reading()?;
         connection.client().batch_execute(RESTORE_NAMES)?;
         context.dead_letters.write(connection.client(), batch, &dead_letters)?;
     }
@@ -223,7 +230,10 @@ fn create_stages(
 ) -> Result<(), Failure> {
     // Bisecting may climb, and a staging table cannot be made then.
     let highest = |rung: Rung| if strategy >= Strategy::Bisect { Rung::Stage } else { rung };
-    let plans = tables.iter().filter(|(table, rung)| needs_stage(&table.plan, &table.rows, highest(*rung)));
+    let staged = |(table, rung): &&(&TableRows, Rung)| {
+        needs_stage(connection, &table.plan, &table.rows, highest(*rung))
+    };
+    let plans: Vec<_> = tables.iter().filter(staged).collect();
     let Some(limits) = batch.retry() else {
         return plans
             .into_iter()

@@ -39,6 +39,7 @@ pub(super) fn update(
         }
         let sql = stage_statements::update(&staged, plan);
         written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
+        connection.note_functions(plan);
     }
     Ok(Some(written))
 }

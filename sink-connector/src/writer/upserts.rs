@@ -50,6 +50,7 @@ pub(super) fn insert_staged(
         let staged = connection.stage(plan, rows, &group)?;
         let sql = stage_statements::insert(&staged, plan);
         let alone = group.len() == 1;
+        connection.note_functions(plan);
         if plan.mode == Mode::Upsert {
             match connection.client().execute(&sql, &staged.parameters()).map_err(Failure::from) {
                 Ok(count) => written += counted(plan, count, &group),

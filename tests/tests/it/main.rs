@@ -116,6 +116,7 @@ mod terminal;
 mod tolerance;
 mod topics;
 mod transactions;
+mod trigger_settings;
 mod try_file;
 mod types;
 mod unanswered_replay;

@@ -127,7 +127,7 @@ impl DryRun<'_> {
                 Ok((WriteOutcome::RolledBack(RolledBack::Conflict { label }), _)) => {
                     ladders.entry(label).or_default().climb();
                 }
-                Ok((WriteOutcome::RolledBack(RolledBack::Refused { .. }), _)) => {
+                Ok((WriteOutcome::RolledBack(RolledBack::Refused { .. } | RolledBack::Misread), _)) => {
                     strategy = strategy.max(Some(Strategy::Bisect));
                 }
                 Ok((WriteOutcome::RolledBack(_), _)) => break,

@@ -232,7 +232,7 @@ impl Replay<'_> {
     fn after(&mut self, why: RolledBack, strategy: Strategy) -> Result<Strategy, ReplayError> {
         match why {
             // Another command replays or discards the same dead letters: read again what is left.
-            RolledBack::Fenced => {}
+            RolledBack::Fenced | RolledBack::Misread => {}
             RolledBack::TableChanged => self.plan = None,
             RolledBack::Refused { .. } => return Ok(Strategy::Bisect),
             RolledBack::Conflict { label } => self.ladders.entry(label).or_default().climb(),

@@ -30,6 +30,8 @@ pub struct Constraints {
     pub readable: bool,
     /// It has triggers of its own, or its statements reach other tables: partitions, children.
     pub has_triggers_or_children: bool,
+    /// Triggers or rules, its own or those of a partition, run functions, which can do anything to the session.
+    pub runs_functions: bool,
 }
 
 /// A foreign key between the rows of one table.
@@ -79,7 +81,9 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
                         AND (y.typtype = 'e' OR y.oid = ANY ($2::text::oid[]))), \
                 pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
                 c.relhassubclass \
-                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) \
+                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), \
+                rules.any OR c.relkind IN ('v', 'f') \
+                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g JOIN tree ON g.tgrelid = tree.oid WHERE NOT g.tgisinternal) \
          FROM pg_catalog.pg_class c, rules WHERE c.oid = $1", tree("$1::oid")),
         &[&table, &format!("{{{EXACT_TYPES}}}")],
     )?;
@@ -113,6 +117,7 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
         update_triggers: read_update_triggers(client, table)?,
         readable: row.get(4),
         has_triggers_or_children: row.get(5),
+        runs_functions: row.get(6),
     })
 }
 

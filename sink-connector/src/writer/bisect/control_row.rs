@@ -216,7 +216,7 @@ impl Bisection<'_> {
     fn apply_control(&mut self, plan: &Plan, rows: &Rows, rung: Rung) -> Result<bool, Failure> {
         match apply::apply(self.connection, plan, rows, rung)? {
             ApplyOutcome::Applied(applied) => Ok(applied.written > 0),
-            ApplyOutcome::Divide(_) => Ok(false),
+            ApplyOutcome::Divide(_) | ApplyOutcome::Misread => Ok(false),
         }
     }
 

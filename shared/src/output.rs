@@ -1,6 +1,6 @@
 //! Output of commands. Unlike `println!`, a write error does not panic.
 
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
 
 use crate::log;
@@ -31,6 +31,12 @@ pub fn print(text: Arguments<'_>) -> io::Result<()> {
     // Readers of both outputs together see them in their order.
     log::flush();
     write(&mut io::stdout().lock(), text)
+}
+
+/// A number with its noun: `1 row`, `2 rows`.
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 fn write(out: &mut impl Write, text: Arguments<'_>) -> io::Result<()> {

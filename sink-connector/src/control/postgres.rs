@@ -160,7 +160,16 @@ impl PostgresControl {
     /// Does the work that is due, and records the outcome. What failed is tried again at the next probe.
     fn probe(&mut self) {
         let was_ok = self.shared.health.is_ok(&Component::Postgres);
-        let outcome = self.work();
+        let used = self.connection.is_some();
+        let outcome = match self.work() {
+            // The session ended while it was idle. If there is a lasting cause, a new connection meets it as well.
+            Err(failure) if used && failure.ended_session() && !self.progress.abandoned() => {
+                tracing::debug!(%failure, "the session of the control thread has ended; connecting again");
+                self.disconnect();
+                self.work()
+            }
+            outcome => outcome,
+        };
         self.progress.enter(Phase::Idle);
         if self.progress.abandoned() {
             return;
@@ -183,11 +192,15 @@ impl PostgresControl {
                 if !table || failure.connection_lost && failure.sqlstate.is_none() {
                     self.shared.health.fail(Component::Postgres, failure.to_string());
                 }
-                self.progress.disconnected();
-                if let Some(mut connection) = self.connection.take() {
-                    connection.discard();
-                }
+                self.disconnect();
             }
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.progress.disconnected();
+        if let Some(mut connection) = self.connection.take() {
+            connection.discard();
         }
     }
 

@@ -140,8 +140,8 @@ impl WriterDatabase {
     }
 }
 
-impl Database for WriterDatabase {
-    fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
+impl WriterDatabase {
+    fn attempt_once(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
         // A short retry shows only that the record needs more time.
         let short = batch.retry().is_some_and(|limits| limits.is_below(self.shared.deadline));
         let (alone, first) = (only_record(batch).filter(|_| !short), first_record(batch));
@@ -211,6 +211,26 @@ impl Database for WriterDatabase {
         match first.filter(|_| self.progress.past_the_fence()) {
             Some(first) => outcome.map_err(|failure| self.raised.met(&first, failure, Instant::now())),
             None => outcome,
+        }
+    }
+}
+
+impl Database for WriterDatabase {
+    fn attempt(&mut self, batch: &Batch, strategy: Strategy) -> Result<Attempt, Failure> {
+        let used = self.connection.is_some();
+        match self.attempt_once(batch, strategy) {
+            // The session ended while it was idle: a time limit, a restart of the server, a firewall. If there is a lasting
+            // cause, a new connection meets it as well.
+            Err(failure)
+                if used
+                    && failure.ended_session()
+                    && !self.progress.past_the_fence()
+                    && !self.progress.was_overdue() =>
+            {
+                tracing::debug!(%failure, "the session of the last batch has ended; connecting again");
+                self.attempt_once(batch, strategy)
+            }
+            outcome => outcome,
         }
     }
 

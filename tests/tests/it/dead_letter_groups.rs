@@ -80,7 +80,7 @@ fn a_replay_says_why_those_fail_that_still_fail_and_exits_with_3() {
     assert_has(
         &replayed,
         &[
-            "1 rows written, 0 deleted, 0 records skipped, 5 dead letters still fail",
+            "1 row written, 0 deleted, 0 records skipped, 5 dead letters still fail",
             &format!(
                 "out_of_range: 2, the first {topic}[0] at offset 1: field \"n\": out of range for smallint, got 40000 -> "
             ),

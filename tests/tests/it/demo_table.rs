@@ -42,7 +42,7 @@ fn a_topic_that_the_configuration_lists_gets_a_table_of_its_own_name() {
     let config = SinkConfig::new(kafka.bootstrap(), postgres.url()).topic(&topic);
     let output = config.finish(&["infer-ddl", "--topic", &topic], SOON).expect_code(0);
     assert!(output.stdout.contains(&format!("CREATE TABLE IF NOT EXISTS \"{topic}\"")), "{}", output.stdout);
-    assert!(output.stdout.contains("Proposed from 1 of 1 records"), "{}", output.stdout);
+    assert!(output.stdout.contains("Proposed from 1 of 1 record read"), "{}", output.stdout);
     assert!(!output.stdout.contains("ipl_livescores"), "{}", output.stdout);
 }
 

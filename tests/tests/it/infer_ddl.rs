@@ -109,6 +109,20 @@ fn a_topic_without_usable_records_is_an_error_that_says_so() {
     };
     infer(topic, "0 records read");
     world.produce([Record::new("[1]"), Record::new("{"), Record::tombstone("k")]);
-    infer(topic, "3 records read, 1 tombstones, 2 not JSON objects");
+    infer(topic, "3 records read, 1 tombstone, 2 not JSON objects");
     infer(&format!("{topic}x"), &format!("did you mean {topic:?}"));
+}
+
+#[test]
+fn the_schema_of_the_proposed_table_is_created_if_there_is_none() {
+    let world = World::new("infer_schema").table("").role("GRANT ALL ON SCHEMA public TO $role");
+    world.produce([Record::keyed("a", r#"{"id": "a", "n": 1}"#)]);
+    let args = ["infer-ddl", "--topic", world.topic(), "--table", "Sales.orders"];
+    let proposed = world.config.finish(&args, SOON).expect_code(0).stdout;
+    world.execute(&proposed);
+    // By a role that may not create schemas, where the schema exists.
+    world.execute("GRANT ALL ON SCHEMA \"Sales\" TO $role; DROP TABLE \"Sales\".orders");
+    tests::postgres::connect(world.config.postgres_url()).batch_execute(&proposed).unwrap();
+    world.config.clone().table("Sales.orders").pk_fields(&["id"]).until_end();
+    assert_eq!(world.count("\"Sales\".orders"), 1);
 }

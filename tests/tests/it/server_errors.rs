@@ -165,7 +165,31 @@ fn sessions_that_are_terminated_again_and_again_lose_nothing() {
     }
     assert!(cut >= 5, "{cut}");
     flow.recovered();
-    assert!(flow.sink.metrics().unwrap().sum("sink_retries_total") > 0.0);
+}
+
+#[test]
+fn a_session_that_ends_while_it_is_idle_is_replaced_at_once_and_is_no_problem() {
+    let mut flow = Flow::new("idle", "insert");
+    // By the server's own limit, and by an administrator.
+    for limit in ["300ms", "0"] {
+        flow.execute(&format!("ALTER ROLE $role SET idle_session_timeout = '{limit}'"));
+        assert!(flow.cut() > 0);
+        flow.produce();
+        flow.recovered();
+        for _ in 0..3 {
+            let sessions = format!("pg_stat_activity WHERE usename = '{}'", flow.world.role);
+            if limit == "0" {
+                assert!(flow.cut() > 0);
+            }
+            let writers = || flow.world.count(&format!("{sessions} AND query LIKE 'COMMIT%'"));
+            wait::holds(PATIENCE, "the writer's session has ended", writers, |writers| *writers == 0);
+            flow.produce();
+            flow.recovered();
+        }
+    }
+    let log = flow.sink.stderr();
+    assert!(!log.contains("WARN") && !log.contains("waiting"), "{log}");
+    assert!(flow.sink.metrics().unwrap().sum("sink_retries_total") < 1.0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use postgres::Client;
 use serde_json::Value;
+use shared::output::counted;
 
 use super::finding::Report;
 use super::lost_rows;
@@ -213,8 +214,9 @@ impl DryRun<'_> {
         report.ok(
             subject,
             format!(
-                "{} records tried and rolled back: {rows} written, {skipped} skipped, {rejected} dead letters",
-                records.len()
+                "{} tried and rolled back: {rows} written, {skipped} skipped, {}",
+                counted(records.len(), "record"),
+                counted(rejected, "dead letter")
             ),
         );
         let mut kinds: BTreeMap<Cause, (usize, &Sampled, String, Option<Wider>)> = BTreeMap::new();

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::{Value, json};
+use shared::output::counted;
 
 use crate::commands::kafka::CommandError;
 
@@ -99,6 +100,6 @@ impl fmt::Display for Report {
             writeln!(f)?;
         }
         let (errors, warnings) = (self.errors(), self.count(Level::Warning));
-        writeln!(f, "{errors} errors, {warnings} warnings")
+        writeln!(f, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::output::counted;
+
 use super::finding::Report;
 use crate::commands::kafka::{Kafka, names};
 use crate::commands::offsets::partition_status::{self, PartitionStatus, Statuses};
@@ -31,7 +33,7 @@ pub(super) fn topics(
     for topic in &config.kafka.topics {
         match kafka.partitions(topic) {
             Ok(partitions) => {
-                report.ok(&format!("topic {topic}"), format!("{} partitions", partitions.len()));
+                report.ok(&format!("topic {topic}"), counted(partitions.len(), "partition"));
                 topics.insert(topic.clone(), partitions);
             }
             Err(error) => report.failed(&format!("topic {topic}"), &error),
@@ -49,7 +51,7 @@ pub(super) fn topics(
 fn dead_letter_topic(topic: &str, kafka: &Kafka, report: &mut Report) {
     match kafka.partitions(topic) {
         Ok(partitions) => {
-            report.ok("dead letter topic", format!("{topic} exists, {} partitions", partitions.len()));
+            report.ok("dead letter topic", format!("{topic} exists, {}", counted(partitions.len(), "partition")));
         }
         Err(error) => report.error(
             "dead letter topic",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use postgres::Client;
+use shared::output::counted;
 
 use super::dry_run::{prepare, table_of};
 use super::finding::Report;
@@ -204,17 +205,13 @@ fn described(plan: &Plan) -> String {
         Mode::InsertIgnore => "insert_ignore",
         Mode::Upsert => "upsert",
     };
-    let columns = plan.columns.len();
+    let columns = counted(plan.columns.len(), "column");
     match &plan.key {
         Some(key) => {
             let names: Vec<_> = plan.key_columns().map(|c| c.name.as_str()).collect();
-            format!(
-                "{columns} columns can be written, {mode} by ({}) over index {}",
-                names.join(", "),
-                key.index
-            )
+            format!("{columns} can be written, {mode} by ({}) over index {}", names.join(", "), key.index)
         }
-        None => format!("{columns} columns can be written, {mode} without a key"),
+        None => format!("{columns} can be written, {mode} without a key"),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use shared::output::counted;
 
+use super::ListArgs;
 use super::causes::Causes;
-use super::{ListArgs, counted};
 use crate::commands::{Output, print_json};
 use crate::config::Config;
 use crate::postgres::session::Connection;
@@ -64,8 +65,8 @@ impl List {
             self.print_group(group, hints, args.payload)?;
         }
         match usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(self.shown.len()) {
-            0 => shared::outln!("{}", counted(total))?,
-            more => shared::outln!("{}, {more} of them not shown", counted(total))?,
+            0 => shared::outln!("{}", counted(total, "dead letter"))?,
+            more => shared::outln!("{}, {more} of them not shown", counted(total, "dead letter"))?,
         }
         Ok(())
     }

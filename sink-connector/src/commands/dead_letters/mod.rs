@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use shared::output::counted;
 
 use super::{Output, Usage, postgres, print_json};
 use crate::config::{self, Config};
@@ -266,7 +267,7 @@ fn discard(
     };
     match (args.output, args.execute) {
         (Output::Json, executed) => print_json(&json!({"executed": executed, "discarded": discarded})),
-        (Output::Text, true) => Ok(shared::outln!("{} discarded", counted(discarded))?),
+        (Output::Text, true) => Ok(shared::outln!("{} discarded", counted(discarded, "dead letter"))?),
         (Output::Text, false) => {
             let list = list::read(dead_letters, connection, &filter, 20)?;
             list.print(config, connection, &ListArgs::default())?;
@@ -290,11 +291,6 @@ fn since(text: &str) -> Result<SystemTime, InvalidSince> {
         Ok(span) => SystemTime::now().checked_sub(span).ok_or(InvalidSince::TooLongAgo),
         Err(_) => humantime::parse_rfc3339_weak(text).map_err(|_| InvalidSince::Syntax),
     }
-}
-
-/// A number of dead letters, in words.
-fn counted(dead_letters: i64) -> String {
-    format!("{dead_letters} dead letter{}", if dead_letters == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

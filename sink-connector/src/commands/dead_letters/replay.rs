@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use shared::output::counted;
 
-use super::replayed::{Failures, Replayed, failures};
+use super::replayed::{Failures, Replayed, failures, still_fail};
 use crate::batch::Batch;
 use crate::commands::lock_watch::LockWatch;
 use crate::commands::postgres;
@@ -100,10 +101,9 @@ pub(super) fn replay(
     let mut replayed = Replayed::default();
     replay.topics(topics, filter, &mut replayed).with_context(|| {
         format!(
-            "the replay ended early: {} rows were written and {} dead letters still fail. All others are unchanged. Run it \
-             again to continue",
-            replayed.rows_written,
-            replayed.failed()
+            "the replay ended early: {} written, {}. All others are unchanged. Run it again to continue",
+            counted(replayed.rows_written, "row"),
+            still_fail(replayed.failed())
         )
     })?;
     replayed.end(config);

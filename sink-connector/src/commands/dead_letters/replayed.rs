@@ -5,6 +5,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::process::ExitCode;
 
 use serde_json::json;
+use shared::output::counted;
 
 use super::causes;
 use super::list::{DETAIL_CHARS, excerpt};
@@ -47,6 +48,12 @@ pub(super) struct Failed {
     wider: Option<Wider>,
     first: (TopicPartition, i64),
     detail: String,
+}
+
+/// How many dead letters are left.
+pub(super) fn still_fail(dead_letters: u64) -> String {
+    let verb = if dead_letters == 1 { "fails" } else { "fail" };
+    format!("{} still {verb}", counted(dead_letters, "dead letter"))
 }
 
 impl Replayed {
@@ -137,11 +144,11 @@ impl Replayed {
             }));
         }
         shared::outln!(
-            "{} rows written, {} deleted, {} records skipped, {} dead letters still fail",
-            self.rows_written,
+            "{} written, {} deleted, {} skipped, {}",
+            counted(self.rows_written, "row"),
             self.rows_deleted,
-            self.skipped,
-            self.failed
+            counted(self.skipped, "record"),
+            still_fail(self.failed)
         )?;
         for ((topic, cause), failed) in &self.failures {
             shared::outln!(

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
+use shared::output::counted;
 use toml::Table;
 
 use self::proposal::{ConfiguredTopic, Proposal};
@@ -90,10 +91,10 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
     }
     if sample_statistics.fields().is_empty() {
         bail!(
-            "the newest records of topic {} have no JSON objects: {} records read, {} tombstones, {} not JSON objects",
+            "the newest records of topic {} have no JSON objects: {} read, {}, {} not JSON objects",
             args.topic,
-            records.len(),
-            sample_statistics.tombstones,
+            counted(records.len(), "record"),
+            counted(sample_statistics.tombstones, "tombstone"),
             sample_statistics.not_objects
         );
     }

@@ -51,10 +51,10 @@ impl Proposal {
     pub(super) fn new(sample_statistics: &SampleStatistics, configured: &ConfiguredTopic) -> Self {
         let mut doubts = Vec::new();
         if sample_statistics.not_objects > 0 {
-            doubts.push(format!(
-                "{} records are not JSON objects: they would become dead letters",
-                sample_statistics.not_objects
-            ));
+            doubts.push(match sample_statistics.not_objects {
+                1 => "1 record is not a JSON object: it would become a dead letter".to_owned(),
+                records => format!("{records} records are not JSON objects: they would become dead letters"),
+            });
         }
         let mut columns: Vec<Column> = Vec::new();
         let mut taken = BTreeSet::new();
@@ -117,10 +117,13 @@ impl Proposal {
             proposal.choose_key(sample_statistics, configured);
         }
         if sample_statistics.tombstones > 0 && !proposal.deletes {
+            let tombstones = match sample_statistics.tombstones {
+                1 => "1 record is a tombstone".to_owned(),
+                records => format!("{records} records are tombstones"),
+            };
             proposal.doubts.push(format!(
-                "{} records are tombstones, which delete nothing here: for rows that are deleted, set pk_mode = \"record_key\" and \
-                 delete_enabled = true",
-                sample_statistics.tombstones
+                "{tombstones}, which delete nothing here: for rows that are deleted, set pk_mode = \"record_key\" and \
+                 delete_enabled = true"
             ));
         }
         proposal

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use shared::output::counted;
 
 use super::outcome::{Columns, Counts, Outcome, Tried};
 use crate::encode::{Kind, write_text};
@@ -63,7 +64,8 @@ impl fmt::Display for Tried {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lines, rows, deleted, skipped, rejected } = self;
-        write!(f, "{lines} lines: {rows} rows, {deleted} deleted, {skipped} skipped, {rejected} rejected")
+        let (lines, rows) = (counted(*lines, "line"), counted(*rows, "row"));
+        write!(f, "{lines}: {rows}, {deleted} deleted, {skipped} skipped, {rejected} rejected")
     }
 }
 

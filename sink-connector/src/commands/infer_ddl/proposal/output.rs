@@ -1,21 +1,30 @@
 //! The proposal as SQL, as configuration and as JSON.
 
 use serde_json::{Value, json};
+use shared::output::counted;
 
 use super::Proposal;
 use crate::config::{InsertMode, PkMode};
 use crate::decode::ValueFormat;
-use crate::postgres::sql::{TableName, ident};
+use crate::postgres::sql::{TableName, ident, literal};
 
 impl Proposal {
     /// The CREATE TABLE statement with its comments.
     pub(in crate::commands::infer_ddl) fn sql(&self) -> String {
         let mut text = format!(
-            "-- Proposed from {} of {} records read from topic {:?}.\n",
-            self.records, self.read, self.topic
+            "-- Proposed from {} of {} read from topic {:?}.\n",
+            self.records,
+            counted(self.read, "record"),
+            self.topic
         );
         for doubt in &self.doubts {
             text += &format!("-- {}\n", one_line(doubt));
+        }
+        if let Some(schema) = self.table.schema.as_ref().filter(|schema| *schema != "public") {
+            let (name, create) = (literal(&ident(schema)), ident(schema));
+            text += &format!(
+                "DO $$ BEGIN IF to_regnamespace({name}) IS NULL THEN CREATE SCHEMA {create}; END IF; END $$;\n"
+            );
         }
         text += &format!("CREATE TABLE IF NOT EXISTS {} (\n", self.table.sql());
         let width = self.columns.iter().map(|c| ident(&c.name).chars().count()).max().unwrap_or(0);

@@ -255,7 +255,7 @@ fn tombstones_make_the_records_key_the_key_or_are_named() {
     }
     assert_eq!(proposal.columns.len(), 2, "the key has the field's column: {:?}", proposal.columns);
     let named =
-        |topic: &ConfiguredTopic| Proposal::new(&keyed, topic).sql().contains("1 records are tombstones");
+        |topic: &ConfiguredTopic| Proposal::new(&keyed, topic).sql().contains("1 record is a tombstone");
     assert!(!named(&configured()));
     let by_value = ConfiguredTopic { key: Some((PkMode::RecordValue, vec!["code".into()])), ..configured() };
     assert!(named(&by_value));

@@ -11,6 +11,7 @@ use tests::signals::Signal;
 use tests::{Record, World, names, paths, wait};
 
 const LONG: Duration = Duration::from_secs(120);
+const SHUTDOWN: Duration = Duration::from_secs(30);
 const HALF: i64 = 500;
 
 /// A row for each record that was applied, whichever sink applied it.
@@ -79,7 +80,10 @@ fn the_sink_goes_on_where_kafka_connect_stopped_and_every_record_is_applied_once
     }));
     assert!(result.is_ok(), "{}", worker.log_tail());
     worker.process.signal(Signal::Term);
-    worker.process.wait(LONG).unwrap();
+    if worker.process.wait(SHUTDOWN).is_none() {
+        // Kafka Connect may hang while it stops. Its offsets are committed; its member leaves with its session.
+        worker.process.kill_family();
+    }
 
     world.produce((HALF..2 * HALF).map(event));
     let sink = |args: &[&str]| {
@@ -99,7 +103,7 @@ fn the_sink_goes_on_where_kafka_connect_stopped_and_every_record_is_applied_once
     fs::write(dir.path().join("sink.toml"), toml).unwrap();
     let checked = sink(&["--config", "sink.toml", "check"]);
     assert!(checked.contains(&format!("partition 0 begins at {HALF}, from the group's offset")), "{checked}");
-    sink(&["--config", "sink.toml", "run", "--until-end", "--deadline", "60s"]);
+    sink(&["--config", "sink.toml", "run", "--until-end", "--deadline", "120s"]);
 
     let count = |sql: &str| world.client().query_one(sql, &[]).unwrap().get::<_, i64>(0);
     assert_eq!(count("SELECT count(*) FROM t WHERE name = 'n' || id"), 2 * HALF);

@@ -115,13 +115,14 @@ fn expression(plan: &Plan, column: usize) -> Option<String> {
     }
 }
 
-/// The statement that evaluates each of these as often as its parameter says.
+/// The statement that evaluates each of these as often as its parameter says. A series in FROM itself would be stored first,
+/// which takes as long as `nextval`.
 fn select(expressions: &[String]) -> String {
     let arrays: Vec<String> = (1..)
         .zip(expressions)
         .map(|(n, expression)| {
             format!(
-                "(SELECT pg_catalog.array_agg({expression}) FROM pg_catalog.generate_series(1, ${n}::pg_catalog.int8))"
+                "(SELECT pg_catalog.array_agg({expression}) FROM (SELECT pg_catalog.generate_series(1, ${n}::pg_catalog.int8)) n)"
             )
         })
         .collect();
@@ -178,8 +179,9 @@ mod tests {
     fn one_statement_evaluates_all_of_them() {
         assert_eq!(
             select(&["(now())::timestamptz".to_owned(), "(nextval('n'))::int4".to_owned()]),
-            "SELECT (SELECT pg_catalog.array_agg((now())::timestamptz) FROM pg_catalog.generate_series(1, $1::pg_catalog.int8)), \
-             (SELECT pg_catalog.array_agg((nextval('n'))::int4) FROM pg_catalog.generate_series(1, $2::pg_catalog.int8))"
+            "SELECT (SELECT pg_catalog.array_agg((now())::timestamptz) \
+             FROM (SELECT pg_catalog.generate_series(1, $1::pg_catalog.int8)) n), \
+             (SELECT pg_catalog.array_agg((nextval('n'))::int4) FROM (SELECT pg_catalog.generate_series(1, $2::pg_catalog.int8)) n)"
         );
     }
 }

@@ -62,10 +62,12 @@ fn key_names(plan: &Plan) -> Vec<String> {
 
 /// The keys given as arrays, as rows `u` of `k1`, `k2` … and `ordinal`.
 fn unnested(plan: &Plan) -> String {
+    // A sub-select hides the number of keys from the planner. Else it would read the whole index for as long as it plans each
+    // execution.
     let arrays: Vec<String> = plan
         .key_columns()
         .zip(1..)
-        .map(|(c, n)| format!("${n}::{}[]", if looks_up_text(c) { "text" } else { &c.base_type_name }))
+        .map(|(c, n)| format!("(SELECT ${n}::{}[])", if looks_up_text(c) { "text" } else { &c.base_type_name }))
         .collect();
     format!("unnest({}) WITH ORDINALITY u({}, ordinal)", arrays.join(", "), key_names(plan).join(", "))
 }

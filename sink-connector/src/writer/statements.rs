@@ -67,7 +67,9 @@ fn unnested(plan: &Plan) -> String {
     let arrays: Vec<String> = plan
         .key_columns()
         .zip(1..)
-        .map(|(c, n)| format!("(SELECT ${n}::{}[])", if looks_up_text(c) { "text" } else { &c.base_type_name }))
+        .map(|(c, n)| {
+            format!("(SELECT ${n}::{}[])", if looks_up_text(c) { "text" } else { &c.base_type_name })
+        })
         .collect();
     format!("unnest({}) WITH ORDINALITY u({}, ordinal)", arrays.join(", "), key_names(plan).join(", "))
 }

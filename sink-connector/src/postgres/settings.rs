@@ -12,6 +12,22 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// `lc_monetary` (in which unit `money` is stored), `session_replication_role` (only a superuser can set it back), what is
 /// read-only, and limits of time and resources.
 const PINNED: &[(&str, &str)] = &[
+    // What statements find and do.
+    ("row_security", "on"),
+    ("gin_fuzzy_search_limit", "0"),
+    ("exit_on_error", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_deferrable", "off"),
+    ("client_min_messages", "warning"),
+    // A server that loses its client notices within a minute.
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60000"),
+];
+
+/// The same for those that decide what a value is.
+const PINNED_FOR_VALUES: &[(&str, &str)] = &[
     // How text is read.
     ("client_encoding", "UTF8"),
     ("TimeZone", "UTC"),
@@ -28,54 +44,78 @@ const PINNED: &[(&str, &str)] = &[
     ("bytea_output", "hex"),
     ("xmlbinary", "base64"),
     ("quote_all_identifiers", "off"),
-    // What statements find and do.
-    ("row_security", "on"),
-    ("gin_fuzzy_search_limit", "0"),
-    ("exit_on_error", "off"),
-    ("default_transaction_isolation", "read committed"),
-    ("default_transaction_deferrable", "off"),
-    ("client_min_messages", "warning"),
-    // A server that loses its client notices within a minute.
-    ("tcp_keepalives_idle", "30"),
-    ("tcp_keepalives_interval", "10"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "60000"),
 ];
 
-/// Undoes whatever the functions of a table have done to the session: settings of any kind, its role, its locks. Outside a
-/// transaction.
-pub(crate) fn restore_session() -> String {
-    format!("SELECT pg_catalog.pg_advisory_unlock_all(); RESET ROLE; RESET ALL; {}", statements())
+/// What the operator has set, and what functions of a table may change: which table is written by whom, and what is read how.
+/// The role comes first: it may have to be there for the others.
+const KEPT: &[&str] = &["role", "search_path", "lc_monetary", "session_replication_role"];
+/// The same, between transactions only: inside one, the sink has limits of its own.
+const KEPT_LIMITS: &[&str] = &[
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "default_transaction_read_only",
+    "synchronous_commit",
+];
+
+/// Begins the session again, whatever was done in it. Outside a transaction.
+pub(crate) fn restart() -> String {
+    format!("RESET ROLE; RESET ALL; {}", statements())
 }
 
-/// Undoes what functions have done to the settings that decide how text is read, inside a transaction. Returns how many of
-/// them were changed.
-pub(crate) fn restore_reading() -> String {
-    let pinned: Vec<String> =
-        PINNED.iter().map(|(name, value)| format!("({}, {})", literal(name), literal(value))).collect();
+/// Undoes what functions of a table have done to the settings that decide which rows are written where and how values are read.
+/// Returns one number: how many were changed.
+pub(crate) fn restore() -> String {
+    format!("SELECT {}", restored(KEPT))
+}
+
+/// Undoes what functions of a table have done to the session, as far as a later transaction would suffer from it. Outside a
+/// transaction.
+pub(crate) fn restore_between() -> String {
+    let kept = [KEPT, KEPT_LIMITS].concat();
+    format!("SELECT pg_catalog.pg_advisory_unlock_all()::text, {}", restored(&kept))
+}
+
+fn restored(kept: &[&str]) -> String {
+    let kept =
+        kept.iter().map(|name| format!("({0}, pg_catalog.current_setting({1}))", literal(name), saved(name)));
+    let pinned =
+        PINNED_FOR_VALUES.iter().map(|(name, value)| format!("({}, {})", literal(name), literal(value)));
+    let values: Vec<String> = kept.chain(pinned).collect();
+    // Without the privilege to set it, this one cannot be set back.
     format!(
-        "SELECT pg_catalog.count(CASE WHEN pg_catalog.current_setting(p.name) <> p.value \
-         THEN pg_catalog.set_config(p.name, p.value, false) END) FROM (VALUES {}) p(name, value)",
-        pinned.join(", ")
+        "(SELECT pg_catalog.count(CASE WHEN pg_catalog.current_setting(s.name) <> s.value \
+           AND (s.name <> 'session_replication_role' OR pg_catalog.current_setting('is_superuser') = 'on') \
+         THEN pg_catalog.set_config(s.name, s.value, false) END) FROM (VALUES {}) s(name, value))",
+        values.join(", ")
     )
 }
 
-/// Undoes what a trigger has done with SET LOCAL to the role and to the search path, by which unqualified names are found.
-pub(crate) const RESTORE_NAMES: &str = "RESET ROLE; SELECT pg_catalog.set_config('search_path', \
-     coalesce(pg_catalog.current_setting('kafka_sink.search_path', true), pg_catalog.current_setting('search_path')), true)";
+/// The name under which the session keeps the value that a setting has at its beginning.
+fn saved(name: &str) -> String {
+    literal(&format!("kafka_sink_session.{name}"))
+}
 
 /// The statements that a session begins with, for one round trip.
 pub fn statements() -> String {
-    let mut sql: String =
-        PINNED.iter().map(|(name, value)| format!("SET {name} = {}; ", literal(value))).collect();
+    let pinned = PINNED.iter().chain(PINNED_FOR_VALUES);
+    let mut sql: String = pinned.map(|(name, value)| format!("SET {name} = {}; ", literal(value))).collect();
     // The temporary tables of the sink come last: a table of the user that has the name of one of them is found first.
     sql.push_str(&format!(
         "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', \
            nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), false); \
-         SELECT pg_catalog.set_config('kafka_sink.search_path', pg_catalog.current_setting('search_path'), false); \
          SELECT pg_catalog.set_config('lock_timeout', '{}', false) \
-         WHERE pg_catalog.current_setting('lock_timeout') = '0'",
+         WHERE pg_catalog.current_setting('lock_timeout') = '0'; SELECT ",
         LOCK_TIMEOUT.as_millis()
     ));
+    let keep = |name: &&str| {
+        format!(
+            "pg_catalog.set_config({}, pg_catalog.current_setting({}), false)",
+            saved(name),
+            literal(name)
+        )
+    };
+    let kept: Vec<String> = KEPT.iter().chain(KEPT_LIMITS).map(keep).collect();
+    sql.push_str(&kept.join(", "));
     sql
 }

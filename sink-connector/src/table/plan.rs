@@ -139,7 +139,7 @@ pub struct Plan {
     pub insert_only: bool,
     /// Rules rewrite an INSERT, so its row count is meaningless.
     pub rules: bool,
-    /// Triggers or rules run functions, which can do anything to the session.
+    /// Writing to it runs functions that are not the server's own, and can do anything to the session.
     pub runs_functions: bool,
     /// The statement that locks the table against ALTER; foreign tables cannot be locked.
     pub lock: Option<String>,

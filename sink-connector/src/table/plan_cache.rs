@@ -12,6 +12,7 @@ use crate::config::DdlError;
 use crate::observe::health::{Component, Health};
 use crate::postgres::failure::Failure;
 use crate::postgres::schema_grants::{self, TO_CREATE, TO_USE};
+use crate::postgres::settings;
 use crate::postgres::sql::TableName;
 use crate::table::catalog::{self, Table};
 use crate::table::plan::{Mode, Plan, Wanted};
@@ -243,7 +244,9 @@ fn create(client: &mut Client, name: &TableName, ddl: &Ddl) -> Result<Table, Fai
         Failure { message: format!("{}: {}", ddl.file, failure.message), ..failure }
     };
     client.batch_execute("BEGIN")?;
-    let created = client.batch_execute(&ddl.sql).map_err(in_file).and_then(|()| {
+    // What pg_dump writes leaves an empty search path.
+    let sql = format!("{}\n; {}", ddl.sql, settings::restore());
+    let created = client.batch_execute(&sql).map_err(in_file).and_then(|()| {
         catalog::read_table(client, name)?.ok_or_else(|| {
             let message =
                 format!("{} does not create table {name}: correct sink.table or the file", ddl.file);
@@ -251,7 +254,8 @@ fn create(client: &mut Client, name: &TableName, ddl: &Ddl) -> Result<Table, Fai
         })
     });
     let ended = client.batch_execute(if created.is_ok() { "COMMIT" } else { "ROLLBACK" });
-    match (created, ended) {
+    let restarted = client.batch_execute(&settings::restart());
+    match (created, ended.and(restarted)) {
         (Ok(table), Ok(())) => Ok(table),
         // What failed first is the cause.
         (Err(failure), _) => Err(failure),

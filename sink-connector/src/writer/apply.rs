@@ -95,7 +95,7 @@ fn has_equal_keys(
     if numbers.len() < 2 || plan.key.as_ref().is_none_or(|key| !key.loose) {
         return Ok(false);
     }
-    connection.restore_reading()?;
+    connection.restore_settings()?;
     let statement = connection.prepared(&statements::count_keys(plan))?;
     let arrays = key_parameters(plan, rows, &numbers);
     let keys: i64 = connection.client().query_one(&statement, &arrays.as_parameters())?.get(0);
@@ -175,8 +175,8 @@ fn update_first(
     }
     let staged = connection.stage(plan, rows, &tuples)?;
     let sql = stage_statements::update_returning(&staged, plan);
-    let updated = connection.client().query(&sql, &staged.parameters())?;
     connection.note_functions(plan);
+    let updated = connection.client().query(&sql, &staged.parameters())?;
     let number = |row: &postgres::Row| u32::try_from(row.get::<_, i32>(0)).expect("`o` is the row's number");
     Ok(updated.iter().map(number).collect())
 }
@@ -203,7 +203,7 @@ pub(crate) fn lookup(
     if numbers.is_empty() {
         return Ok(HashSet::new());
     }
-    connection.restore_reading()?;
+    connection.restore_settings()?;
     let statement = connection.prepared(&statements::lookup(plan))?;
     let arrays = key_parameters(plan, rows, numbers);
     let found = connection.client().query(&statement, &arrays.as_parameters())?;

@@ -24,7 +24,7 @@ use crate::batch::records::offset32;
 use crate::batch::rows::Rows;
 use crate::decode::{Cells, Reason, Rejection};
 use crate::postgres::failure::Failure;
-use crate::postgres::settings::RESTORE_NAMES;
+use crate::postgres::settings;
 use crate::rejects::dead_letters::DeadLetter;
 use crate::rejects::policy::Decision;
 use crate::table::plan::Plan;
@@ -330,8 +330,8 @@ impl Bisection<'_> {
         loop {
             let obstacle = match self.tables(part)? {
                 PartOutcome::Applied(applied) => {
-                    // A trigger may have changed how names are found.
-                    let next = format!("{END_OF_PART}; {RESTORE_NAMES}; {SAVEPOINT}");
+                    // A function may have changed how names are found, and values are read.
+                    let next = format!("{END_OF_PART}; {}; {SAVEPOINT}", settings::restore());
                     match self.connection.client().batch_execute(&next).map_err(Failure::from) {
                         Ok(()) => return Ok(PartOutcome::Applied(applied)),
                         Err(failure) if self.is_the_records(&failure) => {
@@ -393,6 +393,7 @@ impl Bisection<'_> {
     fn roll_back(&mut self) -> Result<(), Failure> {
         let back = if self.strategy >= Strategy::Bisect { BACK } else { "ROLLBACK" };
         self.connection.client().batch_execute(back)?;
+        self.connection.note_rolled_back();
         self.shorten_timing()
     }
 }

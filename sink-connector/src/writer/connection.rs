@@ -42,8 +42,8 @@ pub(crate) struct WriterConnection {
     updated_first: HashSet<String>,
     /// Functions of a table have run in this session since everything that is set in it was set last.
     functions_ran: bool,
-    /// The same since the settings that decide how text is read were last set.
-    reading_unsure: bool,
+    /// The same since the settings that decide what is written were last set.
+    settings_unsure: bool,
     /// Fingerprints of tables whose functions change how text is read: rows are read into the stage before any of these runs.
     read_first: HashSet<String>,
     /// A COPY into such a table read some of its rows after its functions had run.
@@ -66,7 +66,7 @@ impl WriterConnection {
             stages: HashMap::new(),
             updated_first: HashSet::new(),
             functions_ran: false,
-            reading_unsure: false,
+            settings_unsure: false,
             read_first: HashSet::new(),
             misread: false,
             buffer: Vec::new(),
@@ -156,7 +156,7 @@ impl WriterConnection {
         rows: &Rows,
         tuples: &[(u32, Tuple)],
     ) -> Result<Staged, Failure> {
-        self.restore_reading()?;
+        self.restore_settings()?;
         let carried = Carried::by(tuples.iter().map(|(_, tuple)| rows.shapes().get(tuple.shape)));
         let table = match self.stages.get_mut(&plan.fingerprint) {
             Some(Stage::Table(table)) if table.columns.covers(carried.some()) => table,
@@ -199,37 +199,43 @@ impl WriterConnection {
         self.read_first.contains(&plan.fingerprint)
     }
 
-    /// A statement was executed that runs the functions of this table, if it has some.
+    /// A statement follows that runs the functions of this table, if it has some.
     pub(super) fn note_functions(&mut self, plan: &Plan) {
         self.functions_ran |= plan.runs_functions;
-        self.reading_unsure |= plan.runs_functions;
+        self.settings_unsure |= plan.runs_functions;
     }
 
-    /// Sets again what decides how text is read, if functions may have changed it; whether they had.
-    pub(super) fn restore_reading(&mut self) -> Result<bool, Failure> {
-        if !self.reading_unsure {
+    /// The transaction is rolled back to a savepoint, where settings may have been different.
+    pub(super) fn note_rolled_back(&mut self) {
+        self.settings_unsure = self.functions_ran;
+    }
+
+    /// Sets again what decides which rows are written where and how values are read, if functions may have changed it; whether
+    /// they had.
+    pub(super) fn restore_settings(&mut self) -> Result<bool, Failure> {
+        if !self.settings_unsure {
             return Ok(false);
         }
-        let statement = self.prepared(&settings::restore_reading())?;
+        let statement = self.prepared(&settings::restore())?;
         let changed: i64 = self.connection.query_one(&statement, &[])?.get(0);
-        self.reading_unsure = false;
+        self.settings_unsure = false;
         Ok(changed > 0)
     }
 
-    /// Undoes whatever functions have done to the session, between transactions.
+    /// Undoes what functions have done to the session, between transactions.
     pub(super) fn restore_session(&mut self) -> Result<(), Failure> {
         if self.functions_ran {
-            self.connection.batch_execute(&settings::restore_session())?;
-            self.functions_ran = false;
+            let statement = self.prepared(&settings::restore_between())?;
+            self.connection.query_one(&statement, &[])?;
+            (self.functions_ran, self.settings_unsure) = (false, false);
         }
         Ok(())
     }
 
-    /// So many rows were read, each after the functions of the table had run for the one before. If they have changed how text
-    /// is read, some may have been read wrongly.
-    pub(super) fn note_read(&mut self, plan: &Plan, rows: usize) -> Result<(), Failure> {
-        self.note_functions(plan);
-        if rows > 1 && self.restore_reading()? {
+    /// Rows were read while functions of the table ran. If they have changed how values are read, some may have been read
+    /// wrongly: even a single one, if a function runs before the statement.
+    pub(super) fn note_read(&mut self, plan: &Plan) -> Result<(), Failure> {
+        if self.restore_settings()? {
             self.misread = self.read_first.insert(plan.fingerprint.clone());
         }
         Ok(())
@@ -258,11 +264,12 @@ impl WriterConnection {
         rows: &Rows,
         tuples: &[(u32, Tuple)],
     ) -> Result<u64, Failure> {
-        self.restore_reading()?;
+        self.restore_settings()?;
+        self.note_functions(plan);
         let statement = self.prepared(sql)?;
         let writer = self.connection.copy_in(&statement).map_err(refused_before_rows)?;
         let copied = copy::stream(writer, plan, rows, tuples.iter().copied(), &mut self.buffer)?;
-        self.note_read(plan, tuples.len())?;
+        self.note_read(plan)?;
         Ok(copied)
     }
 
@@ -275,11 +282,12 @@ impl WriterConnection {
         tuples: &[(u32, Tuple)],
         defaults: DefaultValues,
     ) -> Result<u64, Failure> {
-        self.restore_reading()?;
+        self.restore_settings()?;
+        self.note_functions(plan);
         let statement = self.prepared(sql)?;
         let writer = self.connection.copy_in(&statement).map_err(refused_before_rows)?;
         let copied = defaults.stream(writer, plan, rows, tuples, &mut self.buffer)?;
-        self.note_read(plan, tuples.len())?;
+        self.note_read(plan)?;
         Ok(copied)
     }
 }

@@ -230,6 +230,15 @@ impl Database for WriterDatabase {
                 tracing::debug!(%failure, "the session of the last batch has ended; connecting again");
                 self.attempt_once(batch, strategy)
             }
+            Ok(Attempt::RolledBack(why)) => {
+                // It may be long until the next attempt.
+                let restored = self.connection.as_mut().map_or(Ok(()), WriterConnection::restore_session);
+                if let Err(failure) = restored {
+                    tracing::debug!(%failure, "cannot undo what functions of a table have set in the session");
+                    self.disconnect();
+                }
+                Ok(Attempt::RolledBack(why))
+            }
             outcome => outcome,
         }
     }

@@ -56,6 +56,7 @@ impl DefaultValues {
                 }
             }
         }
+        connection.restore_settings()?;
         let statement = connection.prepared(&select(&expressions))?;
         let parameters: Vec<_> = counts.iter().map(|count| count as _).collect();
         let row = connection.client().query_one(&statement, &parameters)?;

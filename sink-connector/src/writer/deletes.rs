@@ -22,11 +22,11 @@ pub(crate) fn delete(
     if numbers.is_empty() {
         return Ok(());
     }
-    connection.restore_reading()?;
+    connection.restore_settings()?;
+    connection.note_functions(plan);
     let statement = connection.prepared(&statements::delete(plan))?;
     let arrays = key_parameters(plan, rows, numbers);
     let found = connection.client().query(&statement, &arrays.as_parameters())?;
-    connection.note_functions(plan);
     // By place in the arrays, which count from 1: whether the row that was found is gone.
     let gone: HashMap<i32, bool> = found.iter().map(|row| (row.get(0), row.get(1))).collect();
     for (place, &number) in (1..).zip(numbers) {

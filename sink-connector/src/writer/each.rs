@@ -43,18 +43,17 @@ fn execute(
     plan: &Plan,
     statements: impl Iterator<Item = String>,
 ) -> Result<u64, Failure> {
-    connection.restore_reading()?;
+    connection.restore_settings()?;
+    connection.note_functions(plan);
     // The literals of a statement are read after the functions of the one before have run.
-    let between =
-        if connection.reads_first(plan) { settings::restore_reading() + ";" } else { String::new() };
+    let between = if connection.reads_first(plan) { settings::restore() + ";" } else { String::new() };
     let of_rows = if between.is_empty() { 1 } else { 2 };
-    let (mut written, mut executed, mut message) = (0, 0, String::with_capacity(MESSAGE_BYTES));
+    let (mut written, mut message) = (0, String::with_capacity(MESSAGE_BYTES));
     let mut statements = statements.peekable();
     while let Some(statement) = statements.next() {
         message.push_str(&statement);
         message.push(';');
         message.push_str(&between);
-        executed += 1;
         if message.len() < MESSAGE_BYTES && statements.peek().is_some() {
             continue;
         }
@@ -66,7 +65,7 @@ fn execute(
         written += counts.step_by(of_rows).sum::<u64>();
         message.clear();
     }
-    connection.note_read(plan, executed)?;
+    connection.note_read(plan)?;
     Ok(written)
 }
 

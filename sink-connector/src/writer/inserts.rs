@@ -91,19 +91,21 @@ fn insert_staged(
     group: &[(u32, Tuple)],
 ) -> Result<u64, Failure> {
     let staged = connection.stage(plan, rows, group)?;
+    connection.note_functions(plan);
     let count = if staged.carried.some().is_empty() {
         insert_defaults(connection, plan, group.len())?
     } else {
         let sql = stage_statements::insert_plainly(&staged, plan);
         connection.client().execute(&sql, &staged.parameters())?
     };
-    connection.note_functions(plan);
     Ok(counted(plan, count, group))
 }
 
 /// Inserts rows that carry no column at all, which COPY has no syntax for.
 fn insert_defaults(connection: &mut WriterConnection, plan: &Plan, rows: usize) -> Result<u64, Failure> {
     let sql = format!("INSERT INTO {} SELECT FROM pg_catalog.generate_series(1, $1::int8)", plan.target);
+    connection.restore_settings()?;
+    connection.note_functions(plan);
     let statement = connection.prepared(&sql)?;
     let rows = i64::try_from(rows).expect("a batch has fewer than 2^63 rows");
     Ok(connection.client().execute(&statement, &[&rows])?)

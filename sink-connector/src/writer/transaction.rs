@@ -21,7 +21,7 @@ use crate::messages::progress::Phase;
 use crate::messages::report::BatchCounts;
 use crate::observe::rejections::{LATEST, LatestRejection};
 use crate::postgres::failure::Failure;
-use crate::postgres::settings::RESTORE_NAMES;
+use crate::postgres::settings;
 use crate::rejects::dead_letters::{DeadLetter, DeadLetters};
 use crate::rejects::policy::{Decision, RejectedRecord};
 use crate::types::Offset;
@@ -202,8 +202,7 @@ pub(crate) fn write(
         if batch.retry().is_some() {
             connection.client().batch_execute(timeouts::RESTORE)?;
         }
-        connection.restore_reading()?;
-        connection.client().batch_execute(RESTORE_NAMES)?;
+        connection.client().batch_execute(&settings::restore())?;
         context.dead_letters.write(connection.client(), batch, &dead_letters)?;
     }
     let counts = count(batch, &records);

@@ -38,8 +38,8 @@ pub(super) fn update(
             return Ok(None);
         }
         let sql = stage_statements::update(&staged, plan);
-        written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
         connection.note_functions(plan);
+        written += counted(plan, connection.client().execute(&sql, &staged.parameters())?, &group);
     }
     Ok(Some(written))
 }

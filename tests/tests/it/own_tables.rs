@@ -54,3 +54,21 @@ fn a_ddl_file_that_creates_another_table_leaves_nothing_and_its_cause_stays() {
     world.config.until_end();
     assert_eq!(world.rows(), 1);
 }
+
+#[test]
+fn a_ddl_file_that_changes_the_session_creates_its_table_and_changes_nothing_else() {
+    for set in ["SELECT pg_catalog.set_config('search_path', '', false)", "SET search_path = pg_catalog"] {
+        let world = World::new("dumped").table("").upsert("id");
+        let dir = Scratch::new("ddl").unwrap();
+        let file = dir.path().join("t.sql");
+        std::fs::write(
+            &file,
+            format!("{set}; CREATE TABLE public.t (id int PRIMARY KEY) -- as pg_dump does"),
+        )
+        .unwrap();
+        let world = world.set("sink.ddl_file", file.to_str().unwrap());
+        let run = world.drain([Record::json(&json!({"id": 1}))]);
+        assert_eq!(world.rows(), 1);
+        assert!(!run.stderr.contains("WARN"), "{}", run.stderr);
+    }
+}

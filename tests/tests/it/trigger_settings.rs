@@ -123,3 +123,77 @@ fn rows_that_differ_in_what_they_carry_are_not_changed_either() {
     assert_eq!(world.rows(), ROWS);
     world.config.finish(&["check"], PATIENCE).expect_code(0);
 }
+
+/// Periods that were not read in UTC.
+fn shifted(world: &World<'_>, table: &str) -> i64 {
+    world.count(&format!("{table} WHERE period::text NOT LIKE '[\"2024-01-02 10:00:00+00\"%'"))
+}
+
+#[test]
+fn rows_of_new_keys_and_of_other_tables_go_where_they_belong() {
+    for what in ["SET search_path = other", "SET LOCAL search_path = ''", "SET LOCAL ROLE other_role"] {
+        let world = world(what, "BEFORE", "upsert");
+        world.drain(records("é").take(150));
+        // Updates first, then inserts.
+        let run = world.drain(records("é"));
+        assert!(!run.stderr.contains("WARN"), "{what}: {}", run.stderr);
+        assert_rows(&world, "é", what);
+    }
+    let world = World::new("trigger_tables").topics(2).table(
+        "CREATE SCHEMA other; CREATE TABLE other.b (id int PRIMARY KEY); CREATE TABLE a (id int PRIMARY KEY); \
+         CREATE TABLE b (LIKE other.b INCLUDING ALL); \
+         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN SET LOCAL search_path = other; RETURN new; END $$; \
+         CREATE TRIGGER g BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION f()",
+    );
+    let world = world.upsert("id").set("postgres.writers", 1);
+    let (a, b) = (world.topics[0].clone(), world.topics[1].clone());
+    for topic in [&a, &b] {
+        world.kafka.produce(topic, (0..20).map(|id| Record::json(&json!({"id": id}))));
+    }
+    let world = world.with(|config| config.topic_set(&a, "table", "a").topic_set(&b, "table", "b"));
+    world.config.until_end();
+    assert_eq!((world.count("a"), world.count("b"), world.count("other.b")), (20, 20, 0));
+}
+
+#[test]
+fn rows_behind_a_rejected_record_are_read_as_they_should() {
+    const SHIFT: &str = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN SET TimeZone = 'America/New_York'; PERFORM pg_advisory_lock(1); RETURN new; END $$;";
+    for trigger in [
+        "CREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f()",
+    ] {
+        let world = World::new("trigger_rejected")
+            .table(&format!(
+                "CREATE TABLE t (id int PRIMARY KEY CHECK (id % 7 <> 3), period tstzrange); {SHIFT} {trigger}"
+            ))
+            .upsert("id")
+            .set("errors.breaker_ratio", 1.0);
+        world.drain((0..70).map(|id| Record::json(&json!({"id": id, "period": PERIOD}))));
+        assert_eq!((world.rows(), world.dead_letters(), shifted(&world, "t")), (60, 10, 0), "{trigger}");
+    }
+}
+
+#[test]
+fn functions_of_statements_checks_defaults_and_cascades_count_as_well() {
+    const SET: &str = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN SET TimeZone = 'America/New_York'; RETURN new; END $$; \
+         CREATE FUNCTION c(int) RETURNS bool LANGUAGE plpgsql AS \
+         $$ BEGIN SET TimeZone = 'America/New_York'; RETURN true; END $$;";
+    for (ddl, size) in [
+        (
+            "CREATE TABLE t (id int PRIMARY KEY, period tstzrange); \
+          CREATE TRIGGER g BEFORE INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION f()",
+            1,
+        ),
+        ("CREATE TABLE t (id int PRIMARY KEY CHECK (c(id)), period tstzrange)", 5),
+        ("CREATE TABLE t (id int PRIMARY KEY, period tstzrange, d bool DEFAULT c(1))", 5),
+        ("CREATE DOMAIN i AS int CHECK (c(VALUE)); CREATE TABLE t (id i PRIMARY KEY, period tstzrange)", 5),
+    ] {
+        let world =
+            World::new("functions").table(&format!("{SET} {ddl}")).upsert("id").set("batch.max_rows", size);
+        world.drain((0..20).map(|id| Record::json(&json!({"id": id, "period": PERIOD}))));
+        assert_eq!((world.rows(), shifted(&world, "t")), (20, 0), "{ddl}");
+    }
+}

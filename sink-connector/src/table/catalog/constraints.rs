@@ -8,6 +8,23 @@ use crate::table::partitions::{CHILDREN, tree};
 /// oid, varchar, date, time, timestamp, timestamptz, uuid. Enums as well. Not `"char"` and `name`, which cut a text off.
 const EXACT_TYPES: &str = "16, 17, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950";
 
+/// Whether something of the tables of the `tree`, other than triggers and rules, calls a function that is not the server's own, or
+/// a change of theirs cascades to a table with triggers.
+const CALLS_FUNCTIONS: &str = "(EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+       WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384 AND \
+         (d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid IN (SELECT k.oid FROM pg_catalog.pg_constraint k \
+            WHERE k.conrelid IN (SELECT tree.oid FROM tree) OR k.contypid IN (SELECT a.atttypid FROM pg_catalog.pg_attribute a \
+              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped)) \
+          OR d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid IN (SELECT f.oid FROM pg_catalog.pg_attrdef f \
+            WHERE f.adrelid IN (SELECT tree.oid FROM tree)) \
+          OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid IN (SELECT i.indexrelid FROM pg_catalog.pg_index i \
+            WHERE i.indrelid IN (SELECT tree.oid FROM tree)) \
+          OR d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid IN (SELECT p.oid FROM pg_catalog.pg_policy p \
+            WHERE p.polrelid = $1))) \
+     OR EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_trigger g ON g.tgrelid = k.conrelid \
+       WHERE k.contype = 'f' AND k.confrelid IN (SELECT tree.oid FROM tree) AND NOT g.tgisinternal \
+         AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))))";
+
 /// What may refuse or change a row of a table.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Constraints {
@@ -30,7 +47,8 @@ pub struct Constraints {
     pub readable: bool,
     /// It has triggers of its own, or its statements reach other tables: partitions, children.
     pub has_triggers_or_children: bool,
-    /// Triggers or rules, its own or those of a partition, run functions, which can do anything to the session.
+    /// Triggers, rules, constraints, defaults, indexes or policies, its own or those of a partition or of a table that its
+    /// changes cascade to, run functions, which can do anything to the session.
     pub runs_functions: bool,
 }
 
@@ -84,6 +102,7 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
                   OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), \
                 rules.any OR c.relkind IN ('v', 'f') \
                   OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g JOIN tree ON g.tgrelid = tree.oid WHERE NOT g.tgisinternal) \
+                  OR {CALLS_FUNCTIONS} \
          FROM pg_catalog.pg_class c, rules WHERE c.oid = $1", tree("$1::oid")),
         &[&table, &format!("{{{EXACT_TYPES}}}")],
     )?;

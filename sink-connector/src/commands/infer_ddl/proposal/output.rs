@@ -22,9 +22,9 @@ impl Proposal {
         }
         if let Some(schema) = self.table.schema.as_ref().filter(|schema| *schema != "public") {
             let (name, create) = (literal(&ident(schema)), ident(schema));
-            text += &format!(
-                "DO $$ BEGIN IF to_regnamespace({name}) IS NULL THEN CREATE SCHEMA {create}; END IF; END $$;\n"
-            );
+            let body =
+                format!("BEGIN IF to_regnamespace({name}) IS NULL THEN CREATE SCHEMA {create}; END IF; END");
+            text += &format!("DO {};\n", literal(&body));
         }
         text += &format!("CREATE TABLE IF NOT EXISTS {} (\n", self.table.sql());
         let width = self.columns.iter().map(|c| ident(&c.name).chars().count()).max().unwrap_or(0);

@@ -170,6 +170,7 @@ impl PostgresControl {
             }
             outcome => outcome,
         };
+        let outcome = outcome.map_err(|failure| self.name_lock_holder(failure));
         self.progress.enter(Phase::Idle);
         if self.progress.abandoned() {
             return;
@@ -183,7 +184,6 @@ impl PostgresControl {
                 }
             }
             Err(failure) => {
-                let failure = self.name_lock_holder(failure);
                 // A plan that failed is recorded under its table; PostgreSQL itself is reachable.
                 let table = self.shared.plans.topics().iter().any(|t| !self.table_is_ok(t));
                 if failure.connecting {

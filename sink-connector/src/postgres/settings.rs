@@ -70,15 +70,18 @@ pub(crate) fn restore() -> String {
 }
 
 /// Undoes what functions of a table have done to the session, as far as a later transaction would suffer from it. Outside a
-/// transaction.
+/// transaction. Returns whether the saved values are lost, so that the session is to be begun again.
 pub(crate) fn restore_between() -> String {
     let kept = [KEPT, KEPT_LIMITS].concat();
-    format!("SELECT pg_catalog.pg_advisory_unlock_all()::text, {}", restored(&kept))
+    format!(
+        "SELECT {} IS NULL, pg_catalog.pg_advisory_unlock_all()::text, {}",
+        saved_value("search_path"),
+        restored(&kept)
+    )
 }
 
 fn restored(kept: &[&str]) -> String {
-    let kept =
-        kept.iter().map(|name| format!("({0}, pg_catalog.current_setting({1}))", literal(name), saved(name)));
+    let kept = kept.iter().map(|name| format!("({}, {})", literal(name), saved_value(name)));
     let pinned =
         PINNED_FOR_VALUES.iter().map(|(name, value)| format!("({}, {})", literal(name), literal(value)));
     let values: Vec<String> = kept.chain(pinned).collect();
@@ -94,6 +97,11 @@ fn restored(kept: &[&str]) -> String {
 /// The name under which the session keeps the value that a setting has at its beginning.
 fn saved(name: &str) -> String {
     literal(&format!("kafka_sink_session.{name}"))
+}
+
+/// The value that a setting had at the beginning of the session; NULL after a RESET ALL, which leaves an empty text.
+fn saved_value(name: &str) -> String {
+    format!("nullif(pg_catalog.current_setting({}, true), '')", saved(name))
 }
 
 /// The statements that a session begins with, for one round trip.

@@ -226,7 +226,10 @@ impl WriterConnection {
     pub(super) fn restore_session(&mut self) -> Result<(), Failure> {
         if self.functions_ran {
             let statement = self.prepared(&settings::restore_between())?;
-            self.connection.query_one(&statement, &[])?;
+            let lost: bool = self.connection.query_one(&statement, &[])?.get(0);
+            if lost {
+                self.connection.batch_execute(&settings::restart())?;
+            }
             (self.functions_ran, self.settings_unsure) = (false, false);
         }
         Ok(())

@@ -67,6 +67,7 @@ fn a_ddl_file_that_changes_the_session_creates_its_table_and_changes_nothing_els
         )
         .unwrap();
         let world = world.set("sink.ddl_file", file.to_str().unwrap());
+        world.config.finish(&["check"], LONG).expect_code(0);
         let run = world.drain([Record::json(&json!({"id": 1}))]);
         assert_eq!(world.rows(), 1);
         assert!(!run.stderr.contains("WARN"), "{}", run.stderr);

@@ -164,7 +164,16 @@ fn sessions_that_are_terminated_again_and_again_lose_nothing() {
         flow.sink.wait_metric(PATIENCE, "sink_records_consumed_total", |seen| seen >= half);
     }
     assert!(cut >= 5, "{cut}");
+    // In the middle of a transaction.
+    let hold = flow.world.hold(&format!("INSERT INTO t VALUES ({})", flow.produced));
+    flow.produce();
+    let waiting =
+        format!("pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'", flow.world.role);
+    wait::until(PATIENCE, "a writer waits for the key", || flow.world.count(&waiting) > 0);
+    flow.cut();
+    hold.release();
     flow.recovered();
+    assert!(flow.sink.metrics().unwrap().sum("sink_retries_total") > 0.0);
 }
 
 #[test]

@@ -50,6 +50,7 @@ const SETTINGS: &[&str] = &[
     "SET session_replication_role = replica",
     "SET default_transaction_read_only = on",
     "SET lock_timeout = 1",
+    "RESET ALL",
     "SET array_nulls = off",
     "PERFORM pg_advisory_lock(1)",
 ];
@@ -196,4 +197,17 @@ fn functions_of_statements_checks_defaults_and_cascades_count_as_well() {
         world.drain((0..20).map(|id| Record::json(&json!({"id": id, "period": PERIOD}))));
         assert_eq!((world.rows(), shifted(&world, "t")), (20, 0), "{ddl}");
     }
+    let world = World::new("cascade")
+        .table(&format!(
+            "{SET} CREATE TABLE t (id int PRIMARY KEY, period tstzrange); \
+             CREATE TABLE child (id int REFERENCES t ON DELETE CASCADE); \
+             CREATE TRIGGER g AFTER DELETE ON child FOR EACH ROW EXECUTE FUNCTION f()"
+        ))
+        .keyed_by_record("id")
+        .set("batch.max_rows", 1);
+    let record = |id: &str| Record::keyed(id, json!({"period": PERIOD}).to_string());
+    world.drain([record("1")]);
+    world.execute("INSERT INTO child VALUES (1)");
+    world.drain([Record::tombstone("1"), record("3"), record("4")]);
+    assert_eq!((world.count("child"), world.rows(), shifted(&world, "t")), (0, 2, 0));
 }

@@ -21,6 +21,7 @@ use crate::positions::stored::{Offsets, Owner, StoredPosition};
 use crate::postgres::failure::Failure;
 use crate::postgres::schema_grants::{self, TO_USE};
 use crate::postgres::session::{self, Connections};
+use crate::postgres::settings;
 use crate::postgres::sql::{TableName, literal};
 use crate::postgres::sqlstate::Class;
 use crate::rejects::cause::Cause;
@@ -61,7 +62,8 @@ pub(in crate::commands) fn prepare(client: &mut Client, target: &Target) -> Resu
     }
     // Inside EXECUTE, a COMMIT in the file is an error and does not end our transaction.
     let body = format!("BEGIN EXECUTE {}; END", literal(&ddl.sql));
-    client.batch_execute(&format!("DO {}", literal(&body))).map_err(|error| {
+    // What pg_dump writes leaves an empty search path.
+    client.batch_execute(&format!("DO {}; {}", literal(&body), settings::restore())).map_err(|error| {
         let failure = Failure::from(error);
         match failure.sqlstate.as_deref() {
             Some("0A000" | "25001") => CommandError::new(

@@ -7,7 +7,7 @@ use crate::postgres::own_table::ForeignTable;
 use crate::postgres::schema_grants::{SchemaPrivileges, TO_CREATE};
 use crate::postgres::session::exists;
 use crate::postgres::sql::{TableName, ident, literal};
-use crate::table::grants::{self, Use};
+use crate::table::grants::{self, ON_OWN, Use};
 use crate::table::plan::{Mode, Plan, Wanted};
 
 /// A table that the sink creates itself: the key that names it, and columns that it always has.
@@ -24,7 +24,6 @@ pub(super) fn own_table(
     own: &OwnTable<'_>,
     report: &mut Report,
 ) -> Result<bool, postgres::Error> {
-    let wanted = &["SELECT", "INSERT", "UPDATE"];
     if exists(client, &table.sql())? {
         if let Some(foreign) = ForeignTable::find(client, &table.sql(), own.columns)? {
             report.error(
@@ -34,7 +33,7 @@ pub(super) fn own_table(
             );
             return Ok(false);
         }
-        let missing = missing_privileges(client, table, wanted)?;
+        let missing = missing_privileges(client, table, ON_OWN)?;
         privileges(client, subject, table, &missing, report)?;
         return Ok(missing.is_empty());
     }

@@ -38,8 +38,10 @@ impl PostgresControl {
             Err(error) => tracing::debug!(%error, "cannot look for what the writers wait for"),
         }
     }
+
     /// Adds the session that has locked one of the sink's own tables to a failure for want of the lock.
     pub(super) fn name_lock_holder(&mut self, failure: Failure) -> Failure {
+        self.step();
         let Some(connection) = self.connection.as_mut() else { return failure };
         let own = [self.shared.offsets.table(), self.shared.dead_letters.table()];
         locks::name_holder(connection, &own, failure)

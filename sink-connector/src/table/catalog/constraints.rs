@@ -2,6 +2,7 @@
 
 use postgres::Client;
 
+use super::types::FIRST_USER_OID;
 use crate::table::partitions::{CHILDREN, tree};
 
 /// Types (`pg_type.oid`) whose values the server takes for equal only if their bytes are: bool, bytea, int8, int2, int4, text,
@@ -10,8 +11,10 @@ const EXACT_TYPES: &str = "16, 17, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1
 
 /// Whether something of the tables of the `tree`, other than triggers and rules, calls a function that is not the server's own, or
 /// a change of theirs cascades to a table with triggers.
-const CALLS_FUNCTIONS: &str = "(EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
-       WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= 16384 AND \
+fn calls_functions() -> String {
+    format!(
+        "(EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+       WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid >= {FIRST_USER_OID} AND \
          (d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid IN (SELECT k.oid FROM pg_catalog.pg_constraint k \
             WHERE k.conrelid IN (SELECT tree.oid FROM tree) OR k.contypid IN (SELECT a.atttypid FROM pg_catalog.pg_attribute a \
               WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped)) \
@@ -23,7 +26,9 @@ const CALLS_FUNCTIONS: &str = "(EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
             WHERE p.polrelid = $1))) \
      OR EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_trigger g ON g.tgrelid = k.conrelid \
        WHERE k.contype = 'f' AND k.confrelid IN (SELECT tree.oid FROM tree) AND NOT g.tgisinternal \
-         AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))))";
+         AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))))"
+    )
+}
 
 /// What may refuse or change a row of a table.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -102,8 +107,8 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
                   OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), \
                 rules.any OR c.relkind IN ('v', 'f') \
                   OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g JOIN tree ON g.tgrelid = tree.oid WHERE NOT g.tgisinternal) \
-                  OR {CALLS_FUNCTIONS} \
-         FROM pg_catalog.pg_class c, rules WHERE c.oid = $1", tree("$1::oid")),
+                  OR {} \
+         FROM pg_catalog.pg_class c, rules WHERE c.oid = $1", tree("$1::oid"), calls_functions()),
         &[&table, &format!("{{{EXACT_TYPES}}}")],
     )?;
     let indexes = client

@@ -10,7 +10,7 @@ use postgres::Client;
 use crate::encode::{Array, Enum, Kind};
 
 /// The first object id of user-defined objects (`FirstNormalObjectId`). Types below it never change.
-const FIRST_USER_OID: u32 = 16_384;
+pub(super) const FIRST_USER_OID: u32 = 16_384;
 /// The first version that stores infinite numerics.
 const INFINITE_NUMERIC: i32 = 140_000;
 /// The most levels of domains over arrays of domains and so on. A bound, not met in practice.

@@ -48,6 +48,17 @@ impl LockWatch {
         Ok(Self { watched, _until: until })
     }
 
+    /// Starts to watch this session.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start), or the session does not say which backend it has.
+    pub(super) fn over(config: &Config, session: &mut Client) -> anyhow::Result<Self> {
+        let backend = session.query_one("SELECT pg_catalog.pg_backend_pid()", &[])?.get(0);
+        let watching = Self::start(config)?;
+        watching.watch(backend);
+        Ok(watching)
+    }
+
     /// Watches the session with this backend from now on.
     pub(super) fn watch(&self, backend: i32) {
         *self.watched.lock() = Watched { backend: Some(backend), lock: None };

@@ -72,9 +72,8 @@ pub(super) fn unusable(
     table: &TableName,
     key: &str,
     wanted: &[&str],
-    error: postgres::Error,
+    failure: &Failure,
 ) -> CommandError {
-    let failure = locks::name_holder(client, &[&table.sql()], error.into());
     let action = if failure.lock_timeout() {
         "end the session that has locked it (pg_locks has its pid), or run this again later".to_owned()
     } else if failure.permission_denied() || failure.no_schema() {
@@ -87,4 +86,16 @@ pub(super) fn unusable(
         "see the server's message".to_owned()
     };
     CommandError::new(format!("cannot use {table}: {failure}"), action)
+}
+
+/// The same for a command that was only reading it, and that can have waited only for a lock on the whole table.
+pub(super) fn unreadable(
+    client: &mut Client,
+    table: &TableName,
+    key: &str,
+    wanted: &[&str],
+    error: postgres::Error,
+) -> CommandError {
+    let failure = locks::name_holder(client, &[&table.sql()], error.into());
+    unusable(client, table, key, wanted, &failure)
 }

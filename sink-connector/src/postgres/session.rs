@@ -69,8 +69,9 @@ impl ManageConnection for Manager {
         Ok(Link { client: client?, discarded: false })
     }
 
+    /// A session may have ended while it was idle. The pool then takes another one.
     fn is_valid(&self, link: &mut Link) -> Result<(), Failure> {
-        Ok(self.inner.is_valid(&mut link.client)?)
+        Ok(link.client.is_valid(GET_TIMEOUT)?)
     }
 
     fn has_broken(&self, link: &mut Link) -> bool {
@@ -99,7 +100,7 @@ impl Connections {
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(0))
-            .test_on_check_out(false)
+            .test_on_check_out(true)
             .connection_timeout(GET_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -112,7 +113,7 @@ impl Connections {
         Self { pool, last_error, running }
     }
 
-    /// A connection, or why there is none. Waits half a second at most.
+    /// A connection that answers, or why there is none. Waits half a second at most for one, and as long for its answer.
     pub(crate) fn open(&self) -> Result<Connection, Failure> {
         match self.pool.get() {
             Ok(connection) => {

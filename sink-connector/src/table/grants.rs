@@ -2,7 +2,7 @@
 
 use postgres::Client;
 
-use crate::postgres::schema_grants::{self, TO_USE};
+use crate::postgres::schema_grants::{self, TO_CREATE, TO_USE};
 use crate::postgres::sql::{TableName, ident};
 use crate::table::column_set::ColumnSet;
 use crate::table::plan::{Mode, Plan};
@@ -92,7 +92,7 @@ pub(crate) fn missing(
 pub(crate) const ON_OWN: &[&str] = &["SELECT", "INSERT", "UPDATE"];
 
 /// The GRANT that gives the role those of the `wanted` privileges that it lacks on a table of the sink; `None` if it lacks
-/// none, or if there is no table.
+/// none, or on its schema. A table that does not exist is created.
 pub(crate) fn missing_on_own(
     client: &mut Client,
     table: &TableName,
@@ -101,15 +101,42 @@ pub(crate) fn missing_on_own(
     if let Some(grant) = schema_grants::missing(client, table, TO_USE)? {
         return Ok(Some(grant));
     }
-    let sql = "SELECT current_user::text, ARRAY(SELECT p.name FROM \
-         pg_catalog.unnest($2::pg_catalog.text[]) p(name) WHERE NOT CASE p.name \
-         WHEN 'DELETE' THEN pg_catalog.has_table_privilege(c.oid, p.name) \
-         ELSE pg_catalog.has_any_column_privilege(c.oid, p.name) END) \
-         FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
-    let Some(row) = client.query_opt(sql, &[&table.sql(), &wanted])? else { return Ok(None) };
-    let (role, lacking): (String, Vec<String>) = (row.get(0), row.get(1));
-    let grant = || format!("GRANT {} ON {} TO {}", lacking.join(", "), table.sql(), ident(&role));
-    Ok((!lacking.is_empty()).then(grant))
+    match TablePrivileges::read(client, table, wanted)? {
+        Some(privileges) => Ok(privileges.grant(table)),
+        None => schema_grants::missing(client, table, TO_CREATE),
+    }
+}
+
+/// What the role may do with a table.
+pub(crate) struct TablePrivileges {
+    pub role: String,
+    /// Those that were asked for and that it lacks.
+    pub lacking: Vec<String>,
+}
+
+impl TablePrivileges {
+    /// Those that the role has of the `wanted` ones on a table; `None` if there is no such table.
+    pub(crate) fn read(
+        client: &mut Client,
+        table: &TableName,
+        wanted: &[&str],
+    ) -> Result<Option<Self>, postgres::Error> {
+        // Privileges on columns are enough, but DELETE has none.
+        let sql = "SELECT current_user::text, ARRAY(SELECT p.name FROM \
+             pg_catalog.unnest($2::pg_catalog.text[]) p(name) WHERE NOT CASE p.name \
+             WHEN 'DELETE' THEN pg_catalog.has_table_privilege(c.oid, p.name) \
+             ELSE pg_catalog.has_any_column_privilege(c.oid, p.name) END) \
+             FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
+        let read = |row: postgres::Row| Self { role: row.get(0), lacking: row.get(1) };
+        Ok(client.query_opt(sql, &[&table.sql(), &wanted])?.map(read))
+    }
+
+    /// The statement that grants what is lacking; `None` if nothing is.
+    pub(crate) fn grant(&self, table: &TableName) -> Option<String> {
+        let privileges = self.lacking.join(", ");
+        let grant = || format!("GRANT {privileges} ON {} TO {}", table.sql(), ident(&self.role));
+        (!self.lacking.is_empty()).then(grant)
+    }
 }
 
 /// The GRANTs that let the role take values from the sequences of the table's defaults.

@@ -19,6 +19,7 @@ use crate::batch::Batch;
 use crate::messages::progress::{Phase, Progress};
 use crate::postgres::failure::Failure;
 use crate::postgres::session::Connection;
+use crate::table::grants::ON_OWN;
 use crate::table::plan::Plan;
 
 /// What a writer needs of PostgreSQL.
@@ -93,7 +94,7 @@ impl WriterDatabase {
     fn name_grant(&self, batch: &Batch, failure: &mut Failure) {
         let named = self.watched(|shared| {
             let mut connection = shared.connections.open()?;
-            let own = [shared.offsets.table(), shared.dead_letters.table()];
+            let own = [(shared.offsets.table(), ON_OWN), (shared.dead_letters.table(), ON_OWN)];
             name_grant(&mut connection, batch, &own, failure).map_err(Failure::from)
         });
         if let Err(error) = named {

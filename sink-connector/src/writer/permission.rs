@@ -7,18 +7,18 @@ use crate::postgres::failure::Failure;
 use crate::postgres::schema_grants::{self, TO_USE};
 use crate::postgres::sql::TableName;
 use crate::table::column_set::ColumnSet;
-use crate::table::grants::{self, ON_OWN, Use};
+use crate::table::grants::{self, Use};
 
 /// Adds to a failure for want of a privilege the statement that grants it, if it is one on a target table of the batch, or on
-/// one of the sink's `own` tables (quoted names).
+/// one of the sink's `own` tables (quoted names, and the privileges that it needs on them).
 pub(crate) fn name_grant(
     client: &mut Client,
     batch: &Batch,
-    own: &[&str],
+    own: &[(&str, &[&str])],
     failure: &mut Failure,
 ) -> Result<(), postgres::Error> {
-    for table in own {
-        if let Some(grant) = grants::missing_on_own(client, &TableName::parse(table), ON_OWN)? {
+    for (table, wanted) in own {
+        if let Some(grant) = grants::missing_on_own(client, &TableName::parse(table), wanted)? {
             failure.message = format!("{}; {grant}", failure.message);
         }
     }

@@ -73,6 +73,39 @@ fn commands_name_who_keeps_them_from_the_tables_of_the_sink_and_what_the_role_la
 }
 
 #[test]
+fn commands_that_write_name_what_the_role_lacks_and_who_has_locked_the_rows() {
+    let world = World::new("own_rows").table("CREATE TABLE t (id int PRIMARY KEY)").upsert("id");
+    world.drain([Record::json(&json!({"id": 1})), Record::json(&json!({"id": "x"}))]);
+    let world = world.role(
+        "GRANT USAGE ON SCHEMA public TO $role; GRANT SELECT ON sink_offsets, sink_dead_letters, t TO $role",
+    );
+    let (positions, dead_letters) = ("sink_offsets", "sink_dead_letters");
+    let (reset, discard) =
+        (["offsets", "reset", "--to-earliest", "--execute"], ["dead-letters", "discard", "--execute"]);
+    let replay = ["dead-letters", "replay"];
+    for (before, command, table, lacking, privileges) in [
+        ("ALTER TABLE t ALTER id TYPE text", &reset[..], positions, positions, "INSERT, UPDATE"),
+        ("", &discard, dead_letters, dead_letters, "DELETE"),
+        ("REVOKE DELETE ON sink_dead_letters FROM $role", &replay, dead_letters, dead_letters, "DELETE"),
+        ("", &replay, dead_letters, "t", "INSERT"),
+    ] {
+        world.execute(before);
+        let denied = world.config.finish(command, LONG).expect_code(1);
+        let grant = format!("GRANT {privileges} ON \"{lacking}\" TO \"{}\"", world.role);
+        assert!(denied.stderr.contains("42501"), "{}", denied.stderr);
+        assert!(denied.stderr.contains(&grant), "{grant}: {}", denied.stderr);
+        world.execute(&grant);
+        let mut hold = world.hold(&format!("SELECT * FROM {table} FOR UPDATE"));
+        let locked = table_locked_by(table, &mut hold);
+        let output = world.config.finish(command, LONG).expect_code(1);
+        assert!(output.stderr.contains(&locked), "{locked}: {}", output.stderr);
+        hold.release();
+    }
+    world.config.finish(&["dead-letters", "replay"], LONG).expect_code(0);
+    assert_eq!((world.rows(), world.dead_letters()), (2, 0));
+}
+
+#[test]
 fn a_locked_table_of_dead_letters_holds_up_the_start_once_and_not_for_each_partition() {
     let world =
         World::new("start_lock").partitions(8).table("CREATE TABLE t (id int PRIMARY KEY)").upsert("id");

@@ -5,9 +5,8 @@ use postgres::Client;
 use super::finding::Report;
 use crate::postgres::own_table::ForeignTable;
 use crate::postgres::schema_grants::{SchemaPrivileges, TO_CREATE};
-use crate::postgres::session::exists;
-use crate::postgres::sql::{TableName, ident, literal};
-use crate::table::grants::{self, ON_OWN, Use};
+use crate::postgres::sql::{TableName, ident};
+use crate::table::grants::{self, ON_OWN, TablePrivileges, Use};
 use crate::table::plan::{Mode, Plan, Wanted};
 
 /// A table that the sink creates itself: the key that names it, and columns that it always has.
@@ -24,7 +23,7 @@ pub(super) fn own_table(
     own: &OwnTable<'_>,
     report: &mut Report,
 ) -> Result<bool, postgres::Error> {
-    if exists(client, &table.sql())? {
+    if let Some(granted) = TablePrivileges::read(client, table, ON_OWN)? {
         if let Some(foreign) = ForeignTable::find(client, &table.sql(), own.columns)? {
             report.error(
                 subject,
@@ -33,9 +32,8 @@ pub(super) fn own_table(
             );
             return Ok(false);
         }
-        let missing = missing_privileges(client, table, ON_OWN)?;
-        privileges(client, subject, table, &missing, report)?;
-        return Ok(missing.is_empty());
+        privileges(subject, table, &granted, report);
+        return Ok(granted.lacking.is_empty());
     }
     may_create(client, subject, table, report)
 }
@@ -71,48 +69,22 @@ pub(super) fn may_create(
     Ok(grant.is_none())
 }
 
-/// Those of the `wanted` privileges that the role lacks on a table that exists.
-pub(super) fn missing_privileges<'a>(
-    client: &mut Client,
-    table: &TableName,
-    wanted: &[&'a str],
-) -> Result<Vec<&'a str>, postgres::Error> {
-    let mut missing = Vec::new();
-    for privilege in wanted {
-        // Privileges on columns are enough, but DELETE has none.
-        let function =
-            if *privilege == "DELETE" { "has_table_privilege" } else { "has_any_column_privilege" };
-        let sql = format!(
-            "SELECT pg_catalog.{function}(pg_catalog.to_regclass({}), '{privilege}')",
-            literal(&table.sql())
-        );
-        if !client.query_one(&sql, &[])?.get::<_, Option<bool>>(0).unwrap_or(false) {
-            missing.push(*privilege);
-        }
-    }
-    Ok(missing)
-}
-
-/// Reports the `missing` privileges.
+/// Reports the privileges of the role on a table that exists.
 pub(super) fn privileges(
-    client: &mut Client,
     subject: &str,
     table: &TableName,
-    missing: &[&str],
+    privileges: &TablePrivileges,
     report: &mut Report,
-) -> Result<(), postgres::Error> {
-    if missing.is_empty() {
-        report.ok(subject, format!("{table} exists, and the role has all privileges that it needs"));
-        return Ok(());
+) {
+    let (role, lacking) = (&privileges.role, privileges.lacking.join(", "));
+    match privileges.grant(table) {
+        None => has_all(subject, table, report),
+        Some(grant) => report.error(subject, format!("role {role} lacks {lacking} on {table}"), grant),
     }
-    let role: String = client.query_one("SELECT current_user::text", &[])?.get(0);
-    let missing = missing.join(", ");
-    report.error(
-        subject,
-        format!("role {role} lacks {missing} on {table}"),
-        format!("GRANT {missing} ON {} TO {}", table.sql(), ident(&role)),
-    );
-    Ok(())
+}
+
+fn has_all(subject: &str, table: &TableName, report: &mut Report) {
+    report.ok(subject, format!("{table} exists, and the role has all privileges that it needs"));
 }
 
 /// Reports the columns of a table that the role may not write, although it may write others.
@@ -139,7 +111,7 @@ pub(super) fn on_columns(
             ),
             grant,
         ),
-        None => privileges(client, subject, table, &[], report)?,
+        None => has_all(subject, table, report),
     }
     Ok(())
 }

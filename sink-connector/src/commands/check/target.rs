@@ -7,9 +7,7 @@ use shared::output::counted;
 
 use super::dry_run::{prepare, table_of};
 use super::finding::Report;
-use super::privileges::{
-    OwnTable, may_create, missing_privileges, needed, on_columns, own_table, privileges,
-};
+use super::privileges::{OwnTable, may_create, needed, on_columns, own_table, privileges};
 use crate::commands::postgres as connect;
 use crate::config::{Config, DeadLetters};
 use crate::positions::stored::Offsets;
@@ -19,6 +17,7 @@ use crate::postgres::session::{Connections, NO_POOLER, POOLER, exists, is_pooled
 use crate::postgres::sql::{TableName, ident};
 use crate::rejects::dead_letters::DeadLetters as StoredDeadLetters;
 use crate::table::catalog::Table;
+use crate::table::grants::TablePrivileges;
 use crate::table::plan::{Mode, Plan};
 use crate::table::plan_cache::Target;
 
@@ -165,11 +164,10 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
             properties(client, &subject, &table, report)?;
         }
         let plan = Plan::new(&target.wanted, &table);
-        if exists {
-            let missing = missing_privileges(client, name, needed(&target.wanted))?;
+        if exists && let Some(granted) = TablePrivileges::read(client, name, needed(&target.wanted))? {
             match &plan {
-                Ok(plan) if missing.is_empty() => on_columns(client, &subject, plan, report)?,
-                _ => privileges(client, &subject, name, &missing, report)?,
+                Ok(plan) if granted.lacking.is_empty() => on_columns(client, &subject, plan, report)?,
+                _ => privileges(&subject, name, &granted, report),
             }
         }
         client.batch_execute("ROLLBACK")?;

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use shared::output::counted;
 
+use super::lock_watch::LockWatch;
 use super::{Output, Usage, postgres, print_json};
 use crate::config::{self, Config};
 use crate::decode::Reason;
@@ -99,6 +100,8 @@ pub struct ListArgs {
 }
 
 /// The key that names the table.
+/// The privileges to delete dead letters.
+const TO_DELETE: &[&str] = &["SELECT", "DELETE"];
 const TABLE_KEY: &str = "errors.dead_letter_table";
 
 /// Flags of `dead-letters replay`.
@@ -129,7 +132,7 @@ impl DeadLettersCommand {
     fn privileges(&self) -> &'static [&'static str] {
         match self {
             Self::List(_) | Self::Discard(DiscardArgs { execute: false, .. }) => &["SELECT"],
-            Self::Discard(_) | Self::Replay(_) => &["SELECT", "DELETE"],
+            Self::Discard(_) | Self::Replay(_) => TO_DELETE,
         }
     }
 
@@ -232,7 +235,7 @@ pub fn run(config: &Config, command: &DeadLettersCommand) -> anyhow::Result<Exit
     match done.map_err(anyhow::Error::downcast::<::postgres::Error>) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Ok(error)) => {
-            Err(postgres::unusable(&mut connection, &table, TABLE_KEY, command.privileges(), error).into())
+            Err(postgres::unreadable(&mut connection, &table, TABLE_KEY, command.privileges(), error).into())
         }
         Err(Err(other)) => Err(other),
     }
@@ -261,7 +264,12 @@ fn discard(
 ) -> anyhow::Result<()> {
     let filter = args.filter.filter();
     let discarded = if args.execute {
-        i64::try_from(dead_letters.discard(connection, &filter)?)?
+        let locks = LockWatch::over(config, connection)?;
+        let discarded = dead_letters.discard(connection, &filter).map_err(|error| {
+            let (table, failure) = (TableName::parse(dead_letters.table()), locks.explain(error.into()));
+            postgres::unusable(connection, &table, TABLE_KEY, TO_DELETE, &failure)
+        });
+        i64::try_from(discarded?)?
     } else {
         dead_letters.count(connection, &filter)?
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use shared::output::counted;
 
+use super::TO_DELETE;
 use super::replayed::{Failures, Replayed, failures, still_fail};
 use crate::batch::Batch;
 use crate::commands::lock_watch::LockWatch;
@@ -27,6 +28,7 @@ use crate::table::plan_cache::Plans;
 use crate::types::{Offset, TopicPartition};
 use crate::writer::bisect::LastWritten;
 use crate::writer::connection::WriterConnection;
+use crate::writer::permission;
 use crate::writer::strategy::Strategy;
 use crate::writer::transaction::{Attempt, AttemptContext, Ladders, RolledBack, attempt};
 
@@ -169,7 +171,10 @@ impl Replay<'_> {
         let mut strategy = Strategy::Whole;
         for _ in 0..ATTEMPTS {
             let stored = self.dead_letters.read(self.connection.client(), filter, after, self.size);
-            let stored = stored.map_err(Failure::from)?;
+            let stored = match stored {
+                Ok(stored) => stored,
+                Err(error) => return Err(self.name_grant(&Batch::default(), error.into())?.into()),
+            };
             let Some(last) =
                 stored.last().map(|dead_letter| (dead_letter.partition.clone(), dead_letter.offset))
             else {
@@ -213,7 +218,7 @@ impl Replay<'_> {
                     strategy = Strategy::Confirm;
                 }
                 Err(failure) | Ok(Attempt::Unanswered { failure, .. }) => {
-                    let failure = self.locks.explain(failure);
+                    let failure = self.name_grant(&batch, self.locks.explain(failure))?;
                     if self.gives_up(&stored, failure, replayed)? {
                         return Ok(Some(last));
                     }
@@ -268,6 +273,17 @@ impl Replay<'_> {
         }
         replayed.given_up(single, &failure);
         Ok(true)
+    }
+
+    /// Adds the missing GRANT to the failure. The session that failed cannot be asked any more.
+    fn name_grant(&mut self, batch: &Batch, mut failure: Failure) -> Result<Failure, ReplayError> {
+        if failure.permission_denied() {
+            self.reconnect()?;
+            let own = [(self.dead_letters.table(), TO_DELETE)];
+            permission::name_grant(self.connection.client(), batch, &own, &mut failure)
+                .map_err(Failure::from)?;
+        }
+        Ok(failure)
     }
 
     fn committed(&mut self, counts: &BatchCounts, still_failing: Failures, replayed: &mut Replayed) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use postgres::Client;
 
 use crate::commands::kafka::{CommandError, Kafka};
-use crate::commands::postgres::unusable;
+use crate::commands::postgres::unreadable;
 use crate::config::Config;
 use crate::positions::first::{BeginsBy, FirstPositionError, FirstPositions, check_owner, watermarks};
 use crate::positions::stopped::Stopped;
@@ -57,8 +57,6 @@ pub struct Statuses {
     pub unread: Vec<Unread>,
 }
 
-const SELECT: &[&str] = &["SELECT"];
-
 /// A topic or a partition whose status could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", self.name())]
@@ -104,6 +102,8 @@ impl Statuses {
     }
 }
 
+const SELECT: &[&str] = &["SELECT"];
+
 /// Reads the status of every partition of `topics`.
 pub fn read(
     config: &Config,
@@ -125,7 +125,7 @@ pub fn read(
     let mut reader = Reader { kafka, firsts, group_refused: None };
     let exists = offsets
         .exists(client)
-        .map_err(|error| unusable(client, &offsets_table, "offsets.table", SELECT, error))?;
+        .map_err(|error| unreadable(client, &offsets_table, "offsets.table", SELECT, error))?;
     let mut statuses = Statuses::default();
     for (topic, partitions) in topics {
         let table = TableName::parse(&config.topic(topic).table);
@@ -137,7 +137,7 @@ pub fn read(
             target_id: match exists {
                 true => offsets
                     .target_id(client, &table)
-                    .map_err(|error| unusable(client, &table, "sink.table", SELECT, error))?,
+                    .map_err(|error| unreadable(client, &table, "sink.table", SELECT, error))?,
                 false => None,
             },
         };
@@ -156,7 +156,7 @@ pub fn read(
             let stored = match exists {
                 true => offsets
                     .read(client, partition)
-                    .map_err(|error| unusable(client, &offsets_table, "offsets.table", SELECT, error))?,
+                    .map_err(|error| unreadable(client, &offsets_table, "offsets.table", SELECT, error))?,
                 false => None,
             };
             match reader.status(partition, stored, &owner) {

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::partition_status::{self, PartitionStatus};
 use super::{ResetArgs, To};
 use crate::commands::kafka::{Kafka, names};
+use crate::commands::lock_watch::LockWatch;
 use crate::commands::{Output, Usage, postgres, print_json};
 use crate::config::Config;
 use crate::kafka::consumer::list_of;
@@ -18,6 +19,8 @@ use crate::positions::first::{KAFKA_TIMEOUT, commit_metadata};
 use crate::positions::stored::StoredPosition;
 use crate::postgres::failure::Failure;
 use crate::postgres::session::Connection;
+use crate::postgres::sql::TableName;
+use crate::table::grants::ON_OWN;
 use crate::types::{Offset, TopicPartition};
 
 /// One line of the plan.
@@ -160,7 +163,7 @@ fn at_time(
 
 fn store(config: &Config, client: &mut Connection, plan: &[Move]) -> anyhow::Result<()> {
     let offsets = partition_status::offsets_of(config);
-    let mut transact = || -> Result<(), Failure> {
+    let transact = |client: &mut Connection| -> Result<(), Failure> {
         offsets.create(client)?;
         offsets.migrate(client)?;
         let mut transaction = client.transaction()?;
@@ -171,7 +174,14 @@ fn store(config: &Config, client: &mut Connection, plan: &[Move]) -> anyhow::Res
         }
         Ok(transaction.commit()?)
     };
-    transact().with_context(|| format!("cannot write to {}", config.offsets.table))
+    let locks = LockWatch::over(config, client)?;
+    match transact(client) {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            let (table, failure) = (TableName::parse(&config.offsets.table), locks.explain(failure));
+            Err(postgres::unusable(client, &table, "offsets.table", ON_OWN, &failure).into())
+        }
+    }
 }
 
 /// The positions in Kafka are for lag tools. The sink starts from PostgreSQL even if this fails.

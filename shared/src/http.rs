@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     struct Fixed {
-        well: bool,
+        healthy: bool,
     }
 
     impl Endpoints for Fixed {
@@ -256,18 +256,18 @@ mod tests {
         }
         fn live(&self) -> Result<(), Stuck> {
             let stuck = Stuck { name: "poll loop", idle: Duration::from_secs(31) };
-            if self.well { Ok(()) } else { Err(stuck) }
+            if self.healthy { Ok(()) } else { Err(stuck) }
         }
         fn ready(&self) -> Result<Value, Value> {
-            if self.well { Ok(json!({"ready": true})) } else { Err(json!({"reason": "no database"})) }
+            if self.healthy { Ok(json!({"ready": true})) } else { Err(json!({"reason": "no database"})) }
         }
         fn status(&self) -> Value {
             json!({"connector": "x"})
         }
     }
 
-    fn server(well: bool) -> Server {
-        serve(([127, 0, 0, 1], 0).into(), Arc::new(Fixed { well })).unwrap()
+    fn server(healthy: bool) -> Server {
+        serve(([127, 0, 0, 1], 0).into(), Arc::new(Fixed { healthy })).unwrap()
     }
 
     /// Head and body of the answer to one request on a connection of its own.
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unwell_answers_503_with_the_reason() {
+    fn what_is_unhealthy_answers_503_with_the_reason() {
         let server = server(false);
         for (path, reason) in [("/livez", "the poll loop has not run for 31 s"), ("/readyz", "no database")] {
             let (head, body) = ask(&server, "GET", path);
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn a_taken_port_is_an_error_that_names_address_and_key() {
         let first = server(true);
-        let error = serve(first.local_addr(), Arc::new(Fixed { well: true })).unwrap_err().to_string();
+        let error = serve(first.local_addr(), Arc::new(Fixed { healthy: true })).unwrap_err().to_string();
         assert!(error.contains(&first.local_addr().to_string()), "{error}");
         assert!(error.contains("http.listen"), "{error}");
     }

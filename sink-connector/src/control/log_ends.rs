@@ -13,7 +13,7 @@ use crate::kafka::list_offsets;
 use crate::kafka::query::QueryError;
 use crate::kafka::topic_ids::{DescribeError, Described, describe};
 use crate::kafka::topics::Topics;
-use crate::messages::events::{Event, Watermarks};
+use crate::messages::events::{self, Event, Watermarks};
 use crate::messages::requests::{CompareTopics, ReadLogEnds, WatchedPartitions};
 use crate::observe::health::{Component, Health};
 use crate::types::{Offset, TopicPartition};
@@ -119,7 +119,7 @@ impl LogEnds {
             }
         }
         let leaders_answer = unanswered && all > 0 && found.len() == all;
-        self.notify(Event::Watermarks(found));
+        events::send(&self.events, Event::Watermarks(found));
         trouble.filter(|_| !leaders_answer).map_or(Ok(()), Err)
     }
 
@@ -128,7 +128,7 @@ impl LogEnds {
         topics.sort_unstable();
         if self.topics.by_name() && topics != self.found {
             self.found.clone_from(&topics);
-            self.notify(Event::Topics(topics));
+            events::send(&self.events, Event::Topics(topics));
         }
     }
 
@@ -173,7 +173,7 @@ impl LogEnds {
             ends.insert(partition, high);
         }
         self.wants_goal = false;
-        self.notify(Event::Goal(ends));
+        events::send(&self.events, Event::Goal(ends));
         Ok(())
     }
 
@@ -196,11 +196,5 @@ impl LogEnds {
             }
         }
         Ok(unreadable)
-    }
-
-    fn notify(&self, event: Event) {
-        if self.events.send(event).is_err() {
-            tracing::debug!("the source has ended");
-        }
     }
 }

@@ -16,7 +16,7 @@ use shared::repeated::RepeatedFailures;
 
 use crate::config::AutoOffsetReset;
 use crate::kafka::consumer::Consumer;
-use crate::messages::events::Event;
+use crate::messages::events::{self, Event};
 use crate::messages::progress::{AllProgress, Phase, Progress};
 use crate::messages::requests::{PositionQuery, Request};
 use crate::observe::health::Component;
@@ -82,7 +82,7 @@ pub(crate) struct PostgresControl {
 /// A position query without an answer.
 #[derive(Clone, Debug)]
 struct Pending {
-    question: PositionQuery,
+    query: PositionQuery,
     since: Instant,
     /// Where the log ended when the partition was assigned, for `auto_offset_reset = latest`.
     end: Option<Offset>,
@@ -107,7 +107,7 @@ impl PostgresControl {
     pub(crate) fn run(mut self) {
         let mut next_probe = Instant::now();
         while !self.progress.abandoned() {
-            match self.context.requests.recv_timeout(self.tick()) {
+            match self.context.requests.recv_deadline(next_probe.min(Instant::now() + TICK)) {
                 Ok(request) => {
                     if self.accept(request) {
                         next_probe = Instant::now();
@@ -125,19 +125,14 @@ impl PostgresControl {
         }
     }
 
-    fn tick(&self) -> Duration {
-        let unanswered = self.context.unanswered.lock();
-        if unanswered.pending.is_empty() && unanswered.read_all.is_empty() { TICK } else { TICK / 4 }
-    }
-
     /// Notes a request. True if it is to be answered at once.
     fn accept(&mut self, request: Request) -> bool {
         let mut unanswered = self.context.unanswered.lock();
         match request {
-            Request::Resolve(questions) => {
-                for question in questions {
-                    let pending = Pending { question, since: Instant::now(), end: None };
-                    unanswered.pending.insert(pending.question.partition.clone(), pending);
+            Request::Resolve(queries) => {
+                for query in queries {
+                    let pending = Pending { query, since: Instant::now(), end: None };
+                    unanswered.pending.insert(pending.query.partition.clone(), pending);
                 }
                 true
             }
@@ -176,22 +171,18 @@ impl PostgresControl {
             return;
         }
         match outcome {
-            Ok(()) => {
-                self.shared.health.recovered(&Component::Postgres);
+            Ok(without_plan) => {
                 if !was_ok {
                     // Ends all waits for PostgreSQL.
                     self.shared.wakeup.notify();
                 }
+                if without_plan {
+                    self.disconnect();
+                }
             }
+            Err(failure) if failure.connecting => {}
             Err(failure) => {
-                // A plan that failed is recorded under its table; PostgreSQL itself is reachable.
-                let table = self.shared.plans.topics().iter().any(|t| !self.table_is_ok(t));
-                if failure.connecting {
-                    return;
-                }
-                if !table || failure.connection_lost && failure.sqlstate.is_none() {
-                    self.shared.health.fail(Component::Postgres, failure.to_string());
-                }
+                self.shared.health.fail(Component::Postgres, failure.to_string());
                 self.disconnect();
             }
         }
@@ -222,7 +213,8 @@ impl PostgresControl {
         self.shared.health.is_ok(&Component::Table(table))
     }
 
-    fn work(&mut self) -> Result<(), Failure> {
+    /// True if a table has no plan, the cause of which is recorded under the table: PostgreSQL itself is reachable.
+    fn work(&mut self) -> Result<bool, Failure> {
         let trouble = self.note_ends();
         self.step();
         self.connect()?;
@@ -261,7 +253,7 @@ impl PostgresControl {
         self.resolve(trouble)?;
         // Last, or a repeated failure would flap between failed and healthy.
         shared.health.recovered(&Component::Postgres);
-        without_plan.map_or(Ok(()), Err)
+        Ok(without_plan)
     }
 
     /// Reads the stored positions of all partitions of the topics that were asked for.
@@ -277,19 +269,19 @@ impl PostgresControl {
             all.extend(self.shared.offsets.read_topic(connection, topic)?);
         }
         self.context.unanswered.lock().read_all.retain(|topic| !topics.contains(topic));
-        self.send(Event::Stored(all));
+        events::send(&self.context.events, Event::Stored(all));
         Ok(())
     }
 
     /// Creates the missing plans, of named topics and of those found by a pattern. A table that cannot be written holds back
-    /// its own topic only: the first failure of that kind is returned inside `Ok`.
-    fn renew_plans(&mut self) -> Result<Option<Failure>, Failure> {
+    /// its own topic only: then true is returned.
+    fn renew_plans(&mut self) -> Result<bool, Failure> {
         let shared = Arc::clone(&self.shared);
         let mut topics: BTreeSet<String> = shared.plans.topics().into_iter().collect();
         topics.extend(
             self.context.unanswered.lock().pending.keys().map(|partition| partition.topic.to_string()),
         );
-        let mut first = None;
+        let mut without_plan = false;
         for topic in &topics {
             if shared.plans.get(topic).is_some() && self.table_is_ok(topic) {
                 continue;
@@ -300,19 +292,16 @@ impl PostgresControl {
                 Ok(_) => shared.wakeup.notify(),
                 // No answer from the server: the connection is lost, and the next topic would fail as well.
                 Err(failure) if failure.connection_lost && failure.sqlstate.is_none() => return Err(failure),
-                Err(failure) => {
-                    first.get_or_insert(failure);
-                }
+                Err(_) => without_plan = true,
             }
         }
-        Ok(first)
+        Ok(without_plan)
     }
 
     fn connect(&mut self) -> Result<(), Failure> {
         if self.connection.is_none() {
             let mut connection = self.shared.connections.open()?;
-            let backend = session::backend(&mut connection)?;
-            self.progress.connected(backend.pid);
+            self.progress.connected(session::backend_pid(&mut connection)?);
             self.connection = Some(connection);
         }
         Ok(())
@@ -347,13 +336,6 @@ impl PostgresControl {
                     tracing::warn!(%error, times, "{problem}");
                 }
             }
-        }
-    }
-
-    fn send(&self, event: Event) {
-        // The source ends only when the process does.
-        if self.context.events.send(event).is_err() {
-            tracing::debug!("the source has ended");
         }
     }
 }

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::kafka::consumer::Consumer;
 use crate::kafka::topic_ids::{DescribeError, topic_ids};
-use crate::messages::events::Event;
+use crate::messages::events::{self, Event};
 use crate::messages::requests::CompareTopics;
 use crate::positions::first::KAFKA_TIMEOUT;
 
@@ -54,7 +54,7 @@ impl TopicIds {
                         "topic {topic} was deleted and recreated (id {before}, now {id}): the stored position is not valid \
                          in the new topic. Set it with `sink-connector offsets reset`"
                     );
-                    self.notify(Event::Recreated { topic: Arc::clone(&topic), why });
+                    events::send(&self.events, Event::Recreated { topic: Arc::clone(&topic), why });
                 }
                 // A broker before 2.8 has no topic ids.
                 (_, _) => {}
@@ -64,13 +64,7 @@ impl TopicIds {
             }
             same.push(topic);
         }
-        self.notify(Event::SameTopics { at: requested, topics: same });
+        events::send(&self.events, Event::SameTopics { at: requested, topics: same });
         Ok(())
-    }
-
-    fn notify(&self, event: Event) {
-        if self.events.send(event).is_err() {
-            tracing::debug!("the source has ended");
-        }
     }
 }

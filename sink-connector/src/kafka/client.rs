@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList, TopicPartitionListElem};
 
 use crate::kafka::commits::{CommitOutcome, Commits};
-use crate::kafka::consumer::{Consumer, Rebalanced, cooperative, list_of, partitions_of};
+use crate::kafka::consumer::{Consumer, Rebalanced, cooperative, list_of, list_to_commit, partitions_of};
 use crate::kafka::headers;
 use crate::kafka::record::Incoming;
 use crate::types::{Offset, Partition, TopicPartition};
@@ -157,13 +157,8 @@ impl Client for RdKafka {
     }
 
     fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        for (partition, next) in positions {
-            let mut element = list.add_partition(&partition.topic, partition.partition.0);
-            element.set_metadata(&self.commit_metadata);
-            element.set_offset(KafkaOffset::Offset(next.0))?;
-        }
-        self.commits.send(&list)
+        let positions = positions.iter().map(|(partition, next)| (partition, *next));
+        self.commits.send(&list_to_commit(positions, &self.commit_metadata)?)
     }
 
     fn commit_outcomes(&mut self) -> Vec<CommitOutcome> {

@@ -271,6 +271,20 @@ pub(crate) fn list_of<'a>(
     Ok(list)
 }
 
+/// Positions to commit, each with this metadata.
+pub(crate) fn list_to_commit<'a>(
+    positions: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
+    metadata: &str,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (partition, next) in positions {
+        let mut element = list.add_partition(&partition.topic, partition.partition.0);
+        element.set_offset(KafkaOffset::Offset(next.0))?;
+        element.set_metadata(metadata);
+    }
+    Ok(list)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,6 +45,13 @@ pub(crate) enum Event {
     Stored(Vec<(TopicPartition, Offset)>),
 }
 
+/// Sends an event to the source, which ends only when the process does.
+pub(crate) fn send(events: &crossbeam_channel::Sender<Event>, event: Event) {
+    if events.send(event).is_err() {
+        tracing::debug!("the source has ended");
+    }
+}
+
 /// The beginning and end of a partition's log, for a reader of committed records.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watermarks {

@@ -42,10 +42,10 @@ impl Ledger {
 
     /// The position of a stopped partition is read again, because the cause may be over. Returns the epoch of the query; `None`
     /// if it can only end by an act of the operator.
-    pub(crate) fn ask_again(&mut self, partition: &TopicPartition) -> Option<u64> {
+    pub(crate) fn query_again(&mut self, partition: &TopicPartition) -> Option<u64> {
         self.epochs += 1;
         let epoch = self.epochs;
-        self.partitions.get_mut(partition)?.asks_again(epoch).then_some(epoch)
+        self.partitions.get_mut(partition)?.is_queried_again(epoch).then_some(epoch)
     }
 
     /// One partition.

@@ -81,12 +81,12 @@ impl AssignedPartition {
 
     /// The cause of its stop may be over, without an act of the operator here: its position is read again by the query with
     /// this epoch. It stays stopped until there is an answer. False if the cause cannot end so.
-    pub(crate) fn asks_again(&mut self, epoch: u64) -> bool {
-        let asks = self.may_recover();
-        if asks {
+    pub(crate) fn is_queried_again(&mut self, epoch: u64) -> bool {
+        let queried = self.may_recover();
+        if queried {
             self.epoch = epoch;
         }
-        asks
+        queried
     }
 
     /// It has stopped, and goes on if the table that its position belongs to is back.

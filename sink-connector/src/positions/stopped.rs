@@ -1,10 +1,10 @@
-//! Why a partition is not read until an operator acts.
+//! Why a partition is not read.
 
 use std::fmt;
 
 use crate::types::Offset;
 
-/// Why a partition is not consumed until the operator acts. The others go on.
+/// Why a partition is not consumed until an operator acts, or until its former table is back. The others go on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Stopped {
     /// Kafka holds a commit of ours, PostgreSQL has no position.

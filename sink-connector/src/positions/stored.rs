@@ -243,7 +243,7 @@ impl Offsets {
         partition: &TopicPartition,
         stored: &StoredPosition,
     ) -> Result<(), postgres::Error> {
-        client.batch_execute(&format!(
+        let stored = client.batch_execute(&format!(
             "BEGIN; SET LOCAL synchronous_commit = on; \
              INSERT INTO {} (connector, topic, partition, next_offset, cluster_id, group_id, target_table, topic_id) \
              VALUES ({}, {}, {}, {}, {}, {}, {}, {}) ON CONFLICT DO NOTHING; COMMIT",
@@ -256,7 +256,13 @@ impl Offsets {
             literal(&stored.owner.group_id),
             literal(&stored.owner.target_table),
             stored.owner.topic_id.as_deref().map_or_else(|| "NULL".to_owned(), literal),
-        ))
+        ));
+        if stored.is_err()
+            && let Err(error) = client.batch_execute("ROLLBACK")
+        {
+            tracing::debug!(%error, "the connection was lost");
+        }
+        stored
     }
 
     /// Whether the table exists.

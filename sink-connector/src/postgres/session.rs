@@ -152,18 +152,11 @@ impl HandleError<Failure> for Remember {
     }
 }
 
-/// What identifies a session: distinguishes it from a later one with the same pid.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Backend {
-    /// Its process id.
-    pub pid: i32,
-}
-
-/// The backend of a connection.
-pub(crate) fn backend(client: &mut Client) -> Result<Backend, postgres::Error> {
+/// The process id of a connection's backend.
+pub(crate) fn backend_pid(client: &mut Client) -> Result<i32, postgres::Error> {
     // Without a name: behind a pooler, the statement of another session may have that name.
     let rows = client.query_typed("SELECT pg_catalog.pg_backend_pid()", &[])?;
-    Ok(Backend { pid: rows.first().expect("a SELECT without FROM has one row").get(0) })
+    Ok(rows.first().expect("a SELECT without FROM has one row").get(0))
 }
 
 /// What is wrong if sessions and backends are not the same.
@@ -178,12 +171,12 @@ const POOLER_ATTEMPTS: usize = 3;
 /// Whether a session has several backends, or shares one with the other session: a pooler assigns it for one transaction. What a
 /// session sets and prepares is then another one's.
 pub(crate) fn is_pooled(one: &mut Client, mut other: Option<&mut Client>) -> Result<bool, postgres::Error> {
-    let first = backend(one)?;
+    let first = backend_pid(one)?;
     for _ in 0..POOLER_ATTEMPTS {
         // Twice in a row: a pooler that uses its backends by turns gives two alternating sessions always the same ones.
-        let own = [backend(one)?, backend(one)?];
-        let others = other.as_deref_mut().map(backend).transpose()?;
-        if own.iter().any(|backend| *backend != first || Some(*backend) == others) {
+        let own = [backend_pid(one)?, backend_pid(one)?];
+        let others = other.as_deref_mut().map(backend_pid).transpose()?;
+        if own.iter().any(|pid| *pid != first || Some(*pid) == others) {
             return Ok(true);
         }
     }
@@ -233,7 +226,7 @@ pub(crate) fn end_frozen_owners(
     Ok(rows.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect())
 }
 
-/// Ends one backend, if it still belongs to this role and connector.
+/// Ends one backend, if it belongs to this role and connector.
 pub(crate) fn end_backend(client: &mut Client, pid: i32) -> Result<(), postgres::Error> {
     client.execute(
         "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a \

@@ -28,7 +28,7 @@ use crate::types::{Offset, TopicPartition};
 /// Time-out of one dead letter. Short, because rows are locked meanwhile; failures are retried.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// Time-out of a dead letter after shutdown was requested.
-const LEAVE_RESERVE: Duration = Duration::from_secs(1);
+const SHUTDOWN_ACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time-out of the check whether the topic exists.
 const METADATA: Duration = Duration::from_secs(2);
 /// How often the wait checks for shutdown.
@@ -216,10 +216,10 @@ impl DeadLetterTopic {
             waiting += 1;
         }
         drop(reports_in);
-        let mut hurried: Option<Instant> = None;
+        let mut shutdown_deadline: Option<Instant> = None;
         while waiting > 0 {
             if self.shutdown.requested() {
-                hurried.get_or_insert_with(|| Instant::now() + LEAVE_RESERVE);
+                shutdown_deadline.get_or_insert_with(|| Instant::now() + SHUTDOWN_ACK_TIMEOUT);
             }
             match reports.recv_timeout(LOOK) {
                 Ok((number, Ok(()))) => {
@@ -228,7 +228,7 @@ impl DeadLetterTopic {
                     waiting -= 1;
                 }
                 Ok((_, Err(error))) => return Err(self.failure(&error)),
-                Err(RecvTimeoutError::Timeout) if Instant::now() < hurried.unwrap_or(deadline) => {}
+                Err(RecvTimeoutError::Timeout) if Instant::now() < shutdown_deadline.unwrap_or(deadline) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     return Err(Failure::transient(self.text("the broker does not acknowledge them")));
                 }

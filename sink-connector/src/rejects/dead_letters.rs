@@ -28,13 +28,14 @@ const LAST_MS: i64 = 9_000_000_000_000_000;
 pub(crate) struct DeadLetters {
     table: String,
     connector: String,
-    place: LedgerEntry,
+    destination: Destination,
     /// Read at the first dead letter.
     any_text: OnceLock<bool>,
 }
 
+/// Where dead letters go.
 #[derive(Clone)]
-enum LedgerEntry {
+enum Destination {
     Table,
     Topic(Arc<DeadLetterTopic>),
     Nowhere,
@@ -86,7 +87,7 @@ impl DeadLetters {
         Self {
             table: table.sql(),
             connector: connector.to_owned(),
-            place: LedgerEntry::Table,
+            destination: Destination::Table,
             any_text: OnceLock::new(),
         }
     }
@@ -94,13 +95,13 @@ impl DeadLetters {
     /// Stores dead letters in a topic only.
     #[must_use]
     pub(crate) fn into_topic(self, topic: DeadLetterTopic) -> Self {
-        Self { place: LedgerEntry::Topic(Arc::new(topic)), ..self }
+        Self { destination: Destination::Topic(Arc::new(topic)), ..self }
     }
 
     /// Stores nothing, for dry runs with a dead letter topic.
     #[must_use]
     pub(crate) fn into_nowhere(self) -> Self {
-        Self { place: LedgerEntry::Nowhere, ..self }
+        Self { destination: Destination::Nowhere, ..self }
     }
 
     pub(crate) fn table(&self) -> &str {
@@ -109,7 +110,7 @@ impl DeadLetters {
 
     /// A table of somebody else that has its name.
     pub(crate) fn foreign(&self, client: &mut Client) -> Result<Option<ForeignTable>, postgres::Error> {
-        if !matches!(self.place, LedgerEntry::Table) {
+        if !matches!(self.destination, Destination::Table) {
             return Ok(None);
         }
         ForeignTable::find(client, &self.table, Self::COLUMNS)
@@ -117,7 +118,7 @@ impl DeadLetters {
 
     /// Creates the table if it is used and missing.
     pub(crate) fn create(&self, client: &mut Client) -> Result<(), Failure> {
-        if !matches!(self.place, LedgerEntry::Table) {
+        if !matches!(self.destination, Destination::Table) {
             return Ok(());
         }
         crate::postgres::session::create_unless_there(
@@ -150,10 +151,10 @@ impl DeadLetters {
         batch: &Batch,
         dead_letters: &[DeadLetter<'_>],
     ) -> Result<(), Failure> {
-        match &self.place {
-            LedgerEntry::Table => {}
-            LedgerEntry::Topic(topic) => return topic.send(batch, dead_letters),
-            LedgerEntry::Nowhere => return Ok(()),
+        match &self.destination {
+            Destination::Table => {}
+            Destination::Topic(topic) => return topic.send(batch, dead_letters),
+            Destination::Nowhere => return Ok(()),
         }
         self.insert(client, batch, dead_letters).map_err(|error| {
             let mut failure = Failure::from(error);
@@ -168,7 +169,7 @@ impl DeadLetters {
     }
 
     pub(crate) fn committed(&self, batch: &Batch) {
-        if let LedgerEntry::Topic(topic) = &self.place {
+        if let Destination::Topic(topic) = &self.destination {
             topic.committed(batch);
         }
     }

@@ -149,27 +149,33 @@ pub(crate) fn all_stopped(ledger: &Ledger) -> bool {
 /// Whether every assigned partition is at its end with everything stored, or its breaker is open. The watermarks must
 /// have been received after `since`.
 pub(crate) fn at_the_end_except_held(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
+    every_active(ledger, ends, since, |entry| entry.held().is_some() || is_at_end(entry))
+}
+
+/// Whether every assigned partition is at its end with everything stored. The watermarks must have been received after
+/// `since`.
+pub(crate) fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
+    every_active(ledger, ends, since, is_at_end)
+}
+
+/// Whether all positions are known, and `done` holds for all partitions that have not stopped, with watermarks that were
+/// received after `since`.
+fn every_active(
+    ledger: &Ledger,
+    ends: &Ends,
+    since: Instant,
+    done: impl Fn(&AssignedPartition) -> bool,
+) -> bool {
     ends.received.is_some_and(|received| received >= since)
         && ledger.iter().all(|(_, entry)| match entry.phase() {
             Phase::Resolving => false,
-            Phase::Active => entry.held().is_some() || is_at_end(entry),
+            Phase::Active => done(entry),
             Phase::Stopped(_) => true,
         })
 }
 
 fn is_at_end(entry: &AssignedPartition) -> bool {
     entry.stored() == entry.next() && entry.end() == Some(entry.stored())
-}
-
-/// Whether every assigned partition is at its end with everything stored. The watermarks must have been received after
-/// `since`.
-pub(crate) fn at_the_end(ledger: &Ledger, ends: &Ends, since: Instant) -> bool {
-    ends.received.is_some_and(|received| received >= since)
-        && ledger.iter().all(|(_, entry)| match entry.phase() {
-            Phase::Resolving => false,
-            Phase::Active => is_at_end(entry),
-            Phase::Stopped(_) => true,
-        })
 }
 
 #[cfg(test)]

@@ -3,10 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::bounds::{self, StoppedBy};
-use super::{Command, Next, Source};
-
-/// The longest wait without a turn.
-const WAIT: Duration = Duration::from_millis(100);
+use super::{Command, Next, Source, WAIT};
 
 /// How old the ends of the logs may be for a run to end because it is idle. They are read every second.
 const ENDS_AGE: Duration = Duration::from_secs(3);

@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Command, Next, Source};
+use super::{Command, Next, Source, WAIT};
 
 /// How long the source waits for a busy writer without polling. After that it pauses the writer's partitions and polls
 /// again. Pausing drops prefetched records, so it is for outages, not for flow control.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
-/// The longest wait without a turn.
-const WAIT: Duration = Duration::from_millis(100);
 
 impl Source {
     /// Hands every batch that is due to its writer, if the writer is idle.

@@ -54,6 +54,8 @@ use crate::types::{Offset, TopicPartition};
 const POLL: Duration = Duration::from_millis(50);
 /// How long a poll waits when a batch is open.
 const POLL_BUSY: Duration = Duration::from_millis(1);
+/// The longest wait without a turn, while nothing is polled.
+const WAIT: Duration = Duration::from_millis(100);
 /// The interval of ticks.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -159,7 +161,7 @@ pub(crate) struct Source {
     parked: ParkedTables,
     beyond_log_ends: BeyondLogEnds,
     /// Ticks until the positions of stopped partitions are read again.
-    ticks_to_ask: u32,
+    ticks_to_query: u32,
     pauses: Pauses,
     kafka_commits: KafkaCommits,
     next_tick: Instant,
@@ -193,7 +195,7 @@ impl Source {
             breakers: OpenBreakers::default(),
             parked: ParkedTables::default(),
             beyond_log_ends: BeyondLogEnds::default(),
-            ticks_to_ask: 0,
+            ticks_to_query: 0,
             pauses: Pauses::default(),
             kafka_commits: KafkaCommits::new(now),
             next_tick: now,

@@ -139,9 +139,8 @@ impl Source {
     /// The reaction to an event while the writers are drained and no more records are taken.
     pub(super) fn on_event_while_draining(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Report(_) | Event::Recreated { .. } => self.on_event(event, now),
+            Event::Report(_) | Event::Recreated { .. } | Event::Replaced { .. } => self.on_event(event, now),
             Event::SameTopics { at, topics } => self.on_same_topics(at, &topics),
-            Event::Replaced { writer, .. } => self.lanes[writer].in_flight = None,
             Event::Topics(_)
             | Event::Resolved(_)
             | Event::Watermarks(_)

@@ -16,7 +16,7 @@ use crate::types::{Offset, TopicPartition};
 const CONFIRM: (u32, Duration) = (3, Duration::from_secs(10));
 
 /// Ticks between two queries for the positions of partitions whose table may be back.
-const ASK_EVERY: u32 = 3;
+const QUERY_EVERY: u32 = 3;
 
 /// A position beyond the end of its log.
 #[derive(Debug)]
@@ -107,15 +107,15 @@ impl Source {
     }
 
     /// Reads the positions of partitions again that have stopped for a cause that may be over: the table is back.
-    pub(super) fn ask_about_stopped(&mut self) {
-        self.ticks_to_ask = self.ticks_to_ask.saturating_sub(1);
-        if self.ticks_to_ask > 0 {
+    pub(super) fn query_stopped(&mut self) {
+        self.ticks_to_query = self.ticks_to_query.saturating_sub(1);
+        if self.ticks_to_query > 0 {
             return;
         }
-        self.ticks_to_ask = ASK_EVERY;
+        self.ticks_to_query = QUERY_EVERY;
         let mut queries = Vec::new();
         for partition in self.ledger.select(|_, entry| entry.may_recover()) {
-            if let Some(epoch) = self.ledger.ask_again(&partition) {
+            if let Some(epoch) = self.ledger.query_again(&partition) {
                 queries.push(PositionQuery { partition, epoch, known: true });
             }
         }

@@ -10,7 +10,7 @@ use crate::types::{Offset, TopicPartition};
 impl Source {
     /// Fetches dropped records again, stores positions that moved without records, and publishes the status.
     pub(super) fn tick(&mut self) {
-        self.ask_about_stopped();
+        self.query_stopped();
         let enough = self.max_records_taken();
         let interrupted = self.ledger.select(|_, entry| {
             let lane = &self.lanes[entry.writer()];

@@ -8,7 +8,7 @@ use crate::batch::rows::{Rows, Tuple};
 use crate::batch::shape::Carried;
 use crate::positions::stored::Offsets;
 use crate::postgres::failure::Failure;
-use crate::postgres::session::{self, Backend, Connection};
+use crate::postgres::session::{self, Connection};
 use crate::postgres::settings;
 use crate::postgres::sql::TableName;
 use crate::postgres::sqlstate::Class;
@@ -33,7 +33,7 @@ const LARGE: i64 = 1 << 20;
 pub(crate) struct WriterConnection {
     connection: Connection,
     /// Its process on the server.
-    pub backend: Backend,
+    pub backend_pid: i32,
     statements: Prepared<Statement>,
     named: Prepared<String>,
     names: u64,
@@ -56,10 +56,10 @@ impl WriterConnection {
     pub(crate) fn new(mut connection: Connection, offsets: &Offsets) -> Result<Self, Failure> {
         connection.batch_execute("DEALLOCATE ALL; DISCARD TEMP")?;
         offsets.prepare_fence(&mut connection)?;
-        let backend = session::backend(&mut connection)?;
+        let backend_pid = session::backend_pid(&mut connection)?;
         Ok(Self {
             connection,
-            backend,
+            backend_pid,
             statements: Prepared::new(MAX_STATEMENTS),
             named: Prepared::new(MAX_NAMED),
             names: 0,

@@ -18,6 +18,7 @@ use crate::rejects::policy::Policy;
 use crate::table::plan_cache::Plans;
 
 /// What all writers share.
+#[derive(Clone)]
 pub(crate) struct WriterContext {
     /// Connections to PostgreSQL.
     pub connections: Connections,
@@ -45,19 +46,7 @@ pub(crate) struct WriterContext {
 impl WriterContext {
     /// The same, with another pool: for the successor of a writer that hangs.
     pub(crate) fn with_connections(&self, connections: Connections) -> Self {
-        Self {
-            connections,
-            deadline: self.deadline,
-            offsets: self.offsets.clone(),
-            dead_letters: self.dead_letters.clone(),
-            policy: Arc::clone(&self.policy),
-            plans: Arc::clone(&self.plans),
-            health: Arc::clone(&self.health),
-            metrics: Arc::clone(&self.metrics),
-            rejections: Arc::clone(&self.rejections),
-            wakeup: Arc::clone(&self.wakeup),
-            shutdown: self.shutdown.clone(),
-        }
+        Self { connections, ..self.clone() }
     }
 
     /// A writer has committed a batch, which took so long.

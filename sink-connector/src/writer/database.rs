@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::bisect::LastWritten;
 use super::connection::WriterConnection;
 use super::context::WriterContext;
-use super::lost_sessions::LostSessions;
+use super::lost_sessions::{InFlight, LostSessions};
 use super::permission::name_grant;
 use super::place::{Place, first_record, only_record};
 use super::raised::RaisedErrors;
@@ -147,13 +147,8 @@ impl WriterDatabase {
         let short = batch.retry().is_some_and(|limits| limits.is_below(self.shared.deadline));
         let (alone, first) = (only_record(batch).filter(|_| !short), first_record(batch));
         self.progress.begin_attempt(alone.is_some() && alone == self.slow);
-        if self.connection.is_none() {
-            let pooled = self.open()?;
-            let connection = self.watched(|shared| WriterConnection::new(pooled, &shared.offsets))?;
-            self.progress.connected(connection.backend.pid);
-            self.connection = Some(connection);
-        }
-        let connection = self.connection.as_mut().expect("it has just been opened");
+        self.connect()?;
+        let connection = self.connection.as_mut().expect("it is connected");
         let candidates = self.lost.candidates(batch);
         let in_flight = Cell::default();
         let strategy = if candidates.is_some() { strategy.max(Strategy::Confirm) } else { strategy };
@@ -172,13 +167,43 @@ impl WriterDatabase {
         };
         let mut outcome = attempt(connection, batch, &mut self.ladders, strategy, &context);
         self.progress.enter(Phase::Idle);
+        self.explain(&mut outcome, batch, alone, short);
+        self.remember(&outcome, batch, strategy, in_flight.take());
+        if matches!(outcome, Err(_) | Ok(Attempt::Unanswered { .. })) {
+            self.disconnect();
+        }
+        match first.filter(|_| self.progress.past_the_fence()) {
+            Some(first) => outcome.map_err(|failure| self.raised.met(&first, failure, Instant::now())),
+            None => outcome,
+        }
+    }
+
+    /// Connects, unless it is connected.
+    fn connect(&mut self) -> Result<(), Failure> {
+        if self.connection.is_none() {
+            let pooled = self.open()?;
+            let connection = self.watched(|shared| WriterConnection::new(pooled, &shared.offsets))?;
+            self.progress.connected(connection.backend_pid);
+            self.connection = Some(connection);
+        }
+        Ok(())
+    }
+
+    /// Adds to a failure what took too long, which lock it waited for, or which privilege is missing.
+    fn explain(
+        &mut self,
+        outcome: &mut Result<Attempt, Failure>,
+        batch: &Batch,
+        alone: Option<Place>,
+        short: bool,
+    ) {
         let overdue = self.progress.was_overdue();
-        if let Err(failure) | Ok(Attempt::Unanswered { failure, .. }) = &mut outcome
+        if let Err(failure) | Ok(Attempt::Unanswered { failure, .. }) = outcome
             && (overdue || failure.statement_timeout())
         {
             self.explain_timeout(alone, short, overdue, failure);
         }
-        match &mut outcome {
+        match outcome {
             Err(failure) if overdue || failure.lock_timeout() || failure.statement_timeout() => {
                 if let Some(lock) = self.progress.lock_wait() {
                     failure.message = format!("{}: {lock}", failure.message);
@@ -192,26 +217,31 @@ impl WriterDatabase {
             Err(_) => {}
             Ok(_) => self.progress.got_locks(),
         }
-        match &outcome {
+    }
+
+    /// What the outcome says of the records and of their table.
+    fn remember(
+        &mut self,
+        outcome: &Result<Attempt, Failure>,
+        batch: &Batch,
+        strategy: Strategy,
+        in_flight: Option<InFlight>,
+    ) {
+        match outcome {
             Ok(Attempt::Committed(counts)) => {
                 self.last_written.committed(batch, counts, strategy);
-                self.raised.written(first.as_ref());
+                self.raised.written(first_record(batch).as_ref());
                 self.lost.written(batch);
             }
             Err(failure) | Ok(Attempt::Unanswered { failure, .. })
-                if failure.ended_session() && !overdue && self.progress.past_the_fence() =>
+                if failure.ended_session()
+                    && !self.progress.was_overdue()
+                    && self.progress.past_the_fence() =>
             {
-                self.lost.met(batch, failure, in_flight.take(), Instant::now());
+                self.lost.met(batch, failure, in_flight, Instant::now());
             }
             Err(failure) if failure.undecided => {}
             _ => self.lost.kept(batch),
-        }
-        if matches!(outcome, Err(_) | Ok(Attempt::Unanswered { .. })) {
-            self.disconnect();
-        }
-        match first.filter(|_| self.progress.past_the_fence()) {
-            Some(first) => outcome.map_err(|failure| self.raised.met(&first, failure, Instant::now())),
-            None => outcome,
         }
     }
 }
@@ -233,7 +263,9 @@ impl Database for WriterDatabase {
             }
             Ok(Attempt::RolledBack(why)) => {
                 // It may be long until the next attempt.
+                self.progress.enter(Phase::Session);
                 let restored = self.connection.as_mut().map_or(Ok(()), WriterConnection::restore_session);
+                self.progress.enter(Phase::Idle);
                 if let Err(failure) = restored {
                     tracing::debug!(%failure, "cannot undo what functions of a table have set in the session");
                     self.disconnect();

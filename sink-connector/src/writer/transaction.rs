@@ -176,6 +176,7 @@ pub(crate) fn write(
         .tables()
         .map(|table| (table, bisect::rung(&table.plan, &table.rows, taken(table), strategy)))
         .collect();
+    (context.enter)(Phase::Session);
     create_stages(connection, batch, &tables, strategy)?;
     (context.enter)(Phase::Fence);
     let ended = match prefix::begin(connection, batch, &tables, strategy, context)? {

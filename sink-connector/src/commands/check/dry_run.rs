@@ -161,7 +161,7 @@ impl DryRun<'_> {
             config::DeadLetters::Table => dead_letters,
             config::DeadLetters::Topic => dead_letters.into_nowhere(),
         };
-        self.locks.watch(session::backend(&mut connection)?.pid);
+        self.locks.watch(session::backend_pid(&mut connection)?);
         connection.batch_execute(&format!("{BEGIN}; {STATEMENT_TIMEOUT}"))?;
         offsets.create(&mut connection)?;
         dead_letters.create(&mut connection)?;

@@ -201,7 +201,7 @@ impl Replay<'_> {
                 open: false,
             };
             strategy = strategy.max(Strategy::cheapest(&batch));
-            self.locks.watch(self.connection.backend.pid);
+            self.locks.watch(self.connection.backend_pid);
             let attempted = attempt(&mut self.connection, &batch, &mut self.ladders, strategy, &context);
             if let Ok(Attempt::Unanswered { counts, .. }) = &attempted
                 && self.took_place(&stored)?

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::topic_partition_list::Offset as KafkaOffset;
 use serde_json::json;
 
 use super::partition_status::{self, PartitionStatus};
@@ -14,7 +14,7 @@ use crate::commands::kafka::{Kafka, names};
 use crate::commands::lock_watch::LockWatch;
 use crate::commands::{Output, Usage, postgres, print_json};
 use crate::config::Config;
-use crate::kafka::consumer::list_of;
+use crate::kafka::consumer::{list_of, list_to_commit};
 use crate::positions::first::{KAFKA_TIMEOUT, commit_metadata};
 use crate::positions::stored::StoredPosition;
 use crate::postgres::failure::Failure;
@@ -187,13 +187,8 @@ fn store(config: &Config, client: &mut Connection, plan: &[Move]) -> anyhow::Res
 /// The positions in Kafka are for lag tools. The sink starts from PostgreSQL even if this fails.
 fn commit_to_kafka(config: &Config, kafka: &Kafka, plan: &[Move]) {
     let commit = || -> rdkafka::error::KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        for step in plan {
-            let partition = &step.partition_status.partition;
-            let mut element = list.add_partition(&partition.topic, partition.partition.0);
-            element.set_offset(KafkaOffset::Offset(step.to.0))?;
-            element.set_metadata(commit_metadata(&config.name));
-        }
+        let positions = plan.iter().map(|step| (&step.partition_status.partition, step.to));
+        let list = list_to_commit(positions, &commit_metadata(&config.name))?;
         kafka.consumer.commit(&list, CommitMode::Sync)
     };
     if let Err(error) = commit() {

@@ -10,7 +10,7 @@ use crate::control::postgres::{Pending, PostgresControl};
 use crate::kafka::cause::unanswered;
 use crate::kafka::query::QueryError;
 use crate::kafka::topic_ids::topic_ids;
-use crate::messages::events::Event;
+use crate::messages::events::{self, Event};
 use crate::messages::requests::PositionQuery;
 use crate::observe::health::Component;
 use crate::positions::first::{FirstPositionError, FirstPositions, KAFKA_TIMEOUT, check_owner, watermarks};
@@ -77,7 +77,7 @@ impl PostgresControl {
         let mut histories = BTreeMap::new();
         let mut unreadable = false;
         let mut outcome = Ok(());
-        for (partition, Pending { question, end, .. }) in &pending {
+        for (partition, Pending { query, end, .. }) in &pending {
             self.step();
             let owner = Owner {
                 cluster_id: cluster_id.clone(),
@@ -86,7 +86,7 @@ impl PostgresControl {
                 topic_id: ids.get(&*partition.topic).cloned(),
                 target_id: targets.get(&*partition.topic).cloned(),
             };
-            let answer = match self.position(question, *end, &owner) {
+            let answer = match self.position(query, *end, &owner) {
                 Ok(position) => match self.history(partition, position, &mut unreadable) {
                     Ok(history) => {
                         histories.extend(history.map(|history| (partition.clone(), history)));
@@ -107,13 +107,13 @@ impl PostgresControl {
                     break;
                 }
             };
-            self.answered(question);
-            answers.push((partition.clone(), question.epoch, answer));
+            self.answered(query);
+            answers.push((partition.clone(), query.epoch, answer));
         }
         self.shared.policy.remember(histories);
         // Even if a later query failed: these have left the list.
         if !answers.is_empty() {
-            self.send(Event::Resolved(answers));
+            events::send(&self.context.events, Event::Resolved(answers));
         }
         match trouble {
             Some(error) => self.shared.health.fail(Component::Positions, error.to_string()),
@@ -124,10 +124,10 @@ impl PostgresControl {
     }
 
     /// Removes a query, unless a newer one for the same partition has arrived.
-    fn answered(&self, question: &PositionQuery) {
+    fn answered(&self, query: &PositionQuery) {
         let mut unanswered = self.context.unanswered.lock();
-        if unanswered.pending.get(&question.partition).is_some_and(|p| p.question.epoch == question.epoch) {
-            unanswered.pending.remove(&question.partition);
+        if unanswered.pending.get(&query.partition).is_some_and(|p| p.query.epoch == query.epoch) {
+            unanswered.pending.remove(&query.partition);
         }
     }
 
@@ -170,7 +170,7 @@ impl PostgresControl {
         }
         let unknown: Vec<TopicPartition> = {
             let unanswered = self.context.unanswered.lock();
-            let unknown = |(_, pending): &(_, &Pending)| pending.end.is_none() && !pending.question.known;
+            let unknown = |(_, pending): &(_, &Pending)| pending.end.is_none() && !pending.query.known;
             unanswered.pending.iter().filter(unknown).map(|(partition, _)| partition.clone()).collect()
         };
         for partition in &unknown {
@@ -191,17 +191,17 @@ impl PostgresControl {
     /// The position of one partition: the stored one, or one from Kafka that is then stored.
     fn position(
         &mut self,
-        question: &PositionQuery,
+        query: &PositionQuery,
         end: Option<Offset>,
         owner: &Owner,
     ) -> Result<Offset, PositionError> {
-        let partition = &question.partition;
+        let partition = &query.partition;
         let shared = Arc::clone(&self.shared);
         let connection = self.connection.as_mut().expect("connected before anything is resolved");
         if let Some(stored) = shared.offsets.read(connection, partition)? {
             return self.owned(partition, &stored, owner);
         }
-        if question.known {
+        if query.known {
             return Err(PositionError::Stopped(Stopped::LostPosition(format!(
                 "the position of {partition} was in PostgreSQL and is not there any more: the row was lost. Restore it, \
                  or set a position with `sink-connector offsets reset`"

@@ -76,7 +76,7 @@ shared::metrics! {
         partition_stopped: IntGaugeVec = "sink_partition_stopped", ["topic", "partition", "reason"];
         /// 1 while the breaker of a topic is open, else 0.
         breaker_open: IntGaugeVec = "sink_breaker_open", ["topic"];
-        /// Partitions that stopped for good and wait for `offsets reset`, by reason.
+        /// Partitions that have stopped, by reason. Those with reason table_recreated go on when the former table is back, all others after `offsets reset`.
         partitions_stopped: IntGaugeVec = "sink_partitions_stopped", ["reason"];
         /// 1 while `/readyz` answers 200, else 0.
         ready: IntGauge = "sink_ready", [];

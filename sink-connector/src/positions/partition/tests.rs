@@ -53,11 +53,11 @@ fn a_stopped_partition_stays_stopped() {
 fn a_partition_goes_on_when_the_table_of_its_position_is_back() {
     let mut partition = active(10);
     assert!(partition.stop(Stopped::TableRecreated("another".into(), Offset(10))));
-    assert!(partition.asks_again(2) && partition.has_stopped());
+    assert!(partition.is_queried_again(2) && partition.has_stopped());
     assert!(!partition.resolved(1, Offset(10)), "an older query");
     assert!(partition.resolved(2, Offset(10)) && partition.is_active() && partition.takes(Offset(10)));
     assert!(partition.stop(Stopped::LostPosition("gone".into())));
-    assert!(!partition.asks_again(3) && !partition.resolved(3, Offset(10)));
+    assert!(!partition.is_queried_again(3) && !partition.resolved(3, Offset(10)));
 }
 
 #[test]

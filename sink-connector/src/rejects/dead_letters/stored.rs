@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::kafka::packed_headers;
 use crate::kafka::record::Incoming;
 use crate::postgres::sql::{int_array, literal, text_array};
-use crate::rejects::dead_letters::{DeadLetters, LedgerEntry};
+use crate::rejects::dead_letters::{DeadLetters, Destination};
 use crate::types::{Offset, TopicPartition};
 
 /// Which dead letters are selected; all, if nothing is set.
@@ -85,7 +85,7 @@ impl StoredDeadLetter {
     }
 }
 
-/// A header's value as [`crate::rejects::dead_letters::headers_json`] wrote it.
+/// A header's value as [`crate::kafka::packed_headers::to_json`] wrote it.
 fn header_value(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => Some(text.clone().into_bytes()),
@@ -229,7 +229,7 @@ impl DeadLetters {
         position: Offset,
         window: i64,
     ) -> Result<Vec<i64>, postgres::Error> {
-        if let LedgerEntry::Topic(dead_letters) = &self.place {
+        if let Destination::Topic(dead_letters) = &self.destination {
             return Ok(dead_letters.below(partition, position, window));
         }
         let rows = client.query(

@@ -100,6 +100,30 @@ fn after_a_batch_was_given_up_nothing_more_is_handed_over() {
     assert!(sent(commands).is_none());
 }
 
+#[test]
+fn while_draining_a_writer_that_is_replaced_is_not_waited_for_nor_believed() {
+    let mut fixture = Fixture::new(Bounds::default(), 2);
+    fixture.turn();
+    fixture.assign(&[0, 1]);
+    let late = fixture.send(0, [10]);
+    fixture.take(0, [11]);
+    let in_flight = fixture.send(1, [10]);
+    fixture.on(Input::ShutdownRequested);
+    assert!(matches!(fixture.turn().0, Next::Wait(_)));
+    let (batches, _receiver) = crossbeam_channel::bounded(1);
+    fixture.event(Event::Replaced { writer: 0, batches, generation: 1, took_too_long: false });
+    // What follows the lost batch is read again by the next start, whatever became of that batch.
+    let (next, commands) = fixture.turn();
+    assert!(matches!(next, Next::Wait(_)) && sent(commands).is_none());
+    fixture.committed(late);
+    assert!(matches!(fixture.turn().0, Next::Wait(_)), "the other writer has not finished");
+    let (counts, rejected) = (BatchCounts::default(), Vec::new());
+    fixture.report(Report::Committed { writer: 1, generation: 0, batch: in_flight, counts, rejected });
+    let (next, commands) = fixture.turn();
+    assert_eq!((next, commits(&commands)), (Next::End(StoppedBy::Signal), vec![(tp(1), Offset(11))]));
+    assert_eq!(fixture.source.totals.records, 2);
+}
+
 /// Three records at most; the writer of the first `records` of partition 0 is replaced, and both partitions are fetched again.
 fn replaced_after(records: i64) -> (Fixture, Batch) {
     let mut fixture = Fixture::bounded(Bounds { max_records: Some(3), ..Bounds::default() }, &[0, 1]);

@@ -163,6 +163,17 @@ fn a_conflict_climbs_and_tries_again_with_the_same_strategy() {
 }
 
 #[test]
+fn a_batch_that_may_have_been_misread_is_tried_again_at_once_in_the_same_way() {
+    let mut attempts = begun(10);
+    let step = attempts.next(rolled_back(RolledBack::Misread), QUIET);
+    assert!(matches!(step, Step::Try(Strategy::Whole)), "{step:?}");
+    assert!(matches!(attempts.next(refused(), QUIET), Step::Try(Strategy::Bisect)));
+    let step = attempts.next(rolled_back(RolledBack::Misread), QUIET);
+    assert!(matches!(step, Step::Try(Strategy::Bisect)), "{step:?}");
+    assert_eq!(of_commit(attempts.next(committed(10), QUIET)), (10, vec![]));
+}
+
+#[test]
 fn a_refused_batch_is_bisected() {
     assert_step(&begun(3).next(refused(), QUIET), "Try(Bisect)");
 }

@@ -189,8 +189,16 @@ fn fields_are_looked_for_inside_envelopes_and_not_where_columns_are_filled_from_
     let topic = setup.kafka.topic("check_envelope", 1);
     let event = |op: &str| json!({"op": op, "before": null, "after": {"name": "n", "extra": 1}});
     setup.kafka.produce(&topic, [Record::json(&event("c")).key("1"), Record::json(&event("u")).key("1")]);
-    let config =
-        setup.config.clone().topic(&topic).pk_mode("record_key").set("sink.value_format", "debezium");
+    // A number that no type of Rust holds hides no field.
+    let large = r#"{"op": "c", "before": null, "after": {"name": "n", "extra": 1, "large": 1e400}}"#;
+    let topic_with_large = setup.kafka.topic("check_large", 1);
+    setup.kafka.produce(&topic_with_large, [Record::keyed("1", large)]);
+    let config = setup.config.clone().pk_mode("record_key").set("sink.value_format", "debezium");
+    let output = check(&config.clone().topic(&topic_with_large).set("sink.metadata.timestamp", "at"), 0);
+    let sample = format!("sample of {topic_with_large}");
+    assert_says(&output, "warning", &sample, &["are ignored: \"extra\", \"large\""]);
+    assert!(!output.stdout.contains("no record has a field"), "{}", output.stdout);
+    let config = config.topic(&topic);
     let output = check(&config.set("sink.metadata.timestamp", "at"), 0);
     let sample = format!("sample of {topic}");
     assert_says(&output, "warning", &sample, &["fields without a column are ignored: \"extra\""]);

@@ -152,3 +152,97 @@ fn arrays_nested_values_and_connect_envelopes_keep_their_values() {
     assert!(ran.configuration.contains("value_format = \"json_schema\""), "{}", ran.configuration);
     assert_eq!(ran.rows, values);
 }
+
+#[test]
+fn the_schema_of_an_envelope_decides_the_types_of_columns_and_key() {
+    let field = |name: &str, base: &str, logical: &str| json!({"field": name, "type": base, "name": logical});
+    let connect = |name: &str, base: &str, logical: &str| {
+        field(name, base, &format!("org.apache.kafka.connect.data.{logical}"))
+    };
+    let debezium =
+        |name: &str, base: &str, logical: &str| field(name, base, &format!("io.debezium.{logical}"));
+    let plain = |name: &str, base: &str| json!({"field": name, "type": base});
+    let mut price = connect("price", "bytes", "Decimal");
+    price["parameters"] = json!({"scale": "2"});
+    let fields = [
+        (plain("id", "int32"), json!(1), "integer", json!(1)),
+        (
+            plain("ratio", "double"),
+            json!(0.30000000000000004),
+            "double precision",
+            json!(0.30000000000000004),
+        ),
+        (plain("share", "float"), json!(2), "real", json!(2)),
+        (plain("photo", "bytes"), json!("AQID"), "bytea", json!("\\x010203")),
+        (price, json!("BNI="), "numeric", json!(12.34)),
+        (debezium("day", "int32", "time.Date"), json!(20000), "date", json!("2024-10-04")),
+        (
+            debezium("at", "int64", "time.MicroTime"),
+            json!(3_600_000_001_i64),
+            "time",
+            json!("01:00:00.000001"),
+        ),
+        (
+            debezium("made", "int64", "time.MicroTimestamp"),
+            json!(1),
+            "timestamp",
+            json!("1970-01-01T00:00:00.000001"),
+        ),
+        (connect("seen", "int64", "Timestamp"), json!(1000), "timestamp", json!("1970-01-01T00:00:01")),
+        (
+            debezium("zoned", "string", "time.ZonedTimestamp"),
+            json!("2024-10-04T00:00:00Z"),
+            "timestamptz",
+            json!("2024-10-04T00:00:00+00:00"),
+        ),
+        (debezium("daily", "string", "time.ZonedTime"), json!("01:00:00Z"), "timetz", json!("01:00:00+00")),
+        (debezium("span", "string", "time.Interval"), json!("P0Y0M1DT0H0M0S"), "interval", json!("1 day")),
+        (debezium("doc", "string", "data.Json"), json!("{\"a\": 1}"), "jsonb", json!({"a": 1})),
+        (plain("code", "string"), json!("12"), "text", json!("12")),
+        (plain("none", "int64"), Value::Null, "bigint", Value::Null),
+        (
+            json!({"field": "days", "type": "array", "items": {"type": "int32", "name": "io.debezium.time.Date"}}),
+            json!([0, 1]),
+            "date[]",
+            json!(["1970-01-01", "1970-01-02"]),
+        ),
+    ];
+    let schema =
+        json!({"type": "struct", "fields": fields.iter().map(|(field, ..)| field).collect::<Vec<_>>()});
+    let object = |of: &dyn Fn(usize) -> Value| {
+        let members = fields
+            .iter()
+            .enumerate()
+            .map(|(n, (field, ..))| (field["field"].as_str().unwrap().to_owned(), of(n)));
+        Value::Object(members.collect())
+    };
+    let row = object(&|n| fields[n].1.clone());
+    let stored = object(&|n| fields[n].3.clone());
+    let key = json!({"schema": {"type": "struct", "fields": [plain("id", "int32")]}, "payload": {"id": 1}});
+    for change in [false, true] {
+        let value = if change {
+            let mut after = schema.clone();
+            after["field"] = json!("after");
+            let schema = json!({"type": "struct", "fields": [after]});
+            json!({"schema": schema, "payload": {"op": "c", "before": null, "after": row}})
+        } else {
+            json!({"schema": schema, "payload": row})
+        };
+        let ran = run("schema", vec![Record::keyed(key.to_string(), value.to_string())]);
+        for (field, _, type_name, _) in &fields {
+            let name = format!("\"{}\"", field["field"].as_str().unwrap());
+            let found = ran.sql.lines().find(|line| line.trim_start().starts_with(&name)).unwrap();
+            let found = found.trim_start()[name.len()..].split(',').next().unwrap().trim();
+            assert_eq!(found, *type_name, "{name}: {}", ran.sql);
+        }
+        assert_eq!(ran.rows, std::slice::from_ref(&stored));
+    }
+}
+
+#[test]
+fn change_events_without_a_schema_are_said_to_keep_decimals_and_dates_as_they_are() {
+    let event = json!({"op": "c", "before": null, "after": {"id": 1, "price": "BNI="}});
+    let ran = run("bare", vec![Record::json(&event)]);
+    assert!(ran.sql.contains("schemas.enable = true"), "{}", ran.sql);
+    assert_eq!(ran.rows, [json!({"id": 1, "price": "BNI="})]);
+}

@@ -153,16 +153,29 @@ fn keys_modes_and_envelopes_are_those_of_the_configuration() {
     let keyed = offline().pk_mode("record_key").set("sink.metadata.offset", "o").set("sink.rename.w", "v");
     let result = tried(keyed.clone(), "{\"n\": 5, \"w\": 2}", &["--key", "n"], 0);
     assert_eq!(result["lines"][0]["row"], json!({"id": 5, "v": 2, "o": 0}));
-    let result = tried(keyed, "{\"n\": 5}", &[], 3);
+    let result = tried(keyed.clone(), "{\"n\": 5}", &[], 3);
     assert_eq!(result["lines"][0]["reason"], "missing_field");
+    assert_eq!(result["lines"][0]["action"], "name the fields of the records' keys with --key");
+    let result = tried(keyed.clone(), "{\"n\": 5}\nnot JSON\n[1]", &["--key", "n"], 3);
+    assert_eq!(outcomes(&result)[1..], ["2 rejected invalid_json -", "3 rejected not_an_object -"]);
+    for (line, why) in [("{\"m\": 5}", "no field \"n\""), ("{\"n\": null}", "is null")] {
+        let rows = files.write("unkeyed.jsonl", &format!("{{\"n\": 1}}\n{line}"));
+        let output = keyed.finish(&["try", &rows, "--ddl", &ddl, "--key", "n"], SOON).expect_code(2);
+        assert!(output.stderr.contains("line 2: ") && output.stderr.contains(why), "{}", output.stderr);
+    }
+    let connect = keyed.set("sink.value_format", "json_schema");
+    let result = tried(connect, "{\"schema\": null, \"payload\": {\"n\": 5, \"w\": 2}}", &["--key", "n"], 0);
+    assert_eq!(result["lines"][0]["row"], json!({"id": 5, "v": 2, "o": 0}));
 
     let debezium = offline().set("sink.value_format", "debezium").set("sink.delete_enabled", true);
     let lines = r#"{"op": "c", "after": {"id": 1, "v": 1}}
 {"op": "d", "before": {"id": 1, "v": 1}, "after": null}
 {"op": "d", "before": {"id": 1, "v": 1}, "after": null}"#;
-    let result = tried(debezium, lines, &[], 0);
-    assert_eq!(outcomes(&result), ["1 row", "2 delete", "3 skipped"]);
-    assert_eq!(result["lines"][1]["key"], json!({"id": 1}));
+    for (config, key) in [(debezium.clone(), &[][..]), (debezium.pk_mode("record_key"), &["--key", "id"])] {
+        let result = tried(config, lines, key, 0);
+        assert_eq!(outcomes(&result), ["1 row", "2 delete", "3 skipped"]);
+        assert_eq!(result["lines"][1]["key"], json!({"id": 1}));
+    }
 
     let strict = offline().set("sink.unknown_fields", "reject");
     let result = tried(strict, "{\"id\": 1, \"vv\": 1}", &[], 3);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use postgres::Client;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use shared::output::counted;
 
 use super::finding::Report;
@@ -275,9 +275,9 @@ impl DryRun<'_> {
         let mut unavailable = BTreeSet::new();
         for record in records.iter().filter_map(|record| record.payload.as_deref()) {
             let Ok(Opened::Row(row)) = plan.decoder.open(record) else { continue };
-            if let Ok(Value::Object(object)) = serde_json::from_slice(&row) {
+            if let Ok(object) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(&row) {
                 carried.extend(object.keys().map(|field| column_of(field)));
-                let placeholders = object.iter().filter(|(_, v)| plan.decoder.is_unavailable(&v.to_string()));
+                let placeholders = object.iter().filter(|(_, v)| plan.decoder.is_unavailable(v.get()));
                 unavailable.extend(placeholders.map(|(field, _)| format!("{field:?}")));
             }
         }

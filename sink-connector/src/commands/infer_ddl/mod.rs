@@ -1,5 +1,6 @@
 //! `infer-ddl`: proposes a table from the newest records of a topic, with a comment on every guess.
 
+mod declared;
 mod format;
 pub(super) mod key;
 mod proposal;
@@ -14,6 +15,7 @@ use clap::Args;
 use shared::output::counted;
 use toml::Table;
 
+use self::declared::DeclaredTypes;
 use self::proposal::{ConfiguredTopic, Proposal};
 use self::sample_statistics::SampleStatistics;
 use super::kafka::Kafka;
@@ -68,7 +70,9 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
         ValueFormat::Json => format::detect(values()),
         configured => configured,
     };
-    let decimals = values().flat_map(|value| format::decimals(format, value)).collect();
+    let (mut declared, mut declared_keys) = (DeclaredTypes::default(), DeclaredTypes::default());
+    let with_schema = values().filter(|value| declared.add_value(format, value)).count();
+    records.iter().filter_map(|record| record.key.as_deref()).for_each(|key| declared_keys.add_key(key));
     let mut sample_statistics = SampleStatistics::new(configured.unwrap_single_element_arrays);
     // What is to become of the rows is not known yet, but what wraps them is.
     let options = Options { value_format: format, ..Options::default() };
@@ -123,7 +127,9 @@ pub fn run(config: &Config, args: &InferDdlArgs) -> anyhow::Result<ExitCode> {
         parses_strings: configured.json_strings == JsonStrings::Parse,
         rename: configured.rename.clone(),
         format,
-        decimals,
+        declared,
+        declared_keys,
+        without_schema: format == ValueFormat::Debezium && with_schema == 0,
         topics: (!read).then(|| config.topics_with(&args.topic)),
     };
     let proposal = Proposal::new(&sample_statistics, &topic);

@@ -56,44 +56,15 @@ impl Proposal {
                 records => format!("{records} records are not JSON objects: they would become dead letters"),
             });
         }
-        let mut columns: Vec<Column> = Vec::new();
-        let mut taken = BTreeSet::new();
-        let filled = configured.filled();
-        for field in sample_statistics.fields() {
-            let name = configured.rename.get(&field.name).unwrap_or(&field.name);
-            if filled.iter().any(|column| column.name == *name) {
-                // A metadata column: the field is not read.
-                continue;
-            }
-            let problem = if name.is_empty() || name.contains('\0') || SYSTEM.contains(&name.as_str()) {
-                Some("cannot be the name of a column")
-            } else if name.len() > IDENTIFIER_MAX_BYTES {
-                Some("is longer than 63 bytes, the limit for names of columns")
-            } else if columns.len() == COLUMNS {
-                Some("exceeds the limit of 1,600 columns")
-            } else if !taken.insert(name.clone()) {
-                Some("maps to the same column as another field")
-            } else {
-                None
-            };
-            if let Some(problem) = problem {
-                doubts.push(format!("field {name:?} {problem}: it is left out; map it in [sink.rename]"));
-                continue;
-            }
-            let (mut type_name, mut doubts) = type_of(field, sample_statistics.objects);
-            if configured.decimals.contains(&field.name) {
-                (type_name, doubts) = ("numeric".to_owned(), Vec::new());
-            }
-            if field.json_texts > 0 && field.json_texts == field.valued() {
-                if configured.parses_strings {
-                    (type_name, doubts) = ("jsonb".to_owned(), vec!["JSON text (json_strings)".to_owned()]);
-                } else {
-                    doubts.push("every value in the sample is JSON text, which jsonb takes with json_strings = \"parse\"".to_owned());
-                }
-            }
-            columns.push(Column { name: name.clone(), type_name, doubts });
+        if configured.without_schema {
+            doubts.push(
+                "the events have no schema: decimals stay base64, and dates and times stay numbers, unless the \
+                 converters of the connector have schemas.enable = true (for decimals alone: decimal.handling.mode = \
+                 string)"
+                    .to_owned(),
+            );
         }
-        columns.extend(filled);
+        let columns = columns(sample_statistics, configured, &mut doubts);
         let has = |name: &String| sample_statistics.fields().iter().any(|field| field.name == *name);
         doubts.extend(configured.version_field.as_ref().filter(|name| !has(name)).map(|name| {
             format!("version_field is {name:?}, but no record has such a field: add its column, which the sink needs")
@@ -166,7 +137,7 @@ impl Proposal {
             let of_object = || keys.fields.iter().find(|field| configured.column(&field.name) == name);
             let field = whole.or_else(of_object).filter(|field| field.valued() > 0);
             let (type_name, doubt) = match field {
-                Some(field) => (type_of(field, field.present).0, "from the record's key"),
+                Some(field) => (key_type(field, configured), "from the record's key"),
                 None => ("text".to_owned(), "from the record's key, where no record of the sample has it"),
             };
             match self.columns.iter_mut().find(|column| column.name == *name) {
@@ -189,17 +160,17 @@ impl Proposal {
             }
             Choice::RecordKey(fields) => {
                 self.key = fields.iter().map(column_named).collect();
-                self.record_key(keys.fields.iter(), sample_statistics.tombstones);
+                self.record_key(keys.fields.iter(), configured, sample_statistics.tombstones);
             }
             Choice::EqualRecordKey(field) => {
                 self.key = vec![column_named(&field)];
-                self.record_key(std::iter::once(&keys.whole), sample_statistics.tombstones);
+                self.record_key(std::iter::once(&keys.whole), configured, sample_statistics.tombstones);
             }
             Choice::WholeRecordKey => {
                 let free = ["key", "record_key", "kafka_record_key"];
                 let name = free.into_iter().find(|name| self.columns.iter().all(|c| c.name != *name));
                 self.key = vec![name.unwrap_or("__record_key").to_owned()];
-                self.record_key(std::iter::once(&keys.whole), sample_statistics.tombstones);
+                self.record_key(std::iter::once(&keys.whole), configured, sample_statistics.tombstones);
             }
             Choice::Kafka => {
                 self.key_from = PkMode::Kafka;
@@ -229,12 +200,17 @@ impl Proposal {
     }
 
     /// The key columns, in order, are filled from the record's key, whose `fields` these are.
-    fn record_key<'a>(&mut self, fields: impl Iterator<Item = &'a Field>, tombstones: u64) {
+    fn record_key<'a>(
+        &mut self,
+        fields: impl Iterator<Item = &'a Field>,
+        configured: &ConfiguredTopic,
+        tombstones: u64,
+    ) {
         self.key_from = PkMode::RecordKey;
         self.deletes = tombstones > 0 || self.format == ValueFormat::Debezium;
         let mut new = Vec::new();
         for (name, field) in self.key.iter().zip(fields) {
-            let (type_name, _) = type_of(field, field.present);
+            let type_name = key_type(field, configured);
             match self.columns.iter_mut().find(|column| column.name == *name) {
                 // The key's own type counts: the value's field is not read.
                 Some(column) => column.type_name = type_name,
@@ -247,6 +223,61 @@ impl Proposal {
         }
         self.columns.splice(0..0, new);
     }
+}
+
+/// The columns of the fields, and those that are filled from elsewhere.
+fn columns(
+    sample_statistics: &SampleStatistics,
+    configured: &ConfiguredTopic,
+    left_out: &mut Vec<String>,
+) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    let mut taken = BTreeSet::new();
+    let filled = configured.filled();
+    for field in sample_statistics.fields() {
+        let name = configured.rename.get(&field.name).unwrap_or(&field.name);
+        if filled.iter().any(|column| column.name == *name) {
+            // A metadata column: the field is not read.
+            continue;
+        }
+        let problem = if name.is_empty() || name.contains('\0') || SYSTEM.contains(&name.as_str()) {
+            Some("cannot be the name of a column")
+        } else if name.len() > IDENTIFIER_MAX_BYTES {
+            Some("is longer than 63 bytes, the limit for names of columns")
+        } else if columns.len() == COLUMNS {
+            Some("exceeds the limit of 1,600 columns")
+        } else if !taken.insert(name.clone()) {
+            Some("maps to the same column as another field")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            left_out.push(format!("field {name:?} {problem}: it is left out; map it in [sink.rename]"));
+            continue;
+        }
+        let declared = configured.declared.of(&field.name);
+        let (mut type_name, mut doubts) = type_of(field, declared, sample_statistics.objects);
+        if type_name != "jsonb" && field.json_texts > 0 && field.json_texts == field.valued() {
+            if configured.parses_strings {
+                (type_name, doubts) = ("jsonb".to_owned(), vec!["JSON text (json_strings)".to_owned()]);
+            } else {
+                doubts.push(
+                    "every value in the sample is JSON text, which jsonb takes with json_strings = \"parse\""
+                        .to_owned(),
+                );
+            }
+        }
+        columns.push(Column { name: name.clone(), type_name, doubts });
+    }
+    columns.extend(filled);
+    columns
+}
+
+/// The type of a key column. A key that is not an object has no name.
+fn key_type(field: &Field, configured: &ConfiguredTopic) -> String {
+    let types = &configured.declared_keys;
+    let declared = if field.name.is_empty() { types.of_whole() } else { types.of(&field.name) };
+    type_of(field, declared, field.present).0
 }
 
 #[cfg(test)]

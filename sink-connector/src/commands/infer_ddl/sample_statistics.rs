@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::encode::{Kind, Value, encode};
+use crate::encode::{EncodeError, Kind, NullBytes, Value, encode, encode_json};
 
 /// Statistics of all records.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub(super) struct Field {
     pub inexact: u64,
     /// Integers that could be milliseconds since 1970, for a time in this century.
     pub epochs: u64,
-    /// Strings with U+0000.
+    /// … with U+0000 in a string.
     pub null_bytes: u64,
     /// Records whose key has the same text.
     pub equals_key: u64,
@@ -244,6 +244,8 @@ impl Field {
             }
             [b'{' | b'[', ..] => {
                 self.nested += 1;
+                let stored = encode_json(&Kind::Jsonb, text, NullBytes::Reject, &mut Vec::new());
+                self.null_bytes += u64::from(stored == Err(EncodeError::NullByte));
                 return;
             }
             b"true" | b"false" => {
@@ -287,10 +289,9 @@ impl Field {
         if text.contains(['.', 'e', 'E']) {
             self.fractions += 1;
         }
-        let digits = text.split(['e', 'E']).next().unwrap_or_default();
-        let digits = digits.trim_start_matches(['-', '0', '.']).chars().filter(char::is_ascii_digit).count();
-        // A double keeps any 15 decimal digits.
-        self.inexact += u64::from(digits > 15);
+        // The shortest text of the nearest double has the same digits, if the double keeps them.
+        let kept = text.parse().is_ok_and(|n: f64| significant(&format!("{n:e}")) == significant(text));
+        self.inexact += u64::from(!kept);
         let millis = 946_684_800_000..4_102_444_800_000_i64;
         self.epochs += u64::from(text.parse().is_ok_and(|n: i64| millis.contains(&n)));
     }
@@ -334,6 +335,13 @@ fn is_number(text: &str) -> bool {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     all_digits(whole) && all_digits(fraction) && (whole.len() == 1 || !whole.starts_with('0'))
+}
+
+/// The digits of a number without leading and trailing zeros.
+fn significant(number: &str) -> String {
+    let digits = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
 }
 
 /// The fields of an object, in its order.

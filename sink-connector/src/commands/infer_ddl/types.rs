@@ -2,8 +2,31 @@
 
 use super::sample_statistics::Field;
 
-/// The type of the column, and what is uncertain about it.
-pub(super) fn type_of(field: &Field, records: u64) -> (String, Vec<String>) {
+/// The type of the column, and what is uncertain about it. `declared`: the type that the schema of the field says.
+pub(super) fn type_of(field: &Field, declared: Option<&str>, records: u64) -> (String, Vec<String>) {
+    let (type_name, mut doubts) = match declared {
+        Some("timestamp") => {
+            let doubt = "without a time zone; timestamptz takes it as UTC";
+            ("timestamp".to_owned(), vec![doubt.to_owned()])
+        }
+        Some(type_name) => (type_name.to_owned(), Vec::new()),
+        None => guessed(field),
+    };
+    if field.null_bytes > 0 {
+        doubts.push(
+            "contains U+0000, which PostgreSQL does not store: such records are rejected unless null_bytes is \
+             \"strip\" or \"replace\""
+                .to_owned(),
+        );
+    }
+    if field.present < records {
+        doubts.push(format!("in {} of {records} records only", field.present));
+    }
+    (type_name, doubts)
+}
+
+/// The type that all values of the sample fit.
+fn guessed(field: &Field) -> (String, Vec<String>) {
     let mut doubts = Vec::new();
     let array = array_of(field);
     let is_array = array.is_some();
@@ -19,12 +42,6 @@ pub(super) fn type_of(field: &Field, records: u64) -> (String, Vec<String>) {
     }
     if field.unwrapped > 0 && type_name != "jsonb" && !is_array {
         doubts.push("arrays of one element, stored as that element".to_owned());
-    }
-    if field.null_bytes > 0 {
-        doubts.push("contains U+0000: sink.null_bytes decides what happens to it".to_owned());
-    }
-    if field.present < records {
-        doubts.push(format!("in {} of {records} records only", field.present));
     }
     (type_name, doubts)
 }
@@ -93,6 +110,9 @@ fn choose(field: &Field) -> (&'static str, Option<&'static str>) {
     }
     if field.fractions == 0 && takes.numeric {
         return ("numeric", Some("integers beyond the range of bigint"));
+    }
+    if takes.numeric && !takes.double {
+        return ("numeric", Some("beyond the range of double precision"));
     }
     if field.inexact == 0 && takes.double {
         return (

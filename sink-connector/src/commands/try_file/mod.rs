@@ -28,7 +28,8 @@ taken as the records of partition 0, from offset 0 on, written to an empty table
 Exit codes:
   0  every line is a row, deletes one or is skipped
   1  the database cannot be read, or reading the input fails
-  2  configuration or usage wrong, a file cannot be opened, or the table cannot be written as configured
+  2  configuration or usage wrong, a file cannot be opened, a line lacks a field of --key, or the table cannot be
+     written as configured
   3  a line is rejected
 
 Examples:
@@ -52,7 +53,8 @@ pub struct TryArgs {
     /// The topic whose configuration is tried [default: the configured topic, if it is one]
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// Fields that give each record its key, as with `producer publish --key`; without it records have no key
+    /// Fields that give each record its key, as with `producer publish --key`, but taken from the row if an envelope holds
+    /// one; without it records have no key
     #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
     pub key: Vec<String>,
     /// Output format: text is one line for each record

@@ -1,5 +1,6 @@
 //! What becomes of one line: the sink's own batch decodes and encodes it.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use shared::lines::{self, Line};
+use shared::lines::{self, Line, NotARecord};
 
 use super::text::value;
 use crate::batch::rows::{Op, Row, Rows, duplicate, missing_field};
@@ -114,11 +115,10 @@ impl<'a> Trial<'a> {
     /// What becomes of the next line.
     ///
     /// # Errors
-    /// It is too long to be a record.
+    /// It is too long to be a record, or lacks a field of its key.
     pub(super) fn take(&mut self, line: &Line) -> Result<Tried, Usage> {
         let text = line.text.as_ref().map_err(|error| Usage(format!("line {}: {error}", line.number)))?;
-        // A line without these fields has no key. The sink says what follows from that.
-        let key = if self.key_fields.is_empty() { None } else { lines::key(self.key_fields, text).ok() };
+        let key = self.key(text).map_err(|error| Usage(format!("line {}: {error}", line.number)))?;
         // Every record has a timestamp, and that of a test must not change.
         let incoming = Incoming {
             offset: self.next,
@@ -133,6 +133,23 @@ impl<'a> Trial<'a> {
         self.batch.push(span, &self.plan, &incoming, &mut self.cells);
         let outcome = self.outcome(text);
         Ok(Tried { line: line.number, outcome })
+    }
+
+    /// The key of a line, from the row in its envelope.
+    fn key(&self, text: &[u8]) -> Result<Option<Vec<u8>>, NotARecord> {
+        if self.key_fields.is_empty() {
+            return Ok(None);
+        }
+        let row = match self.plan.decoder.open(text) {
+            Ok(Opened::Row(row) | Opened::Gone { before: Some(row) }) => row,
+            Ok(Opened::Gone { before: None }) | Err(_) => Cow::Borrowed(text),
+        };
+        match lines::key(self.key_fields, &row) {
+            Ok(key) => Ok(Some(key)),
+            // The sink rejects the line for that.
+            Err(NotARecord::Json { .. } | NotARecord::NotAnObject) => Ok(None),
+            Err(error @ (NotARecord::NoField(_) | NotARecord::NullField(_))) => Err(error),
+        }
     }
 
     fn outcome(&mut self, text: &[u8]) -> Outcome {
@@ -190,7 +207,13 @@ impl<'a> Trial<'a> {
             None => None,
         };
         let needed: Vec<String> = self.plan.needed_columns().map(|column| column.name.clone()).collect();
-        let action = Cause::of(rejection, None).hint(&self.plan.name, &needed, rejection.wider);
+        let no_key =
+            self.plan.record_key && self.key_fields.is_empty() && rejection.reason == Reason::MissingField;
+        let action = if no_key && column.is_none() {
+            "name the fields of the records' keys with --key".to_owned()
+        } else {
+            Cause::of(rejection, None).hint(&self.plan.name, &needed, rejection.wider)
+        };
         Outcome::Rejected {
             reason: rejection.reason.as_str(),
             field,

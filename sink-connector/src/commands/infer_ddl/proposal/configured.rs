@@ -1,11 +1,12 @@
 //! What the configuration says of the topic.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use smart_default::SmartDefault;
 use toml::Table;
 
 use super::Column;
+use crate::commands::infer_ddl::declared::DeclaredTypes;
 use crate::commands::infer_ddl::key::KAFKA;
 use crate::config::{InsertMode, PkMode};
 use crate::decode::ValueFormat;
@@ -36,8 +37,12 @@ pub(in crate::commands::infer_ddl) struct ConfiguredTopic {
     pub rename: BTreeMap<String, String>,
     /// What the values look like.
     pub format: ValueFormat,
-    /// Fields that are exact numbers, by their schema.
-    pub decimals: BTreeSet<String>,
+    /// Types of the fields, by the schemas of the values.
+    pub declared: DeclaredTypes,
+    /// The same for the keys.
+    pub declared_keys: DeclaredTypes,
+    /// The values are change events, and none has a schema.
+    pub without_schema: bool,
     /// The topics to read, if this one has to be added to them.
     pub topics: Option<Vec<String>>,
 }

@@ -6,7 +6,7 @@ use crate::decode::Options;
 use crate::encode::Kind;
 use crate::observe::health::Health;
 use crate::postgres::sql::TableName;
-use crate::table::catalog::constraints::Constraints;
+use crate::table::catalog::constraints::{Constraints, Index};
 use crate::table::catalog::{Column, Table, UniqueIndex};
 use crate::table::metadata_columns::MetadataColumn;
 use crate::table::plan::{Mode, Plan, Wanted};
@@ -52,6 +52,13 @@ pub(crate) fn plan_with_metadata(columns: &[(MetadataColumn, Kind)]) -> Plan {
     Plan::new(&Wanted { metadata, ..wanted("t") }, &table).unwrap()
 }
 
+/// The same, for a table with these indexes. That of the key has oid 2.
+pub(crate) fn plan_with_indexes(indexes: Vec<Index>) -> Plan {
+    let mut table = table("t", false, "");
+    table.constraints.indexes = indexes;
+    Plan::new(&wanted("t"), &table).unwrap()
+}
+
 fn table(name: &str, checked: bool, fingerprint: &str) -> Table {
     Table {
         oid: 1,
@@ -66,7 +73,7 @@ fn table(name: &str, checked: bool, fingerprint: &str) -> Table {
         }],
         fingerprint: fingerprint.to_owned(),
         partitions: None,
-        unlogged: false,
+        unlogged: None,
         kind: 'r',
         constraints: Constraints {
             refuses: checked,

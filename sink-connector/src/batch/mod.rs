@@ -3,6 +3,8 @@
 #[cfg(test)]
 pub(crate) mod example;
 #[cfg(test)]
+mod index_tests;
+#[cfg(test)]
 mod metadata_tests;
 pub(crate) mod records;
 pub(crate) mod retry_limits;

@@ -90,8 +90,8 @@ pub struct Table {
     pub fingerprint: String,
     /// The same for its partitions, if it has any: [`partitions_query`].
     pub partitions: Option<String>,
-    /// `pg_class.relpersistence` is `u`: a crash of the server empties the table.
-    pub unlogged: bool,
+    /// The table or partition whose `pg_class.relpersistence` is `u`: a crash of the server empties it.
+    pub unlogged: Option<String>,
     /// `pg_class.relkind`.
     pub kind: char,
     /// What may refuse or change its rows, besides types and the key.
@@ -142,11 +142,11 @@ pub fn partitions_query(table: &TableName) -> String {
         "WITH RECURSIVE tree AS (SELECT pg_catalog.to_regclass({})::oid AS oid UNION ALL \
              SELECT h.inhrelid FROM pg_catalog.pg_inherits h JOIN tree ON h.inhparent = tree.oid) \
          SELECT pg_catalog.hashtextextended(concat_ws('|', \
-           (SELECT string_agg(concat_ws(',', c.oid, c.relchecks, c.relhastriggers, \
+           (SELECT string_agg(concat_ws(',', c.oid, c.relpersistence, c.relchecks, c.relhastriggers, \
                 (SELECT string_agg(k.oid::text, ' ' ORDER BY k.oid) FROM pg_catalog.pg_constraint k \
                  WHERE c.relhastriggers AND k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0)), \
               ';' ORDER BY c.oid) \
-            FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid WHERE c.relchecks > 0 OR c.relhastriggers), \
+            FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid WHERE c.relpersistence = 'u' OR c.relchecks > 0 OR c.relhastriggers), \
            (SELECT string_agg(i.indexrelid::text, ';' ORDER BY i.indexrelid) \
             FROM tree JOIN pg_catalog.pg_index i ON i.indrelid = tree.oid \
             WHERE (i.indisunique OR i.indisexclusion OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
@@ -164,9 +164,13 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
     let fingerprint: String = row.get(0);
     let row = client.query_opt(
         &format!(
-            "SELECT c.oid, n.nspname::text, c.relname::text, c.relpersistence = 'u', c.relkind::text \
+            "WITH RECURSIVE tree AS (SELECT pg_catalog.to_regclass({0})::oid AS oid UNION ALL \
+                 SELECT h.inhrelid FROM pg_catalog.pg_inherits h JOIN tree ON h.inhparent = tree.oid) \
+             SELECT c.oid, n.nspname::text, c.relname::text, \
+                    (SELECT min(p.oid::regclass::text) FROM tree JOIN pg_catalog.pg_class p ON p.oid = tree.oid \
+                     WHERE p.relpersistence = 'u' AND (p.oid = c.oid OR c.relkind = 'p')), c.relkind::text \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.oid = pg_catalog.to_regclass({})",
+             WHERE c.oid = pg_catalog.to_regclass({0})",
             literal(&table.sql())
         ),
         &[],

@@ -258,8 +258,8 @@ impl Plan {
     /// # Errors
     /// If the table cannot be written as configured.
     pub fn new(wanted: &Wanted, table: &Table) -> Result<Self, PlanError> {
-        if table.unlogged && !wanted.allow_unlogged {
-            return Err(PlanError::Unlogged { table: table.full_name.clone() });
+        if let Some(unlogged) = table.unlogged.clone().filter(|_| !wanted.allow_unlogged) {
+            return Err(PlanError::Unlogged { table: unlogged });
         }
         // The sequence gives the values of an identity, unless the column is the key.
         let written = |column: &Column| !column.identity_always || wanted.key.contains(&column.name);

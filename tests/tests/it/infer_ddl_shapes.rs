@@ -240,7 +240,7 @@ fn the_schema_of_an_envelope_decides_the_types_of_columns_and_key() {
 }
 
 #[test]
-fn change_events_without_a_schema_are_said_to_keep_decimals_and_dates_as_they_are() {
+fn change_events_without_a_schema_keep_decimals_and_dates_as_they_are_and_a_comment_names_that() {
     let event = json!({"op": "c", "before": null, "after": {"id": 1, "price": "BNI="}});
     let ran = run("bare", vec![Record::json(&event)]);
     assert!(ran.sql.contains("schemas.enable = true"), "{}", ran.sql);

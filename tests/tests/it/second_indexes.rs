@@ -195,3 +195,28 @@ fn a_record_that_is_no_older_than_its_row_is_decided_by_older_rows() {
     world.produce_json([json!({"id": 7, "email": "bad", "v": 1001})]);
     assert_rejected(&world, "XX000", "version");
 }
+
+#[test]
+fn an_index_that_holds_the_key_with_another_collation_may_keep_rows_of_two_keys_apart() {
+    let insensitive =
+        "CREATE COLLATION insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false);";
+    for (index, rejected) in [
+        ("CREATE UNIQUE INDEX ON t (v, id)", 0),
+        ("CREATE UNIQUE INDEX ON t (v) INCLUDE (id)", 1),
+        ("CREATE UNIQUE INDEX ON t (v, id COLLATE insensitive)", 1),
+    ] {
+        let ddl = format!(
+            "{insensitive} CREATE TABLE t (id text COLLATE \"C\" PRIMARY KEY, v int); {index}; \
+             INSERT INTO t VALUES ('a', 1), ('A', 2), ('b', 3), ('c', 4)"
+        );
+        let world = World::new("second").table(&ddl).upsert("id");
+        let row = |id: &str, v: i32| json!({"id": id, "v": v});
+        // b and c exchange their values, one after the other, which every one of these indexes has to allow for.
+        world.produce_json([row("a", 2), row("b", 5), row("c", 3), row("b", 4)]);
+        let run = world.config.until_end();
+        assert_eq!(world.dead_letters(), rejected, "{index}: {}", run.stderr);
+        let rows: Vec<String> = world.column("SELECT id || v FROM t ORDER BY id");
+        let a = if rejected == 0 { "a2" } else { "a1" };
+        assert_eq!(rows, ["A2", a, "b4", "c3"], "{index}");
+    }
+}

@@ -180,6 +180,23 @@ fn an_unlogged_table_is_written_only_where_that_is_allowed() {
 }
 
 #[test]
+fn a_partition_that_is_unlogged_is_named() {
+    let world = world(
+        "CREATE TABLE t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id); \
+         CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (50); \
+         CREATE UNLOGGED TABLE t_2 PARTITION OF t DEFAULT",
+        "upsert",
+    );
+    world.produce_json(numbered(0..100));
+    let sink = world.sink();
+    sink.wait_not_ready(PATIENCE, &["t_2 is UNLOGGED", "ALTER TABLE t_2 SET LOGGED"]);
+    assert_eq!(world.rows(), 0);
+    world.client().batch_execute("ALTER TABLE t_2 SET LOGGED").unwrap();
+    sink.wait_metric(PATIENCE, "sink_rows_written_total", |rows| rows == 100.0);
+    assert_eq!(world.count("t WHERE v = id"), 100);
+}
+
+#[test]
 fn columns_of_types_without_equality_are_updated_beside_an_index_that_may_read_them() {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, v int, j json, js json[], p point); \
          CREATE UNIQUE INDEX other ON t ((j->>'u')) WHERE v >= 0; \

@@ -174,13 +174,12 @@ fn target_table(client: &mut Client, target: &Target, first: bool, report: &mut 
         match plan {
             Ok(plan) => {
                 report.ok(&subject, described(&plan));
-                if table.unlogged {
+                if let Some(unlogged) = &table.unlogged {
                     report.warning(
                         &subject,
-                        "the table is UNLOGGED: a crash of the server empties it, but not the positions",
+                        format!("{unlogged} is UNLOGGED: a crash of the server empties it, but not the positions"),
                         format!(
-                            "ALTER TABLE {} SET LOGGED; after a crash, use offsets reset to write its records again",
-                            name.sql()
+                            "ALTER TABLE {unlogged} SET LOGGED; after a crash, use offsets reset to write its records again"
                         ),
                     );
                 }

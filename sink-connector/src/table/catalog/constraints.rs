@@ -79,6 +79,8 @@ pub struct Index {
     pub refuses: bool,
     /// Its columns; empty if it has expressions or a predicate, which may read any column.
     pub columns: Vec<String>,
+    /// If it is a unique index of columns: those that it compares, each with its operator class and collation.
+    pub compares: Vec<String>,
 }
 
 /// Reads the constraints of the table with this oid.
@@ -120,6 +122,12 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
                     CASE WHEN i.indexprs IS NULL AND i.indpred IS NULL \
                          THEN ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
                                     WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])) \
+                         ELSE '{{}}' END, \
+                    CASE WHEN i.indisunique AND i.indexprs IS NULL AND i.indpred IS NULL \
+                         THEN ARRAY(SELECT concat_ws(',', k.opclass, k.collation_oid, a.attname) \
+                                    FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1], i.indclass::oid[], \
+                                                i.indcollation::oid[]) k(attnum, opclass, collation_oid) \
+                                    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum) \
                          ELSE '{{}}' END \
              FROM pg_catalog.pg_index i JOIN tree ON tree.oid = i.indrelid \
              WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid)",
@@ -128,7 +136,13 @@ pub fn read(client: &mut Client, table: u32) -> Result<Constraints, postgres::Er
             &[&table],
         )?
         .iter()
-        .map(|row| Index { oid: row.get(0), exclusive: row.get(1), refuses: row.get(2), columns: row.get(3) })
+        .map(|row| Index {
+            oid: row.get(0),
+            exclusive: row.get(1),
+            refuses: row.get(2),
+            columns: row.get(3),
+            compares: row.get(4),
+        })
         .collect();
     let self_references = read_self_references(client, table)?;
     Ok(Constraints {

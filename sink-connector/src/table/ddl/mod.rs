@@ -273,7 +273,7 @@ impl<'a> Declared<'a> {
             unique_indexes: unique.map(|((name, columns), oid)| UniqueIndex { name, oid, columns }).collect(),
             fingerprint: String::new(),
             partitions: None,
-            unlogged: self.unlogged,
+            unlogged: self.unlogged.then(|| self.name.to_string()),
             kind: if self.partitioned { 'p' } else { 'r' },
             constraints: Constraints { exact_columns: names, readable: true, ..Constraints::default() },
         };

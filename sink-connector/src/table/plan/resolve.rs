@@ -65,10 +65,18 @@ fn names(table: &Table) -> String {
     table.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Columns outside the key in which rows can conflict.
+/// Columns outside the key in which rows of different keys can conflict: not in a unique index that compares the key as well.
 pub(super) fn exclusive_columns(table: &Table, key: Option<&Key>, indexes: &[&Index]) -> Vec<usize> {
+    let of_key = key.and_then(|key| table.constraints.indexes.iter().find(|i| i.oid == key.index_oid));
+    let compares_key = |index: &Index| {
+        of_key.is_some_and(|of_key| {
+            !of_key.compares.is_empty()
+                && of_key.compares.iter().all(|column| index.compares.contains(column))
+        })
+    };
     let conflicts = |name: &String| {
-        indexes.iter().any(|i| i.exclusive && (i.columns.is_empty() || i.columns.contains(name)))
+        let reads = |index: &Index| index.columns.is_empty() || index.columns.contains(name);
+        indexes.iter().any(|index| index.exclusive && reads(index) && !compares_key(index))
     };
     (0..table.columns.len())
         .filter(|column| !key.is_some_and(|key| key.columns.contains(column)))

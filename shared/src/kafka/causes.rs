@@ -17,6 +17,9 @@ const COUNTS: Duration = Duration::from_secs(45);
 /// Bound of remembered addresses. Errors of another one replace those of the address that failed longest ago.
 const MOST_ADDRESSES: usize = 8;
 
+/// Bytes that a response has at most. The limit of a fetch is 50 MB by default.
+const LARGEST_RESPONSE: i64 = 1 << 28;
+
 /// The errors of one client, from its callbacks.
 #[derive(Debug, Default)]
 pub struct Causes {
@@ -155,10 +158,22 @@ fn plain(reason: &str) -> String {
     let Some((connection, problem)) = reason.split_once(": ") else { return reason.to_owned() };
     match connection.rsplit_once('/') {
         Some((address, id)) if id == "bootstrap" || id.parse::<u32>().is_ok() => {
-            format!("{address}: {problem}")
+            format!("{address}: {}", not_kafka(problem).unwrap_or(problem))
         }
-        _ => reason.to_owned(),
+        _ => match not_kafka(problem) {
+            Some(problem) => format!("{connection}: {problem}"),
+            None => reason.to_owned(),
+        },
     }
+}
+
+/// What a size means that no response of a broker has: it is the first bytes of another protocol, such as "HTTP".
+fn not_kafka(problem: &str) -> Option<&'static str> {
+    let (_, size) = problem.split_once("Invalid response size ")?;
+    let size: i64 = size.split(' ').next()?.parse().ok()?;
+    (!(0..=LARGEST_RESPONSE).contains(&size)).then_some(
+        "the answer is not one of Kafka: the port is that of another service, or TLS is needed (security.protocol)",
+    )
 }
 
 /// The address that an error of [`plain`] is about. An error without one is about all of them.
@@ -184,6 +199,23 @@ mod tests {
         assert_eq!(plain("ssl://h:9093/12: SSL handshake failed"), "ssl://h:9093: SSL handshake failed");
         assert_eq!(plain("ssl://h:9093: SSL handshake failed"), "ssl://h:9093: SSL handshake failed");
         assert_eq!(plain("1/1 brokers are down"), "1/1 brokers are down");
+    }
+
+    #[test]
+    fn an_answer_of_another_service_is_no_reason_for_larger_responses() {
+        let size = |size: &str| {
+            format!(
+                "h:80/bootstrap: Receive failed: Invalid response size {size} (0..100000000): increase receive.message.max.bytes"
+            )
+        };
+        // "HTTP", an error of PostgreSQL, a TLS alert.
+        for other in ["1213486160", "1157627904", "352518912", "-1"] {
+            assert!(plain(&size(other)).starts_with("h:80: the answer is not one of Kafka"), "{other}");
+            assert!(
+                plain(&size(other).replace("/bootstrap", "")).starts_with("h:80: the answer is not one of")
+            );
+        }
+        assert!(plain(&size("150000000")).ends_with("increase receive.message.max.bytes"));
     }
 
     #[test]

@@ -247,14 +247,14 @@ impl Running {
         self.wait(deadline).expect_code(0)
     }
 
-    /// The sum of a metric over all labels; NaN, which no comparison accepts, while nobody answers.
+    /// The sum of a metric over all labels; 0 while nobody answers.
     pub fn sum(&self, name: &str) -> f64 {
         self.sum_where(name, &[])
     }
 
-    /// The sum of a metric over the samples with these labels; NaN while nobody answers.
+    /// The sum of a metric over the samples with these labels; 0 while nobody answers.
     pub fn sum_where(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.metrics().map_or(f64::NAN, |metrics| metrics.sum_where(name, labels))
+        self.metrics().map_or(0.0, |metrics| metrics.sum_where(name, labels))
     }
 
     /// Waits until a sum over a metric's labels is accepted, and returns it; no answer counts as NaN.

@@ -17,7 +17,7 @@ const COUNTS: Duration = Duration::from_secs(45);
 /// Bound of remembered addresses. Errors of another one replace those of the address that failed longest ago.
 const MOST_ADDRESSES: usize = 8;
 
-/// Bytes that a response has at most. The limit of a fetch is 50 MB by default.
+/// Bytes that no response exceeds: librdkafka asks for 50 MB at most by default.
 const LARGEST_RESPONSE: i64 = 1 << 28;
 
 /// The errors of one client, from its callbacks.
@@ -171,9 +171,8 @@ fn plain(reason: &str) -> String {
 fn not_kafka(problem: &str) -> Option<&'static str> {
     let (_, size) = problem.split_once("Invalid response size ")?;
     let size: i64 = size.split(' ').next()?.parse().ok()?;
-    (!(0..=LARGEST_RESPONSE).contains(&size)).then_some(
-        "the answer is not one of Kafka: the port is that of another service, or TLS is needed (security.protocol)",
-    )
+    (!(0..=LARGEST_RESPONSE).contains(&size))
+        .then_some("what answers is no broker, or expects TLS: correct the port, or set security.protocol")
 }
 
 /// The address that an error of [`plain`] is about. An error without one is about all of them.
@@ -210,10 +209,8 @@ mod tests {
         };
         // "HTTP", an error of PostgreSQL, a TLS alert.
         for other in ["1213486160", "1157627904", "352518912", "-1"] {
-            assert!(plain(&size(other)).starts_with("h:80: the answer is not one of Kafka"), "{other}");
-            assert!(
-                plain(&size(other).replace("/bootstrap", "")).starts_with("h:80: the answer is not one of")
-            );
+            assert!(plain(&size(other)).starts_with("h:80: what answers is no broker"), "{other}");
+            assert!(plain(&size(other).replace("/bootstrap", "")).starts_with("h:80: what answers is no"));
         }
         assert!(plain(&size("150000000")).ends_with("increase receive.message.max.bytes"));
     }

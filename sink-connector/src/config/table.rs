@@ -53,8 +53,8 @@ pub struct TableConfig {
     /// Debezium. A tombstone whose key is not in the table is skipped (`absent`). With `false` all tombstones are skipped
     /// (`tombstone`).
     pub delete_enabled: bool,
-    /// Allows an UNLOGGED table. A crash of the server empties such a table but not the positions, so its rows are not
-    /// written again. With `false` the table is refused.
+    /// Allows an UNLOGGED table, or UNLOGGED partitions. A crash of the server empties these but not the positions, so
+    /// their rows are not written again. With `false` the table is refused.
     pub allow_unlogged: bool,
     /// Looks up which keys exist before rows are written, and updates those rows. With `false`, `upsert` and `insert_ignore`
     /// write by `INSERT … ON CONFLICT` alone: for tables where reading rows is expensive, such as compressed hypertables.

@@ -146,7 +146,8 @@ pub fn partitions_query(table: &TableName) -> String {
                 (SELECT string_agg(k.oid::text, ' ' ORDER BY k.oid) FROM pg_catalog.pg_constraint k \
                  WHERE c.relhastriggers AND k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0)), \
               ';' ORDER BY c.oid) \
-            FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid WHERE c.relpersistence = 'u' OR c.relchecks > 0 OR c.relhastriggers), \
+            FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid \
+            WHERE c.relpersistence = 'u' OR c.relchecks > 0 OR c.relhastriggers), \
            (SELECT string_agg(i.indexrelid::text, ';' ORDER BY i.indexrelid) \
             FROM tree JOIN pg_catalog.pg_index i ON i.indrelid = tree.oid \
             WHERE (i.indisunique OR i.indisexclusion OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
@@ -167,7 +168,7 @@ pub fn read_table(client: &mut Client, table: &TableName) -> Result<Option<Table
             "WITH RECURSIVE tree AS (SELECT pg_catalog.to_regclass({0})::oid AS oid UNION ALL \
                  SELECT h.inhrelid FROM pg_catalog.pg_inherits h JOIN tree ON h.inhparent = tree.oid) \
              SELECT c.oid, n.nspname::text, c.relname::text, \
-                    (SELECT min(p.oid::regclass::text) FROM tree JOIN pg_catalog.pg_class p ON p.oid = tree.oid \
+                    (SELECT min(p.oid::pg_catalog.regclass::text) FROM tree JOIN pg_catalog.pg_class p ON p.oid = tree.oid \
                      WHERE p.relpersistence = 'u' AND (p.oid = c.oid OR c.relkind = 'p')), c.relkind::text \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.oid = pg_catalog.to_regclass({0})",

@@ -81,3 +81,16 @@ fn a_frozen_broker_is_named_and_not_blamed_for_an_older_error() {
     world.wait_rows(LONG, 30);
     sink.stop(LONG).expect_code(0);
 }
+
+#[test]
+fn a_port_of_another_service_is_named_as_such() {
+    let world = World::new("no_broker").table("CREATE TABLE t (id int PRIMARY KEY)").upsert("id");
+    let address = format!("127.0.0.1:{}", world.postgres.port());
+    let config = world.config.clone().set("kafka.bootstrap_servers", address.clone());
+    let cause = format!("{address}: what answers is no broker");
+    let check = config.finish(&["check"], LONG).expect_code(1);
+    assert!(check.stdout.contains(&cause), "{}", check.stdout);
+    let sink = config.run();
+    let body = sink.wait_not_ready(LONG, &[&cause]);
+    assert!(!body.contains("receive.message.max.bytes"), "{body}");
+}

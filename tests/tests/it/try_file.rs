@@ -156,6 +156,10 @@ fn keys_modes_and_envelopes_are_those_of_the_configuration() {
     let result = tried(keyed.clone(), "{\"n\": 5}", &[], 3);
     assert_eq!(result["lines"][0]["reason"], "missing_field");
     assert_eq!(result["lines"][0]["action"], "name the fields of the records' keys with --key");
+    let events = offline().pk_mode("record_key").set("sink.value_format", "debezium");
+    let result = tried(events, "{\"op\": \"t\"}\n{\"id\": 1}", &["--key", "id"], 3);
+    let reasons = ["1 rejected unsupported_operation -", "2 rejected invalid_envelope -"];
+    assert_eq!(outcomes(&result), reasons);
     let result = tried(keyed.clone(), "{\"n\": 5}\nnot JSON\n[1]", &["--key", "n"], 3);
     assert_eq!(outcomes(&result)[1..], ["2 rejected invalid_json -", "3 rejected not_an_object -"]);
     for (line, why) in [("{\"m\": 5}", "no field \"n\""), ("{\"n\": null}", "is null")] {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::decode::ValueFormat;
 
@@ -18,6 +19,9 @@ pub(super) struct DeclaredTypes {
 #[derive(Deserialize)]
 struct Envelope {
     schema: Option<Schema>,
+    /// An object without it is no envelope, and its `schema` a field like others.
+    #[serde(rename = "payload")]
+    _payload: IgnoredAny,
 }
 
 #[derive(Deserialize)]
@@ -26,8 +30,7 @@ struct Schema {
     base: String,
     name: Option<String>,
     field: Option<String>,
-    #[serde(default)]
-    fields: Vec<Schema>,
+    fields: Option<Vec<Schema>>,
     items: Option<Box<Schema>>,
 }
 
@@ -39,7 +42,7 @@ impl DeclaredTypes {
             ValueFormat::Json => return false,
             ValueFormat::JsonSchema => self.add(&schema),
             ValueFormat::Debezium => {
-                let images = schema.fields.iter();
+                let images = schema.fields.iter().flatten();
                 images
                     .filter(|image| matches!(image.field.as_deref(), Some("before" | "after")))
                     .for_each(|image| self.add(image));
@@ -59,7 +62,7 @@ impl DeclaredTypes {
         if schema.base != "struct" {
             self.whole.extend(column_type(schema));
         }
-        for field in &schema.fields {
+        for field in schema.fields.iter().flatten() {
             if let (Some(name), Some(type_name)) = (&field.field, column_type(field)) {
                 self.fields.entry(name.clone()).or_default().insert(type_name);
             }
@@ -163,8 +166,18 @@ mod tests {
         let mut declared = DeclaredTypes::default();
         declared.add_key(br#"{"schema":{"type":"int32"},"payload":1}"#);
         assert_eq!((declared.of_whole(), declared.of("id")), (Some("integer"), None));
-        for value in [&b"{\"a\":1}"[..], b"{\"schema\":null,\"payload\":{}}", b"not JSON"] {
-            assert!(!declared.add_value(ValueFormat::JsonSchema, value));
+        for value in [
+            r#"{"a":1}"#,
+            r#"{"schema":null,"payload":{}}"#,
+            r#"{"schema":{"type":"string"},"id":1}"#,
+            r#"{"schema":{"type":1},"payload":1}"#,
+            "not JSON",
+        ] {
+            assert!(!declared.add_value(ValueFormat::JsonSchema, value.as_bytes()), "{value}");
+            declared.add_key(value.as_bytes());
         }
+        assert_eq!(declared.of_whole(), Some("integer"));
+        let without_fields = br#"{"schema":{"type":"struct","fields":null},"payload":{}}"#;
+        assert!(declared.add_value(ValueFormat::JsonSchema, without_fields));
     }
 }

@@ -142,11 +142,13 @@ impl<'a> Trial<'a> {
         }
         let row = match self.plan.decoder.open(text) {
             Ok(Opened::Row(row) | Opened::Gone { before: Some(row) }) => row,
-            Ok(Opened::Gone { before: None }) | Err(_) => Cow::Borrowed(text),
+            Ok(Opened::Gone { before: None }) => Cow::Borrowed(text),
+            // The sink rejects the line, whatever its key.
+            Err(_) => return Ok(None),
         };
         match lines::key(self.key_fields, &row) {
             Ok(key) => Ok(Some(key)),
-            // The sink rejects the line for that.
+            // It rejects this one as well.
             Err(NotARecord::Json { .. } | NotARecord::NotAnObject) => Ok(None),
             Err(error @ (NotARecord::NoField(_) | NotARecord::NullField(_))) => Err(error),
         }
